@@ -1,0 +1,113 @@
+"""Everything that can go wrong, as one tree.
+
+    MicroTVMError                 anything but a verdict: the rig, not the model, is in trouble
+    ├── ConfigError               wrong usage: an option, a board file, an unwritable folder
+    ├── ModelError                a model or an MLF archive that cannot be used
+    ├── BuildError                generating or compiling the firmware failed (tool output kept)
+    ├── FlashError                the firmware did not reach the board
+    ├── LeaseError                somebody else holds the board
+    ├── TransportError            the link to the device broke
+    │   ├── TransportTimeout      nothing came back inside the deadline
+    │   └── TransportClosed       the far end went away
+    ├── ProtocolError             bytes arrived that the protocol does not allow, or stale firmware
+    └── TargetError               the device answered with an error of its own
+
+    OutputMismatch(AssertionError)    a verdict: the device computed something else
+
+An error is never a verdict: only `OutputMismatch` may fail a test, everything else is a test error.
+"""
+
+from __future__ import annotations
+
+
+class MicroTVMError(Exception):
+    """Base of every error that is not a verdict.
+
+    Args:
+        message: One line that names the thing in trouble.
+        cure: What to do next, as a sentence for the user.
+        board: The board it happened on, where there is one.
+        operation: What was being done ("build", "open", "call microtvm.aot.run", ...).
+        elapsed_s: Seconds spent in the operation before it failed.
+        details: Further text (a compiler's output, the last log lines of the device); printed after
+            the one-line message.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        cure: str = "",
+        board: str | None = None,
+        operation: str | None = None,
+        elapsed_s: float | None = None,
+        details: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.cure = cure
+        self.board = board
+        self.operation = operation
+        self.elapsed_s = elapsed_s
+        self.details = details
+
+    def one_line(self) -> str:
+        """The error on one line: board, message, operation and time, cure."""
+        line = f"{self.board}: {self.message}" if self.board else self.message
+        context = []
+        if self.operation:
+            context.append(f"during {self.operation}")
+        if self.elapsed_s is not None:
+            context.append(f"after {self.elapsed_s:.1f} s")
+        if context:
+            line += f" ({', '.join(context)})"
+        if self.cure:
+            line += f"; {self.cure}"
+        return " ".join(line.split())
+
+    def __str__(self) -> str:
+        return f"{self.one_line()}\n{self.details}" if self.details else self.one_line()
+
+
+class ConfigError(MicroTVMError):
+    """Wrong usage; reported before any test runs."""
+
+
+class ModelError(MicroTVMError):
+    """A model file or MLF archive cannot be used."""
+
+
+class BuildError(MicroTVMError):
+    """The firmware project could not be generated or built; `details` keeps the tool's output."""
+
+
+class FlashError(MicroTVMError):
+    """The firmware did not reach the board."""
+
+
+class LeaseError(MicroTVMError):
+    """Somebody else holds the board."""
+
+
+class TransportError(MicroTVMError):
+    """The link to the device broke."""
+
+
+class TransportTimeout(TransportError):
+    """Nothing came back inside the deadline."""
+
+
+class TransportClosed(TransportError):
+    """The far end went away."""
+
+
+class ProtocolError(MicroTVMError):
+    """Bytes arrived that the protocol does not allow, or the device runs other firmware."""
+
+
+class TargetError(MicroTVMError):
+    """The device answered with an error of its own."""
+
+
+class OutputMismatch(AssertionError):
+    """The device computed something else than the reference: a verdict, the only one that fails."""
