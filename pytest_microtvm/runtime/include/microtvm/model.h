@@ -1,0 +1,53 @@
+/* A model as the runtime sees it: names, sizes, shapes and one function to run it.
+ *
+ * The compiler writes one constant MicroTVMModel per model (`tvmgen_NAME_model`); it lives in flash.
+ */
+#ifndef MICROTVM_MODEL_H_
+#define MICROTVM_MODEL_H_
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Every tensor, the workspace, and each tensor's place in the io buffer start on a multiple of this. */
+#define MICROTVM_ALIGNMENT_BYTES 16u
+
+/* A size in bytes rounded up to the next multiple of MICROTVM_ALIGNMENT_BYTES; a constant expression. */
+#define MICROTVM_ALIGN_UP(bytes) \
+  (((bytes) + (MICROTVM_ALIGNMENT_BYTES - 1u)) & ~(MICROTVM_ALIGNMENT_BYTES - 1u))
+
+/* Element types, with the numbers of DLPack. */
+enum {
+  kMicroTVMTypeInt = 0,
+  kMicroTVMTypeUInt = 1,
+  kMicroTVMTypeFloat = 2,
+  kMicroTVMTypeBool = 6,
+};
+
+typedef struct {
+  const char *name;     /* the model's own name of the tensor */
+  uint32_t size_bytes;  /* product of the shape times the bytes of an element */
+  uint8_t ndim;         /* 0 for a scalar */
+  uint8_t dtype_code;   /* kMicroTVMType... */
+  uint8_t dtype_bits;   /* bits of an element: 8, 16, 32 or 64 */
+  const int32_t *shape; /* ndim extents, row-major; may be null when ndim is 0 */
+} MicroTVMTensorInfo;
+
+typedef struct {
+  const char *name;
+  uint32_t num_inputs;
+  uint32_t num_outputs;
+  const MicroTVMTensorInfo *inputs;
+  const MicroTVMTensorInfo *outputs;
+  uint32_t workspace_bytes; /* one arena, aligned to MICROTVM_ALIGNMENT_BYTES; 0 when none is needed */
+  /* Runs the model once. Inputs and outputs are in model order; every pointer is aligned. Returns 0 or a
+   * negative status. */
+  int32_t (*run)(void *const *inputs, void *const *outputs, uint8_t *workspace);
+} MicroTVMModel;
+
+#ifdef __cplusplus
+} /* extern "C" */
+#endif
+#endif /* MICROTVM_MODEL_H_ */

@@ -1,0 +1,76 @@
+/* The RPC server: serves TVM's RPC protocol 0.8.0 over frames. See docs/protocol.md.
+ *
+ * All memory is the caller's. The port feeds the bytes it receives to MicroTVMRpcServerLoop; answers leave
+ * by the write function before that returns.
+ *
+ *   static uint8_t packet[512];
+ *   static MicroTVMAotExecutor executor;
+ *   static MicroTVMRpcServer server;
+ *   ...
+ *   MicroTVMAotExecutorInit(&executor, &tvmgen_default_model, io, sizeof(io), workspace, sizeof(workspace));
+ *   const MicroTVMRpcServerConfig config = {.write = UartWrite, .packet_buffer = packet,
+ *                                           .packet_bytes = sizeof(packet), .build_id = MICROTVM_BUILD_ID,
+ *                                           .executor = &executor};
+ *   MicroTVMRpcServerInit(&server, &config);
+ *   for (;;) {
+ *     uint8_t byte = UartRead();
+ *     MicroTVMRpcServerLoop(&server, &byte, 1);
+ *   }
+ */
+#ifndef MICROTVM_RPC_SERVER_H_
+#define MICROTVM_RPC_SERVER_H_
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <microtvm/aot_executor.h>
+#include <microtvm/framing.h>
+#include <microtvm/status.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The smallest packet buffer a server works with. */
+#define MICROTVM_MIN_PACKET_BYTES 256u
+
+/* Bytes of the packet buffer that a packet's own length and the session header take: a packet of the client
+ * may have MicroTVMRpcServerConfig.packet_bytes less this, its length field not counted. */
+#define MICROTVM_PACKET_OVERHEAD_BYTES 11u
+
+typedef struct {
+  MicroTVMWriteFunction write;
+  void *write_context;
+  uint8_t *packet_buffer; /* holds the payload of one received frame */
+  size_t packet_bytes;    /* at least MICROTVM_MIN_PACKET_BYTES */
+  const char *build_id;   /* which firmware this is; a constant string */
+  MicroTVMAotExecutor *executor;
+} MicroTVMRpcServerConfig;
+
+typedef struct {
+  MicroTVMFrameReader reader;
+  MicroTVMFrameWriter writer;
+  MicroTVMAotExecutor *executor;
+  const char *build_id;
+  uint16_t session_id; /* low byte: the host's nonce, high byte: ours; 0 when there is no session */
+  uint8_t nonce;       /* ours in the latest session */
+  bool session_used;   /* a packet was received in this session */
+  bool initialized;    /* the init packet was received in this session */
+  bool shutdown;       /* the client said goodbye */
+} MicroTVMRpcServer;
+
+/* Prepares the server, sends the log there, and tells the host that the device has (re)started. The strings
+ * and buffers that `config` names must live as long as the server; `config` itself need not. Returns 0,
+ * kMicroTVMErrorInvalidArgument, kMicroTVMErrorBufferTooSmall or the error of the write function. */
+int32_t MicroTVMRpcServerInit(MicroTVMRpcServer *server, const MicroTVMRpcServerConfig *config);
+
+/* Takes received bytes, in any portion, and serves every frame that they complete. Returns 0,
+ * kMicroTVMShutdown when a session was shut down (a new one may be started all the same), or the negative
+ * status of the write function. */
+int32_t MicroTVMRpcServerLoop(MicroTVMRpcServer *server, const uint8_t *data, size_t size_bytes);
+
+#ifdef __cplusplus
+} /* extern "C" */
+#endif
+#endif /* MICROTVM_RPC_SERVER_H_ */

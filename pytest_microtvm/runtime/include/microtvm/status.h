@@ -1,0 +1,57 @@
+/* Status codes of the runtime.
+ *
+ * Zero is success, a positive code is news that is not an error, a negative code is an error. A number is
+ * never used again for something else: hosts of other versions print them.
+ */
+#ifndef MICROTVM_STATUS_H_
+#define MICROTVM_STATUS_H_
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum {
+  kMicroTVMOk = 0,
+  kMicroTVMShutdown = 1, /* the client said goodbye */
+
+  /* How the firmware was put together. */
+  kMicroTVMErrorInvalidArgument = -1, /* a null pointer or a size of zero where that is not allowed */
+  kMicroTVMErrorBufferTooSmall = -2,  /* a buffer of the caller's is smaller than the model or server needs */
+  kMicroTVMErrorMisaligned = -3,      /* a buffer of the caller's does not start on a multiple of 16 bytes */
+  kMicroTVMErrorTooManyTensors = -4,  /* more inputs and outputs than MICROTVM_MAX_TENSORS */
+
+  /* What the board reports. */
+  kMicroTVMErrorWrite = -10, /* the write function of the link failed */
+  kMicroTVMErrorTimer = -11, /* the timer is not running, or ran over */
+  kMicroTVMErrorBusy = -12,  /* a frame was begun while another one was being written */
+
+  /* A packet that does not hold what its code promises. */
+  kMicroTVMErrorPacketShort = -20,    /* ends before its last field */
+  kMicroTVMErrorPacketTrailing = -21, /* goes on after its last field */
+  kMicroTVMErrorPacketTooLarge = -22, /* larger than the packet buffer */
+  kMicroTVMErrorUnknownCode = -23,    /* an RPC code that this server does not serve */
+  kMicroTVMErrorUnknownType = -24,    /* a value of a type that this server cannot read */
+  kMicroTVMErrorVersion = -25,        /* another version of the RPC protocol */
+  kMicroTVMErrorNotInitialized = -26, /* a request before the init packet */
+
+  /* A well-formed request that cannot be served. */
+  kMicroTVMErrorUnknownHandle = -30, /* no function has this handle */
+  kMicroTVMErrorArgumentCount = -31,
+  kMicroTVMErrorArgumentType = -32,
+  kMicroTVMErrorIndex = -33,   /* no input or output has this number */
+  kMicroTVMErrorAddress = -34, /* bytes outside the buffers of the executor */
+  kMicroTVMErrorTensor = -35,  /* shape, element type, device or size of a tensor do not fit together */
+
+  /* What a model's run function may return; other negative codes are passed on as they are. */
+  kMicroTVMErrorModel = -40, /* a kernel failed */
+} MicroTVMStatus;
+
+/* What a status means, as a constant string without a full stop; "unknown status" for any other number. */
+const char *MicroTVMStatusString(int32_t status);
+
+#ifdef __cplusplus
+} /* extern "C" */
+#endif
+#endif /* MICROTVM_STATUS_H_ */
