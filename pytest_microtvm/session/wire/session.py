@@ -1,0 +1,226 @@
+"""Sessions over frames: who talks to whom since when, and log lines beside the traffic.
+
+    session id: u16 | type: u8 | body          the payload of a frame; integers little-endian
+
+The low byte of the session id is the host's nonce, the high byte the device's; neither is 0 in an
+established session. A device that starts sends a terminate message with session id 0; the host
+sends `START_INIT` with its nonce, at any time and as often as it likes until the device answers.
+"""
+
+from __future__ import annotations
+
+import enum
+import struct
+from dataclasses import dataclass
+
+from pytest_microtvm.errors import ProtocolError
+from pytest_microtvm.session.wire.framing import encode
+
+PROTOCOL_VERSION = 1
+
+_HEADER = struct.Struct("<HB")
+HEADER_BYTES = _HEADER.size
+
+
+class MessageType(enum.IntEnum):
+    """The third byte of a message."""
+
+    START_INIT = 0x00
+    START_REPLY = 0x01
+    TERMINATE = 0x02
+    LOG = 0x03
+    NORMAL = 0x10
+
+
+@dataclass(frozen=True)
+class Message:
+    """The payload of a frame, taken apart."""
+
+    session_id: int
+    type: int
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Established:
+    """The device answered: packets may be sent."""
+
+    session_id: int
+
+
+@dataclass(frozen=True)
+class Packet:
+    """An RPC packet of the device, with its own length field."""
+
+    data: bytes
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """A log message of the device."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class DeviceStarted:
+    """The device has started and knows of no session: (re)send the start of one."""
+
+
+@dataclass(frozen=True)
+class SessionLost:
+    """The device ended the established session, or was reset in the middle of it."""
+
+
+@dataclass(frozen=True)
+class Ignored:
+    """A message that means nothing now, such as one of an earlier session."""
+
+    reason: str
+
+
+SessionEvent = Established | Packet | LogLine | DeviceStarted | SessionLost | Ignored
+
+
+class SessionState(enum.Enum):
+    """Where a session stands, as the host sees it."""
+
+    IDLE = "idle"
+    STARTING = "starting"
+    ESTABLISHED = "established"
+    LOST = "lost"
+
+
+def pack_message(session_id: int, message_type: MessageType, body: bytes = b"") -> bytes:
+    """A message as the payload of a frame."""
+    return _HEADER.pack(session_id, message_type) + body
+
+
+def parse_message(payload: bytes) -> Message:
+    """Take the payload of a frame apart.
+
+    Raises:
+        ProtocolError: The payload is shorter than the header.
+    """
+    if len(payload) < _HEADER.size:
+        raise ProtocolError(f"a frame of {len(payload)} bytes is shorter than the session header")
+    session_id, message_type = _HEADER.unpack_from(payload)
+    return Message(session_id, message_type, payload[_HEADER.size :])
+
+
+class HostSession:
+    """The host's side of one session, as a state machine without I/O.
+
+    Repeating `start` with the same nonce is safe: a device answers a repeated start with the same
+    session id until the first packet, so that a late second answer is of this same session.
+    """
+
+    def __init__(self) -> None:
+        self._state = SessionState.IDLE
+        self._nonce = 0
+        self._session_id = 0
+
+    @property
+    def state(self) -> SessionState:
+        """Where the session stands."""
+        return self._state
+
+    @property
+    def session_id(self) -> int:
+        """The id of the established session; 0 before."""
+        return self._session_id
+
+    def start(self, nonce: int) -> bytes:
+        """Ask the device for a new session, which replaces any earlier one.
+
+        Args:
+            nonce: 1 to 255, best at random; the same again when there was no answer yet.
+
+        Returns:
+            Bytes for the wire.
+
+        Raises:
+            ValueError: The nonce is not in that range.
+        """
+        if not 1 <= nonce <= 0xFF:
+            raise ValueError(f"nonce {nonce} is not in 1 to 255")
+        self._state = SessionState.STARTING
+        self._nonce = nonce
+        self._session_id = 0
+        return encode(pack_message(nonce, MessageType.START_INIT, bytes((PROTOCOL_VERSION,))))
+
+    def send(self, packet: bytes) -> bytes:
+        """Wrap an RPC packet.
+
+        Args:
+            packet: One whole packet, with its length field.
+
+        Returns:
+            Bytes for the wire.
+
+        Raises:
+            ProtocolError: No session is established.
+        """
+        if self._state is not SessionState.ESTABLISHED:
+            raise ProtocolError(f"no packet can be sent in a session that is {self._state.value}")
+        return encode(pack_message(self._session_id, MessageType.NORMAL, packet))
+
+    def terminate(self) -> bytes:
+        """End the session.
+
+        Returns:
+            Bytes for the wire; none when no session is established.
+        """
+        if self._state is not SessionState.ESTABLISHED:
+            return b""
+        self._state = SessionState.IDLE
+        return encode(pack_message(self._session_id, MessageType.TERMINATE))
+
+    def accept(self, payload: bytes) -> SessionEvent:
+        """Take the payload of a frame from the device.
+
+        Args:
+            payload: As `FrameDecoder` gives it.
+
+        Returns:
+            What it means.
+
+        Raises:
+            ProtocolError: The payload is no message, or the device speaks another version.
+        """
+        message = parse_message(payload)
+        if message.type == MessageType.LOG:
+            return LogLine(message.body.decode("utf-8", errors="replace"))
+        if message.type == MessageType.START_REPLY:
+            return self._accept_start_reply(message)
+        if message.type == MessageType.TERMINATE:
+            return self._accept_terminate(message)
+        if message.type == MessageType.NORMAL:
+            if self._state is SessionState.ESTABLISHED and message.session_id == self._session_id:
+                return Packet(message.body)
+            return Ignored(f"a packet of session {message.session_id:#06x}")
+        return Ignored(f"a message of unknown type {message.type:#04x}")
+
+    def _accept_start_reply(self, message: Message) -> SessionEvent:
+        if self._state is not SessionState.STARTING or message.session_id & 0xFF != self._nonce:
+            return Ignored(f"a start reply of session {message.session_id:#06x}")
+        if message.body != bytes((PROTOCOL_VERSION,)):
+            version = message.body.hex() or "none"
+            raise ProtocolError(
+                f"the device speaks version {version} of the session protocol, "
+                f"this host version {PROTOCOL_VERSION:02x}",
+                cure="build the firmware with the runtime of this release",
+            )
+        if message.session_id >> 8 == 0:
+            raise ProtocolError("the device answered the start of a session with the nonce 0")
+        self._state = SessionState.ESTABLISHED
+        self._session_id = message.session_id
+        return Established(message.session_id)
+
+    def _accept_terminate(self, message: Message) -> SessionEvent:
+        if self._state is SessionState.ESTABLISHED and message.session_id in (0, self._session_id):
+            self._state = SessionState.LOST
+            return SessionLost()
+        if message.session_id == 0:
+            return DeviceStarted()
+        return Ignored(f"the end of session {message.session_id:#06x}")
