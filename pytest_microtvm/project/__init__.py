@@ -1,0 +1,82 @@
+"""The life of a firmware project: generate, build, flash.
+
+Importing this package costs nothing, because Project API servers are inside it: each function
+loads what it needs when it is called. The link to the device is `client.ProjectAPIClient`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ..deadline import Deadline
+
+
+def platform_directory(platform: str) -> Path:
+    """The template folder of one of our platforms.
+
+    Raises:
+        ConfigError: There is no such platform; names those there are.
+    """
+    from . import lifecycle
+
+    return lifecycle.platform_directory(platform)
+
+
+def runtime_directory() -> Path:
+    """The C runtime that generated projects get a copy of."""
+    from . import lifecycle
+
+    return lifecycle.RUNTIME
+
+
+def generate_project(
+    platform_dir: Path,
+    library_path: Path,
+    project_dir: Path,
+    options: Mapping[str, Any],
+    deadline: Deadline,
+) -> None:
+    """Create a firmware project from an MLF archive.
+
+    Args:
+        platform_dir: The template folder; see `platform_directory`.
+        library_path: The MLF archive.
+        project_dir: Is created, and removed again should anything go wrong.
+        options: The platform's project options.
+        deadline: Ends it.
+
+    Raises:
+        ConfigError: An option that the platform refuses, or `project_dir` exists.
+        BuildError: The project could not be generated; the model is too large, for instance.
+    """
+    from . import lifecycle
+
+    lifecycle.generate_project(platform_dir, library_path, project_dir, options, deadline)
+
+
+def build_project(project_dir: Path, options: Mapping[str, Any], deadline: Deadline) -> None:
+    """Compile and link a generated project.
+
+    Raises:
+        ConfigError: An option that the platform refuses.
+        BuildError: A missing tool, or a failed build; `details` has the tools' output.
+    """
+    from . import lifecycle
+
+    lifecycle.build_project(project_dir, options, deadline)
+
+
+def flash_project(project_dir: Path, options: Mapping[str, Any], deadline: Deadline) -> None:
+    """Write a built project's firmware to its board; an emulator has nothing to do.
+
+    Raises:
+        ConfigError: An option that the platform refuses.
+        FlashError: The firmware did not reach the board.
+    """
+    from . import lifecycle
+
+    lifecycle.flash_project(project_dir, options, deadline)

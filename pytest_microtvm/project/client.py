@@ -1,0 +1,473 @@
+"""Drives a Project API server, which runs as a process of its own."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import importlib.metadata
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from ..deadline import Deadline
+from ..errors import (
+    BuildError,
+    ConfigError,
+    FlashError,
+    MicroTVMError,
+    ProtocolError,
+    TransportClosed,
+    TransportError,
+    TransportTimeout,
+)
+
+SERVER_FILE = "microtvm_api_server.py"
+LAUNCH_SCRIPT = "launch_microtvm_api_server.sh"
+MODEL_FILE = "model.tar"
+
+# A reply may be as long as this; what is longer is not a reply.
+_MAX_REPLY_BYTES = 256 * 1024 * 1024
+_KEPT_LOG_BYTES = 16 * 1024
+# An idle server ends at once when its pipe closes; one that does not is killed.
+_CLOSE_TIMEOUT_S = 0.5
+# A transport call must outlast the wait it asks the server for.
+_REPLY_MARGIN_S = 2.0
+
+_ERROR_OF_METHOD: dict[str, type[MicroTVMError]] = {
+    "server_info_query": BuildError,
+    "generate_project": BuildError,
+    "build": BuildError,
+    "flash": FlashError,
+}
+_ERROR_OF_CLASS: dict[str, type[MicroTVMError]] = {
+    "OptionError": ConfigError,
+    "UnsupportedTVMVersionError": ConfigError,
+    "TransportClosedError": TransportClosed,
+    "IoTimeoutError": TransportTimeout,
+}
+
+
+@dataclass(frozen=True)
+class Option:
+    """What a platform tells about one of its options; see `server.ProjectOption`."""
+
+    name: str
+    type: str
+    required: tuple[str, ...]
+    optional: tuple[str, ...]
+    choices: tuple[Any, ...] | None
+    default: Any
+    help: str
+
+
+@dataclass(frozen=True)
+class ServerInfo:
+    """What a server tells about itself.
+
+    `model_library_path` is None for a template, and the project's MLF archive for a project.
+    """
+
+    platform_name: str
+    is_template: bool
+    model_library_path: Path | None
+    options: tuple[Option, ...]
+
+
+@dataclass(frozen=True)
+class TransportTimeouts:
+    """Waits a platform recommends, in seconds; 0 means no limit."""
+
+    session_start_retry_timeout_s: float
+    session_start_timeout_s: float
+    session_established_timeout_s: float
+
+
+class ProjectAPIClient:
+    """One Project API server, as a context manager.
+
+    Entering starts the server; leaving ends it and all it started, whatever it is doing.
+
+    Args:
+        directory: A template or project folder, which holds `microtvm_api_server.py` or
+            `launch_microtvm_api_server.sh`.
+        debug: Have the server log its requests.
+    """
+
+    def __init__(self, directory: Path, *, debug: bool = False) -> None:
+        self._directory = directory.absolute()
+        self._debug = debug
+        self._name = self._directory.name
+        self._process: subprocess.Popen[bytes] | None = None
+        self._request_fd = -1
+        self._reply_fd = -1
+        self._received = bytearray()
+        self._next_id = 0
+        self._broken = False
+        self._log: Any = None  # what the server prints
+
+    def __enter__(self) -> ProjectAPIClient:
+        self.open()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def open(self) -> None:
+        """Start the server.
+
+        Raises:
+            ConfigError: The folder holds no server, or it cannot be started.
+        """
+        command = self._command()
+        request_read, request_write = os.pipe()
+        reply_read, reply_write = os.pipe()
+        try:
+            self._log = tempfile.TemporaryFile(prefix="microtvm-")  # noqa: SIM115 - see close()
+            arguments = ["--read-fd", str(request_read), "--write-fd", str(reply_write)]
+            self._process = subprocess.Popen(
+                [*command, *arguments, *(["--debug"] if self._debug else [])],
+                cwd=self._directory,
+                env=_server_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=self._log,
+                stderr=subprocess.STDOUT,
+                pass_fds=(request_read, reply_write),
+                start_new_session=True,  # Ctrl-C is for us; and so its descendants are found
+            )
+        except BaseException as exc:
+            os.close(request_write)
+            os.close(reply_read)
+            if self._log is not None:
+                self._log.close()
+            if isinstance(exc, OSError):
+                raise ConfigError(f"cannot start {command[0]}: {exc.strerror}") from exc
+            raise
+        finally:
+            os.close(request_read)
+            os.close(reply_write)
+        self._request_fd, self._reply_fd = request_write, reply_read
+        os.set_blocking(request_write, False)
+        os.set_blocking(reply_read, False)
+
+    def close(self) -> None:
+        """End the server and every process it started; may be called again."""
+        if self._process is None:
+            return
+        process, self._process = self._process, None
+        try:
+            os.close(self._request_fd)
+            os.close(self._reply_fd)
+            if not self._broken:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(_CLOSE_TIMEOUT_S)
+        finally:
+            _kill_session(process.pid)
+            process.kill()
+            process.wait()
+            self._log.close()
+
+    def server_info(self, deadline: Deadline) -> ServerInfo:
+        """Ask the server what it is and which options it has."""
+        reply = self._call("server_info_query", {"tvm_version": _tvm_version()}, deadline)
+        try:
+            if reply["protocol_version"] != 1:
+                raise ProtocolError(
+                    f"platform {self._name} speaks Project API version "
+                    f"{reply['protocol_version']}, not 1"
+                )
+            self._name = str(reply["platform_name"])
+            path = reply["model_library_format_path"]
+            return ServerInfo(
+                platform_name=self._name,
+                is_template=bool(reply["is_template"]),
+                model_library_path=None if path is None else Path(path),
+                options=tuple(_parse_option(option) for option in reply["project_options"]),
+            )
+        except (KeyError, TypeError, ValueError) as exc:
+            raise ProtocolError(
+                f"platform {self._name}: malformed reply to server_info_query: {exc!r}"
+            ) from exc
+
+    def generate_project(
+        self,
+        library_path: Path,
+        runtime_dir: Path,
+        project_dir: Path,
+        options: Mapping[str, Any],
+        deadline: Deadline,
+    ) -> None:
+        """Have the template create `project_dir` from an MLF archive."""
+        parameters = {
+            "model_library_format_path": str(library_path.absolute()),
+            "standalone_crt_dir": str(runtime_dir.absolute()),
+            "project_dir": str(project_dir.absolute()),
+            "options": dict(options),
+        }
+        self._call("generate_project", parameters, deadline)
+
+    def build(self, options: Mapping[str, Any], deadline: Deadline) -> None:
+        """Have the project compiled."""
+        self._call("build", {"options": dict(options)}, deadline)
+
+    def flash(self, options: Mapping[str, Any], deadline: Deadline) -> None:
+        """Have the firmware written to the board."""
+        self._call("flash", {"options": dict(options)}, deadline)
+
+    def open_transport(self, options: Mapping[str, Any], deadline: Deadline) -> TransportTimeouts:
+        """Have the device started or connected."""
+        reply = self._call("open_transport", {"options": dict(options)}, deadline)
+        try:
+            timeouts = reply["timeouts"]
+            return TransportTimeouts(
+                float(timeouts["session_start_retry_timeout_sec"]),
+                float(timeouts["session_start_timeout_sec"]),
+                float(timeouts["session_established_timeout_sec"]),
+            )
+        except (KeyError, TypeError, ValueError) as exc:
+            raise ProtocolError(
+                f"platform {self._name}: malformed reply to open_transport: {exc!r}"
+            ) from exc
+
+    def close_transport(self, deadline: Deadline) -> None:
+        """Have the device let go."""
+        self._call("close_transport", {}, deadline)
+
+    def read_transport(self, size: int, deadline: Deadline) -> bytes:
+        """Read 1 to `size` bytes from the device.
+
+        Raises:
+            TransportTimeout: Nothing came before the deadline.
+            TransportClosed: The device or the server is gone.
+        """
+        parameters = {"n": size, "timeout_sec": deadline.remaining_s}
+        reply = self._call("read_transport", parameters, deadline, _REPLY_MARGIN_S)
+        try:
+            data = base64.b85decode(reply["data"])
+        except (KeyError, TypeError, ValueError) as exc:
+            raise ProtocolError(
+                f"platform {self._name}: malformed reply to read_transport: {exc!r}"
+            ) from exc
+        if not 1 <= len(data) <= size:
+            raise ProtocolError(
+                f"platform {self._name}: read_transport gave {len(data)} bytes, not 1 to {size}"
+            )
+        return data
+
+    def write_transport(self, data: bytes, deadline: Deadline) -> None:
+        """Write all of `data` to the device.
+
+        Raises:
+            TransportTimeout: Not all was taken before the deadline.
+            TransportClosed: The device or the server is gone.
+        """
+        parameters = {
+            "data": base64.b85encode(data).decode("ascii"),
+            "timeout_sec": deadline.remaining_s,
+        }
+        self._call("write_transport", parameters, deadline, _REPLY_MARGIN_S)
+
+    def _command(self) -> list[str]:
+        script = self._directory / LAUNCH_SCRIPT
+        if script.is_file():
+            return [str(script)] if os.access(script, os.X_OK) else ["/bin/sh", str(script)]
+        server = self._directory / SERVER_FILE
+        if server.is_file():
+            return [sys.executable, str(server)]
+        raise ConfigError(
+            f"{self._directory} holds no {SERVER_FILE}",
+            cure="name the folder of a template or of a generated project",
+        )
+
+    def _call(
+        self, method: str, parameters: dict[str, Any], deadline: Deadline, margin_s: float = 0.0
+    ) -> Any:
+        """Send one request and wait for its reply; any failure ends the server's usefulness."""
+        if self._process is None:
+            raise ConfigError(f"the server of platform {self._name} is not open")
+        if self._broken:
+            raise self._failure(method, "is out of order after an earlier failure", deadline)
+        self._next_id += 1
+        request = {"jsonrpc": "2.0", "id": self._next_id, "method": method, "params": parameters}
+        limit = Deadline(deadline.remaining_s + margin_s)
+        self._broken = True  # until a whole reply is here, the two ends may be out of step
+        self._send(json.dumps(request).encode("utf-8") + b"\n", method, limit, deadline)
+        reply = self._receive(method, limit, deadline)
+        self._broken = False
+        if reply.get("error") is not None:
+            raise self._error_of_reply(method, reply["error"], deadline)
+        return reply.get("result")
+
+    def _send(self, data: bytes, method: str, limit: Deadline, deadline: Deadline) -> None:
+        remaining = memoryview(data)
+        while remaining:
+            self._await(self._request_fd, select.POLLOUT, method, limit, deadline)
+            try:
+                remaining = remaining[os.write(self._request_fd, remaining) :]
+            except BlockingIOError:
+                continue
+            except BrokenPipeError as exc:
+                raise self._ended(method, deadline) from exc
+
+    def _receive(self, method: str, limit: Deadline, deadline: Deadline) -> dict[str, Any]:
+        searched = 0
+        while (end := self._received.find(b"\n", searched)) < 0:
+            searched = len(self._received)
+            if searched > _MAX_REPLY_BYTES:
+                raise self._failure(method, "sent an endless reply", deadline)
+            self._await(self._reply_fd, select.POLLIN, method, limit, deadline)
+            try:
+                chunk = os.read(self._reply_fd, 1 << 20)
+            except BlockingIOError:
+                continue
+            if not chunk:
+                raise self._ended(method, deadline)
+            self._received += chunk
+        line = bytes(self._received[:end])
+        del self._received[: end + 1]
+        try:
+            reply = json.loads(line)
+        except ValueError:
+            reply = None
+        if not isinstance(reply, dict) or reply.get("id") != self._next_id:
+            shown = line[:80].decode("utf-8", "replace")
+            raise self._failure(method, f"sent something that is no reply: {shown!r}", deadline)
+        return reply
+
+    def _await(self, fd: int, event: int, method: str, limit: Deadline, deadline: Deadline) -> None:
+        poll = select.poll()
+        poll.register(fd, event)
+        if not poll.poll(limit.remaining_s * 1000.0):
+            raise self._failure(method, "does not answer", deadline, timeout=True)
+
+    def _ended(self, method: str, deadline: Deadline) -> MicroTVMError:
+        assert self._process is not None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_CLOSE_TIMEOUT_S)
+        status = self._process.returncode
+        if status is None:
+            how = "closed its pipes"
+        elif status < 0:
+            how = f"was ended by {signal.Signals(-status).name}"
+        else:
+            how = f"ended with exit status {status}"
+        return self._failure(method, how, deadline)
+
+    def _failure(
+        self, method: str, what: str, deadline: Deadline, *, timeout: bool = False
+    ) -> MicroTVMError:
+        """The error for a server that did not do its part."""
+        error_class = _ERROR_OF_METHOD.get(method)
+        if error_class is None:
+            error_class = TransportTimeout if timeout else TransportClosed
+        return error_class(
+            f"the server of platform {self._name} {what}",
+            operation=method,
+            elapsed_s=deadline.elapsed_s,
+            details=self._log_tail(),
+        )
+
+    def _error_of_reply(self, method: str, error: Any, deadline: Deadline) -> MicroTVMError:
+        """The error for a request that the server answered with an error."""
+        if not isinstance(error, dict):
+            return self._failure(method, f"sent a malformed error: {error!r}", deadline)
+        class_name = str(error.get("message", "error"))
+        data = error.get("data")
+        data = data if isinstance(data, dict) else {"details": "" if data is None else str(data)}
+        message = str(data.get("message") or "")
+        trace = str(data.get("traceback") or "").strip()
+        if not message:
+            last = trace.splitlines()[-1] if trace else ""
+            message = last if class_name not in last and last else class_name
+        known = "message" in data and "cure" in data  # written for the user: no traceback needed
+        details = str(data.get("details") or "")
+        if not known:
+            details = "\n".join(part for part in (details, trace, self._log_tail()) if part)
+            if class_name not in message:
+                message = f"{class_name}: {message}"
+            message = f"platform {self._name}: {message}"
+        fallback = _ERROR_OF_METHOD.get(method, TransportError)
+        return _ERROR_OF_CLASS.get(class_name, fallback)(
+            message,
+            cure=str(data.get("cure") or ""),
+            operation=None if known else method,
+            elapsed_s=None if known else deadline.elapsed_s,
+            details=details,
+        )
+
+    def _log_tail(self) -> str:
+        """The last of what the server printed."""
+        size = os.fstat(self._log.fileno()).st_size
+        start = max(0, size - _KEPT_LOG_BYTES)
+        text = os.pread(self._log.fileno(), _KEPT_LOG_BYTES, start).decode("utf-8", "replace")
+        return text.strip()
+
+
+def _parse_option(option: Mapping[str, Any]) -> Option:
+    choices = option.get("choices")
+    return Option(
+        name=str(option["name"]),
+        type=str(option["type"]),
+        required=tuple(option.get("required") or ()),
+        optional=tuple(option.get("optional") or ()),
+        choices=None if choices is None else tuple(choices),
+        default=option.get("default"),
+        help=str(option.get("help") or ""),
+    )
+
+
+def _tvm_version() -> str:
+    """TVM's version, without paying for its import."""
+    try:
+        return importlib.metadata.version("apache-tvm")
+    except importlib.metadata.PackageNotFoundError:
+        return "0"
+
+
+def _server_environment() -> dict[str, str]:
+    """The environment of a server; one that runs from a source tree is told where that is."""
+    environment = dict(os.environ)
+    root = Path(__file__).absolute().parents[2]
+    if root.name not in ("site-packages", "dist-packages"):
+        paths = [str(root), *filter(None, [environment.get("PYTHONPATH")])]
+        environment["PYTHONPATH"] = os.pathsep.join(paths)
+    return environment
+
+
+def _session_members(session_id: int) -> Iterator[int]:
+    """The processes of a session, as the kernel lists them."""
+    for directory in Path("/proc").iterdir():
+        if not directory.name.isdecimal():
+            continue
+        try:
+            stat = (directory / "stat").read_text(errors="replace")
+        except OSError:
+            continue  # it has ended meanwhile
+        # pid (name) state parent group session ...; the name may hold anything
+        fields = stat.rpartition(")")[2].split()
+        if fields[0] != "Z" and int(fields[3]) == session_id:
+            yield int(directory.name)
+
+
+def _kill_session(session_id: int) -> None:
+    """Kill every process of a session, including those that are started meanwhile."""
+    for _ in range(20):
+        members = list(_session_members(session_id))
+        if not members:
+            return
+        for pid in members:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)

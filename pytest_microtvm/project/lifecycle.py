@@ -1,0 +1,94 @@
+"""Generate, build and flash, each with a server process of its own."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..deadline import Deadline
+from ..errors import ConfigError, MicroTVMError
+from .client import SERVER_FILE, ProjectAPIClient, ServerInfo
+from .options import check_options
+
+_PACKAGE = Path(__file__).absolute().parents[1]
+_PLATFORMS = _PACKAGE / "platforms"
+RUNTIME = _PACKAGE / "runtime"
+
+
+def platform_directory(platform: str) -> Path:
+    """See `pytest_microtvm.project.platform_directory`."""
+    names = sorted(server.parent.name for server in _PLATFORMS.glob(f"*/{SERVER_FILE}"))
+    if platform not in names:
+        raise ConfigError(
+            f"there is no platform {platform}", cure=f"choose from {', '.join(names)}"
+        )
+    return _PLATFORMS / platform
+
+
+def generate_project(
+    platform_dir: Path,
+    library_path: Path,
+    project_dir: Path,
+    options: Mapping[str, Any],
+    deadline: Deadline,
+) -> None:
+    """See `pytest_microtvm.project.generate_project`."""
+    if project_dir.exists():
+        raise ConfigError(f"{project_dir} exists already", cure="name a new folder")
+
+    def generate(client: ProjectAPIClient, values: dict[str, Any]) -> None:
+        client.generate_project(library_path, RUNTIME, project_dir, values, deadline)
+
+    try:
+        _run(platform_dir, "generate_project", options, deadline, generate, want_template=True)
+    except BaseException:
+        shutil.rmtree(project_dir, ignore_errors=True)
+        raise
+
+
+def build_project(project_dir: Path, options: Mapping[str, Any], deadline: Deadline) -> None:
+    """See `pytest_microtvm.project.build_project`."""
+
+    def build(client: ProjectAPIClient, values: dict[str, Any]) -> None:
+        client.build(values, deadline)
+
+    _run(project_dir, "build", options, deadline, build, want_template=False)
+
+
+def flash_project(project_dir: Path, options: Mapping[str, Any], deadline: Deadline) -> None:
+    """See `pytest_microtvm.project.flash_project`."""
+
+    def flash(client: ProjectAPIClient, values: dict[str, Any]) -> None:
+        client.flash(values, deadline)
+
+    _run(project_dir, "flash", options, deadline, flash, want_template=False)
+
+
+def _run(
+    directory: Path,
+    method: str,
+    options: Mapping[str, Any],
+    deadline: Deadline,
+    step: Callable[[ProjectAPIClient, dict[str, Any]], None],
+    *,
+    want_template: bool,
+) -> None:
+    """Start the server in `directory`, check `options` against it, and carry out one step."""
+    try:
+        with ProjectAPIClient(directory) as client:
+            info = client.server_info(deadline)
+            _check_kind(directory, info, want_template)
+            step(client, check_options(info.platform_name, method, info.options, options))
+    except MicroTVMError as error:
+        if error.board is None and "board" in options:
+            error.board = str(options["board"])
+        raise
+
+
+def _check_kind(directory: Path, info: ServerInfo, want_template: bool) -> None:
+    if info.is_template and not want_template:
+        raise ConfigError(f"{directory} is a template, not a project", cure="generate a project")
+    if want_template and not info.is_template:
+        raise ConfigError(f"{directory} is a generated project, not a template")

@@ -1,0 +1,52 @@
+"""Checks project options against what the platform says about them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..errors import ConfigError
+from .client import Option
+
+
+def check_options(
+    platform: str, method: str, options: Sequence[Option], given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Check `given` before it goes to a platform's `method`.
+
+    Options that other methods use are allowed: one set of options serves the whole life of a
+    project.
+
+    Returns:
+        `given` without the options that are None.
+
+    Raises:
+        ConfigError: An unknown option, a missing one, a wrong type or a value not offered.
+    """
+    known = {option.name: option for option in options}
+    values = {name: value for name, value in given.items() if value is not None}
+    for name, value in values.items():
+        if name not in known:
+            raise ConfigError(
+                f"platform {platform} has no option {name}",
+                cure=f"its options are {', '.join(sorted(known)) or 'none'}",
+            )
+        _check_value(platform, known[name], value)
+    missing = [
+        option.name for option in options if method in option.required and option.name not in values
+    ]
+    if missing:
+        raise ConfigError(f"platform {platform} needs the option {', '.join(missing)} to {method}")
+    return values
+
+
+def _check_value(platform: str, option: Option, value: Any) -> None:
+    if option.type == "bool" and not isinstance(value, bool):
+        raise ConfigError(f"platform {platform}: option {option.name} is true or false: {value!r}")
+    if option.type == "int" and (isinstance(value, bool) or not isinstance(value, int)):
+        raise ConfigError(f"platform {platform}: option {option.name} is a number: {value!r}")
+    if option.choices is not None and value not in option.choices:
+        raise ConfigError(
+            f"platform {platform}: option {option.name} cannot be {value!r}",
+            cure=f"choose from {', '.join(map(str, option.choices))}",
+        )

@@ -1,0 +1,60 @@
+"""The Project API server: what a template's `microtvm_api_server.py` imports.
+
+A template written for Apache TVM runs after changing one import, from
+`from tvm.micro.project_api import server` to `from pytest_microtvm.project import server`.
+Only the standard library is imported, so the server starts fast and runs wherever Python does.
+
+`api` holds the published interface, `process` running tools and emulators that never outlive the
+server, `make_project` a base for templates whose projects are built with make.
+"""
+
+from __future__ import annotations
+
+from .api import (
+    PROTOCOL_VERSION,
+    ErrorCode,
+    IoTimeoutError,
+    JSONRPCError,
+    OptionError,
+    ProjectAPIHandler,
+    ProjectAPIServer,
+    ProjectError,
+    ProjectOption,
+    ServerError,
+    ServerInfo,
+    TransportClosedError,
+    TransportTimeouts,
+    UnsupportedTVMVersionError,
+    default_project_options,
+    main,
+    read_with_timeout,
+    write_with_timeout,
+)
+from .make_project import MakeProjectHandler, ModelMetadata
+from .process import ChildTransport, find_tool, run_tool
+
+__all__ = [
+    "PROTOCOL_VERSION",
+    "ChildTransport",
+    "ErrorCode",
+    "IoTimeoutError",
+    "JSONRPCError",
+    "MakeProjectHandler",
+    "ModelMetadata",
+    "OptionError",
+    "ProjectAPIHandler",
+    "ProjectAPIServer",
+    "ProjectError",
+    "ProjectOption",
+    "ServerError",
+    "ServerInfo",
+    "TransportClosedError",
+    "TransportTimeouts",
+    "UnsupportedTVMVersionError",
+    "default_project_options",
+    "find_tool",
+    "main",
+    "read_with_timeout",
+    "run_tool",
+    "write_with_timeout",
+]

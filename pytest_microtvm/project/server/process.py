@@ -1,0 +1,161 @@
+"""Tools and emulators that a platform runs: none of them outlives the server."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from .api import (
+    IoTimeoutError,
+    ProjectError,
+    TransportClosedError,
+    read_with_timeout,
+    write_with_timeout,
+)
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+# Tool output sent to the client: the first errors are the ones that matter.
+_KEPT_OUTPUT_CHARACTERS = 64_000
+
+
+def die_with_parent(signal_number: int = signal.SIGKILL) -> Callable[[], None]:
+    """A `preexec_fn` that has the kernel signal the child when this process ends."""
+    import ctypes  # costs some milliseconds, and only for those who start something
+
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    parent = os.getpid()
+
+    def prepare() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal_number, 0, 0, 0)
+        if os.getppid() != parent:  # it ended before the request was in place
+            os._exit(1)
+
+    return prepare
+
+
+def find_tool(program: str, cure: str) -> str:
+    """The path of a program.
+
+    Raises:
+        ProjectError: It is not installed; `cure` says how to.
+    """
+    path = shutil.which(program)
+    if path is None:
+        raise ProjectError(f"{program} is not installed", cure=cure)
+    return path
+
+
+def run_tool(command: Sequence[str], cwd: Path) -> tuple[int, str]:
+    """Run a tool to its end.
+
+    Returns:
+        Its exit status, and what it printed, shortened when very long.
+    """
+    environment = {**os.environ, "LC_ALL": "C"}  # messages are read by programs, too
+    with subprocess.Popen(
+        command,
+        cwd=cwd,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        preexec_fn=die_with_parent(signal.SIGTERM),  # make passes it on to its compilers
+    ) as process:
+        output, _ = process.communicate()
+    if len(output) > _KEPT_OUTPUT_CHARACTERS:
+        left_out = len(output) - _KEPT_OUTPUT_CHARACTERS
+        output = f"{output[:_KEPT_OUTPUT_CHARACTERS]}\n[{left_out} more characters]\n"
+    return process.returncode, output
+
+
+class ChildTransport:
+    """A device that is a child process, spoken to over one end of a socket pair.
+
+    Args:
+        command: Gives the command line, told the number of the child's file descriptor.
+        as_stdio: The child finds its end as standard input and output, too.
+    """
+
+    def __init__(self, command: Callable[[int], Sequence[str]], *, as_stdio: bool) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        with ours, theirs:
+            fd = theirs.fileno()
+            arguments = command(fd)
+            self._program = Path(arguments[0]).name
+            try:
+                self._process = subprocess.Popen(
+                    arguments,
+                    stdin=fd if as_stdio else subprocess.DEVNULL,
+                    stdout=fd if as_stdio else subprocess.DEVNULL,
+                    pass_fds=() if as_stdio else (fd,),
+                    preexec_fn=die_with_parent(),
+                )
+            except OSError as exc:
+                raise ProjectError(f"cannot start {arguments[0]}: {exc.strerror}") from exc
+            ours.setblocking(False)
+            self._fd: int | None = ours.detach()
+
+    def read(self, size: int, timeout_s: float | None) -> bytes:
+        """Read 1 to `size` bytes.
+
+        Raises:
+            IoTimeoutError: Nothing came in `timeout_s` seconds.
+            TransportClosedError: The child is gone, and all it wrote has been read.
+        """
+        if self._fd is None:
+            raise self._closed()
+        try:
+            return read_with_timeout(self._fd, size, timeout_s)
+        except TransportClosedError as exc:
+            self._fd = None
+            raise self._closed() from exc
+
+    def write(self, data: bytes, timeout_s: float | None) -> None:
+        """Write all of `data`.
+
+        Raises:
+            IoTimeoutError: Not all was taken in `timeout_s` seconds.
+            TransportClosedError: The child is gone.
+        """
+        if self._fd is None:
+            raise self._closed()
+        try:
+            written = write_with_timeout(self._fd, data, timeout_s)
+        except TransportClosedError as exc:
+            self._fd = None
+            raise self._closed() from exc
+        if written < len(data):
+            raise IoTimeoutError(
+                data={"message": f"{self._program} took {written} of {len(data)} bytes"}
+            )
+
+    def close(self) -> None:
+        """Kill the child; may be called again."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+
+    def _closed(self) -> TransportClosedError:
+        """The error that says what became of the child."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(0.2)  # its last bytes may come before its end
+        status = self._process.returncode
+        if status is None:
+            message = f"{self._program} closed its end of the link"
+        elif status < 0:
+            message = f"{self._program} was ended by {signal.Signals(-status).name}"
+        else:
+            message = f"{self._program} ended with exit status {status}"
+        return TransportClosedError(data={"message": message})
