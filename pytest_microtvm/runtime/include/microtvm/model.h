@@ -16,7 +16,7 @@ extern "C" {
 
 /* A size in bytes rounded up to the next multiple of MICROTVM_ALIGNMENT_BYTES; a constant expression. */
 #define MICROTVM_ALIGN_UP(bytes) \
-  (((bytes) + (MICROTVM_ALIGNMENT_BYTES - 1u)) & ~(MICROTVM_ALIGNMENT_BYTES - 1u))
+  (((bytes) + (MICROTVM_ALIGNMENT_BYTES - 1u)) / MICROTVM_ALIGNMENT_BYTES * MICROTVM_ALIGNMENT_BYTES)
 
 /* Element types, with the numbers of DLPack. */
 enum {

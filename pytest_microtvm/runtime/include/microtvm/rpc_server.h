@@ -53,6 +53,7 @@ typedef struct {
   MicroTVMFrameWriter writer;
   MicroTVMAotExecutor *executor;
   const char *build_id;
+  int32_t link_status; /* the latest error of the write function */
   uint16_t session_id; /* low byte: the host's nonce, high byte: ours; 0 when there is no session */
   uint8_t nonce;       /* ours in the latest session */
   bool session_used;   /* a packet was received in this session */

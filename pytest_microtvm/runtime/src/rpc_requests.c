@@ -1,0 +1,359 @@
+#include "memory.h"
+#include "rpc_internal.h"
+
+#define RPC_VERSION "0.8.0"
+
+/* Bytes of the fields of a packet. */
+#define CODE_BYTES 4u
+#define COUNT_BYTES 4u
+#define TYPE_BYTES 4u
+#define WORD_BYTES 8u /* an int, a float, a handle, a size */
+
+_Static_assert(sizeof(double) == WORD_BYTES, "a float travels as a 64-bit IEEE 754 number");
+_Static_assert(sizeof(uintptr_t) <= WORD_BYTES, "an address travels in 64 bits");
+
+/* ---- answers ---- */
+
+static void BeginPacket(MicroTVMRpcServer *server, uint32_t code, uint32_t body_bytes) {
+  MicroTVMServerBeginPacket(server, CODE_BYTES + body_bytes);
+  MicroTVMWriteU32(&server->writer, code);
+}
+
+/* Answers a request other than a call, with nothing. */
+static void AnswerNothing(MicroTVMRpcServer *server) {
+  BeginPacket(server, kRpcReturn, COUNT_BYTES + TYPE_BYTES);
+  MicroTVMWriteU32(&server->writer, 1);
+  MicroTVMWriteU32(&server->writer, kValueNone);
+  MicroTVMServerEndPacket(server);
+}
+
+/* Answers a request other than a call, with a handle. */
+static void AnswerHandle(MicroTVMRpcServer *server, uint64_t handle) {
+  BeginPacket(server, kRpcReturn, COUNT_BYTES + TYPE_BYTES + WORD_BYTES);
+  MicroTVMWriteU32(&server->writer, 1);
+  MicroTVMWriteU32(&server->writer, kValueOpaquePointer);
+  MicroTVMWriteU64(&server->writer, handle);
+  MicroTVMServerEndPacket(server);
+}
+
+/* Begins the answer to a call: the type index of the value first, as a value of its own. `values` counts
+ * that one and those to follow, which have `value_bytes` bytes. */
+static void BeginReturn(MicroTVMRpcServer *server, uint32_t values, uint32_t type,
+                        uint32_t value_bytes) {
+  BeginPacket(server, kRpcReturn, COUNT_BYTES + TYPE_BYTES + WORD_BYTES + value_bytes);
+  MicroTVMWriteU32(&server->writer, values);
+  MicroTVMWriteU32(&server->writer, kValueInt);
+  MicroTVMWriteU64(&server->writer, type);
+}
+
+static void ReturnWord(MicroTVMRpcServer *server, uint32_t type, uint64_t bits) {
+  BeginReturn(server, 2, type, TYPE_BYTES + WORD_BYTES);
+  MicroTVMWriteU32(&server->writer, type);
+  MicroTVMWriteU64(&server->writer, bits);
+  MicroTVMServerEndPacket(server);
+}
+
+void MicroTVMReturnInt(MicroTVMRpcServer *server, int64_t value) {
+  ReturnWord(server, kValueInt, (uint64_t)value);
+}
+
+void MicroTVMReturnFloat(MicroTVMRpcServer *server, double value) {
+  uint64_t bits;
+  memcpy(&bits, &value, sizeof(bits));
+  ReturnWord(server, kValueFloat, bits);
+}
+
+void MicroTVMReturnString(MicroTVMRpcServer *server, const char *value) {
+  const uint32_t length = (uint32_t)MicroTVMTextLength(value);
+  BeginReturn(server, 2, kValueString, TYPE_BYTES + WORD_BYTES + length);
+  MicroTVMWriteU32(&server->writer, kValueRawString);
+  MicroTVMWriteU64(&server->writer, length);
+  MicroTVMFrameWriterPut(&server->writer, value, length);
+  MicroTVMServerEndPacket(server);
+}
+
+void MicroTVMReturnTensor(MicroTVMRpcServer *server, const MicroTVMTensorInfo *info,
+                          const void *data) {
+  const uint32_t dtype = info->dtype_code | (uint32_t)info->dtype_bits << 8 | 1u << 16; /* 1 lane */
+  /* Address, device, ndim, dtype, shape, byte offset. */
+  const uint32_t view_bytes = WORD_BYTES + 8u + 4u + 4u + WORD_BYTES * info->ndim + WORD_BYTES;
+
+  BeginReturn(server, 3, kValueTensor, TYPE_BYTES + view_bytes + TYPE_BYTES + WORD_BYTES);
+  MicroTVMWriteU32(&server->writer, kValueTensorView);
+  MicroTVMWriteU64(&server->writer, (uint64_t)(uintptr_t)data);
+  MicroTVMWriteU32(&server->writer, kDeviceTypeCpu);
+  MicroTVMWriteU32(&server->writer, kDeviceIdCpu);
+  MicroTVMWriteU32(&server->writer, info->ndim);
+  MicroTVMWriteU32(&server->writer, dtype);
+  for (uint32_t i = 0; i < info->ndim; ++i) {
+    MicroTVMWriteU64(&server->writer, (uint64_t)(int64_t)info->shape[i]);
+  }
+  MicroTVMWriteU64(&server->writer, 0);
+  /* A null handle: the tensor is the executor's, there is nothing for the client to free. */
+  MicroTVMWriteU32(&server->writer, kValueOpaquePointer);
+  MicroTVMWriteU64(&server->writer, 0);
+  MicroTVMServerEndPacket(server);
+}
+
+static void AnswerException(MicroTVMRpcServer *server, const MicroTVMRequest *request,
+                            int32_t status) {
+  MicroTVMText text;
+  MicroTVMTextClear(&text);
+  MicroTVMTextAppend(&text, ": ");
+  MicroTVMTextAppend(&text, MicroTVMStatusString(status));
+  if (request->detail.size_bytes > 0) {
+    MicroTVMTextAppend(&text, ": ");
+    MicroTVMTextAppendBytes(&text, request->detail.bytes, request->detail.size_bytes);
+  }
+  MicroTVMTextAppend(&text, " (status ");
+  MicroTVMTextAppendNumber(&text, status);
+  MicroTVMTextAppend(&text, ")");
+  {
+    const uint32_t operation_bytes = (uint32_t)MicroTVMTextLength(request->operation);
+    const uint32_t message_bytes = operation_bytes + (uint32_t)text.size_bytes;
+    BeginPacket(server, kRpcException, COUNT_BYTES + TYPE_BYTES + WORD_BYTES + message_bytes);
+    MicroTVMWriteU32(&server->writer, 1);
+    MicroTVMWriteU32(&server->writer, kValueRawString);
+    MicroTVMWriteU64(&server->writer, message_bytes);
+    MicroTVMFrameWriterPut(&server->writer, request->operation, operation_bytes);
+    MicroTVMFrameWriterPut(&server->writer, text.bytes, text.size_bytes);
+    MicroTVMServerEndPacket(server);
+  }
+}
+
+/* ---- requests ----
+ *
+ * Each reads the whole packet, checks it, acts, answers, and returns 0; or returns a negative status and has
+ * not answered. */
+
+/* Checks that the packet was read to its end. */
+static int32_t EndOfPacket(const MicroTVMPacketReader *reader) {
+  if (reader->status != kMicroTVMOk) {
+    return reader->status;
+  }
+  return reader->left_bytes > 0 ? kMicroTVMErrorPacketTrailing : kMicroTVMOk;
+}
+
+static int32_t ServeInit(MicroTVMRpcServer *server, MicroTVMRequest *request) {
+  MicroTVMPacketReader *reader = &request->reader;
+  const uint64_t version_bytes = MicroTVMReadU64(reader);
+  const uint8_t *version = MicroTVMReadBytes(reader, version_bytes);
+  const uint32_t num_arguments = MicroTVMReadArguments(reader);
+
+  if (reader->status != kMicroTVMOk) {
+    return reader->status;
+  }
+  if (version_bytes != sizeof(RPC_VERSION) - 1 ||
+      memcmp(version, RPC_VERSION, sizeof(RPC_VERSION) - 1) != 0) {
+    MicroTVMTextAppend(&request->detail, "this server speaks " RPC_VERSION);
+    return kMicroTVMErrorVersion;
+  }
+  /* Arguments would name a constructor of another session behind this one. */
+  if (num_arguments != 0) {
+    return kMicroTVMErrorArgumentCount;
+  }
+  server->initialized = true;
+  AnswerNothing(server);
+  return kMicroTVMOk;
+}
+
+static int32_t ServeShutdown(MicroTVMRpcServer *server, MicroTVMRequest *request) {
+  const int32_t status = EndOfPacket(&request->reader);
+  if (status == kMicroTVMOk) {
+    server->session_id = 0;
+    server->shutdown = true;
+  }
+  return status;
+}
+
+static int32_t ServeCall(MicroTVMRpcServer *server, MicroTVMRequest *request) {
+  const uint64_t handle = MicroTVMReadU64(&request->reader);
+  const uint32_t num_arguments = MicroTVMReadArguments(&request->reader);
+  const char *name = MicroTVMFunctionName(handle);
+  if (request->reader.status != kMicroTVMOk) {
+    return request->reader.status;
+  }
+  if (name != NULL) {
+    request->operation = name;
+  }
+  return MicroTVMFunctionCall(server, request, handle, num_arguments);
+}
+
+static int32_t ServeGetGlobalFunction(MicroTVMRpcServer *server, MicroTVMRequest *request) {
+  MicroTVMValue name;
+  const uint32_t num_arguments = MicroTVMReadArguments(&request->reader);
+  if (request->reader.status != kMicroTVMOk) {
+    return request->reader.status;
+  }
+  if (num_arguments != 1) {
+    return kMicroTVMErrorArgumentCount;
+  }
+  MicroTVMReadValue(&request->reader, &name);
+  if (name.type != kValueRawString) {
+    return kMicroTVMErrorArgumentType;
+  }
+  AnswerHandle(server, MicroTVMFunctionHandle(name.text, name.bits));
+  return kMicroTVMOk;
+}
+
+static int32_t ServeFreeHandle(MicroTVMRpcServer *server, MicroTVMRequest *request) {
+  MicroTVMValue handle;
+  const uint32_t num_arguments = MicroTVMReadArguments(&request->reader);
+  if (request->reader.status != kMicroTVMOk) {
+    return request->reader.status;
+  }
+  if (num_arguments != 1) {
+    return kMicroTVMErrorArgumentCount;
+  }
+  MicroTVMReadValue(&request->reader, &handle);
+  if (handle.type != kValueOpaquePointer) {
+    return kMicroTVMErrorArgumentType;
+  }
+  /* Functions are constant: there is nothing to free. */
+  if (MicroTVMFunctionName(handle.bits) == NULL) {
+    return kMicroTVMErrorUnknownHandle;
+  }
+  AnswerNothing(server);
+  return kMicroTVMOk;
+}
+
+/* Everything is done when it is answered, and there is one device: choosing it or waiting for it is nothing
+ * to do, but the stock client does both. */
+static int32_t ServeNothingToDo(MicroTVMRpcServer *server, MicroTVMRequest *request) {
+  (void)MicroTVMReadArguments(&request->reader);
+  if (request->reader.status != kMicroTVMOk) {
+    return request->reader.status;
+  }
+  AnswerNothing(server);
+  return kMicroTVMOk;
+}
+
+/* Checks that the first `size_bytes` bytes of a tensor are its own, and the executor's memory. */
+static int32_t CheckCopy(const MicroTVMRpcServer *server, const MicroTVMRemoteTensor *tensor,
+                         uint64_t size_bytes) {
+  if (size_bytes > tensor->size_bytes) {
+    return kMicroTVMErrorTensor;
+  }
+  return MicroTVMAotExecutorOwns(server->executor, tensor->address, size_bytes)
+             ? kMicroTVMOk
+             : kMicroTVMErrorAddress;
+}
+
+static int32_t ServeCopyToRemote(MicroTVMRpcServer *server, MicroTVMRequest *request) {
+  MicroTVMPacketReader *reader = &request->reader;
+  MicroTVMRemoteTensor tensor;
+  uint64_t size_bytes;
+  const uint8_t *data;
+  int32_t status;
+
+  MicroTVMReadTensor(reader, &tensor);
+  size_bytes = MicroTVMReadU64(reader);
+  data = MicroTVMReadBytes(reader, size_bytes);
+  status = EndOfPacket(reader);
+  if (status == kMicroTVMOk) {
+    status = CheckCopy(server, &tensor, size_bytes);
+  }
+  if (status != kMicroTVMOk) {
+    return status;
+  }
+  memcpy((void *)(uintptr_t)tensor.address, data, (size_t)size_bytes);
+  AnswerNothing(server);
+  return kMicroTVMOk;
+}
+
+static int32_t ServeCopyFromRemote(MicroTVMRpcServer *server, MicroTVMRequest *request) {
+  MicroTVMPacketReader *reader = &request->reader;
+  MicroTVMRemoteTensor tensor;
+  uint64_t size_bytes;
+  int32_t status;
+
+  MicroTVMReadTensor(reader, &tensor);
+  size_bytes = MicroTVMReadU64(reader);
+  status = EndOfPacket(reader);
+  if (status == kMicroTVMOk) {
+    status = CheckCopy(server, &tensor, size_bytes);
+  }
+  /* The limit holds for answers, too: a host may keep a buffer of the same size. */
+  if (status == kMicroTVMOk && size_bytes > MicroTVMServerMaxPacketBytes(server) - CODE_BYTES) {
+    status = kMicroTVMErrorPacketTooLarge;
+  }
+  if (status != kMicroTVMOk) {
+    return status;
+  }
+  BeginPacket(server, kRpcCopyAck, (uint32_t)size_bytes);
+  MicroTVMFrameWriterPut(&server->writer, (const void *)(uintptr_t)tensor.address,
+                         (size_t)size_bytes);
+  MicroTVMServerEndPacket(server);
+  return kMicroTVMOk;
+}
+
+static const struct {
+  uint32_t code;
+  const char *operation;
+  int32_t (*serve)(MicroTVMRpcServer *server, MicroTVMRequest *request);
+} kRequests[] = {
+    {kRpcShutdown, "shutdown", ServeShutdown},
+    {kRpcInitServer, "init", ServeInit},
+    {kRpcCallFunction, "call", ServeCall},
+    {kRpcCopyFromRemote, "copy from device", ServeCopyFromRemote},
+    {kRpcCopyToRemote, "copy to device", ServeCopyToRemote},
+    {kRpcGetGlobalFunction, "get function", ServeGetGlobalFunction},
+    {kRpcFreeHandle, "free handle", ServeFreeHandle},
+    {kRpcSetDevice, "set device", ServeNothingToDo},
+    {kRpcStreamSync, "synchronize", ServeNothingToDo},
+};
+
+#define NUM_REQUESTS (sizeof(kRequests) / sizeof(kRequests[0]))
+
+static int32_t ServeCode(MicroTVMRpcServer *server, MicroTVMRequest *request, uint32_t code) {
+  for (uint32_t i = 0; i < NUM_REQUESTS; ++i) {
+    if (kRequests[i].code == code) {
+      request->operation = kRequests[i].operation;
+      if (!server->initialized && code != kRpcInitServer && code != kRpcShutdown) {
+        return kMicroTVMErrorNotInitialized;
+      }
+      return kRequests[i].serve(server, request);
+    }
+  }
+  MicroTVMTextAppend(&request->detail, "code ");
+  MicroTVMTextAppendNumber(&request->detail, (int32_t)code);
+  return kMicroTVMErrorUnknownCode;
+}
+
+void MicroTVMServePacket(MicroTVMRpcServer *server, const uint8_t *packet, size_t size_bytes) {
+  MicroTVMRequest request;
+  uint64_t announced_bytes;
+  uint32_t code;
+  int32_t status;
+
+  request.reader.data = packet;
+  request.reader.left_bytes = size_bytes;
+  request.reader.status = kMicroTVMOk;
+  request.operation = "packet";
+  MicroTVMTextClear(&request.detail);
+
+  announced_bytes = MicroTVMReadU64(&request.reader);
+  if (announced_bytes > request.reader.left_bytes) {
+    MicroTVMReaderFail(&request.reader, kMicroTVMErrorPacketShort);
+  } else if (announced_bytes < request.reader.left_bytes) {
+    MicroTVMReaderFail(&request.reader, kMicroTVMErrorPacketTrailing);
+  }
+  code = MicroTVMReadU32(&request.reader);
+  status = request.reader.status;
+  if (status == kMicroTVMOk) {
+    status = ServeCode(server, &request, code);
+  }
+  if (status != kMicroTVMOk) {
+    AnswerException(server, &request, status);
+  }
+}
+
+void MicroTVMRefusePacket(MicroTVMRpcServer *server, uint32_t packet_bytes) {
+  MicroTVMRequest request;
+  request.operation = "packet";
+  MicroTVMTextClear(&request.detail);
+  MicroTVMTextAppendUnsigned(&request.detail, packet_bytes);
+  MicroTVMTextAppend(&request.detail, " bytes, at most ");
+  MicroTVMTextAppendUnsigned(&request.detail, MicroTVMServerMaxPacketBytes(server));
+  AnswerException(server, &request, kMicroTVMErrorPacketTooLarge);
+}

@@ -1,0 +1,53 @@
+#include <microtvm/status.h>
+
+const char *MicroTVMStatusString(int32_t status) {
+  switch (status) {
+    case kMicroTVMOk:
+      return "success";
+    case kMicroTVMShutdown:
+      return "session shut down";
+    case kMicroTVMErrorInvalidArgument:
+      return "invalid argument";
+    case kMicroTVMErrorBufferTooSmall:
+      return "buffer too small";
+    case kMicroTVMErrorMisaligned:
+      return "buffer not aligned to 16 bytes";
+    case kMicroTVMErrorTooManyTensors:
+      return "more inputs and outputs than MICROTVM_MAX_TENSORS";
+    case kMicroTVMErrorWrite:
+      return "writing to the link failed";
+    case kMicroTVMErrorTimer:
+      return "timer failed";
+    case kMicroTVMErrorBusy:
+      return "link busy with another frame";
+    case kMicroTVMErrorPacketShort:
+      return "packet ends too early";
+    case kMicroTVMErrorPacketTrailing:
+      return "bytes after the end of the packet";
+    case kMicroTVMErrorPacketTooLarge:
+      return "packet too large";
+    case kMicroTVMErrorUnknownCode:
+      return "unsupported request";
+    case kMicroTVMErrorUnknownType:
+      return "unsupported type of a value";
+    case kMicroTVMErrorVersion:
+      return "protocol version mismatch";
+    case kMicroTVMErrorNotInitialized:
+      return "request before init";
+    case kMicroTVMErrorUnknownHandle:
+      return "unknown function handle";
+    case kMicroTVMErrorArgumentCount:
+      return "wrong number of arguments";
+    case kMicroTVMErrorArgumentType:
+      return "wrong type of an argument";
+    case kMicroTVMErrorIndex:
+      return "index out of range";
+    case kMicroTVMErrorAddress:
+      return "address outside the model's buffers";
+    case kMicroTVMErrorTensor:
+      return "inconsistent tensor";
+    case kMicroTVMErrorModel:
+      return "a kernel failed";
+  }
+  return "unknown status";
+}
