@@ -1,0 +1,109 @@
+"""Model files as tests: `pytest model.tflite --microtvm-board=NAME`.
+
+A model is collected when it is named on the command line, or is anywhere below a folder that is
+named there. A plain `pytest`, which looks for tests by itself, leaves models alone: they may be the
+data of other tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pytest_microtvm.errors import OutputMismatch
+from pytest_microtvm.options import FOUND_SUFFIXES, NAMED_SUFFIXES
+from pytest_microtvm.run import Run, run_of
+from pytest_microtvm.verify.compare import Comparison
+from pytest_microtvm.verify.model import MicroTVM
+
+NAMED = "microtvm_named"
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> ModelFile | None:
+    """Collect a model file, if it was asked for."""
+    if file_path.suffix not in NAMED_SUFFIXES:
+        return None
+    named = parent.session.isinitpath(file_path)
+    if not named:
+        below = any(file_path.is_relative_to(folder) for folder in _named_paths(parent.config))
+        if not below or file_path.suffix not in FOUND_SUFFIXES:
+            return None
+    return ModelFile.from_parent(parent, path=file_path)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: object) -> None:
+    """Tell a worker of pytest-xdist what was named; it sees other arguments."""
+    node.workerinput[NAMED] = list(map(str, _named_paths(node.config)))  # type: ignore[attr-defined]
+
+
+class ModelFile(pytest.File):
+    """A model file: one test per board and executor."""
+
+    def collect(self) -> Iterator[ModelItem]:
+        """The tests."""
+        run = run_of(self.config)
+        assert run is not None
+        for executor, board in run.names:
+            yield ModelItem.from_parent(
+                self, name=f"{executor}[{board}]", run=run, executor=executor, board=board
+            )
+
+
+class ModelItem(pytest.Item):
+    """One model on one board with one executor, held to the host's reference.
+
+    Everything that can break is done while setting up, so that it is an error; the test itself
+    only compares, so that it is a verdict.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        parent: ModelFile,
+        run: Run,
+        executor: str,
+        board: str,
+    ) -> None:
+        super().__init__(name, parent)
+        self._run = run
+        self._executor = executor
+        self._board = board
+        self._model: MicroTVM | None = None
+        self._comparison: Comparison | None = None
+
+    def setup(self) -> None:
+        """Compile, build, open the device and run the model there and on this machine."""
+        self._model = self._run.model_under_test(
+            self, self.path, self._run.board(self._board), self._executor
+        )
+        self._comparison = self._model.compare()
+
+    def runtest(self) -> None:
+        """Hold the device to the reference."""
+        assert self._comparison is not None
+        self._comparison.raise_on_mismatch()
+
+    def repr_failure(
+        self, excinfo: pytest.ExceptionInfo[BaseException], style: object = None
+    ) -> str:
+        """The mismatch report is the failure; the way to it says nothing."""
+        if isinstance(excinfo.value, OutputMismatch) and not self.config.option.fulltrace:
+            return str(excinfo.value)
+        return str(super().repr_failure(excinfo))
+
+    def reportinfo(self) -> tuple[Path, None, str]:
+        """What the report calls the test."""
+        return self.path, None, f"{self.path.name}::{self.name}"
+
+
+def _named_paths(config: pytest.Config) -> list[Path]:
+    worker_input = getattr(config, "workerinput", None)
+    if worker_input is not None:
+        return [Path(path) for path in worker_input[NAMED]]
+    if config.args_source is not pytest.Config.ArgsSource.ARGS:
+        return []
+    here = config.invocation_params.dir
+    return [(here / argument.split("::")[0]).absolute() for argument in config.args]

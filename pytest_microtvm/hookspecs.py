@@ -1,0 +1,35 @@
+"""The hooks that a conftest.py or another plugin may implement."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.hookspec
+def pytest_microtvm_board_directories(config: pytest.Config) -> list[Path]:  # type: ignore[empty-body]
+    """Name more folders with board definitions (`NAME.toml`).
+
+    Called once, before any test is collected; a relative path is relative to pytest's root folder.
+    Only a conftest.py in the root folder or in a folder named on the command line is heard.
+
+    Args:
+        config: pytest's configuration.
+
+    Returns:
+        The folders.
+    """
+
+
+@pytest.hookspec
+def pytest_microtvm_record(config: pytest.Config, record: dict[str, Any]) -> None:
+    """Take one record of the run, at its end, as `--microtvm-json` writes it.
+
+    With pytest-xdist it is called in the controlling process only.
+
+    Args:
+        config: pytest's configuration.
+        record: One model on one board with one executor; see docs/records.schema.json.
+    """

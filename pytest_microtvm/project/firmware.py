@@ -1,0 +1,292 @@
+"""From a model to built firmware, through the cache: the steps and the keys they are cached by."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pytest_microtvm import library as mlf
+from pytest_microtvm.boards import Board
+from pytest_microtvm.compiler import CompileOptions, compile_key, compile_model
+from pytest_microtvm.deadline import Deadline
+from pytest_microtvm.errors import BuildError, MicroTVMError
+from pytest_microtvm.library import ModelLibrary
+from pytest_microtvm.project.cache import Cache
+from pytest_microtvm.project.elf import ImageSize, measure_elf
+from pytest_microtvm.project.lifecycle import (
+    RUNTIME,
+    build_project,
+    generate_project,
+    platform_directory,
+)
+
+COMPILE_TIMEOUT_S = 900.0
+BUILD_TIMEOUT_S = 900.0
+LIBRARY_SUFFIX = ".tar"
+SIZE_FILE = "size.json"
+
+Progress = Callable[[str], None]
+
+
+def silent(_line: str) -> None:
+    """Report no progress."""
+
+
+@dataclass(frozen=True)
+class CompiledModel:
+    """An MLF archive in the cache.
+
+    Attributes:
+        library: The archive.
+        cached: Whether nothing had to be compiled.
+        compile_s: Seconds spent compiling.
+    """
+
+    library: ModelLibrary
+    cached: bool
+    compile_s: float
+
+
+@dataclass(frozen=True)
+class Firmware:
+    """A built project in the cache.
+
+    Attributes:
+        project_dir: The generated project.
+        build_id: The hash of all that went into it; the device answers with the same.
+        board: The board it is for.
+        executor: "aot".
+        library: The MLF it runs.
+        size: Flash and RAM of the linked program; None where the template leaves none to read.
+        cached: Whether nothing had to be built.
+        generate_s: Seconds spent generating the project.
+        build_s: Seconds spent compiling and linking it.
+    """
+
+    project_dir: Path
+    build_id: str
+    board: Board
+    executor: str
+    library: ModelLibrary
+    size: ImageSize | None
+    cached: bool
+    generate_s: float
+    build_s: float
+
+
+@dataclass
+class Workshop:
+    """Compiles models and builds firmware, each once.
+
+    Attributes:
+        cache: Where the results are kept.
+        progress: Told each step that takes time, as one line.
+        detail: Told what goes on inside a step.
+        keep_projects: A folder that gets a copy of every project, also of one that fails to build.
+    """
+
+    cache: Cache
+    progress: Progress = silent
+    detail: Progress = silent
+    keep_projects: Path | None = None
+    _kept: set[Path] = field(default_factory=set)
+
+    def compile(self, model: Path, options: CompileOptions) -> CompiledModel:
+        """Bring a model file into the cache as MLF; an MLF archive is only checked.
+
+        Args:
+            model: A .tflite, .onnx or Relax .json file, or an MLF .tar.
+            options: For the compiler.
+
+        Raises:
+            ModelError: The model cannot be read or compiled.
+            BuildError: Another process holds the same compilation for too long.
+        """
+        if model.suffix == LIBRARY_SUFFIX:
+            return CompiledModel(mlf.open_library(model), True, 0.0)
+
+        def make(directory: Path) -> None:
+            self.progress(f"compiling {model.name}")
+            compile_model(
+                model,
+                directory / "model.tar",
+                options,
+                Deadline(COMPILE_TIMEOUT_S),
+                lambda line: self.detail(f"compiling {model.name}: {line}"),
+            )
+
+        entry = self.cache.obtain(
+            "mlf", compile_key(model, options), make, Deadline(COMPILE_TIMEOUT_S)
+        )
+        library = mlf.open_library(entry.path / "model.tar")
+        return CompiledModel(library, entry.cached, entry.seconds)
+
+    def build(self, library: ModelLibrary, board: Board, executor: str) -> Firmware:
+        """Generate and build the firmware that runs an MLF on a board.
+
+        Raises:
+            BuildError: A tool is missing, fails, or the model does not fit the board.
+        """
+        options: dict[str, Any] = {"board": board.name, "project_type": "host_driven"}
+        build_id = _build_id(library, board, executor, options)
+        label = f"{library.name} for {board.name}"
+        seconds = {"generate": 0.0, "build": 0.0}
+
+        def make(directory: Path) -> None:
+            deadline = Deadline(BUILD_TIMEOUT_S)
+            with tempfile.TemporaryDirectory() as temporary:
+                definition = Path(temporary) / "board.json"
+                definition.write_text(board.to_json())
+                self.progress(f"generating {label}")
+                start = time.monotonic()
+                # The template makes the folder, as TVM's do.
+                project_dir = directory / "project"
+                generate_project(
+                    platform_directory(board.platform),
+                    library.path,
+                    project_dir,
+                    {
+                        **options,
+                        "board_definition": str(definition),
+                        "compile_definitions": [f"-DMICROTVM_BUILD_ID={build_id}"],
+                    },
+                    deadline,
+                )
+            built = time.monotonic()
+            seconds["generate"] = built - start
+            self.progress(f"building {label}")
+            try:
+                build_project(project_dir, {}, deadline)
+            except MicroTVMError:
+                self._keep(project_dir, library, board, executor)
+                raise
+            seconds["build"] = time.monotonic() - built
+            elf = _linked_program(project_dir)
+            size = dataclasses.asdict(measure_elf(elf)) if elf else None
+            (directory / SIZE_FILE).write_text(json.dumps(size))
+
+        try:
+            entry = self.cache.obtain("firmware", build_id, make, Deadline(BUILD_TIMEOUT_S))
+        except MicroTVMError as error:
+            error.board = error.board or board.name
+            raise
+        self._keep(entry.path / "project", library, board, executor)
+        size = json.loads((entry.path / SIZE_FILE).read_text())
+        return Firmware(
+            project_dir=entry.path / "project",
+            build_id=build_id,
+            board=board,
+            executor=executor,
+            library=library,
+            size=ImageSize(**size) if size else None,
+            cached=entry.cached,
+            generate_s=seconds["generate"],
+            build_s=seconds["build"],
+        )
+
+    def _keep(self, project: Path, library: ModelLibrary, board: Board, executor: str) -> None:
+        if self.keep_projects is None:
+            return
+        target = self.keep_projects / f"{library.name}-{executor}-{board.name}"
+        if target in self._kept or not project.is_dir():
+            return
+        self._kept.add(target)
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(project, target)
+        self.progress(f"kept {target}")
+
+
+def _linked_program(project_dir: Path) -> Path | None:
+    """The program, where the template builds one in the usual place."""
+    for name in ("firmware.elf", "firmware"):
+        path = project_dir / "build" / name
+        if path.is_file():
+            return path
+    return None
+
+
+def _build_id(library: ModelLibrary, board: Board, executor: str, options: dict[str, Any]) -> str:
+    """Hash everything that decides what the device runs."""
+    parts = {
+        "library": library.sha256,
+        "board": board.to_json(),
+        "executor": executor,
+        "template": _hash_files(platform_directory(board.platform)),
+        "runtime": _hash_files(RUNTIME),
+        "server": _hash_files(Path(__file__).with_name("server")),
+        "toolchain": _toolchain_version(f"{board.toolchain.prefix}gcc", board),
+        "libraries": [_hash_library(Path(path), board) for path in board.toolchain.libraries],
+        "options": options,
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+@functools.cache
+def _hash_files(directory: Path) -> str:
+    digest = hashlib.sha256()
+    for path in _source_files(directory):
+        digest.update(f"{path.relative_to(directory)}:{_hash_file(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def _source_files(directory: Path) -> Iterable[Path]:
+    return sorted(
+        path
+        for path in directory.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".pyc"
+    )
+
+
+@functools.cache
+def _hash_library(path: Path, board: Board) -> str:
+    try:
+        return _hash_file(path)
+    except OSError as error:
+        raise BuildError(
+            f"the library {path} is not there: {error.strerror}",
+            cure=board.toolchain.install,
+            board=board.name,
+            operation="build",
+        ) from error
+
+
+def _hash_file(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@functools.cache
+def _toolchain_version(compiler: str, board: Board) -> str:
+    try:
+        result = subprocess.run(
+            [compiler, "--version"],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=True,
+            stdin=subprocess.DEVNULL,
+        )
+    except FileNotFoundError as error:
+        raise BuildError(
+            f"the compiler {compiler} is not installed",
+            cure=board.toolchain.install,
+            board=board.name,
+            operation="build",
+        ) from error
+    except (subprocess.SubprocessError, OSError) as error:
+        raise BuildError(
+            f"the compiler {compiler} does not run: {error}",
+            cure=f"try '{compiler} --version'",
+            board=board.name,
+            operation="build",
+        ) from error
+    return result.stdout.splitlines()[0]

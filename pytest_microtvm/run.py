@@ -1,0 +1,189 @@
+"""One pytest run with boards: what was asked for, the harness that does it, what came of it."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_microtvm.errors import MicroTVMError
+from pytest_microtvm.options import Settings
+
+if TYPE_CHECKING:
+    from pytest_microtvm.boards import Board
+    from pytest_microtvm.verify.harness import Harness
+    from pytest_microtvm.verify.model import MicroTVM
+    from pytest_microtvm.verify.records import Record
+
+
+class Run:
+    """The boards of one pytest process, and everything that was compiled, built and opened.
+
+    Args:
+        config: pytest's configuration.
+        settings: What was asked for.
+        boards: All known boards by name.
+    """
+
+    def __init__(self, config: pytest.Config, settings: Settings, boards: dict[str, Board]) -> None:
+        self.settings = settings
+        self.trouble = ""
+        self._config = config
+        self._boards = boards
+        self._resources = contextlib.ExitStack()
+        self._harness: Harness | None = None
+        self._elsewhere: list[dict[str, Any]] = []
+        self._users: dict[str, list[Record]] = {}
+
+    @property
+    def names(self) -> list[tuple[str, str]]:
+        """Every (executor, board) that tests run with."""
+        return [(e, b) for b in self.settings.boards for e in self.settings.executors]
+
+    def board(self, name: str) -> Board:
+        """A board by its name, which was checked."""
+        return self._boards[name]
+
+    def open(self) -> None:
+        """Make sure that the run can start.
+
+        Raises:
+            ConfigError: The cache cannot be written.
+        """
+        from pytest_microtvm.project.cache import Cache
+
+        directory = self.settings.cache_dir
+        if directory is None:
+            directory = Path(tempfile.mkdtemp(prefix="microtvm-cache-"))
+            self._resources.callback(shutil.rmtree, directory, ignore_errors=True)
+        self._cache = Cache(directory, self.settings.cache_limit_bytes)
+        self._cache.open()
+
+    @property
+    def harness(self) -> Harness:
+        """What compiles, builds, runs and compares; made when a test first needs it."""
+        if self._harness is None:
+            from pytest_microtvm.project.firmware import Workshop
+            from pytest_microtvm.verify.compare import Tolerance
+            from pytest_microtvm.verify.harness import Harness, HarnessOptions
+
+            workshop = Workshop(
+                self._cache,
+                progress=self._progress,
+                detail=self._detail,
+                keep_projects=self.settings.keep_projects,
+            )
+            options = HarnessOptions(
+                timeout_s=self.settings.timeout_s,
+                tolerance=Tolerance(self.settings.rtol, self.settings.atol),
+                inputs=self.settings.inputs,
+                root=self._config.rootpath,
+            )
+            self._harness = Harness(workshop, self._boards, options)
+            self._resources.callback(self._harness.close)
+        return self._harness
+
+    def model_under_test(
+        self, item: pytest.Item, model: Path, board: Board, executor: str
+    ) -> MicroTVM:
+        """What a test needs of a model, a board and an executor."""
+        from pytest_microtvm.verify.model import MicroTVM
+
+        def on_log(line: str) -> None:
+            sys.stdout.write(f"[{board.name}] {line}\n")  # into the test's captured output
+
+        under_test = MicroTVM(self.harness, model, board, executor, on_log)
+        if self.settings.build_only:
+            under_test.firmware  # noqa: B018 (a property that builds)
+            pytest.skip(f"built for {board.name}, not run: --microtvm-build-only")
+        self._users.setdefault(item.nodeid, []).append(under_test.record)
+        return under_test
+
+    def note_outcome(self, nodeid: str, outcome: str, error: str | None = None) -> None:
+        """Record the outcome of a test's phase for all that the test used."""
+        for record in self._users.get(nodeid, ()):
+            record.worsen(outcome, error)
+
+    def close(self) -> None:
+        """Close every device and remove what was only for this run."""
+        self._resources.close()
+
+    def records(self) -> list[dict[str, Any]]:
+        """The records of this process, as JSON."""
+        return [] if self._harness is None else [asdict(r) for r in self._harness.records]
+
+    def add_records(self, records: Sequence[dict[str, Any]]) -> None:
+        """Take the records of another process of this run."""
+        self._elsewhere.extend(records)
+
+    def all_records(self) -> list[Record]:
+        """The records of all processes, merged."""
+        from pytest_microtvm.verify.records import Record, merge_records
+
+        return merge_records(Record(**data) for data in [*self.records(), *self._elsewhere])
+
+    def publish(self) -> None:
+        """Give the records to the hooks, and write them.
+
+        Raises:
+            ConfigError: The file cannot be written.
+        """
+        records = self.all_records()
+        for record in records:
+            self._config.hook.pytest_microtvm_record(config=self._config, record=record.to_json())
+        if self.settings.json_path is not None:
+            from pytest_microtvm.verify.records import write_records
+
+            write_records(self.settings.json_path, records)
+
+    def _progress(self, line: str) -> None:
+        if self._config.get_verbosity() >= 0:
+            self._write_line(line)
+
+    def _detail(self, line: str) -> None:
+        if self._config.get_verbosity() >= 1:
+            self._write_line(line)
+
+    def _write_line(self, line: str) -> None:
+        """Print a line between the tests' own; a worker of pytest-xdist has no terminal."""
+        terminal = self._config.pluginmanager.get_plugin("terminalreporter")
+        if terminal is None:
+            return
+        with _uncaptured(self._config):
+            terminal.ensure_newline()
+            terminal.write_line(f"microtvm: {line}")
+            terminal.flush()
+
+
+RUN_KEY = pytest.StashKey[Run]()
+
+
+def run_of(config: pytest.Config) -> Run | None:
+    """The run of a pytest configuration; None where no board was named."""
+    return config.stash.get(RUN_KEY, None)
+
+
+@contextlib.contextmanager
+def usage_errors() -> Iterator[None]:
+    """Turn our errors into pytest's usage errors: one line, exit code 4."""
+    try:
+        yield
+    except MicroTVMError as error:
+        raise pytest.UsageError(error.one_line()) from error
+
+
+@contextlib.contextmanager
+def _uncaptured(config: pytest.Config) -> Iterator[None]:
+    capture = config.pluginmanager.get_plugin("capturemanager")
+    if capture is None:
+        yield
+        return
+    with capture.global_and_fixture_disabled():
+        yield

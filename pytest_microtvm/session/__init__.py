@@ -1,0 +1,1 @@
+"""Sessions with devices: `Session` is an open device, `bridge` the process between it and us."""

@@ -1,0 +1,178 @@
+"""Comparison of a device's outputs with the reference's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pytest_microtvm.errors import ConfigError, OutputMismatch
+
+SHOWN_MISMATCHES = 5
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far a float may be off: |device - reference| <= atol + rtol * |reference|.
+
+    Integers and booleans are always compared exactly.
+    """
+
+    rtol: float = 1e-5
+    atol: float = 1e-6
+
+    def __post_init__(self) -> None:
+        if not (self.rtol >= 0 and self.atol >= 0):
+            raise ConfigError(
+                f"rtol={self.rtol} and atol={self.atol} must not be negative",
+                cure="give tolerances of 0 or more",
+            )
+
+
+@dataclass(frozen=True)
+class TensorComparison:
+    """One output compared.
+
+    Attributes:
+        name: The output's name.
+        elements: How many elements were compared.
+        mismatched: How many are outside the tolerance.
+        max_abs_diff: The largest absolute difference of all elements; infinite where only one side
+            is NaN or an infinity of that sign.
+        examples: (position, device value, reference value) of the first mismatches.
+    """
+
+    name: str
+    elements: int
+    mismatched: int
+    max_abs_diff: float
+    examples: tuple[tuple[tuple[int, ...], float, float], ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All outputs of one run compared."""
+
+    tensors: tuple[TensorComparison, ...]
+    reference: str
+    tolerance: Tolerance
+
+    @property
+    def elements(self) -> int:
+        """Elements compared, over all outputs."""
+        return sum(tensor.elements for tensor in self.tensors)
+
+    @property
+    def mismatched(self) -> int:
+        """Elements outside the tolerance, over all outputs."""
+        return sum(tensor.mismatched for tensor in self.tensors)
+
+    @property
+    def max_abs_diff(self) -> float:
+        """The largest absolute difference, over all outputs."""
+        return max((tensor.max_abs_diff for tensor in self.tensors), default=0.0)
+
+    def report(self) -> str:
+        """Say where the device differs, how far and how often, for a person."""
+        lines = [
+            f"device differs from {self.reference} in {self.mismatched} of {self.elements} "
+            f"elements, largest difference {self.max_abs_diff:g}"
+        ]
+        for tensor in self.tensors:
+            if not tensor.mismatched:
+                continue
+            lines.append(
+                f"  output {tensor.name!r}: {tensor.mismatched} of {tensor.elements} differ, "
+                f"largest difference {tensor.max_abs_diff:g}"
+            )
+            for position, device, reference in tensor.examples:
+                where = ", ".join(map(str, position))
+                lines.append(f"    [{where}] device {device:.9g}, reference {reference:.9g}")
+            if tensor.mismatched > len(tensor.examples):
+                lines.append(f"    ... and {tensor.mismatched - len(tensor.examples)} more")
+        lines.append(
+            f"  integers are compared exactly, floats with rtol={self.tolerance.rtol:g} "
+            f"atol={self.tolerance.atol:g}"
+        )
+        return "\n".join(lines)
+
+    def raise_on_mismatch(self) -> None:
+        """Turn a difference into a failure.
+
+        Raises:
+            OutputMismatch: Some element is outside the tolerance; the message is `report()`.
+        """
+        if self.mismatched:
+            raise OutputMismatch(self.report())
+
+
+def compare_outputs(
+    device: Mapping[str, NDArray[np.generic]],
+    reference: Mapping[str, NDArray[np.generic]],
+    tolerance: Tolerance,
+    reference_name: str = "the host reference",
+) -> Comparison:
+    """Compare every output element by element.
+
+    Args:
+        device: The device's outputs by name.
+        reference: What they should be; the same names, shapes and dtypes.
+        tolerance: For floats.
+        reference_name: What the report calls the reference.
+
+    Returns:
+        The comparison; `raise_on_mismatch` makes a verdict of it.
+
+    Raises:
+        OutputMismatch: Names, shapes or dtypes differ, so that elements cannot be compared.
+    """
+    if set(device) != set(reference):
+        raise OutputMismatch(
+            f"device has outputs {sorted(device)}, {reference_name} has {sorted(reference)}"
+        )
+    tensors = []
+    for name, expected in reference.items():
+        actual = device[name]
+        if actual.shape != expected.shape or actual.dtype != expected.dtype:
+            raise OutputMismatch(
+                f"output {name!r}: device gives {actual.dtype}{list(actual.shape)}, "
+                f"{reference_name} {expected.dtype}{list(expected.shape)}"
+            )
+        tensors.append(_compare(name, actual, expected, tolerance))
+    return Comparison(tuple(tensors), reference_name, tolerance)
+
+
+def _compare(
+    name: str, actual: NDArray[np.generic], expected: NDArray[np.generic], tolerance: Tolerance
+) -> TensorComparison:
+    if expected.dtype.kind == "f":
+        wide_actual, wide_expected = actual.astype(np.float64), expected.astype(np.float64)
+        same = (wide_actual == wide_expected) | (np.isnan(wide_actual) & np.isnan(wide_expected))
+        with np.errstate(invalid="ignore", over="ignore"):
+            difference = np.where(same, 0.0, np.abs(wide_actual - wide_expected))
+            difference = np.where(np.isnan(difference), np.inf, difference)
+            allowed = tolerance.atol + tolerance.rtol * np.abs(wide_expected)
+            # An infinite reference would allow everything; only itself is right.
+            wrong = ~same & ((difference > allowed) | ~np.isfinite(wide_expected))
+    else:
+        wrong = actual != expected
+        # Python integers: a difference of two int64 or uint64 may not fit either.
+        difference = np.zeros(actual.shape)
+        difference[wrong] = [
+            float(abs(int(left) - int(right)))
+            for left, right in zip(actual[wrong], expected[wrong], strict=True)
+        ]
+    positions = np.argwhere(wrong)[:SHOWN_MISMATCHES]
+    examples = tuple(
+        (tuple(int(i) for i in at), actual[tuple(at)].item(), expected[tuple(at)].item())
+        for at in positions
+    )
+    return TensorComparison(
+        name=name,
+        elements=int(expected.size),
+        mismatched=int(np.count_nonzero(wrong)),
+        max_abs_diff=float(difference.max(initial=0.0)),
+        examples=examples,
+    )

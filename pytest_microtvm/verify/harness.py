@@ -1,0 +1,292 @@
+"""The whole way from a model to a verdict, each step taken once and shared by all who need it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from pytest_microtvm.boards import Board
+from pytest_microtvm.compiler import CompileOptions
+from pytest_microtvm.deadline import Deadline
+from pytest_microtvm.errors import BuildError, MicroTVMError
+from pytest_microtvm.library import ModelLibrary
+from pytest_microtvm.project import flash_project
+from pytest_microtvm.project.firmware import BUILD_TIMEOUT_S, CompiledModel, Firmware, Workshop
+from pytest_microtvm.session.device import Session
+from pytest_microtvm.verify.compare import Comparison, Tolerance, compare_outputs
+from pytest_microtvm.verify.inputs import Tensors, load_inputs, make_inputs
+from pytest_microtvm.verify.metrics import Metric, Metrics
+from pytest_microtvm.verify.records import Record
+
+T = TypeVar("T")
+
+MAX_SESSIONS = 4
+"""How many devices stay open at once; the one used longest ago is closed for another."""
+
+HOST_BOARD = "host"
+REFERENCE_FILE = "outputs.npz"
+
+
+@dataclass(frozen=True)
+class HarnessOptions:
+    """What holds for a whole run.
+
+    Attributes:
+        timeout_s: For opening a device and for each call to it.
+        tolerance: For floats, where a test says nothing else.
+        inputs: An `.npz` file with the inputs of every model; None to make them.
+        root: Paths of models are recorded relative to it.
+    """
+
+    timeout_s: float = 60.0
+    tolerance: Tolerance = field(default_factory=Tolerance)
+    inputs: Path | None = None
+    root: Path = Path()
+
+
+class Harness:
+    """Models, firmware and devices of one run.
+
+    Args:
+        workshop: Compiles and builds.
+        boards: All known boards by name; the reference runs on `host`.
+        options: For the whole run.
+    """
+
+    def __init__(
+        self, workshop: Workshop, boards: Mapping[str, Board], options: HarnessOptions
+    ) -> None:
+        self.workshop = workshop
+        self.boards = boards
+        self.options = options
+        self._compiled: dict[tuple[Path, str], CompiledModel] = {}
+        self._firmware: dict[tuple[str, str, str], Firmware] = {}
+        self._failed: dict[object, MicroTVMError] = {}
+        self._sessions: dict[str, tuple[Session, Record]] = {}
+        self._references: dict[str, Tensors] = {}
+        self._records: dict[tuple[str, str, str], Record] = {}
+
+    @property
+    def records(self) -> list[Record]:
+        """What was recorded so far, in the order it was first asked for."""
+        return list(self._records.values())
+
+    def record(self, model: Path, board: Board, executor: str) -> Record:
+        """The record that tests of this model, board and executor share."""
+        absolute = model.absolute()
+        if absolute.is_relative_to(self.options.root):
+            absolute = absolute.relative_to(self.options.root)
+        record = Record(absolute.as_posix(), board.name, board.platform, executor)
+        return self._records.setdefault(record.key, record)
+
+    def compile(self, model: Path, record: Record) -> CompiledModel:
+        """Compile a model, once a run.
+
+        Raises:
+            ModelError: It cannot be compiled; said again to every test that needs it.
+        """
+        key = (model, record.executor)
+        if key not in self._compiled:
+            self._compiled[key] = self._once(
+                key, lambda: self.workshop.compile(model, CompileOptions(executor=record.executor))
+            )
+        compiled = self._compiled[key]
+        if "mlf" not in record.cached:
+            record.cached["mlf"] = compiled.cached
+            record.add_seconds("compile", compiled.compile_s)
+        return compiled
+
+    def build(self, library: ModelLibrary, board: Board, record: Record) -> Firmware:
+        """Build the firmware for a board, once a run.
+
+        Raises:
+            BuildError: It cannot be built; said again to every test that needs it.
+        """
+        key = (library.sha256, board.name, record.executor)
+        if key not in self._firmware:
+            self._firmware[key] = self._once(
+                key, lambda: self.workshop.build(library, board, record.executor)
+            )
+        firmware = self._firmware[key]
+        if "firmware" not in record.cached:
+            record.cached["firmware"] = firmware.cached
+            record.build_id = firmware.build_id
+            record.add_seconds("generate", firmware.generate_s)
+            record.add_seconds("build", firmware.build_s)
+            record.set_metrics(self.metrics(firmware))
+        return firmware
+
+    def open(self, firmware: Firmware, record: Record, on_log: Callable[[str], None]) -> Session:
+        """Open the device that runs a firmware, or go on with the session that is open.
+
+        Args:
+            firmware: What must run.
+            record: Gets the times.
+            on_log: Told the device's log lines, until the next `open`.
+
+        Raises:
+            MicroTVMError: The device cannot be flashed or opened.
+        """
+        entry = self._sessions.pop(firmware.build_id, None)
+        if entry is not None and entry[0].is_open:
+            self._sessions[firmware.build_id] = entry
+            entry[0].on_log = on_log
+            return entry[0]
+        if entry is not None:
+            self._close(*entry)
+        while len(self._sessions) >= MAX_SESSIONS:
+            self._close(*self._sessions.pop(next(iter(self._sessions))))
+        if firmware.board.flash is not None:
+            start = time.monotonic()
+            flash_project(firmware.project_dir, {}, Deadline(BUILD_TIMEOUT_S))
+            record.add_seconds("flash", time.monotonic() - start)
+        session = Session(firmware, self.options.timeout_s, on_log)
+        session.open()
+        record.add_seconds("open", session.open_s)
+        self._sessions[firmware.build_id] = (session, record)
+        return session
+
+    def run(self, session: Session, inputs: Tensors, record: Record) -> Tensors:
+        """Run a model on an open device.
+
+        Raises:
+            MicroTVMError: The device did not answer or refused; its session is closed.
+        """
+        start = time.monotonic()
+        try:
+            outputs = session.run(inputs)
+        except BaseException:
+            entry = self._sessions.pop(session.firmware.build_id, None)
+            if entry is not None:
+                self._close(*entry)
+            raise
+        record.add_seconds("run", time.monotonic() - start)
+        record.set_metrics(self.metrics(session.firmware, session))
+        return outputs
+
+    def inputs(self, library: ModelLibrary) -> Tensors:
+        """The inputs for a test that brings none.
+
+        Raises:
+            ConfigError: The file named for the run does not fit the model.
+        """
+        if self.options.inputs is not None:
+            return load_inputs(self.options.inputs, library.inputs)
+        return make_inputs(library.name, library.inputs)
+
+    def reference(self, library: ModelLibrary, executor: str, inputs: Tensors) -> Tensors:
+        """What the same MLF computes on this machine.
+
+        A result is kept in the cache, so that many boards, tests and runs share it.
+
+        Raises:
+            MicroTVMError: The MLF cannot be built or run on this machine.
+        """
+        host = self._host_firmware(library, executor)
+        digest = hashlib.sha256(host.build_id.encode())
+        for name, array in inputs.items():
+            digest.update(f"{name}:{array.dtype}:{array.shape}".encode() + array.tobytes())
+        key = digest.hexdigest()[:32]
+        if key not in self._references:
+            entry = self.workshop.cache.obtain(
+                "reference",
+                key,
+                lambda directory: self._run_on_host(host, inputs, directory),
+                Deadline(self.options.timeout_s * 2),
+            )
+            self._references[key] = _load_outputs(entry.path / REFERENCE_FILE, library)
+        return self._references[key]
+
+    def compare(
+        self, outputs: Tensors, reference: Tensors, tolerance: Tolerance, record: Record
+    ) -> Comparison:
+        """Compare a device's outputs with the reference's, and record how far they are apart."""
+        comparison = compare_outputs(outputs, reference, tolerance)
+        record.add_comparison(comparison)
+        return comparison
+
+    def metrics(self, firmware: Firmware, session: Session | None = None) -> Metrics:
+        """What the model costs on the board, as far as it is known."""
+        library = firmware.library
+        metrics = Metrics(
+            arena_bytes=Metric(library.workspace_bytes, "bytes", "MLF memory plan"),
+            io_bytes=Metric(
+                sum(spec.size_bytes for spec in library.inputs + library.outputs),
+                "bytes",
+                "MLF tensor sizes",
+            ),
+            constants_bytes=Metric(library.constants_bytes, "bytes", "MLF constants"),
+        )
+        if firmware.size is not None:
+            metrics = replace(
+                metrics,
+                flash_bytes=Metric(firmware.size.flash_bytes, "bytes", "ELF loaded sections"),
+                ram_bytes=Metric(firmware.size.ram_bytes, "bytes", "ELF writable sections"),
+            )
+        if session is not None and session.latency_s is not None:
+            latency = Metric(
+                round(session.latency_s * 1e6, 3),
+                "us",
+                f"{firmware.board.name} timer, fastest run",
+                session.samples,
+            )
+            metrics = replace(metrics, latency_us=latency)
+        return metrics
+
+    def close(self) -> None:
+        """Close every device. Never raises."""
+        while self._sessions:
+            self._close(*self._sessions.popitem()[1])
+
+    def _close(self, session: Session, record: Record) -> None:
+        start = time.monotonic()
+        session.close()
+        record.add_seconds("close", time.monotonic() - start)
+
+    def _once(self, key: object, step: Callable[[], T]) -> T:
+        """Take a step that, once it failed, fails in the same way for every test that needs it."""
+        if key in self._failed:
+            raise self._failed[key]
+        try:
+            return step()
+        except MicroTVMError as error:
+            self._failed[key] = error
+            raise
+
+    def _host_firmware(self, library: ModelLibrary, executor: str) -> Firmware:
+        key = (library.sha256, HOST_BOARD, executor)
+        if key not in self._firmware:
+            self._firmware[key] = self._once(
+                key, lambda: self.workshop.build(library, self.boards[HOST_BOARD], executor)
+            )
+        return self._firmware[key]
+
+    def _run_on_host(self, host: Firmware, inputs: Tensors, directory: Path) -> None:
+        self.workshop.progress(f"running the reference of {host.library.name}")
+        with Session(host, self.options.timeout_s) as session:
+            outputs = session.run(inputs)
+        # By position: any name is allowed in a model, not every one in an archive.
+        arrays = {f"output_{index}": array for index, array in enumerate(outputs.values())}
+        buffer = io.BytesIO()
+        np.savez(buffer, **arrays)  # type: ignore[arg-type]
+        (directory / REFERENCE_FILE).write_bytes(buffer.getvalue())
+
+
+def _load_outputs(path: Path, library: ModelLibrary) -> Tensors:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {
+                spec.name: archive[f"output_{index}"] for index, spec in enumerate(library.outputs)
+            }
+    except (OSError, ValueError, KeyError) as error:
+        raise BuildError(
+            f"the reference outputs in {path} are damaged: {error}",
+            cure=f"remove {path.parent}",
+        ) from error

@@ -1,0 +1,131 @@
+"""Input tensors for a run: made deterministically for a model, or read from an `.npz` file."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pytest_microtvm.errors import ConfigError
+from pytest_microtvm.library import TensorSpec
+
+Tensors = dict[str, NDArray[np.generic]]
+
+
+def make_inputs(model_name: str, specs: Sequence[TensorSpec]) -> Tensors:
+    """Make the same inputs for the same model, on every machine and in every run.
+
+    Integers of up to 16 bits are uniform over the whole range of their dtype; wider ones, which
+    models use as indices, lie in 0..9; floats are standard normal; booleans are fair coins.
+
+    Args:
+        model_name: Seeds the generator, together with each tensor's name.
+        specs: The model's inputs.
+
+    Returns:
+        One array per input, of its shape and dtype, keyed by its name.
+    """
+    tensors: Tensors = {}
+    for spec in specs:
+        seed = hashlib.sha256(f"{model_name}/{spec.name}".encode()).digest()
+        # PCG64 is named because numpy may change what default_rng gives; its stream is frozen.
+        generator = np.random.Generator(np.random.PCG64(int.from_bytes(seed[:8], "little")))
+        dtype = np.dtype(spec.dtype)
+        if dtype.kind == "f":
+            tensors[spec.name] = generator.standard_normal(spec.shape).astype(dtype)
+        elif dtype.kind == "b":
+            tensors[spec.name] = generator.integers(0, 2, spec.shape).astype(dtype)
+        elif dtype.itemsize <= 2:
+            limits = np.iinfo(dtype)
+            values = generator.integers(limits.min, limits.max, spec.shape, endpoint=True)
+            tensors[spec.name] = values.astype(dtype)
+        else:
+            tensors[spec.name] = generator.integers(0, 10, spec.shape).astype(dtype)
+    return tensors
+
+
+def load_inputs(path: Path, specs: Sequence[TensorSpec]) -> Tensors:
+    """Read inputs from an `.npz` file, one array per input of the model.
+
+    Args:
+        path: The file.
+        specs: The model's inputs.
+
+    Returns:
+        The arrays, checked by `check_inputs`.
+
+    Raises:
+        ConfigError: The file cannot be read, or its arrays do not fit the model.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        raise ConfigError(
+            f"cannot read inputs from {path}: {error}", cure="write the file with numpy.savez"
+        ) from error
+    return check_inputs(arrays, specs, source=str(path))
+
+
+def check_inputs(
+    inputs: Mapping[str, ArrayLike] | ArrayLike, specs: Sequence[TensorSpec], source: str = "inputs"
+) -> Tensors:
+    """Bring what a user passes into the exact form that the device takes.
+
+    Args:
+        inputs: Arrays by input name; a bare array where the model has one input.
+        specs: The model's inputs.
+        source: What to call the inputs in an error.
+
+    Returns:
+        C-contiguous arrays of each input's shape and dtype, in the model's order.
+
+    Raises:
+        ConfigError: A name is missing or unknown, a shape differs, or values do not fit the dtype.
+    """
+    if not isinstance(inputs, Mapping):
+        if len(specs) != 1:
+            raise ConfigError(
+                f"{source}: a bare array, but the model has {len(specs)} inputs",
+                cure=f"pass a dict with {_names(specs)}",
+            )
+        inputs = {specs[0].name: inputs}
+    unknown = sorted(set(inputs) - {spec.name for spec in specs})
+    missing = [spec.name for spec in specs if spec.name not in inputs]
+    if unknown or missing:
+        what = [f"unknown input {name!r}" for name in unknown]
+        what += [f"input {name!r} is missing" for name in missing]
+        raise ConfigError(f"{source}: {', '.join(what)}", cure=f"the model takes {_names(specs)}")
+    return {spec.name: _fit(inputs[spec.name], spec, source) for spec in specs}
+
+
+def _fit(value: ArrayLike, spec: TensorSpec, source: str) -> NDArray[np.generic]:
+    array = np.asarray(value)
+    dtype = np.dtype(spec.dtype)
+    if array.shape != spec.shape:
+        raise ConfigError(
+            f"{source}: {spec.name!r} has shape {array.shape}, the model takes {spec.shape}",
+            cure="reshape it",
+        )
+    if array.dtype != dtype:
+        # Python and NumPy defaults (int64, float64) are welcome as long as no value changes kind.
+        fits = np.can_cast(array.dtype, dtype, "same_kind") or (
+            array.dtype.kind in "iu" and dtype.kind in "iu"
+        )
+        if fits and dtype.kind in "iu" and array.size:
+            limits = np.iinfo(dtype)
+            fits = limits.min <= int(array.min()) and int(array.max()) <= limits.max
+        if not fits:
+            raise ConfigError(
+                f"{source}: {spec.name!r} has dtype {array.dtype}, the model takes {dtype}",
+                cure=f"convert it with .astype({str(dtype)!r}), quantised as the model expects",
+            )
+    return np.ascontiguousarray(array, dtype=dtype)
+
+
+def _names(specs: Sequence[TensorSpec]) -> str:
+    return ", ".join(f"{spec.name!r} {spec.dtype}{list(spec.shape)}" for spec in specs)

@@ -1,0 +1,148 @@
+"""What a run tells machines: one record per model, board and executor, as JSON.
+
+The schema is docs/records.schema.json.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import tempfile
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pytest_microtvm.errors import ConfigError
+from pytest_microtvm.verify.compare import Comparison
+from pytest_microtvm.verify.metrics import Metrics
+
+SCHEMA_VERSION = 1
+
+STEPS = ("compile", "generate", "build", "flash", "open", "run", "close")
+
+OUTCOMES = ("built", "passed", "failed", "error")
+"""From the least to the most serious; a record keeps the worst of its tests."""
+
+
+@dataclass
+class Record:
+    """One model on one board with one executor, over all tests that used it.
+
+    Attributes:
+        model: Path of the model, relative to pytest's root folder where it is inside.
+        board: Board name.
+        platform: Platform name.
+        executor: Executor name.
+        outcome: One of `OUTCOMES`.
+        error: The first error on one line, where outcome is "error".
+        elements: Output elements compared, over all comparisons.
+        mismatched: How many of them were outside the tolerance.
+        max_abs_diff: The largest absolute difference; None where nothing was compared.
+        build_id: Of the firmware; None where none was built.
+        cached: What was not made anew: {"mlf": bool, "firmware": bool}.
+        timings_s: Seconds by step: compile, generate, build, flash, open, run, close.
+        metrics: By name: {"value", "unit", "source", "samples"}.
+    """
+
+    model: str
+    board: str
+    platform: str
+    executor: str
+    outcome: str = "built"
+    error: str | None = None
+    elements: int = 0
+    mismatched: int = 0
+    max_abs_diff: float | None = None
+    build_id: str | None = None
+    cached: dict[str, bool] = field(default_factory=dict)
+    timings_s: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STEPS, 0.0))
+    metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What the record is about."""
+        return (self.model, self.board, self.executor)
+
+    def worsen(self, outcome: str, error: str | None = None) -> None:
+        """Take the outcome of one more test."""
+        if OUTCOMES.index(outcome) > OUTCOMES.index(self.outcome):
+            self.outcome = outcome
+        if error is not None and self.error is None:
+            self.error = error
+
+    def add_comparison(self, comparison: Comparison) -> None:
+        """Take one more comparison."""
+        self.elements += comparison.elements
+        self.mismatched += comparison.mismatched
+        self.max_abs_diff = max(self.max_abs_diff or 0.0, comparison.max_abs_diff)
+
+    def add_seconds(self, step: str, seconds: float) -> None:
+        """Take the time of one more step."""
+        self.timings_s[step] = self.timings_s.get(step, 0.0) + seconds
+
+    def set_metrics(self, metrics: Metrics) -> None:
+        """Take the latest figures."""
+        self.metrics = {name: asdict(metric) for name, metric in metrics.items()}
+
+    def merge(self, other: Record) -> None:
+        """Take what another process recorded about the same thing."""
+        self.worsen(other.outcome, other.error)
+        self.elements += other.elements
+        self.mismatched += other.mismatched
+        if other.max_abs_diff is not None:
+            self.max_abs_diff = max(self.max_abs_diff or 0.0, other.max_abs_diff)
+        self.build_id = self.build_id or other.build_id
+        for part, cached in other.cached.items():
+            self.cached[part] = self.cached.get(part, True) and cached
+        for step, seconds in other.timings_s.items():
+            self.add_seconds(step, seconds)
+        self.metrics = self.metrics or other.metrics
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as the schema has it."""
+        data = asdict(self)
+        if self.max_abs_diff is not None and not math.isfinite(self.max_abs_diff):
+            data["max_abs_diff"] = str(self.max_abs_diff)  # JSON has no infinity
+        data["timings_s"] = {step: round(s, 6) for step, s in self.timings_s.items()}
+        return data
+
+
+def merge_records(records: Iterable[Record]) -> list[Record]:
+    """Bring records about the same thing together, in the order they first appear."""
+    merged: dict[tuple[str, str, str], Record] = {}
+    for record in records:
+        if record.key in merged:
+            merged[record.key].merge(record)
+        else:
+            merged[record.key] = record
+    return list(merged.values())
+
+
+def write_records(path: Path, records: Iterable[Record]) -> None:
+    """Write a run's records, whole or not at all.
+
+    Raises:
+        ConfigError: The file cannot be written.
+    """
+    document = {"version": SCHEMA_VERSION, "records": [record.to_json() for record in records]}
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(
+            "w", dir=path.parent, prefix=f".{path.name}.", delete=False
+        ) as file:
+            temporary = Path(file.name)
+            json.dump(document, file, indent=2)
+            file.write("\n")
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+        raise ConfigError(
+            f"cannot write {path}: {error.strerror or error}",
+            cure="name another file with --microtvm-json",
+        ) from error

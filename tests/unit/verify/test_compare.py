@@ -1,0 +1,111 @@
+import numpy as np
+import pytest
+
+from pytest_microtvm.errors import ConfigError, OutputMismatch
+from pytest_microtvm.verify.compare import Tolerance, compare_outputs
+
+TOLERANCE = Tolerance()
+
+
+def compare_one(device, reference, tolerance=TOLERANCE):
+    device, reference = np.asarray(device), np.asarray(reference)
+    return compare_outputs({"out": device}, {"out": reference}, tolerance)
+
+
+def test_equal_integers_match():
+    comparison = compare_one(np.arange(6, dtype="int8"), np.arange(6, dtype="int8"))
+    assert (comparison.elements, comparison.mismatched, comparison.max_abs_diff) == (6, 0, 0.0)
+    comparison.raise_on_mismatch()
+
+
+def test_integers_are_exact_whatever_the_tolerance():
+    reference = np.zeros((2, 3), "int8")
+    device = reference.copy()
+    device[1, 2] = 1
+    comparison = compare_one(device, reference, Tolerance(rtol=10, atol=10))
+    assert comparison.mismatched == 1
+
+
+def test_the_report_names_position_values_count_and_distance():
+    reference = np.zeros((2, 3), "int8")
+    device = reference.copy()
+    device[0, 1], device[1, 2] = -7, 127
+    with pytest.raises(OutputMismatch) as caught:
+        compare_one(device, reference).raise_on_mismatch()
+    report = str(caught.value)
+    assert "2 of 6" in report
+    assert "largest difference 127" in report
+    assert "[0, 1] device -7, reference 0" in report
+    assert "[1, 2] device 127, reference 0" in report
+
+
+def test_the_report_stays_short():
+    comparison = compare_one(np.ones(1000, "int8"), np.zeros(1000, "int8"))
+    assert "and 995 more" in comparison.report()
+    assert len(comparison.report().splitlines()) < 12
+
+
+def test_integer_differences_do_not_wrap():
+    assert compare_one(np.int8([127]), np.int8([-128])).max_abs_diff == 255
+    assert compare_one(np.uint8([0]), np.uint8([255])).max_abs_diff == 255
+    wide = compare_one(np.int64([2**63 - 1]), np.int64([-(2**63)]))
+    assert wide.max_abs_diff == pytest.approx(2.0**64)
+
+
+@pytest.mark.parametrize(
+    ("device", "mismatched"), [(1.000009, 0), (1.00002, 1), (0.999991, 0), (0.99998, 1)]
+)
+def test_floats_have_a_relative_tolerance(device, mismatched):
+    assert compare_one(np.float32([device]), np.float32([1.0])).mismatched == mismatched
+
+
+@pytest.mark.parametrize(("device", "mismatched"), [(0.9e-6, 0), (1.2e-6, 1)])
+def test_floats_have_an_absolute_tolerance(device, mismatched):
+    assert compare_one(np.float32([device]), np.float32([0.0])).mismatched == mismatched
+
+
+def test_nan_and_infinity_match_only_themselves():
+    special = np.float32([np.nan, np.inf, -np.inf])
+    assert compare_one(special, special).mismatched == 0
+    comparison = compare_one(np.float32([0.0, 1.0, np.inf]), special)
+    assert comparison.mismatched == 3
+    assert comparison.max_abs_diff == np.inf
+    assert compare_one(np.float32([np.nan]), np.float32([1.0])).mismatched == 1
+
+
+def test_booleans_are_compared():
+    assert compare_one(np.array([True, False]), np.array([True, True])).mismatched == 1
+
+
+def test_an_empty_output_matches():
+    assert compare_one(np.zeros((0, 3), "float32"), np.zeros((0, 3), "float32")).elements == 0
+
+
+def test_several_outputs_add_up():
+    device = {"a": np.int8([1, 2]), "b": np.float32([0.5])}
+    reference = {"a": np.int8([1, 3]), "b": np.float32([0.5])}
+    comparison = compare_outputs(device, reference, TOLERANCE)
+    assert (comparison.elements, comparison.mismatched) == (3, 1)
+    assert "output 'a'" in comparison.report()
+    assert "output 'b'" not in comparison.report()
+
+
+@pytest.mark.parametrize(
+    "device",
+    [
+        {"other": np.int8([1])},
+        {"out": np.int8([[1]])},
+        {"out": np.int16([1])},
+        {},
+    ],
+)
+def test_outputs_that_cannot_be_compared_are_a_mismatch(device):
+    with pytest.raises(OutputMismatch):
+        compare_outputs(device, {"out": np.int8([1])}, TOLERANCE)
+
+
+def test_a_negative_tolerance_is_refused():
+    with pytest.raises(ConfigError, match="must not be negative"):
+        Tolerance(rtol=-1.0)
+    with pytest.raises(ConfigError):
+        Tolerance(atol=float("nan"))
