@@ -153,7 +153,8 @@ class Interpreter:
         scale, zero_point = detail["quantization"]
         if scale == 0:
             return values.astype(np.float32)
-        return np.clip(np.round(values / scale) + zero_point, -128, 127).astype(np.int8)
+        levels = np.round(values / scale) + zero_point
+        return np.asarray(np.clip(levels, -128, 127), np.int8)
 
     def run(self, sample: dict[str, FloatArray]) -> dict[str, FloatArray]:
         """Run one sample (arrays without the batch); outputs come back as float32."""
@@ -225,14 +226,14 @@ def spectrogram(sound: FloatArray) -> FloatArray:
     frames = sound.reshape(KEYWORD_FRAMES, KEYWORD_FRAME_SAMPLES)
     energy = np.abs(np.fft.rfft(frames * np.hanning(KEYWORD_FRAME_SAMPLES))) ** 2
     bands = energy[:, 1 : 3 * KEYWORD_BANDS + 1].reshape(KEYWORD_FRAMES, KEYWORD_BANDS, 3).sum(2)
-    return (np.log10(bands + 1e-3)[..., np.newaxis]).astype(np.float32)
+    return np.asarray(np.log10(bands + 1e-3)[..., np.newaxis], np.float32)
 
 
 def keyword_data(count: int, seed: int) -> tuple[FloatArray, npt.NDArray[np.int32]]:
     """`count` spectrograms (count, 32, 20, 1) and their labels (count,), classes in equal parts."""
     random = np.random.default_rng(seed)
     labels = (np.arange(count) % len(KEYWORD_CLASSES)).astype(np.int32)
-    return np.stack([spectrogram(keyword_sound(random, label)) for label in labels]), labels
+    return np.stack([spectrogram(keyword_sound(random, int(label))) for label in labels]), labels
 
 
 def train_keyword() -> list[Trained]:
@@ -435,7 +436,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{model.name}: {len(model.content)} bytes, {model.accuracy}", flush=True)
             (directory / f"{model.name}.tflite").write_bytes(model.content)
             if model.samples:
-                np.savez(directory / f"{model.name}_samples.npz", **model.samples)
+                np.savez(
+                    directory / f"{model.name}_samples.npz", allow_pickle=False, **model.samples
+                )
             models.append(model)
     (directory / "README.md").write_text(readme(models), encoding="utf-8")
     return 0
