@@ -1,0 +1,130 @@
+"""The compiler: a model file in, an MLF archive out.
+
+`compile_model` runs TVM in a child process, because importing TVM takes a second, its passes may
+take long, and a damaged model may crash them. Nothing in this module imports TVM.
+
+    importing     a model file as a Relax module (`tflite_file`, `onnx_file`)
+    lowering      Relax to a flat list of kernel calls (`program`)
+    kernels       TIR functions to C over plain pointers (`c_printer`)
+    planning      every intermediate and workspace at an offset of one arena
+    emit_c, mlf   C files, metadata and the rest of the archive
+    pipeline      all of it in one process; `__main__` is the child's entry
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from importlib import metadata as distributions
+from pathlib import Path
+from typing import Any
+
+from pytest_microtvm.compiler.child import run_child
+from pytest_microtvm.compiler.options import CompileOptions, export_time_s
+from pytest_microtvm.deadline import Deadline
+from pytest_microtvm.errors import ConfigError, ModelError
+
+__all__ = ["CompileOptions", "compile_key", "compile_model", "compile_to_files"]
+
+_TOOLS = ("apache-tvm", "tflite", "onnx", "numpy")
+"""Packages whose versions may change what comes out."""
+
+
+def compile_model(
+    model: Path,
+    output: Path,
+    options: CompileOptions,
+    deadline: Deadline,
+    progress: Callable[[str], None] = lambda step: None,
+) -> None:
+    """Compile a model into an MLF archive, in a child process.
+
+    Args:
+        model: A .tflite or .onnx file, or a .json file with a Relax module.
+        output: Where the archive goes, all at once and only on success.
+        options: How to compile.
+        deadline: The child is killed when it expires.
+        progress: Called with the name of each step as it begins.
+
+    Raises:
+        ModelError: The model cannot be compiled, the compiler crashed on it, or time ran out.
+        ConfigError: The archive cannot be written.
+    """
+    _require_file(model)
+    run_child(model.absolute(), output.absolute(), options, deadline, progress)
+
+
+def compile_key(model: Path, options: CompileOptions) -> str:
+    """A hash of everything that decides what `compile_model` writes, in hexadecimal.
+
+    It covers the model's bytes and name, the options, the versions of TVM and the packages that
+    read models, and the sources of this compiler and of the runtime that goes into archives.
+
+    Raises:
+        ModelError: The model cannot be read.
+    """
+    _require_file(model)
+    versions = {name: _version(name) for name in _TOOLS}
+    identity = {
+        "name": model.name,
+        "options": asdict(options),
+        "versions": versions,
+        "export_time_s": export_time_s(),
+    }
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode())
+    try:
+        for path in (model, *_source_files()):
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+    except OSError as error:
+        raise _unreadable(model, error) from error
+    return digest.hexdigest()
+
+
+def compile_to_files(
+    model: Path | Any,
+    options: CompileOptions | None = None,
+    progress: Callable[[str], None] = lambda step: None,
+) -> Mapping[str, bytes]:
+    """Compile a model, or a TVM IRModule, in this process; see `pipeline.compile_to_files`."""
+    from pytest_microtvm.compiler import pipeline
+
+    return pipeline.compile_to_files(model, options, progress)
+
+
+def _require_file(model: Path) -> None:
+    try:
+        if not model.is_file():
+            what = "is not a file" if model.exists() else "does not exist"
+            raise ModelError(f"the model {model} {what}", cure="check the path")
+        with model.open("rb"):
+            pass
+    except OSError as error:
+        raise _unreadable(model, error) from error
+
+
+def _unreadable(model: Path, error: OSError) -> ModelError:
+    return ModelError(
+        f"the model {model} cannot be read: {error.strerror}", cure="check its permissions"
+    )
+
+
+def _version(name: str) -> str | None:
+    try:
+        return distributions.version(name)
+    except distributions.PackageNotFoundError:
+        if name == "apache-tvm":
+            raise ConfigError(
+                "Apache TVM is not installed", cure="pip install 'apache-tvm>=0.27'"
+            ) from None
+        return None
+
+
+def _source_files() -> list[Path]:
+    """The files of this compiler and of the runtime, in an order that does not change."""
+    package = Path(__file__).parent.parent
+    sources = [package / "library.py", *Path(__file__).parent.glob("*.py")]
+    for part in ("include", "src"):
+        sources += (package / "runtime" / part).rglob("*.[ch]")
+    return sorted(sources)

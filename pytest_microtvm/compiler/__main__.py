@@ -1,0 +1,116 @@
+"""The compiler as a process: `python -m pytest_microtvm.compiler MODEL OUTPUT.tar`.
+
+`compiler.compile_model` starts it with `--report-fd`; by hand it prints steps and errors.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pytest_microtvm.compiler.options import EXECUTORS, CompileOptions, export_time_s
+from pytest_microtvm.errors import MicroTVMError
+from pytest_microtvm.library import write_library
+from pytest_microtvm.process import die_with_parent
+
+_MEMORY_LIMIT_BYTES = 16 * 1024**3
+"""Address space of the child; only a model whose stored shapes lie comes near it."""
+
+Report = Callable[[dict[str, Any]], None]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Compile one model; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    if options.parent_pid is not None:
+        die_with_parent(options.parent_pid)
+        _limit_resources()
+    report = _printer() if options.report_fd is None else _pipe(options.report_fd)
+    try:
+        _compile(options, report)
+    except MicroTVMError as error:
+        report({"error": _describe(type(error).__name__, error.message, error.cure)})
+        return 1
+    except Exception as error:
+        if options.report_fd is None:
+            raise
+        report({"error": _unexpected(options.model, error)})
+        return 1
+    report({"done": True})
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m pytest_microtvm.compiler")
+    parser.add_argument("model", type=Path, help="a .tflite, .onnx or Relax .json file")
+    parser.add_argument("output", type=Path, help="the archive to write")
+    parser.add_argument("--executor", choices=EXECUTORS, default="aot")
+    parser.add_argument(
+        "--name", help="names the module; the stem of the model's file if not given"
+    )
+    parser.add_argument("--report-fd", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--parent-pid", type=int, help=argparse.SUPPRESS)
+    return parser
+
+
+def _compile(options: argparse.Namespace, report: Report) -> None:
+    from pytest_microtvm.compiler.pipeline import compile_to_files
+
+    files = compile_to_files(
+        options.model,
+        CompileOptions(executor=options.executor, name=options.name),
+        lambda step: report({"progress": step}),
+    )
+    report({"progress": "writing"})
+    write_library(options.output, files, export_time_s())
+
+
+def _limit_resources() -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    if hard == resource.RLIM_INFINITY or hard > _MEMORY_LIMIT_BYTES:
+        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_LIMIT_BYTES, hard))
+
+
+def _pipe(report_fd: int) -> Report:
+    os.set_inheritable(report_fd, False)
+
+    def report(event: dict[str, Any]) -> None:
+        os.write(report_fd, json.dumps(event).encode() + b"\n")
+
+    return report
+
+
+def _printer() -> Report:
+    def report(event: dict[str, Any]) -> None:
+        error = event.get("error")
+        line = f"{error['message']}; {error['cure']}" if error else event.get("progress", "done")
+        sys.stderr.write(f"{line}\n")
+
+    return report
+
+
+def _describe(kind: str, message: str, cure: str) -> dict[str, str]:
+    return {"type": kind, "message": message, "cure": cure}
+
+
+def _unexpected(model: Path, error: Exception) -> dict[str, str]:
+    """TVM raises anything; its C++ errors end with the line that matters."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    said = lines[-1][:400] if lines else "no message"
+    return _describe(
+        "ModelError",
+        f"{model.name}: the compiler failed: {type(error).__name__}: {said}",
+        "to see TVM's whole message, run "
+        f"python -m pytest_microtvm.compiler {model} /tmp/model.tar",
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,163 @@
+"""Starts the compiler as a child process and listens to it.
+
+The child writes one JSON object per line to a pipe of its own: {"progress": STEP} when a step
+begins, at last {"done": true} or {"error": {...}}. Whatever TVM prints goes to a temporary file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest_microtvm
+from pytest_microtvm.compiler.options import CompileOptions
+from pytest_microtvm.deadline import Deadline
+from pytest_microtvm.errors import ConfigError, MicroTVMError, ModelError
+from pytest_microtvm.process import kill_group
+
+_ERRORS: dict[str, type[MicroTVMError]] = {"ModelError": ModelError, "ConfigError": ConfigError}
+
+
+def run_child(
+    model: Path,
+    output: Path,
+    options: CompileOptions,
+    deadline: Deadline,
+    progress: Callable[[str], None],
+) -> None:
+    """Compile `model` to `output` in a child; see `compiler.compile_model`."""
+    try:
+        # Next to the output, so that the finished archive can be moved there at once.
+        folder = tempfile.mkdtemp(prefix=".microtvm-compile-", dir=output.parent)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write to {output.parent}: {error.strerror}",
+            cure="choose a folder that can be written",
+        ) from error
+    try:
+        archive = Path(folder) / "model.tar"
+        _compile(model, archive, options, deadline, progress)
+        archive.replace(output)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write {output}: {error.strerror}", cure="choose a folder that can be written"
+        ) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _compile(
+    model: Path,
+    archive: Path,
+    options: CompileOptions,
+    deadline: Deadline,
+    progress: Callable[[str], None],
+) -> None:
+    read_fd, write_fd = os.pipe()
+    try:
+        with tempfile.TemporaryFile() as printed:
+            child = subprocess.Popen(
+                _command(model, archive, options, write_fd),
+                stdin=subprocess.DEVNULL,
+                stdout=printed,
+                stderr=printed,
+                pass_fds=(write_fd,),
+                start_new_session=True,
+                cwd="/",
+                env=_environment(),
+            )
+            try:
+                os.close(write_fd)
+                write_fd = -1
+                _listen(child, read_fd, model, deadline, progress)
+            finally:
+                kill_group(child)
+    finally:
+        os.close(read_fd)
+        if write_fd >= 0:
+            os.close(write_fd)
+
+
+def _command(model: Path, archive: Path, options: CompileOptions, report_fd: int) -> list[str]:
+    command = [sys.executable, "-m", "pytest_microtvm.compiler", str(model), str(archive)]
+    command += ["--executor", options.executor]
+    if options.name is not None:
+        command += ["--name", options.name]
+    return [*command, "--report-fd", str(report_fd), "--parent-pid", str(os.getpid())]
+
+
+def _environment() -> dict[str, str]:
+    """This process's environment; with the same package importable and no thread pools."""
+    environment = dict(os.environ)
+    root = str(Path(pytest_microtvm.__file__).absolute().parent.parent)
+    inherited = [
+        os.path.abspath(entry)  # noqa: PTH100 (keeps symlinks, unlike resolve)
+        for entry in environment.get("PYTHONPATH", "").split(os.pathsep)
+        if entry
+    ]
+    environment["PYTHONPATH"] = os.pathsep.join([root, *inherited])
+    # Constants are folded one small kernel at a time: threads would only wait for each other.
+    for variable in ("TVM_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        environment[variable] = "1"
+    return environment
+
+
+def _listen(
+    child: subprocess.Popen[bytes],
+    read_fd: int,
+    model: Path,
+    deadline: Deadline,
+    progress: Callable[[str], None],
+) -> None:
+    """Pass the child's progress on until it is done; raise what it reports."""
+    for event in _events(read_fd, model, deadline):
+        if "progress" in event:
+            progress(str(event["progress"]))
+        elif "error" in event:
+            raise _reported(event["error"])
+        elif "done" in event:
+            return
+    status = child.wait()
+    how = f"by signal {signal.Signals(-status).name}" if status < 0 else f"with status {status}"
+    raise ModelError(
+        f"{model.name}: the compiler ended {how}",
+        cure="check that the file is whole; to see what TVM printed, run "
+        f"python -m pytest_microtvm.compiler {model} /tmp/model.tar",
+        operation="compile",
+        elapsed_s=deadline.elapsed_s,
+    )
+
+
+def _events(read_fd: int, model: Path, deadline: Deadline) -> Iterator[dict[str, Any]]:
+    """The child's reports until it closes the pipe."""
+    received = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(read_fd, selectors.EVENT_READ)
+        while True:
+            if not selector.select(deadline.remaining_s):
+                raise ModelError(
+                    f"{model.name}: compiling took longer than {deadline.timeout_s:g} s",
+                    cure="give more time, or a smaller model",
+                    operation="compile",
+                    elapsed_s=deadline.elapsed_s,
+                )
+            block = os.read(read_fd, 65536)
+            if not block:
+                return
+            *lines, received = (received + block).split(b"\n")
+            for line in lines:
+                yield json.loads(line)
+
+
+def _reported(error: dict[str, str]) -> MicroTVMError:
+    kind = _ERRORS.get(error["type"], ModelError)
+    return kind(error["message"], cure=error["cure"])

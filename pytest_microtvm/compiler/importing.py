@@ -1,0 +1,195 @@
+"""Reads a model file into a Relax module and names its inputs and outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pytest_microtvm.compiler.lowering import tensor_type
+from pytest_microtvm.compiler.naming import RESERVED, Namespace, unique_names
+from pytest_microtvm.compiler.program import Port
+from pytest_microtvm.errors import MicroTVMError, ModelError
+
+FORMATS = {".tflite": "TFLite", ".onnx": "ONNX", ".json": "Relax"}
+"""Suffixes of model files, and what they hold."""
+
+_STATIC_CURE = "export the model with fixed shapes for all inputs"
+_EXPORT_CURE = "export the model again, or copy the whole file"
+_OPERATOR_CURE = "replace the operator in the model by supported ones"
+
+
+@dataclass(frozen=True)
+class TensorName:
+    """The names of an input or output in the model.
+
+    Args:
+        name: The tensor's own name.
+        signature_name: Its name in the model's signature, where it has one.
+    """
+
+    name: str
+    signature_name: str | None = None
+
+
+@dataclass(frozen=True)
+class ImportedModel:
+    """A Relax module with its inputs and outputs in the model's order."""
+
+    module: Any
+    inputs: list[Port]
+    outputs: list[Port]
+
+
+def import_model(path: Path, data: bytes) -> ImportedModel:
+    """Import a model file by its suffix (see `FORMATS`).
+
+    Args:
+        path: Where the file is; decides the format and is named in messages.
+        data: What the file holds.
+
+    Raises:
+        ModelError: The file is damaged, or holds what cannot be compiled.
+    """
+    importers = {".tflite": _import_tflite, ".onnx": _import_onnx, ".json": _import_relax}
+    importer = importers.get(path.suffix.lower())
+    if importer is None:
+        known = ", ".join(f"{suffix} ({name})" for suffix, name in FORMATS.items())
+        raise ModelError(
+            f"{path.name}: cannot tell what kind of model this is by its suffix",
+            cure=f"name the file by one of {known}",
+        )
+    if not data:
+        raise ModelError(f"{path.name}: the file is empty", cure=_EXPORT_CURE)
+    try:
+        return importer(data)
+    except MicroTVMError as error:
+        error.message = f"{path.name}: {error.message}"
+        raise
+
+
+def imported(
+    module: Any, inputs: Sequence[TensorName] | None, outputs: Sequence[TensorName] | None
+) -> ImportedModel:
+    """Give names to the parameters and results of the module's `main`.
+
+    Args:
+        module: An IRModule.
+        inputs: The names of the parameters in order; their own names when None.
+        outputs: The names of the results in order; "output" and a number when None.
+
+    Raises:
+        ModelError: `main` is missing, or takes or returns what is not a static tensor.
+    """
+    main = _main_function(module)
+    if inputs is None:
+        inputs = [TensorName(str(parameter.name)) for parameter in main.params]
+    result = main.ret_ty
+    fields = list(result.fields) if type(result).__name__ == "TupleType" else [result]
+    if outputs is None:
+        single = len(fields) == 1
+        outputs = [TensorName("output" if single else f"output_{i}") for i in range(len(fields))]
+    if len(inputs) != len(main.params) or len(outputs) != len(fields):
+        raise ModelError(
+            "the imported function does not have the model's inputs and outputs",
+            cure="export the model with one graph whose inputs and outputs are all used",
+        )
+    if not fields:
+        raise ModelError("the model has no outputs", cure="export the model with its outputs")
+    c_names = Namespace(RESERVED | {"workspace", "workspace_workspace_pool"})
+    return ImportedModel(
+        module,
+        _ports(inputs, [parameter.ty for parameter in main.params], c_names, "input"),
+        _ports(outputs, fields, c_names, "output"),
+    )
+
+
+def _ports(
+    names: Sequence[TensorName], types: Sequence[Any], c_names: Namespace, fallback: str
+) -> list[Port]:
+    unique = unique_names(item.name for item in names)
+    return [
+        Port(
+            name,
+            c_names.unique(item.name, fallback),
+            tensor_type(ty, item.name),
+            item.signature_name,
+        )
+        for name, item, ty in zip(unique, names, types, strict=True)
+    ]
+
+
+def _main_function(module: Any) -> Any:
+    for variable, function in module.functions.items():
+        if variable.name_hint == "main" and type(function).__name__ == "Function":
+            return function
+    raise ModelError(
+        "the module has no Relax function named 'main'", cure="name the model's function 'main'"
+    )
+
+
+def _import_tflite(data: bytes) -> ImportedModel:
+    from tvm.relax.frontend.tflite import from_tflite
+
+    from pytest_microtvm.compiler.tflite_file import read_tflite
+
+    model = read_tflite(data)
+    try:
+        module = from_tflite(model.flatbuffer)
+    except Exception as error:
+        raise _import_failure(error, model.operators) from error
+    return imported(module, model.inputs, model.outputs)
+
+
+def _import_onnx(data: bytes) -> ImportedModel:
+    try:
+        from tvm.relax.frontend.onnx import from_onnx
+
+        from pytest_microtvm.compiler.onnx_file import read_onnx
+    except ImportError as error:
+        raise ModelError(
+            f"reading ONNX models needs the package {error.name or 'onnx'!r}",
+            cure="pip install 'pytest-microtvm[onnx]'",
+        ) from error
+
+    model = read_onnx(data)
+    try:
+        module = from_onnx(model.proto, keep_params_in_input=False)
+    except Exception as error:
+        raise _import_failure(error, model.operators) from error
+    return imported(module, model.inputs, model.outputs)
+
+
+def _import_relax(data: bytes) -> ImportedModel:
+    import tvm
+
+    try:
+        module = tvm.ir.load_json(data.decode("utf-8"))
+    except Exception as error:
+        raise ModelError(
+            "the file is not a Relax module as tvm.ir.save_json writes it",
+            cure="save the module with tvm.ir.save_json, by the same TVM release",
+        ) from error
+    if not isinstance(module, tvm.IRModule):
+        raise ModelError(
+            f"the file holds a {type(module).__name__}, not a module",
+            cure="save the whole IRModule with tvm.ir.save_json",
+        )
+    return imported(module, None, None)
+
+
+def _import_failure(error: Exception, operators: Sequence[str]) -> ModelError:
+    """What TVM's importer said, on one line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    # TVM puts its C++ stack first and the message last.
+    said = lines[-1] if lines else type(error).__name__
+    if isinstance(error, NotImplementedError) or "NotImplemented" in type(error).__name__:
+        return ModelError(
+            f"the model has an unsupported operator: {' '.join(lines)}", cure=_OPERATOR_CURE
+        )
+    return ModelError(
+        f"TVM cannot import the model: {type(error).__name__}: {said}",
+        cure="check that the operators of the model are supported and its shapes fixed: "
+        + ", ".join(operators),
+    )

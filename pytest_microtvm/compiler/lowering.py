@@ -1,0 +1,252 @@
+"""Lowers a Relax module to a `Program`: kernels, constants and a flat list of calls."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pytest_microtvm.compiler.c_literals import literal
+from pytest_microtvm.compiler.kernels import lower_kernels
+from pytest_microtvm.compiler.program import (
+    C_TYPES,
+    CopyCall,
+    KernelCall,
+    Port,
+    Program,
+    Storage,
+    StorageKind,
+    TensorType,
+)
+from pytest_microtvm.errors import ModelError
+
+_UNSUPPORTED_CURE = "replace the operator in the model by supported ones"
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A value of the main function: a storage seen as a tensor."""
+
+    storage: Storage
+    type: TensorType
+
+
+Value = Tensor | tuple["Value", ...] | str
+"""What a Relax variable stands for: a tensor, a tuple, or a C literal."""
+
+
+def make_target() -> Any:
+    """The TVM target that kernels are lowered for: plain C on a CPU."""
+    import tvm
+
+    return tvm.target.Target({"kind": "c", "keys": ["cpu"]})
+
+
+def lower_relax(module: Any, target: Any) -> Any:
+    """Run the Relax passes that leave `main` as calls of TIR functions over allocated tensors."""
+    import tvm
+    from tvm.relax import transform
+
+    passes = [
+        transform.InlinePrivateFunctions(),
+        transform.FoldConstant(),
+        transform.LegalizeOps(),
+        transform.AnnotateTIROpPattern(),
+        transform.FoldConstant(),
+        transform.FuseOps(),
+        transform.FuseTIR(),
+        transform.DeadCodeElimination(),
+        transform.RewriteDataflowReshape(),
+        transform.ToNonDataflow(),
+        transform.RemovePurityChecking(),
+        transform.CallTIRRewrite(),
+    ]
+    with target:
+        return tvm.ir.transform.Sequential(passes)(module)
+
+
+def tensor_type(ty: Any, name: str) -> TensorType:
+    """The static type of a Relax tensor.
+
+    Args:
+        ty: A Relax `TensorType`.
+        name: Names the tensor in messages.
+
+    Raises:
+        ModelError: The shape is not static, or C kernels cannot hold the element type.
+    """
+    if type(ty).__name__ != "TensorType" or ty.shape is None:
+        raise ModelError(
+            f"the tensor {name!r} has no static shape",
+            cure="export the model with fixed shapes for all inputs",
+        )
+    shape = []
+    for extent in ty.shape:
+        if type(extent).__name__ != "IntImm":
+            raise ModelError(
+                f"the tensor {name!r} has the dynamic dimension {extent}",
+                cure="export the model with fixed shapes for all inputs",
+            )
+        shape.append(int(extent.value))
+    dtype = str(getattr(ty.dtype, "dtype", ty.dtype))
+    if dtype not in C_TYPES:
+        raise ModelError(
+            f"the tensor {name!r} has the element type {dtype}, which is not supported",
+            cure=f"use one of {', '.join(C_TYPES)}",
+        )
+    if math.prod(shape) == 0:
+        raise ModelError(
+            f"the tensor {name!r} has no elements (shape {tuple(shape)})",
+            cure="export the model without empty tensors",
+        )
+    return TensorType(tuple(shape), dtype)
+
+
+def lower(module: Any, inputs: Sequence[Port], outputs: Sequence[Port], prefix: str) -> Program:
+    """Lower an imported module.
+
+    Args:
+        module: The IRModule with a Relax function `main`, as imported.
+        inputs: The ports of the parameters of `main`, in their order.
+        outputs: The ports of what it returns, in their order.
+        prefix: Begins the C name of every kernel.
+
+    Raises:
+        ModelError: The model needs what flat calls of plain C kernels cannot do.
+    """
+    target = make_target()
+    lowered = lower_relax(module, target)
+    flattener = _Flattener(lowered["main"])
+    results = flattener.run()
+    program = Program(list(inputs), list(outputs), flattener.constants, flattener.calls)
+    _bind_outputs(program, results)
+    names = list(dict.fromkeys(c.kernel for c in program.calls if isinstance(c, KernelCall)))
+    program.kernels = lower_kernels(lowered, target, names, prefix)
+    return program
+
+
+def _bind_outputs(program: Program, results: Sequence[Tensor]) -> None:
+    """Let each result be made in the caller's buffer, or be copied there in the end."""
+    for index, (port, tensor) in enumerate(zip(program.outputs, results, strict=True)):
+        storage = tensor.storage
+        if tensor.type.size_bytes != port.type.size_bytes:
+            raise AssertionError(f"output {port.name!r} is {tensor.type}, not {port.type}")
+        if storage.kind is StorageKind.ARENA and storage.size_bytes == port.type.size_bytes:
+            storage.kind = StorageKind.OUTPUT
+            storage.index = index
+        else:
+            target = Storage(StorageKind.OUTPUT, index, port.type.size_bytes)
+            program.calls.append(CopyCall(storage, target))
+
+
+class _Flattener:
+    """Walks the body of a lowered `main` and collects storages, constants and calls."""
+
+    def __init__(self, main: Any) -> None:
+        self._main = main
+        self._values: dict[Any, Value] = {}
+        self._constant_storages: dict[tuple[str, tuple[int, ...], bytes], Storage] = {}
+        self._storage_count = 0
+        self.constants: list[npt.NDArray[np.generic]] = []
+        self.calls: list[KernelCall | CopyCall] = []
+
+    def run(self) -> list[Tensor]:
+        """The tensors that `main` returns, tuples laid flat."""
+        for index, parameter in enumerate(self._main.params):
+            tensor = tensor_type(parameter.ty, parameter.name)
+            storage = Storage(StorageKind.INPUT, index, tensor.size_bytes)
+            self._values[parameter] = Tensor(storage, tensor)
+        for block in self._main.body.blocks:
+            for binding in block.bindings:
+                if type(binding).__name__ != "VarBinding":
+                    raise ModelError(
+                        f"the model binds {binding.var.name!r} by a {type(binding).__name__}",
+                        cure="export the model with static shapes and without casts of structure",
+                    )
+                self._values[binding.var] = self._bound(binding)
+        return list(_tensors(self._evaluate(self._main.body.body)))
+
+    def _bound(self, binding: Any) -> Value:
+        value = binding.value
+        if type(value).__name__ == "Call":
+            return self._call(value, binding.var)
+        return self._evaluate(value)
+
+    def _evaluate(self, expression: Any) -> Value:
+        kind = type(expression).__name__
+        if kind == "Var":
+            return self._values[expression]
+        if kind == "Tuple":
+            return tuple(self._evaluate(field) for field in expression.fields)
+        if kind == "TupleGetItem":
+            fields = self._evaluate(expression.tuple_value)
+            if isinstance(fields, tuple):
+                return fields[int(expression.index)]
+        if kind == "GenericConst" and hasattr(expression.value, "numpy"):
+            return self._constant(expression)
+        if kind in ("IntImm", "FloatImm"):
+            return literal(expression.value, str(expression.ty.dtype))
+        if kind == "PrimValue":
+            return self._evaluate(expression.value)
+        if kind == "If":
+            raise ModelError("the model branches at run time (IF)", cure=_UNSUPPORTED_CURE)
+        raise ModelError(f"the model holds a {kind} expression", cure=_UNSUPPORTED_CURE)
+
+    def _constant(self, expression: Any) -> Tensor:
+        array = expression.value.numpy()
+        ty = tensor_type(expression.ty, "a constant")
+        key = (str(array.dtype), (), array.tobytes())
+        storage = self._constant_storages.get(key)
+        if storage is None:
+            storage = Storage(StorageKind.CONSTANT, len(self.constants), array.nbytes)
+            self._constant_storages[key] = storage
+            self.constants.append(array)
+        return Tensor(storage, ty)
+
+    def _call(self, call: Any, variable: Any) -> Value:
+        kind = type(call.op).__name__
+        if kind == "GlobalVar":
+            arguments: list[Storage | str] = []
+            for argument in call.args:
+                for leaf in _leaves(self._evaluate(argument)):
+                    arguments.append(leaf.storage if isinstance(leaf, Tensor) else leaf)
+            self.calls.append(KernelCall(str(call.op.name_hint), tuple(arguments)))
+            return ()
+        name = str(call.op.name) if kind == "Op" else str(getattr(call.op, "global_symbol", kind))
+        if name == "relax.builtin.alloc_tensor":
+            return self._allocate(tensor_type(variable.ty, variable.name))
+        if name == "relax.reshape" or name == "vm.builtin.reshape":
+            source = self._evaluate(call.args[0])
+            target = tensor_type(variable.ty, variable.name)
+            if isinstance(source, Tensor) and source.type.size_bytes == target.size_bytes:
+                return Tensor(source.storage, target)
+        raise ModelError(
+            f"the operator {name!r} cannot be compiled for a microcontroller",
+            cure=_UNSUPPORTED_CURE,
+        )
+
+    def _allocate(self, ty: TensorType) -> Tensor:
+        storage = Storage(StorageKind.ARENA, self._storage_count, ty.size_bytes)
+        self._storage_count += 1
+        return Tensor(storage, ty)
+
+
+def _leaves(value: Value) -> list[Tensor | str]:
+    """The tensors and literals in a value, tuples laid flat."""
+    if isinstance(value, tuple):
+        return [leaf for item in value for leaf in _leaves(item)]
+    return [value]
+
+
+def _tensors(value: Value) -> list[Tensor]:
+    """The tensors in a value, tuples laid flat."""
+    tensors = []
+    for leaf in _leaves(value):
+        if not isinstance(leaf, Tensor):
+            raise ModelError("the model returns a number", cure="return tensors only")
+        tensors.append(leaf)
+    return tensors

@@ -1,0 +1,119 @@
+"""Names of models, tensors and kernels as C identifiers that clash with nothing."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+
+MAX_IDENTIFIER_LENGTH = 80
+
+
+def words(text: str) -> list[str]:
+    """The words of a text."""
+    return text.split()
+
+
+_KEYWORDS = words(
+    """
+    alignas alignof and and_eq asm atomic_cancel atomic_commit atomic_noexcept auto bitand bitor
+    bool break case catch char char8_t char16_t char32_t class co_await co_return co_yield compl
+    concept const const_cast consteval constexpr constinit continue decltype default delete do
+    double dynamic_cast else enum explicit export extern false final float for friend goto if import
+    inline int long module mutable namespace new noexcept not not_eq nullptr operator or or_eq
+    override private protected public reflexpr register reinterpret_cast requires restrict return
+    short signed sizeof static static_assert static_cast struct switch synchronized template this
+    thread_local throw true try typedef typeid typename typeof typeof_unqual union unsigned using
+    virtual void volatile wchar_t while xor xor_eq
+    """
+)
+
+# Object-like macros of C libraries, compilers and microcontroller frameworks.
+_MACROS = words(
+    """
+    BIG_ENDIAN BUFSIZ DEFAULT DISABLE DOMAIN EDOM EILSEQ ENABLE EOF ERANGE EXTERNAL FALSE HIGH
+    HUGE_VAL I INFINITY INPUT INPUT_PULLUP INTERNAL LED_BUILTIN LITTLE_ENDIAN LOW NAN NULL OUTPUT
+    OVERFLOW PI RESET SET TRUE UNDERFLOW alloca arm assert errno i386 linux mips noreturn sparc
+    stderr stdin stdout unix vax
+    """
+)
+
+RESERVED: frozenset[str] = frozenset(_KEYWORDS) | frozenset(_MACROS)
+"""Names that no generated identifier may have."""
+
+_FUNCTIONS = words(
+    """
+    acos acosh asin asinh atan atan2 atanh cbrt ceil copysign cos cosh erf erfc exp exp2 expm1 fabs
+    fdim floor fma fmax fmin fmod frexp gamma hypot ilogb index j0 j1 jn ldexp lgamma log log10
+    log1p log2 logb lrint lround main modf nearbyint nextafter pow remainder remquo rint round
+    scalbn signgam sin sinh sqrt tan tanh tgamma time trunc y0 y1 yn
+    """
+)
+
+LIBRARY_FUNCTIONS: frozenset[str] = frozenset(
+    [name + suffix for name in _FUNCTIONS for suffix in ("", "f", "l")] + ["memcpy", "memset"]
+)
+"""Names of the C library that a local variable must not hide."""
+
+
+def sanitize(name: str, fallback: str) -> str:
+    """`name` as a C and C++ identifier, not yet made unique.
+
+    Letters with accents lose them, every other run of foreign characters becomes one underscore.
+
+    Args:
+        name: Any text.
+        fallback: An identifier to use when nothing usable is left of `name`, and to put in front
+            of a name that begins with a digit.
+
+    Returns:
+        An identifier of at most `MAX_IDENTIFIER_LENGTH` characters without leading, trailing or
+        double underscores, and not in `RESERVED`.
+    """
+    text = unicodedata.normalize("NFKD", name)
+    text = "".join(character for character in text if not unicodedata.combining(character))
+    text = re.sub(r"[^A-Za-z0-9]+", "_", text).strip("_")
+    if not text:
+        text = fallback
+    elif text[0].isdigit():
+        text = f"{fallback}_{text}"
+    text = text[:MAX_IDENTIFIER_LENGTH].rstrip("_")
+    return f"{text}_0" if text in RESERVED else text
+
+
+class Namespace:
+    """Hands out identifiers, each at most once, whatever the letter case.
+
+    Args:
+        taken: Names that must not be handed out.
+    """
+
+    def __init__(self, taken: Iterable[str] = ()) -> None:
+        self._taken = {name.lower() for name in taken}
+
+    def unique(self, name: str, fallback: str) -> str:
+        """An identifier close to `name` that was not handed out before."""
+        base = sanitize(name, fallback)
+        candidate = base
+        count = 1
+        while candidate.lower() in self._taken:
+            count += 1
+            candidate = f"{base}_{count}"
+        self._taken.add(candidate.lower())
+        return candidate
+
+
+def unique_names(names: Iterable[str]) -> list[str]:
+    """`names` with a number appended to those that came before; empty ones get a name."""
+    taken: set[str] = set()
+    result = []
+    for name in names:
+        base = name or "unnamed"
+        candidate = base
+        count = 1
+        while candidate in taken:
+            count += 1
+            candidate = f"{base}_{count}"
+        taken.add(candidate)
+        result.append(candidate)
+    return result

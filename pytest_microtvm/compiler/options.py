@@ -1,0 +1,31 @@
+"""How a model is compiled."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+EXECUTORS = ("aot",)
+
+
+@dataclass(frozen=True)
+class CompileOptions:
+    """Options of the compiler; all of them enter the archive's bytes.
+
+    Args:
+        executor: What walks the kernels on the device: one of `EXECUTORS`.
+        name: Names the module, made a C identifier; the stem of the model's file when None.
+    """
+
+    executor: str = "aot"
+    name: str | None = None
+
+
+def export_time_s() -> int:
+    """The time that an archive carries, in seconds since 1970.
+
+    It is SOURCE_DATE_EPOCH, or else 0, so that the same model gives the same bytes.
+    """
+    text = os.environ.get("SOURCE_DATE_EPOCH", "")
+    # More does not fit the header of a tar member.
+    return min(int(text), 8**11 - 1) if text.isascii() and text.isdigit() else 0

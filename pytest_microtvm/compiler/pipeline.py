@@ -1,0 +1,86 @@
+"""From the bytes of a model file to the files of an MLF archive, inside of this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pytest_microtvm.compiler.importing import ImportedModel, import_model, imported
+from pytest_microtvm.compiler.lowering import lower
+from pytest_microtvm.compiler.mlf import library_files
+from pytest_microtvm.compiler.naming import sanitize
+from pytest_microtvm.compiler.options import CompileOptions
+from pytest_microtvm.compiler.planning import plan_memory
+from pytest_microtvm.compiler.program import Program
+from pytest_microtvm.errors import ModelError
+
+Progress = Callable[[str], None]
+
+
+def compile_to_files(
+    model: Path | Any,
+    options: CompileOptions | None = None,
+    progress: Progress = lambda step: None,
+) -> Mapping[str, bytes]:
+    """Compile a model in this process.
+
+    Args:
+        model: A model file, or a TVM IRModule with a Relax function `main`.
+        options: How to compile.
+        progress: Called with the name of each step as it begins.
+
+    Returns:
+        Contents by path inside of an MLF archive; `library.write_library` writes them.
+
+    Raises:
+        ModelError: The model cannot be compiled.
+    """
+    options = options or CompileOptions()
+    progress("importing")
+    if isinstance(model, Path):
+        try:
+            data = model.read_bytes()
+        except OSError as error:
+            raise ModelError(
+                f"cannot read {model}: {error.strerror}", cure="check the path"
+            ) from error
+        found = import_model(model, data)
+        name = sanitize(options.name or model.stem, "model")
+    else:
+        found = imported(model, None, None)
+        name = sanitize(options.name or "default_model", "model")
+    return _compile(name, found, options, progress)
+
+
+def _compile(
+    name: str, model: ImportedModel, options: CompileOptions, progress: Progress
+) -> Mapping[str, bytes]:
+    progress("lowering")
+    ir_text = model.module.script(show_meta=False)
+    program = lower(model.module, model.inputs, model.outputs, f"tvmgen_{name}_")
+    progress("planning")
+    plan = plan_memory(program)
+    progress("emitting")
+    return library_files(
+        name,
+        program,
+        plan,
+        executors=[options.executor],
+        ir_text=ir_text,
+        parameters=_serialized_constants(name, program),
+    )
+
+
+def _serialized_constants(name: str, program: Program) -> bytes:
+    """The constants under their C names, in TVM's own format for parameters."""
+    import tvm
+
+    return bytes(
+        tvm.runtime.save_param_dict(
+            {
+                f"tvmgen_{name}_data_{index}": tvm.runtime.tensor(array)
+                for index, array in enumerate(program.constants)
+            }
+        )
+    )

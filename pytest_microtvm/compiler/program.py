@@ -1,0 +1,171 @@
+"""What a lowered model is, in plain data: the form between TVM and the emitters.
+
+Nothing here knows TVM. `lowering` and `kernels` produce a `Program`; `planning` and the emitters
+read it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from enum import Enum
+
+import numpy as np
+import numpy.typing as npt
+
+ALIGNMENT_BYTES = 16
+"""Alignment of the arena, of every tensor in it and of every constant."""
+
+STACK_LIMIT_BYTES = 256
+"""Most bytes of local arrays that one kernel may keep on the stack; the rest lives in the arena."""
+
+C_TYPES = {
+    "bool": "uint8_t",
+    "int8": "int8_t",
+    "int16": "int16_t",
+    "int32": "int32_t",
+    "int64": "int64_t",
+    "uint8": "uint8_t",
+    "uint16": "uint16_t",
+    "uint32": "uint32_t",
+    "uint64": "uint64_t",
+    "float32": "float",
+    "float64": "double",
+}
+"""The element types that models may use, and how C stores them (a bool is one byte, 0 or 1)."""
+
+
+def dtype_bytes(dtype: str) -> int:
+    """Bytes of one element of `dtype` (a key of `C_TYPES`)."""
+    return np.dtype(dtype).itemsize
+
+
+def align_up(size_bytes: int, alignment_bytes: int = ALIGNMENT_BYTES) -> int:
+    """`size_bytes` rounded up to a multiple of `alignment_bytes`."""
+    return -(-size_bytes // alignment_bytes) * alignment_bytes
+
+
+@dataclass(frozen=True)
+class TensorType:
+    """Shape (possibly empty: a scalar) and element type of a tensor in row-major order."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the tensor without padding."""
+        return math.prod(self.shape) * dtype_bytes(self.dtype)
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or output of the model.
+
+    Args:
+        name: The model's own name for the tensor, unique among all inputs (or outputs).
+        c_name: The C identifier, unique among all inputs and outputs whatever the letter case.
+        type: Shape and element type.
+        signature_name: The name in the model's signature, where it has one.
+    """
+
+    name: str
+    c_name: str
+    type: TensorType
+    signature_name: str | None = None
+
+
+class StorageKind(Enum):
+    """Where the bytes of a storage live."""
+
+    INPUT = "input"
+    """The caller's input buffer `index`; never written."""
+    OUTPUT = "output"
+    """The caller's output buffer `index`."""
+    CONSTANT = "constant"
+    """The constant `index`."""
+    ARENA = "arena"
+    """The arena, at an offset that `planning` decides."""
+
+
+@dataclass
+class Storage:
+    """A run of bytes that kernels read and write.
+
+    Args:
+        kind: Where it lives.
+        index: Which input, output or constant; the storage's own number in the arena.
+        size_bytes: Its size.
+    """
+
+    kind: StorageKind
+    index: int
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class KernelParameter:
+    """One parameter of a kernel: a pointer to elements, or a scalar by value."""
+
+    name: str
+    dtype: str
+    is_pointer: bool
+    is_written: bool
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A C function over plain pointers.
+
+    Args:
+        name: Its name in the lowered module.
+        c_name: Its C identifier.
+        parameters: In the order of the arguments of a call.
+        workspace_bytes: Scratch memory it wants as its last parameter; 0 when it wants none.
+        body: The statements between the braces.
+        helpers: Names of the `c_printer` helper functions the body calls.
+    """
+
+    name: str
+    c_name: str
+    parameters: tuple[KernelParameter, ...]
+    workspace_bytes: int
+    body: str
+    helpers: frozenset[str]
+
+
+@dataclass(frozen=True)
+class KernelCall:
+    """One call: the kernel's name, and a storage or a C literal for each parameter."""
+
+    kernel: str
+    arguments: tuple[Storage | str, ...]
+
+
+@dataclass(frozen=True)
+class CopyCall:
+    """A plain copy of all bytes of `target` from `source`."""
+
+    source: Storage
+    target: Storage
+
+
+@dataclass
+class Program:
+    """A model as kernels, constants and a flat list of calls in order of execution."""
+
+    inputs: list[Port]
+    outputs: list[Port]
+    constants: list[npt.NDArray[np.generic]]
+    calls: list[KernelCall | CopyCall]
+    kernels: dict[str, Kernel] = field(default_factory=dict)
+
+    def storages(self, call: KernelCall | CopyCall) -> list[Storage]:
+        """The storages that `call` touches."""
+        if isinstance(call, CopyCall):
+            return [call.source, call.target]
+        return [argument for argument in call.arguments if isinstance(argument, Storage)]
+
+    def workspace_bytes(self, call: KernelCall | CopyCall) -> int:
+        """Bytes of scratch memory that `call` needs in the arena."""
+        return self.kernels[call.kernel].workspace_bytes if isinstance(call, KernelCall) else 0
