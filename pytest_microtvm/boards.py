@@ -190,7 +190,7 @@ def _entry_point_directories() -> Iterable[Path]:
     for entry_point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
         try:
             directory = Path(entry_point.load()())
-        except Exception as exc:  # noqa: BLE001 - another package's code: anything may happen
+        except Exception as exc:  # another package's code: anything may happen
             raise ConfigError(
                 f"boards of {entry_point.value} cannot be found: {exc!r}",
                 cure="repair or remove that package",

@@ -99,11 +99,18 @@ class ProjectAPIClient:
     Args:
         directory: A template or project folder, which holds `microtvm_api_server.py` or
             `launch_microtvm_api_server.sh`.
+        deadline: For the start of the server, up to its telling what it is.
         debug: Have the server log its requests.
+
+    Attributes:
+        info: What the server told about itself; there once it is open.
     """
 
-    def __init__(self, directory: Path, *, debug: bool = False) -> None:
+    info: ServerInfo
+
+    def __init__(self, directory: Path, deadline: Deadline, *, debug: bool = False) -> None:
         self._directory = directory.absolute()
+        self._deadline = deadline
         self._debug = debug
         self._name = self._directory.name
         self._process: subprocess.Popen[bytes] | None = None
@@ -127,11 +134,21 @@ class ProjectAPIClient:
         self.close()
 
     def open(self) -> None:
-        """Start the server.
+        """Start the server and ask what it is.
 
         Raises:
             ConfigError: The folder holds no server, or it cannot be started.
+            BuildError: The server does not answer.
+            ProtocolError: Its answer makes no sense.
         """
+        self._start()
+        try:
+            self.info = self._query_info(self._deadline)
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self) -> None:
         command = self._command()
         request_read, request_write = os.pipe()
         reply_read, reply_write = os.pipe()
@@ -180,8 +197,7 @@ class ProjectAPIClient:
             process.wait()
             self._log.close()
 
-    def server_info(self, deadline: Deadline) -> ServerInfo:
-        """Ask the server what it is and which options it has."""
+    def _query_info(self, deadline: Deadline) -> ServerInfo:
         reply = self._call("server_info_query", {"tvm_version": _tvm_version()}, deadline)
         try:
             if reply["protocol_version"] != 1:

@@ -77,8 +77,8 @@ def _run(
 ) -> None:
     """Start the server in `directory`, check `options` against it, and carry out one step."""
     try:
-        with ProjectAPIClient(directory) as client:
-            info = client.server_info(deadline)
+        with ProjectAPIClient(directory, deadline) as client:
+            info = client.info
             _check_kind(directory, info, want_template)
             step(client, check_options(info.platform_name, method, info.options, options))
     except MicroTVMError as error:

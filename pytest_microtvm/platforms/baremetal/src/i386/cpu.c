@@ -1,0 +1,149 @@
+/* Memory protection, exceptions and interrupts of the i386. */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <microtvm/log.h>
+#include <microtvm/platform.h>
+
+#include "../board.h"
+#include "cpu.h"
+
+#define CODE_SEGMENT 8u
+#define INTERRUPT_GATE 0x8e00u
+#define NUM_STUBS 48u
+#define STUB_BYTES 16u
+#define FIRST_DEVICE_INTERRUPT 32u
+#define FIRST_SLAVE_INTERRUPT 40u
+
+/* The 8259 interrupt controllers. */
+#define PIC_MASTER 0x20u
+#define PIC_SLAVE 0xa0u
+#define PIC_END_OF_INTERRUPT 0x20u
+#define UART_INTERRUPT 4u
+
+/* QEMU's isa-debug-exit: writing v ends QEMU with the status 2 v + 1. Real machines have nothing here. */
+#define DEBUG_EXIT_PORT 0xf4u
+#define DEBUG_EXIT_VALUE 1u
+
+#define PAGE_PRESENT (1u << 0)
+#define PAGE_WRITABLE (1u << 1)
+#define PAGE_LARGE (1u << 7)
+#define PAGE_LARGE_BYTES (4u << 20)
+#define CR0_WP (1u << 16)
+#define CR0_PG (1u << 31)
+#define CR4_PSE (1u << 4)
+
+/* What the stubs of start.S leave on the stack, lowest address first. */
+typedef struct {
+  uint32_t edi, esi, ebp, esp, ebx, edx, ecx, eax;
+  uint32_t number, error_code;
+  uint32_t eip, cs, eflags;
+} CpuFrame;
+
+typedef struct {
+  uint16_t limit;
+  uint32_t base;
+} __attribute__((packed)) CpuTablePointer;
+_Static_assert(sizeof(CpuTablePointer) == 6, "as lidt reads it");
+
+extern const uint8_t cpu_interrupt_stubs[];
+extern uint8_t microtvm_flash_start[];
+extern uint8_t microtvm_flash_end[];
+
+void CpuProtectMemory(void);
+void CpuHandleInterrupt(const CpuFrame *frame);
+
+static uint32_t page_directory[1024] __attribute__((aligned(4096)));
+static uint32_t interrupt_table[NUM_STUBS][2] __attribute__((aligned(8)));
+static bool handling_exception;
+
+/* Maps every address to itself, with two exceptions: the flash is read-only, and nothing is mapped below
+ * 4 MiB, so that using a null pointer is noticed. */
+void CpuProtectMemory(void) {
+  const uint32_t flash_start = (uint32_t)(uintptr_t)microtvm_flash_start;
+  const uint32_t flash_end = (uint32_t)(uintptr_t)microtvm_flash_end;
+  for (uint32_t i = 1; i < 1024; ++i) {
+    const uint32_t address = i * PAGE_LARGE_BYTES;
+    const bool in_flash = address >= flash_start && address < flash_end;
+    page_directory[i] = address | PAGE_LARGE | PAGE_PRESENT | (in_flash ? 0u : PAGE_WRITABLE);
+  }
+  uint32_t control;
+  __asm__ volatile("movl %%cr4, %0" : "=r"(control));
+  __asm__ volatile("movl %0, %%cr4" : : "r"(control | CR4_PSE));
+  __asm__ volatile("movl %0, %%cr3" : : "r"(page_directory) : "memory");
+  __asm__ volatile("movl %%cr0, %0" : "=r"(control));
+  __asm__ volatile("movl %0, %%cr0" : : "r"(control | CR0_PG | CR0_WP) : "memory");
+}
+
+void CpuInitialize(void) {
+  for (uint32_t i = 0; i < NUM_STUBS; ++i) {
+    const uint32_t stub = (uint32_t)(uintptr_t)cpu_interrupt_stubs + i * STUB_BYTES;
+    interrupt_table[i][0] = (CODE_SEGMENT << 16) | (stub & 0xffffu);
+    interrupt_table[i][1] = (stub & 0xffff0000u) | INTERRUPT_GATE;
+  }
+  const CpuTablePointer pointer = {sizeof(interrupt_table) - 1, (uint32_t)(uintptr_t)interrupt_table};
+  __asm__ volatile("lidt %0" : : "m"(pointer));
+
+  /* The PC's start-up code of old puts device interrupts over the exceptions: move them away. */
+  CpuWrite8(PIC_MASTER, 0x11); /* initialize, edge-triggered, cascaded; three words follow */
+  CpuWrite8(PIC_SLAVE, 0x11);
+  CpuWrite8(PIC_MASTER + 1, FIRST_DEVICE_INTERRUPT);
+  CpuWrite8(PIC_SLAVE + 1, FIRST_SLAVE_INTERRUPT);
+  CpuWrite8(PIC_MASTER + 1, 1u << 2); /* the slave is on line 2 */
+  CpuWrite8(PIC_SLAVE + 1, 2);
+  CpuWrite8(PIC_MASTER + 1, 0x01); /* 8086 mode */
+  CpuWrite8(PIC_SLAVE + 1, 0x01);
+  CpuWrite8(PIC_MASTER + 1, (uint8_t)~(1u << UART_INTERRUPT)); /* masks */
+  CpuWrite8(PIC_SLAVE + 1, 0xff);
+}
+
+void CpuWaitForInterrupt(void) {
+  /* The CPU takes no interrupt between sti and hlt: none can slip through. */
+  __asm__ volatile("sti\n\thlt\n\tcli" : : : "memory");
+}
+
+void CpuHalt(void) {
+  CpuWrite8(DEBUG_EXIT_PORT, DEBUG_EXIT_VALUE);
+  for (;;) {
+    __asm__ volatile("cli\n\thlt");
+  }
+}
+
+static const char *ExceptionName(uint32_t number) {
+  switch (number) {
+    case 0:
+      return "division by zero";
+    case 6:
+      return "invalid instruction";
+    case 13:
+      return "general protection";
+    case 14:
+      return "page fault";
+    case 16:
+    case 19:
+      return "floating point";
+    default:
+      return "exception";
+  }
+}
+
+void CpuHandleInterrupt(const CpuFrame *frame) {
+  if (frame->number >= FIRST_DEVICE_INTERRUPT) {
+    CpuWrite8(PIC_MASTER, PIC_END_OF_INTERRUPT); /* it served to end CpuWaitForInterrupt */
+    return;
+  }
+  if (handling_exception) {
+    CpuHalt(); /* not even the report of an exception got through */
+  }
+  handling_exception = true;
+  uint32_t address;
+  __asm__ volatile("movl %%cr2, %0" : "=r"(address));
+  TVMLogf("fault: %s (%u) at pc 0x%x, address 0x%x, error 0x%x", ExceptionName(frame->number),
+          (unsigned)frame->number, (unsigned)frame->eip, (unsigned)address, (unsigned)frame->error_code);
+  TVMLogf("fault: eax %x ebx %x ecx %x edx %x esi %x edi %x ebp %x", (unsigned)frame->eax,
+          (unsigned)frame->ebx, (unsigned)frame->ecx, (unsigned)frame->edx, (unsigned)frame->esi,
+          (unsigned)frame->edi, (unsigned)frame->ebp);
+  UartFlush();
+  CpuHalt();
+}

@@ -1,0 +1,74 @@
+/* The 16550 UART, with its FIFOs. It interrupts for received bytes, to end the CPU's sleep. */
+#include <stddef.h>
+#include <stdint.h>
+
+#include "board.h"
+#include "cpu.h"
+#include "microtvm_project.h"
+
+/* Registers, counted from the base. */
+enum {
+  kData = 0,            /* divisor, low byte, while the latch bit is set */
+  kInterruptEnable = 1, /* divisor, high byte, likewise */
+  kFifoControl = 2,
+  kLineControl = 3,
+  kModemControl = 4,
+  kLineStatus = 5,
+};
+
+#define LINE_8N1 0x03u
+#define LINE_DIVISOR_LATCH 0x80u
+#define FIFO_ENABLE_AND_CLEAR 0x07u /* interrupts from the first byte on */
+#define INTERRUPT_RECEIVED 0x01u
+#define MODEM_DTR_RTS_INTERRUPTS 0x0bu
+#define STATUS_RECEIVED 0x01u
+#define STATUS_FIFO_EMPTY 0x20u
+#define STATUS_ALL_SENT 0x40u
+
+#define CLOCK_HZ 1843200u
+#define FIFO_BYTES 16u
+
+static uint8_t Read(unsigned reg) { return CpuRead8((uintptr_t)MICROTVM_UART_BASE + reg); }
+
+static void Write(unsigned reg, uint8_t value) { CpuWrite8((uintptr_t)MICROTVM_UART_BASE + reg, value); }
+
+void UartInitialize(void) {
+  const uint32_t divisor = CLOCK_HZ / (16u * MICROTVM_UART_BAUD);
+  Write(kInterruptEnable, 0);
+  Write(kLineControl, LINE_8N1 | LINE_DIVISOR_LATCH);
+  Write(kData, (uint8_t)divisor);
+  Write(kInterruptEnable, (uint8_t)(divisor >> 8));
+  Write(kLineControl, LINE_8N1);
+  Write(kFifoControl, FIFO_ENABLE_AND_CLEAR);
+  Write(kModemControl, MODEM_DTR_RTS_INTERRUPTS);
+  Write(kInterruptEnable, INTERRUPT_RECEIVED);
+}
+
+size_t UartRead(uint8_t *data, size_t size_bytes) {
+  size_t count = 0;
+  while (count < size_bytes) {
+    if ((Read(kLineStatus) & STATUS_RECEIVED) != 0) {
+      data[count++] = Read(kData);
+    } else if (count > 0) {
+      break;
+    } else {
+      CpuWaitForInterrupt();
+    }
+  }
+  return count;
+}
+
+void UartWrite(const uint8_t *data, size_t size_bytes) {
+  for (size_t i = 0; i < size_bytes; ++i) {
+    if (i % FIFO_BYTES == 0) {
+      while ((Read(kLineStatus) & STATUS_FIFO_EMPTY) == 0) {
+      }
+    }
+    Write(kData, data[i]);
+  }
+}
+
+void UartFlush(void) {
+  while ((Read(kLineStatus) & STATUS_ALL_SENT) == 0) {
+  }
+}
