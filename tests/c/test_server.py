@@ -1,0 +1,454 @@
+"""The RPC server, packet by packet: what a client may ask, and what it may not."""
+
+from __future__ import annotations
+
+import struct
+import time
+
+import pytest
+
+from pytest_microtvm.errors import ProtocolError
+from pytest_microtvm.session.wire.framing import Frame, encode
+from pytest_microtvm.session.wire.rpc import RpcCode, pack_packet
+from pytest_microtvm.session.wire.session import (
+    DeviceStarted,
+    Established,
+    LogLine,
+    Message,
+    MessageType,
+    Packet,
+    SessionEvent,
+    pack_message,
+    parse_message,
+)
+from tests.c.conftest import PACKET_BYTES
+from tests.c.device import Device, RemoteError
+from tests.c.values import (
+    TENSOR,
+    TensorView,
+    cpu,
+    handle,
+    integer,
+    raw_string,
+    sequence,
+)
+
+MAX_PACKET_BYTES = PACKET_BYTES - 11
+COPY_OVERHEAD_BYTES = 4 + 8 + 8 + 4 + 4 + 16 + 8 + 8  # of a packet about a tensor of two dimensions
+ELEMENTS = 4096
+INIT_BODY = struct.pack("<Q", 5) + b"0.8.0" + sequence()
+
+
+@pytest.fixture
+def session(device: Device) -> Device:
+    """A device in an initialized session."""
+    device.start()
+    assert device.request(RpcCode.INIT_SERVER, INIT_BODY) == [None]
+    return device
+
+
+def find(device: Device, name: str) -> int:
+    (found,) = device.request(RpcCode.GET_GLOBAL_FUNCTION, sequence(raw_string(name)))
+    assert isinstance(found, int)
+    return found
+
+
+def call(device: Device, name: str, *arguments: bytes) -> object:
+    """Call a function; gives its value, and for a tensor the view of it."""
+    body = struct.pack("<Q", find(device, name)) + sequence(*arguments)
+    kind, value, *rest = device.request(RpcCode.CALL_FUNCTION, body)
+    assert rest == ([0] if kind == TENSOR else [])
+    return value
+
+
+def tensor(device: Device, name: str) -> TensorView:
+    view = call(device, name, integer(0))
+    assert isinstance(view, TensorView)
+    return view
+
+
+def copy_to(device: Device, view: TensorView, data: bytes) -> None:
+    body = view.pack() + struct.pack("<Q", len(data)) + data
+    assert device.request(RpcCode.COPY_TO_REMOTE, body) == [None]
+
+
+def copy_from(device: Device, view: TensorView, size_bytes: int) -> bytes:
+    (data,) = device.request(RpcCode.COPY_FROM_REMOTE, view.pack() + struct.pack("<Q", size_bytes))
+    assert isinstance(data, bytes)
+    return data
+
+
+def assert_usable(device: Device) -> None:
+    """The session goes on."""
+    assert call(device, "microtvm.build_id") == "0123456789abcdef"
+
+
+# ---- what works ----
+
+
+def test_reports_its_build_and_its_limit(session: Device) -> None:
+    assert call(session, "microtvm.build_id") == "0123456789abcdef"
+    assert call(session, "tvm.rpc.server.GetCRTMaxPacketSize") == MAX_PACKET_BYTES
+
+
+def test_an_unknown_function_is_a_null_handle(session: Device) -> None:
+    assert find(session, "microtvm.no_such_function") == 0
+    assert find(session, "microtvm.aot.run\0") == 0
+    assert find(session, "") == 0
+
+
+def test_runs_the_model(session: Device) -> None:
+    x, y = tensor(session, "microtvm.aot.get_input"), tensor(session, "microtvm.aot.get_output")
+    assert x.shape == y.shape == (64, 64)
+    values = [float(i) for i in range(200)]
+    copy_to(session, x, struct.pack("<200f", *values))
+    seconds = call(session, "microtvm.aot.run")
+    assert isinstance(seconds, float)
+    assert 0.0 <= seconds < 5.0
+    assert LogLine("toy model runs on 4096 elements") in session.other_events
+    result = struct.unpack("<200f", copy_from(session, y, 800))
+    assert list(result) == [2.0 * value + 1.0 for value in values]
+
+
+def test_copies_to_an_offset(session: Device) -> None:
+    x = tensor(session, "microtvm.aot.get_input")
+    shifted = TensorView(x.data, x.shape, byte_offset=ELEMENTS * 4 - 5)
+    copy_to(session, shifted, b"\xff\xfd\xfe\xff\x00")
+    assert copy_from(session, shifted, 5) == b"\xff\xfd\xfe\xff\x00"
+
+
+def test_a_copy_may_fill_the_largest_packet(session: Device) -> None:
+    x = tensor(session, "microtvm.aot.get_input")
+    size_bytes = MAX_PACKET_BYTES - COPY_OVERHEAD_BYTES
+    copy_to(session, x, b"\xff" * size_bytes)
+    assert copy_from(session, x, size_bytes) == b"\xff" * size_bytes
+    assert len(copy_from(session, x, MAX_PACKET_BYTES - 4)) == MAX_PACKET_BYTES - 4
+    with pytest.raises(RemoteError, match="copy from device: packet too large"):
+        copy_from(session, x, MAX_PACKET_BYTES - 3)
+
+
+def test_serves_what_the_client_asks_in_passing(session: Device) -> None:
+    found = find(session, "microtvm.aot.run")
+    assert session.request(RpcCode.FREE_HANDLE, sequence(handle(found))) == [None]
+    assert session.request(RpcCode.STREAM_SYNC, sequence(cpu(), handle(0))) == [None]
+    assert session.request(RpcCode.SET_DEVICE, sequence(cpu())) == [None]
+
+
+def test_takes_a_string_however_it_is_typed(session: Device) -> None:
+    name = b"microtvm.aot.run"
+    for outer in (11, 65):
+        value = struct.pack("<iIQ", outer, 65, len(name)) + name
+        (found,) = session.request(RpcCode.GET_GLOBAL_FUNCTION, sequence(value))
+        assert found == find(session, "microtvm.aot.run") != 0
+
+
+# ---- what does not, and leaves the session usable ----
+
+
+def tensor_with(data: int = 0, **changes: object) -> bytes:
+    fields: dict[str, object] = {"shape": (64, 64), **changes}
+    return TensorView(data, **fields).pack()  # type: ignore[arg-type]
+
+
+NAME = raw_string("microtvm.aot.run")
+EIGHT = struct.pack("<Q", 8)
+
+MALFORMED = {
+    "no code": (struct.pack("<Q", 0), "packet: packet ends too early"),
+    "half a length": (b"\x04\x00\x00", "packet: packet ends too early"),
+    "announces less": (struct.pack("<Qi", 3, 9), "packet: bytes after the end"),
+    "announces more": (struct.pack("<Qi", 5, 9), "packet: packet ends too early"),
+    "announces everything": (struct.pack("<Qi", 2**64 - 1, 9), "packet: packet ends too early"),
+    "unknown code": (pack_packet(RpcCode(16)), "packet: unsupported request: code 16"),
+    "allocation": (pack_packet(RpcCode.ALLOCATE), "unsupported request: code 13"),
+    "negative code": (struct.pack("<Qi", 4, -7), "unsupported request: code -7"),
+    "no arguments": (
+        pack_packet(RpcCode.GET_GLOBAL_FUNCTION, sequence()),
+        "get function: wrong number",
+    ),
+    "two arguments": (
+        pack_packet(RpcCode.GET_GLOBAL_FUNCTION, sequence(NAME, NAME)),
+        "get function: wrong number",
+    ),
+    "a number for a name": (
+        pack_packet(RpcCode.GET_GLOBAL_FUNCTION, sequence(integer(1))),
+        "get function: wrong type",
+    ),
+    "a name cut short": (
+        pack_packet(RpcCode.GET_GLOBAL_FUNCTION, sequence(NAME)[:-1]),
+        "get function: packet ends too early",
+    ),
+    "a name of 2^64 - 1 bytes": (
+        pack_packet(RpcCode.GET_GLOBAL_FUNCTION, struct.pack("<iiQ", 1, 8, 2**64 - 1)),
+        "get function: packet ends too early",
+    ),
+    "a byte too many": (
+        pack_packet(RpcCode.GET_GLOBAL_FUNCTION, sequence(NAME) + b"\0"),
+        "get function: bytes after the end",
+    ),
+    "two billion arguments": (
+        pack_packet(RpcCode.GET_GLOBAL_FUNCTION, struct.pack("<i", 2**31 - 1) + NAME),
+        "get function: packet ends too early",
+    ),
+    "minus one argument": (
+        pack_packet(RpcCode.GET_GLOBAL_FUNCTION, struct.pack("<i", -1) + NAME),
+        "get function: packet ends too early",
+    ),
+    "an object of the far end": (
+        pack_packet(RpcCode.GET_GLOBAL_FUNCTION, sequence(struct.pack("<iIQ", 71, 129, 1))),
+        "get function: unsupported type",
+    ),
+    "a string of a type unknown": (
+        pack_packet(RpcCode.GET_GLOBAL_FUNCTION, sequence(struct.pack("<iIQ", 65, 129, 0))),
+        "get function: unsupported type",
+    ),
+    "handle 0": (pack_packet(RpcCode.CALL_FUNCTION, struct.pack("<Q", 0) + sequence()), "handle"),
+    "handle 6": (pack_packet(RpcCode.CALL_FUNCTION, struct.pack("<Q", 6) + sequence()), "handle"),
+    "a handle that wraps": (
+        pack_packet(RpcCode.CALL_FUNCTION, struct.pack("<Q", 2**32 + 1) + sequence()),
+        "call: unknown function handle",
+    ),
+    "freeing a made-up handle": (
+        pack_packet(RpcCode.FREE_HANDLE, sequence(handle(0x1234))),
+        "free handle: unknown function handle",
+    ),
+    "freeing a number": (
+        pack_packet(RpcCode.FREE_HANDLE, sequence(integer(1))),
+        "free handle: wrong type",
+    ),
+    "shutdown with a body": (pack_packet(RpcCode.SHUTDOWN, b"x"), "shutdown: bytes after the end"),
+    "another version": (
+        pack_packet(RpcCode.INIT_SERVER, struct.pack("<Q", 5) + b"0.9.0" + sequence()),
+        "init: protocol version mismatch: this server speaks 0.8.0",
+    ),
+    "a session constructor": (
+        pack_packet(RpcCode.INIT_SERVER, struct.pack("<Q", 5) + b"0.8.0" + sequence(NAME)),
+        "init: wrong number of arguments",
+    ),
+    "copy from nowhere": (
+        pack_packet(RpcCode.COPY_FROM_REMOTE, tensor_with() + EIGHT),
+        "copy from device: address outside",
+    ),
+    "copy to nowhere": (
+        pack_packet(RpcCode.COPY_TO_REMOTE, tensor_with() + EIGHT + b"12345678"),
+        "copy to device: address outside",
+    ),
+    "copy of nothing from nowhere": (
+        pack_packet(RpcCode.COPY_FROM_REMOTE, tensor_with() + struct.pack("<Q", 0)),
+        "copy from device: address outside",
+    ),
+    "address at the end of all": (
+        pack_packet(RpcCode.COPY_FROM_REMOTE, tensor_with(2**64 - 4) + EIGHT),
+        "copy from device: address outside",
+    ),
+    "offset beyond the end of all": (
+        pack_packet(RpcCode.COPY_FROM_REMOTE, tensor_with(2**64 - 4, byte_offset=16) + EIGHT),
+        "copy from device: inconsistent tensor",
+    ),
+    "offset outside the tensor": (
+        pack_packet(RpcCode.COPY_FROM_REMOTE, tensor_with(byte_offset=16385) + EIGHT),
+        "copy from device: inconsistent tensor",
+    ),
+    "a shape whose size wraps": (
+        pack_packet(RpcCode.COPY_FROM_REMOTE, tensor_with(shape=(2**32, 2**32)) + EIGHT),
+        "copy from device: inconsistent tensor",
+    ),
+    "a negative extent": (
+        pack_packet(RpcCode.COPY_FROM_REMOTE, tensor_with(shape=(-1,)) + EIGHT),
+        "copy from device: inconsistent tensor",
+    ),
+    "nine dimensions": (
+        pack_packet(RpcCode.COPY_FROM_REMOTE, tensor_with(shape=(1,) * 9) + EIGHT),
+        "copy from device: inconsistent tensor",
+    ),
+    "vector elements": (
+        pack_packet(RpcCode.COPY_FROM_REMOTE, tensor_with(dtype=(2, 32, 4)) + EIGHT),
+        "copy from device: inconsistent tensor",
+    ),
+    "elements of 4 bits": (
+        pack_packet(RpcCode.COPY_FROM_REMOTE, tensor_with(dtype=(0, 4, 1)) + EIGHT),
+        "copy from device: inconsistent tensor",
+    ),
+    "another device": (
+        pack_packet(RpcCode.COPY_FROM_REMOTE, tensor_with(device=(2, 0)) + EIGHT),
+        "copy from device: inconsistent tensor",
+    ),
+    "copied data cut short": (
+        pack_packet(RpcCode.COPY_TO_REMOTE, tensor_with() + EIGHT + b"1234567"),
+        "copy to device: packet ends too early",
+    ),
+    "more copied data than announced": (
+        pack_packet(RpcCode.COPY_TO_REMOTE, tensor_with() + EIGHT + b"123456789"),
+        "copy to device: bytes after the end",
+    ),
+    "a copy of 2^64 - 1 bytes": (
+        pack_packet(RpcCode.COPY_FROM_REMOTE, tensor_with() + struct.pack("<Q", 2**64 - 1)),
+        "copy from device: inconsistent tensor",
+    ),
+}
+
+
+@pytest.mark.parametrize(("packet", "message"), MALFORMED.values(), ids=MALFORMED)
+def test_a_bad_packet_is_an_exception(session: Device, packet: bytes, message: str) -> None:
+    answer = session.ask(packet)
+    text = answer[28:].decode()
+    assert struct.unpack_from("<QiiiQ", answer) == (20 + len(text), 5, 1, 8, len(text))
+    assert message in text
+    assert_usable(session)
+
+
+@pytest.mark.parametrize("size_bytes", [1, 4, 8, 16, 100])
+def test_no_copy_leaves_the_buffers(session: Device, size_bytes: int) -> None:
+    x, y = tensor(session, "microtvm.aot.get_input"), tensor(session, "microtvm.aot.get_output")
+    before = TensorView(x.data - size_bytes, x.shape)
+    behind = TensorView(y.data + ELEMENTS * 4 - size_bytes, y.shape)
+    for view in (before, TensorView(x.data - 1, x.shape)):
+        with pytest.raises(RemoteError, match="address outside the model's buffers"):
+            copy_to(session, view, bytes(size_bytes))
+    copy_to(session, behind, bytes(size_bytes))
+    with pytest.raises(RemoteError, match="address outside the model's buffers"):
+        copy_from(session, behind, size_bytes + 1)
+    assert_usable(session)
+
+
+@pytest.mark.parametrize("index", [1, 2**31, 2**32, -1])
+def test_a_bad_index_is_an_exception(session: Device, index: int) -> None:
+    for name in ("microtvm.aot.get_input", "microtvm.aot.get_output"):
+        with pytest.raises(RemoteError, match=f"^{name}: index out of range: there are 1 .status"):
+            call(session, name, integer(index))
+    assert_usable(session)
+
+
+def test_wrong_arguments_are_an_exception(session: Device) -> None:
+    with pytest.raises(RemoteError, match=r"^microtvm.aot.get_input: wrong number of arguments"):
+        call(session, "microtvm.aot.get_input")
+    with pytest.raises(RemoteError, match=r"^microtvm.aot.get_input: wrong type of an argument"):
+        call(session, "microtvm.aot.get_input", raw_string("x"))
+    with pytest.raises(RemoteError, match=r"^microtvm.aot.run: wrong number of arguments"):
+        call(session, "microtvm.aot.run", integer(0))
+
+
+def test_a_failing_model_is_an_exception(session: Device) -> None:
+    copy_to(session, tensor(session, "microtvm.aot.get_input"), struct.pack("<f", float("nan")))
+    for _ in range(2):  # the timer is stopped after the first
+        with pytest.raises(
+            RemoteError, match=r"^microtvm.aot.run: a kernel failed \(status -40\)$"
+        ):
+            call(session, "microtvm.aot.run")
+    copy_to(session, tensor(session, "microtvm.aot.get_input"), struct.pack("<f", 0.0))
+    assert isinstance(call(session, "microtvm.aot.run"), float)
+
+
+@pytest.mark.parametrize("packet_bytes", [MAX_PACKET_BYTES + 1, 5000, 70000])
+def test_a_packet_too_large_is_refused_with_both_sizes(session: Device, packet_bytes: int) -> None:
+    answer = session.ask(pack_packet(RpcCode.COPY_TO_REMOTE, b"\xff" * (packet_bytes - 4)))
+    assert f"packet too large: {packet_bytes} bytes, at most {MAX_PACKET_BYTES} " in str(answer)
+    assert_usable(session)
+
+
+# ---- sessions ----
+
+
+def test_says_that_it_has_started(device: Device) -> None:
+    assert device.next_event() == DeviceStarted()
+
+
+def test_the_first_byte_after_reset_is_a_nop(host_server: object, device: Device) -> None:
+    # The decoder skips it; what is visible is that a reader in the middle of an escape recovers.
+    (event,) = device.drain()
+    assert event == Frame(pack_message(0, MessageType.TERMINATE))
+
+
+def test_repeating_the_start_gives_the_same_session(device: Device) -> None:
+    device.write(device.session.start(7) * 3)
+    answers = [event.payload for event in device.drain() if isinstance(event, Frame)][1:]
+    assert len(answers) == 3
+    assert len(set(answers)) == 1
+    assert device.session.accept(answers[0]) == Established(parse_message(answers[0]).session_id)
+
+
+def test_a_new_session_replaces_the_old(session: Device) -> None:
+    old_id = session.session.session_id
+    left_over = session.session.send(pack_packet(RpcCode.STREAM_SYNC, sequence()))
+    session.start(0x2A)
+    assert session.session.session_id not in (0, old_id)
+    session.write(left_over)
+    assert session.drain() == []
+    with pytest.raises(RemoteError, match="synchronize: request before init"):
+        session.request(RpcCode.STREAM_SYNC, sequence())
+    assert session.request(RpcCode.INIT_SERVER, INIT_BODY) == [None]
+    assert_usable(session)
+
+
+def test_nothing_is_served_before_init(device: Device) -> None:
+    device.start()
+    with pytest.raises(RemoteError, match="get function: request before init"):
+        find(device, "microtvm.aot.run")
+
+
+def test_shutdown_ends_the_session_and_a_new_one_starts(session: Device) -> None:
+    packet = pack_packet(RpcCode.STREAM_SYNC, sequence())
+    after = session.session.send(packet)
+    session.write(session.session.send(pack_packet(RpcCode.SHUTDOWN)) + after)
+    assert session.drain() == []
+    session.start(3)
+    assert session.request(RpcCode.INIT_SERVER, INIT_BODY) == [None]
+    assert_usable(session)
+
+
+def test_terminate_ends_the_session(session: Device) -> None:
+    packet = session.session.send(pack_packet(RpcCode.STREAM_SYNC, sequence()))
+    session.write(session.session.terminate() + packet)
+    assert session.drain() == []
+
+
+def test_another_version_is_refused_by_name(device: Device) -> None:
+    device.session.start(9)
+    device.write(encode(pack_message(9, MessageType.START_INIT, b"\x02")))
+    answer = [event for event in device.drain() if isinstance(event, Frame)][-1]
+    assert parse_message(answer.payload) == Message(9, MessageType.START_REPLY, b"\x01")
+    with pytest.raises(ProtocolError, match="nonce 0"):
+        device.session.accept(answer.payload)
+
+
+MEANINGLESS = {
+    "shorter than the header": b"\x2a\x00",
+    "empty": b"",
+    "start with nonce 0": pack_message(0, MessageType.START_INIT, b"\x01"),
+    "start with two nonces": pack_message(0x0101, MessageType.START_INIT, b"\x01"),
+    "a start reply": pack_message(0x0101, MessageType.START_REPLY, b"\x01"),
+    "a log line": pack_message(0, MessageType.LOG, b"hello"),
+    "terminate of another": pack_message(0xEEEE, MessageType.TERMINATE),
+    "a packet of another": pack_message(0xEEEE, MessageType.NORMAL, pack_packet(RpcCode.SHUTDOWN)),
+    "a packet of no session": pack_message(0, MessageType.NORMAL, pack_packet(RpcCode.SHUTDOWN)),
+    "an unknown type": struct.pack("<HB", 0, 0x77),
+    "a large packet of another": pack_message(0xEEEE, MessageType.NORMAL, bytes(5000)),
+    "a large start": pack_message(1, MessageType.START_INIT, bytes(5000)),
+}
+
+
+@pytest.mark.parametrize("payload", MEANINGLESS.values(), ids=MEANINGLESS)
+def test_a_meaningless_message_is_ignored(session: Device, payload: bytes) -> None:
+    session.write(encode(payload))
+    assert session.drain(0.05) == []
+    assert_usable(session)
+
+
+def test_damaged_frames_are_reported_and_the_session_goes_on(session: Device) -> None:
+    frame = session.session.send(pack_packet(RpcCode.STREAM_SYNC, sequence()))
+    damaged = bytearray(frame)
+    damaged[10] ^= 0x10
+    session.write(bytes(damaged))
+    session.write(frame[:9] + frame)
+    events: list[SessionEvent] = [session.next_event() for _ in range(3)]
+    assert events[0] == LogLine("dropped a frame with a wrong checksum")
+    assert events[1] == LogLine("dropped a frame that was cut short")
+    assert isinstance(events[2], Packet)
+    assert_usable(session)
+
+
+def test_portions_of_one_byte(session: Device) -> None:
+    for byte in session.session.send(pack_packet(RpcCode.STREAM_SYNC, sequence(cpu(), handle(0)))):
+        session.write(bytes((byte,)))
+        time.sleep(0.0005)
+    assert isinstance(session.next_event(), Packet)

@@ -1,0 +1,31 @@
+"""The parts of the runtime by themselves."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+from tests.c.toolchain import RUNTIME_DIR, build_program, runtime_sources
+
+
+def test_units(tmp_path: Path) -> None:
+    program = build_program("unit_test", tmp_path, runtime_sources())
+    completed = subprocess.run([program], capture_output=True, text=True, timeout=10)
+    assert (completed.returncode, completed.stderr) == (0, "")
+
+
+def test_every_status_has_a_number_and_a_string_of_its_own() -> None:
+    declared = re.findall(
+        r"^  (kMicroTVM\w+) = (-?\d+),",
+        (RUNTIME_DIR / "include/microtvm/status.h").read_text(),
+        re.M,
+    )
+    described = re.findall(
+        r"case (kMicroTVM\w+):\n      return (\"[^\"]+\");",
+        (RUNTIME_DIR / "src/status.c").read_text(),
+    )
+    assert len(declared) > 20
+    assert [name for name, _ in described] == [name for name, _ in declared]
+    assert len({number for _, number in declared}) == len(declared)
+    assert len({string for _, string in described}) == len(described)

@@ -1,0 +1,63 @@
+"""Compile the runtime and the test programs for this machine."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pytest
+
+import pytest_microtvm
+
+RUNTIME_DIR = Path(pytest_microtvm.__file__).parent / "runtime"
+PROGRAMS_DIR = Path(__file__).parent / "programs"
+
+WARNINGS = (
+    "-std=c11",
+    "-Wall",
+    "-Wextra",
+    "-Wpedantic",
+    "-Werror",
+    "-Wconversion",
+    "-Wshadow",
+    "-Wundef",
+    "-Wvla",
+    "-Wmissing-prototypes",
+    "-Wstrict-prototypes",
+)
+SANITIZERS = ("-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+
+COMPILE_TIMEOUT_S = 60
+
+
+def find_compiler(name: str, install: str) -> str:
+    """The path of a compiler; without it the test is skipped, saying what to install."""
+    path = shutil.which(name)
+    if path is None:
+        pytest.skip(f"{name} is missing; install it with: {install}")
+    return path
+
+
+def runtime_sources() -> list[Path]:
+    return sorted((RUNTIME_DIR / "src").glob("*.c"))
+
+
+def compile_sources(
+    compiler: str, sources: Iterable[Path], output: Path, flags: Sequence[str]
+) -> None:
+    """Compile, and link unless the flags say otherwise; a diagnostic fails the test."""
+    command = [compiler, *WARNINGS, *flags, f"-I{RUNTIME_DIR / 'include'}", "-o", str(output)]
+    completed = subprocess.run(
+        [*command, *map(str, sources)], capture_output=True, text=True, timeout=COMPILE_TIMEOUT_S
+    )
+    assert completed.returncode == 0, completed.stderr
+
+
+def build_program(name: str, directory: Path, sources: Iterable[Path]) -> Path:
+    """Compile programs/NAME.c and sources of the runtime with sanitizers on."""
+    compiler = find_compiler("gcc", "apt-get install gcc libc6-dev")
+    output = directory / name
+    compile_sources(compiler, [PROGRAMS_DIR / f"{name}.c", *sources], output, SANITIZERS)
+    return output
