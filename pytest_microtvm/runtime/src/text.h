@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MICROTVM_TEXT_BYTES 96u
+#define MICROTVM_TEXT_BYTES 80u
 
 /* A text of limited length; what does not fit is cut. */
 typedef struct {
