@@ -5,6 +5,7 @@ Thin on purpose: a pytest run that names no board loads nothing but the faces th
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -36,9 +37,7 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
 
     with usage_errors():
         boards = options.load_known_boards(config)
-    writer = config.get_terminal_writer()
-    for line in board_table(boards):
-        writer.line(line)
+    sys.stdout.write("\n".join(board_table(boards)) + "\n")
     return 0
 
 

@@ -18,7 +18,7 @@ def board_table(boards: dict[str, Board]) -> Iterator[str]:
     yield from format_table(rows)
 
 
-def format_table(rows: Sequence[Sequence[str]], right: Callable[[int], bool] = bool) -> list[str]:
+def format_table(rows: Sequence[Sequence[str]], right: Callable[[int], bool] = lambda column: False) -> list[str]:
     """Align columns; `right` tells which ones are numbers."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
@@ -52,7 +52,7 @@ _HEADINGS = (
 def _row(record: Record) -> tuple[str, ...]:
     def metric(name: str, scale: float = 1.0, unit: str = "") -> str:
         found = record.metrics.get(name)
-        return f"{found['value'] / scale:,.{1 if unit else 0}f}{unit}" if found else "-"
+        return f"{found['value'] / scale:,.{3 if unit else 0}f}{unit}" if found else "-"
 
     return (
         Path(record.model).name,

@@ -117,7 +117,7 @@ class Bridge:
         """
         config = self._config
         deadline = Deadline(config.open_timeout_s)
-        with ProjectAPIClient(Path(config.project_dir)) as self._project:
+        with ProjectAPIClient(Path(config.project_dir), deadline) as self._project:
             self._project.open_transport(config.options, deadline)
             try:
                 self._start_session(deadline)

@@ -160,6 +160,8 @@ class Session:
             kill_group(bridge)
             assert self._events is not None
             self._events.join(CLOSE_TIMEOUT_S)
+            assert bridge.stdout is not None
+            bridge.stdout.close()
             self.flush_log()
         # The handles go last: while the bridge lived each would wait for the device's answer, and
         # after an interrupted call for one that belongs to another packet.

@@ -56,8 +56,7 @@ def test_several_processes_make_an_entry_once(tmp_path):
     context = multiprocessing.get_context("spawn")
     results = context.Queue()
     processes = [
-        context.Process(target=_obtain_slowly, args=(tmp_path / "cache", results))
-        for _ in range(4)
+        context.Process(target=_obtain_slowly, args=(tmp_path / "cache", results)) for _ in range(4)
     ]
     for process in processes:
         process.start()
