@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from pytest_microtvm.compiler.failures import summary
 from pytest_microtvm.compiler.options import EXECUTORS, CompileOptions, export_time_s
 from pytest_microtvm.errors import MicroTVMError
 from pytest_microtvm.library import write_library
@@ -101,12 +102,10 @@ def _describe(kind: str, message: str, cure: str) -> dict[str, str]:
 
 
 def _unexpected(model: Path, error: Exception) -> dict[str, str]:
-    """TVM raises anything; its C++ errors end with the line that matters."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    said = lines[-1][:400] if lines else "no message"
+    """A fault of the compiler itself."""
     return _describe(
         "ModelError",
-        f"{model.name}: the compiler failed: {type(error).__name__}: {said}",
+        f"{model.name}: the compiler failed: {type(error).__name__}: {summary(error)}",
         "to see TVM's whole message, run "
         f"python -m pytest_microtvm.compiler {model} /tmp/model.tar",
     )

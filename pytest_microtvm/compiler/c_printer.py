@@ -37,6 +37,11 @@ _BINARY = {
     "GE": ">=",
     "And": "&&",
     "Or": "||",
+    "BitwiseAnd": "&",
+    "BitwiseOr": "|",
+    "BitwiseXor": "^",
+    "LShift": "<<",
+    "RShift": ">>",
 }
 _BINARY_CALLS = {
     "bitwise_and": "&",
@@ -231,6 +236,9 @@ class _Printer:
         name = self._declare(variable, variable.name, "argument")
         dtype = _checked_dtype(variable)
         is_pointer = _is_buffer(variable)
+        if is_pointer and _kind(variable.ty.elem_offset) == "Var":
+            # Where the data begins in the caller's memory: the pointer says so already.
+            self._variables[variable.ty.elem_offset] = "0"
         return KernelParameter(name, dtype, is_pointer, is_pointer and variable in self._written)
 
     # Lines and names.
@@ -410,6 +418,9 @@ class _Printer:
             )
         if kind == "Not":
             return f"!{self._expression(expression.a)}", False
+        if kind == "BitwiseNot":
+            text = f"~{self._expression(expression.a)}"
+            return self._narrowed(text, _checked_dtype(expression))
         if kind == "Let":
             # A variable may not be evaluated before the condition that guards it, so its value
             # takes its place.

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pytest_microtvm.compiler.failures import tvm_failure
 from pytest_microtvm.compiler.lowering import tensor_type
 from pytest_microtvm.compiler.naming import RESERVED, Namespace, unique_names
 from pytest_microtvm.compiler.program import Port
-from pytest_microtvm.errors import MicroTVMError, ModelError
+from pytest_microtvm.errors import ModelError
 
 FORMATS = {".tflite": "TFLite", ".onnx": "ONNX", ".json": "Relax"}
 """Suffixes of model files, and what they hold."""
 
-_STATIC_CURE = "export the model with fixed shapes for all inputs"
 _EXPORT_CURE = "export the model again, or copy the whole file"
 _OPERATOR_CURE = "replace the operator in the model by supported ones"
 
@@ -46,7 +47,7 @@ def import_model(path: Path, data: bytes) -> ImportedModel:
     """Import a model file by its suffix (see `FORMATS`).
 
     Args:
-        path: Where the file is; decides the format and is named in messages.
+        path: Where the file is; its suffix decides the format.
         data: What the file holds.
 
     Raises:
@@ -57,16 +58,12 @@ def import_model(path: Path, data: bytes) -> ImportedModel:
     if importer is None:
         known = ", ".join(f"{suffix} ({name})" for suffix, name in FORMATS.items())
         raise ModelError(
-            f"{path.name}: cannot tell what kind of model this is by its suffix",
+            "the suffix does not say what kind of model this is",
             cure=f"name the file by one of {known}",
         )
     if not data:
-        raise ModelError(f"{path.name}: the file is empty", cure=_EXPORT_CURE)
-    try:
-        return importer(data)
-    except MicroTVMError as error:
-        error.message = f"{path.name}: {error.message}"
-        raise
+        raise ModelError("the file is empty", cure=_EXPORT_CURE)
+    return importer(data)
 
 
 def imported(
@@ -85,8 +82,7 @@ def imported(
     main = _main_function(module)
     if inputs is None:
         inputs = [TensorName(str(parameter.name)) for parameter in main.params]
-    result = main.ret_ty
-    fields = list(result.fields) if type(result).__name__ == "TupleType" else [result]
+    fields = _fields(main.ret_ty)
     if outputs is None:
         single = len(fields) == 1
         outputs = [TensorName("output" if single else f"output_{i}") for i in range(len(fields))]
@@ -103,6 +99,13 @@ def imported(
         _ports(inputs, [parameter.ty for parameter in main.params], c_names, "input"),
         _ports(outputs, fields, c_names, "output"),
     )
+
+
+def _fields(ty: Any) -> list[Any]:
+    """The tensor types in a type, tuples laid flat."""
+    if type(ty).__name__ != "TupleType":
+        return [ty]
+    return [leaf for field in ty.fields for leaf in _fields(field)]
 
 
 def _ports(
@@ -132,13 +135,14 @@ def _main_function(module: Any) -> Any:
 def _import_tflite(data: bytes) -> ImportedModel:
     from tvm.relax.frontend.tflite import from_tflite
 
+    from pytest_microtvm.compiler.tflite_converter import FloatWeightsConverter
     from pytest_microtvm.compiler.tflite_file import read_tflite
 
     model = read_tflite(data)
     try:
-        module = from_tflite(model.flatbuffer)
+        module = from_tflite(model.flatbuffer, op_converter=FloatWeightsConverter)
     except Exception as error:
-        raise _import_failure(error, model.operators) from error
+        raise _import_failure(error) from error
     return imported(module, model.inputs, model.outputs)
 
 
@@ -157,7 +161,7 @@ def _import_onnx(data: bytes) -> ImportedModel:
     try:
         module = from_onnx(model.proto, keep_params_in_input=False)
     except Exception as error:
-        raise _import_failure(error, model.operators) from error
+        raise _import_failure(error) from error
     return imported(module, model.inputs, model.outputs)
 
 
@@ -179,17 +183,11 @@ def _import_relax(data: bytes) -> ImportedModel:
     return imported(module, None, None)
 
 
-def _import_failure(error: Exception, operators: Sequence[str]) -> ModelError:
+def _import_failure(error: Exception) -> ModelError:
     """What TVM's importer said, on one line."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    # TVM puts its C++ stack first and the message last.
-    said = lines[-1] if lines else type(error).__name__
+    if isinstance(error, struct.error):
+        return ModelError("the file is truncated or damaged", cure=_EXPORT_CURE)
     if isinstance(error, NotImplementedError) or "NotImplemented" in type(error).__name__:
-        return ModelError(
-            f"the model has an unsupported operator: {' '.join(lines)}", cure=_OPERATOR_CURE
-        )
-    return ModelError(
-        f"TVM cannot import the model: {type(error).__name__}: {said}",
-        cure="check that the operators of the model are supported and its shapes fixed: "
-        + ", ".join(operators),
-    )
+        said = " ".join(str(error).split())
+        return ModelError(f"the model has an unsupported operator: {said}", cure=_OPERATOR_CURE)
+    return tvm_failure("import", error)

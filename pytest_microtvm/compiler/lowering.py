@@ -49,10 +49,11 @@ def make_target() -> Any:
 def lower_relax(module: Any, target: Any) -> Any:
     """Run the Relax passes that leave `main` as calls of TIR functions over allocated tensors."""
     import tvm
-    from tvm.relax import transform
+    from tvm.relax import backend, transform
 
     passes = [
         transform.InlinePrivateFunctions(),
+        backend.DispatchSortScan(),
         transform.FoldConstant(),
         transform.LegalizeOps(),
         transform.AnnotateTIROpPattern(),

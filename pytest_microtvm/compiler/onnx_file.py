@@ -19,13 +19,11 @@ class OnnxFile:
         proto: The `onnx.ModelProto`.
         inputs: Names of the inputs that are not initializers, in order.
         outputs: Names of the outputs, in order.
-        operators: Names of the operators it uses, sorted.
     """
 
     proto: Any
     inputs: list[TensorName]
     outputs: list[TensorName]
-    operators: list[str]
 
 
 def read_onnx(data: bytes) -> OnnxFile:
@@ -61,7 +59,6 @@ def read_onnx(data: bytes) -> OnnxFile:
         model,
         [TensorName(value.name) for value in inputs],
         [TensorName(value.name) for value in graph.output],
-        sorted({node.op_type for node in graph.node}),
     )
 
 
@@ -82,4 +79,3 @@ def _check_static(value: Any) -> None:
             f"the input {value.name!r} has a dynamic shape ({shape})",
             cure="export the model with fixed shapes for all inputs",
         )
-

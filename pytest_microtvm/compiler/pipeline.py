@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pytest_microtvm.compiler.failures import tvm_failure
 from pytest_microtvm.compiler.importing import ImportedModel, import_model, imported
 from pytest_microtvm.compiler.lowering import lower
 from pytest_microtvm.compiler.mlf import library_files
@@ -13,7 +14,10 @@ from pytest_microtvm.compiler.naming import sanitize
 from pytest_microtvm.compiler.options import CompileOptions
 from pytest_microtvm.compiler.planning import plan_memory
 from pytest_microtvm.compiler.program import Program
-from pytest_microtvm.errors import ModelError
+from pytest_microtvm.errors import MicroTVMError, ModelError
+
+MAX_MODEL_BYTES = 256 * 1024 * 1024
+"""Larger files are refused before they are read: nothing so large fits a microcontroller."""
 
 Progress = Callable[[str], None]
 
@@ -37,20 +41,31 @@ def compile_to_files(
         ModelError: The model cannot be compiled.
     """
     options = options or CompileOptions()
-    progress("importing")
-    if isinstance(model, Path):
-        try:
-            data = model.read_bytes()
-        except OSError as error:
-            raise ModelError(
-                f"cannot read {model}: {error.strerror}", cure="check the path"
-            ) from error
-        found = import_model(model, data)
-        name = sanitize(options.name or model.stem, "model")
-    else:
-        found = imported(model, None, None)
+    if not isinstance(model, Path):
+        progress("importing")
         name = sanitize(options.name or "default_model", "model")
-    return _compile(name, found, options, progress)
+        return _compile(name, imported(model, None, None), options, progress)
+    try:
+        progress("importing")
+        found = import_model(model, _read(model))
+        name = sanitize(options.name or model.stem, "model")
+        return _compile(name, found, options, progress)
+    except ModelError as error:
+        raise ModelError(f"{model.name}: {error.message}", cure=error.cure) from error
+
+
+def _read(model: Path) -> bytes:
+    try:
+        if model.stat().st_size > MAX_MODEL_BYTES:
+            raise ModelError(
+                f"the file has more than {MAX_MODEL_BYTES} bytes",
+                cure="use a model that fits a microcontroller",
+            )
+        return model.read_bytes()
+    except OSError as error:
+        raise ModelError(
+            f"the file cannot be read: {error.strerror}", cure="check the path"
+        ) from error
 
 
 def _compile(
@@ -58,7 +73,12 @@ def _compile(
 ) -> Mapping[str, bytes]:
     progress("lowering")
     ir_text = model.module.script(show_meta=False)
-    program = lower(model.module, model.inputs, model.outputs, f"tvmgen_{name}_")
+    try:
+        program = lower(model.module, model.inputs, model.outputs, f"tvmgen_{name}_")
+    except MicroTVMError:
+        raise
+    except Exception as error:
+        raise tvm_failure("compile", error) from error
     progress("planning")
     plan = plan_memory(program)
     progress("emitting")

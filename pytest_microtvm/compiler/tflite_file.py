@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import tflite
+
 from pytest_microtvm.compiler.importing import TensorName
 from pytest_microtvm.errors import ModelError
 
@@ -46,13 +48,11 @@ class TfliteFile:
         flatbuffer: The `tflite.Model`.
         inputs: Names of the inputs of the first subgraph, in order.
         outputs: Names of its outputs, in order.
-        operators: Names of the operators it uses, sorted.
     """
 
     flatbuffer: Any
     inputs: list[TensorName]
     outputs: list[TensorName]
-    operators: list[str]
 
 
 def read_tflite(data: bytes) -> TfliteFile:
@@ -64,51 +64,86 @@ def read_tflite(data: bytes) -> TfliteFile:
     """
     if len(data) < 8 or data[4:8] != _IDENTIFIER:
         raise ModelError("the file is not a TFLite model", cure="give a file that TFLite exported")
-    import tflite
-
     try:
-        model = tflite.Model.GetRootAsModel(data, 0)
+        model = _Model()
+        model.Init(data, struct.unpack_from("<I", data)[0])
         return _read(model, len(data))
     except _READING_ERRORS as error:
         raise ModelError("the file is truncated or damaged", cure=_DAMAGED_CURE) from error
 
 
+class _Model(tflite.Model):  # type: ignore[misc]
+    """A model in which every tensor of a subgraph has a name of its own.
+
+    TVM's importer tells tensors apart by their names, the format by their indices.
+    """
+
+    def Subgraphs(self, j: int) -> Any:  # noqa: N802 (overrides)
+        """The subgraph `j`."""
+        graph = super().Subgraphs(j)
+        return None if graph is None else _SubGraph(graph)
+
+
+class _SubGraph(tflite.SubGraph):  # type: ignore[misc]
+    def __init__(self, graph: Any) -> None:
+        super().__init__()
+        self.Init(graph._tab.Bytes, graph._tab.Pos)
+        self._seen: dict[bytes, int] = {}
+        for index in range(graph.TensorsLength()):
+            self._seen.setdefault(graph.Tensors(index).Name() or b"", index)
+
+    def Tensors(self, j: int) -> Any:  # noqa: N802 (overrides)
+        """The tensor `j`, under a name that no other tensor has."""
+        tensor = super().Tensors(j)
+        name = tensor.Name() or b""
+        # Names of this form are the importer's own.
+        if name and self._seen.get(name) == j and not name.startswith(b"_param_"):
+            return tensor
+        text = name.decode("utf-8", errors="replace")
+        return _RenamedTensor(tensor, f"{text}/tensor_{j}".encode())
+
+
+class _RenamedTensor(tflite.Tensor):  # type: ignore[misc]
+    def __init__(self, tensor: Any, name: bytes) -> None:
+        super().__init__()
+        self.Init(tensor._tab.Bytes, tensor._tab.Pos)
+        self._unique_name = name
+
+    def Name(self) -> bytes:  # noqa: N802 (overrides)
+        """The name, made unique."""
+        return self._unique_name
+
+
 def _read(model: Any, file_bytes: int) -> TfliteFile:
     # Every entry of a table takes at least the 4 bytes of its offset.
-    if model.SubgraphsLength() < 1 or model.SubgraphsLength() > file_bytes // 4:
+    if not 1 <= model.SubgraphsLength() <= file_bytes // 4:
         raise ValueError("subgraph count")
-    graph = model.Subgraphs(0)
+    # As stored: these names are the user's.
+    graph = tflite.Model.Subgraphs(model, 0)
     if max(graph.TensorsLength(), graph.OperatorsLength(), model.BuffersLength()) > file_bytes // 4:
         raise ValueError("table size")
     tensors = [graph.Tensors(i) for i in range(graph.TensorsLength())]
     for tensor in tensors:
         _check_constant(model, tensor)
-    inputs = [_tensor(tensors, i) for i in _indices(graph.InputsAsNumpy())]
-    outputs = [_tensor(tensors, i) for i in _indices(graph.OutputsAsNumpy())]
-    for tensor in (*inputs, *outputs):
-        _check_type(tensor)
-    for tensor in inputs:
-        _check_shape(tensor)
-    signature = _signature_names(model)
-    input_names = _indices(graph.InputsAsNumpy())
-    output_names = _indices(graph.OutputsAsNumpy())
+    inputs = _indices(graph.InputsAsNumpy())
+    outputs = _indices(graph.OutputsAsNumpy())
+    if not all(0 <= index < len(tensors) for index in (*inputs, *outputs)):
+        raise IndexError("input or output")
+    for index in (*inputs, *outputs):
+        _check_type(tensors[index])
+    for index in inputs:
+        _check_shape(tensors[index])
+    input_aliases, output_aliases = _signature_names(model)
     return TfliteFile(
         model,
-        [TensorName(_name(tensors[i]), signature[0].get(i)) for i in input_names],
-        [TensorName(_name(tensors[i]), signature[1].get(i)) for i in output_names],
-        _operator_names(model, graph),
+        [TensorName(_name(tensors[index]), input_aliases.get(index)) for index in inputs],
+        [TensorName(_name(tensors[index]), output_aliases.get(index)) for index in outputs],
     )
 
 
 def _indices(array: Any) -> list[int]:
     """A vector of tensor indices; flatbuffers give 0 for one that is absent."""
     return [] if isinstance(array, int) else [int(index) for index in array]
-
-
-def _tensor(tensors: list[Any], index: int) -> Any:
-    if not 0 <= index < len(tensors):
-        raise IndexError(index)
-    return tensors[index]
 
 
 def _name(tensor: Any) -> str:
@@ -119,8 +154,6 @@ def _name(tensor: Any) -> str:
 @cache
 def _enumeration(name: str) -> dict[int, str]:
     """Names of the values of an enumeration of the `tflite` package."""
-    import tflite
-
     members = vars(getattr(tflite, name))
     return {value: key for key, value in members.items() if isinstance(value, int)}
 
@@ -184,12 +217,3 @@ def _signature_names(model: Any) -> tuple[dict[int, str], dict[int, str]]:
         names([signature.Inputs(i) for i in range(signature.InputsLength())]),
         names([signature.Outputs(i) for i in range(signature.OutputsLength())]),
     )
-
-
-def _operator_names(model: Any, graph: Any) -> list[str]:
-    names = set()
-    for i in range(graph.OperatorsLength()):
-        code = model.OperatorCodes(graph.Operators(i).OpcodeIndex())
-        number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
-        names.add(_enumeration("BuiltinOperator").get(number, f"number {number}"))
-    return sorted(names)

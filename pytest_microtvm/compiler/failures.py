@@ -1,0 +1,34 @@
+"""What TVM's exceptions say, on one line."""
+
+from __future__ import annotations
+
+from pytest_microtvm.errors import ModelError
+
+_NOISE = ("Traceback", "File ", "#", "^", "~", "Stack trace", "note:")
+_LONGEST = 300
+
+
+def summary(error: BaseException) -> str:
+    """The line of a message that says what is wrong.
+
+    TVM's messages may hold a stack, printed IR and hints next to that line.
+    """
+    lines = [line.strip() for line in str(error).splitlines()]
+    lines = [line for line in lines if line and not line.startswith(_NOISE)]
+    telling = [line for line in lines if "Check failed" in line or "Error:" in line]
+    line = (telling or lines or ["no message"])[0]
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."
+
+
+def tvm_failure(step: str, error: BaseException) -> ModelError:
+    """The error to raise when TVM fails for a reason of its own.
+
+    Args:
+        step: What TVM was doing, as in "TVM cannot ... the model".
+        error: What it raised.
+    """
+    return ModelError(
+        f"TVM cannot {step} the model: {type(error).__name__}: {summary(error)}",
+        cure="check that its shapes are fixed and its operators supported, or leave out the "
+        "operator that TVM names",
+    )
