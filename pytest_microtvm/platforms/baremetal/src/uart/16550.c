@@ -40,6 +40,8 @@ void UartInitialize(void) {
   Write(kInterruptEnable, (uint8_t)(divisor >> 8));
   Write(kLineControl, LINE_8N1);
   Write(kFifoControl, FIFO_ENABLE_AND_CLEAR);
+  /* What came before the clear is dropped, but QEMU (7.2) offers no further byte until one is read. */
+  (void)Read(kData);
   Write(kModemControl, MODEM_DTR_RTS_INTERRUPTS);
   Write(kInterruptEnable, INTERRUPT_RECEIVED);
 }
