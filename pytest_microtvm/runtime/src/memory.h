@@ -1,5 +1,5 @@
-/* The three functions of the C library that the runtime uses, declared here as C11 7.1.4 allows, so that the
- * runtime compiles where there is no <string.h>. Internal to the runtime. */
+/* The three functions of the C library that the runtime uses, declared here as C11 7.1.4 allows,
+ * so that the runtime compiles where there is no <string.h>. Internal to the runtime. */
 #ifndef MICROTVM_SRC_MEMORY_H_
 #define MICROTVM_SRC_MEMORY_H_
 

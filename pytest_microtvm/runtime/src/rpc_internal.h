@@ -21,8 +21,8 @@ typedef struct {
 
 /* rpc_server.c */
 
-/* Begins the frame that carries a packet with `packet_bytes` bytes, its length field not counted, and
- * writes that field. */
+/* Begins the frame that carries a packet with `packet_bytes` bytes, its length field not
+ * counted, and writes that field. */
 void MicroTVMServerBeginPacket(MicroTVMRpcServer *server, uint32_t packet_bytes);
 void MicroTVMServerEndPacket(MicroTVMRpcServer *server);
 
@@ -41,7 +41,8 @@ void MicroTVMRefusePacket(MicroTVMRpcServer *server, uint32_t packet_bytes);
 void MicroTVMReturnInt(MicroTVMRpcServer *server, int64_t value);
 void MicroTVMReturnFloat(MicroTVMRpcServer *server, double value);
 void MicroTVMReturnString(MicroTVMRpcServer *server, const char *value);
-void MicroTVMReturnTensor(MicroTVMRpcServer *server, const MicroTVMTensorInfo *info, const void *data);
+void MicroTVMReturnTensor(MicroTVMRpcServer *server, const MicroTVMTensorInfo *info,
+                          const void *data);
 
 /* rpc_functions.c */
 
@@ -51,8 +52,8 @@ uint64_t MicroTVMFunctionHandle(const void *name, uint64_t name_bytes);
 /* The name of the function with this handle, or null when the handle is none of ours. */
 const char *MicroTVMFunctionName(uint64_t handle);
 
-/* Calls a function, which answers by itself. The arguments are next in the request's reader. Returns 0 or
- * the negative status of a call that was not answered. */
+/* Calls a function, which answers by itself. The arguments are next in the request's reader.
+ * Returns 0 or the negative status of a call that was not answered. */
 int32_t MicroTVMFunctionCall(MicroTVMRpcServer *server, MicroTVMRequest *request, uint64_t handle,
                              uint32_t num_arguments);
 

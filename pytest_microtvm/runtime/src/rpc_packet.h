@@ -1,7 +1,7 @@
 /* Reading and writing the packets of TVM's RPC protocol, byte by byte. Internal to the runtime.
  *
- * Nothing here believes what a packet says: a reader never passes its end, and remembers the first thing
- * that went wrong, so that a row of reads needs one check at its end.
+ * Nothing here believes what a packet says: a reader never passes its end, and remembers the first
+ * thing that went wrong, so that a row of reads needs one check at its end.
  */
 #ifndef MICROTVM_SRC_RPC_PACKET_H_
 #define MICROTVM_SRC_RPC_PACKET_H_
@@ -88,8 +88,8 @@ void MicroTVMReadValue(MicroTVMPacketReader *reader, MicroTVMValue *value);
 
 /* Reads the last field of a packet, a sequence of values, and checks that the packet ends there.
  *
- * Returns the number of values, and leaves the reader at the first of them: all are known to be readable
- * when the reader's status is 0 afterwards. */
+ * Returns the number of values, and leaves the reader at the first of them: all are known to be
+ * readable when the reader's status is 0 afterwards. */
 uint32_t MicroTVMReadArguments(MicroTVMPacketReader *reader);
 
 /* Notes an error unless there was one before. */

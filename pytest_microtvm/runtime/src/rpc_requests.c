@@ -36,8 +36,8 @@ static void AnswerHandle(MicroTVMRpcServer *server, uint64_t handle) {
   MicroTVMServerEndPacket(server);
 }
 
-/* Begins the answer to a call: the type index of the value first, as a value of its own. `values` counts
- * that one and those to follow, which have `value_bytes` bytes. */
+/* Begins the answer to a call: the type index of the value first, as a value of its own.
+ * `values` counts that one and those to follow, which have `value_bytes` bytes. */
 static void BeginReturn(MicroTVMRpcServer *server, uint32_t values, uint32_t type,
                         uint32_t value_bytes) {
   BeginPacket(server, kRpcReturn, COUNT_BYTES + TYPE_BYTES + WORD_BYTES + value_bytes);
@@ -123,8 +123,8 @@ static void AnswerException(MicroTVMRpcServer *server, const MicroTVMRequest *re
 
 /* ---- requests ----
  *
- * Each reads the whole packet, checks it, acts, answers, and returns 0; or returns a negative status and has
- * not answered. */
+ * Each reads the whole packet, checks it, acts, answers, and returns 0; or returns a negative
+ * status and has not answered. */
 
 /* Checks that the packet was read to its end. */
 static int32_t EndOfPacket(const MicroTVMPacketReader *reader) {
@@ -217,8 +217,8 @@ static int32_t ServeFreeHandle(MicroTVMRpcServer *server, MicroTVMRequest *reque
   return kMicroTVMOk;
 }
 
-/* Everything is done when it is answered, and there is one device: choosing it or waiting for it is nothing
- * to do, but the stock client does both. */
+/* Everything is done when it is answered, and there is one device: choosing it or waiting for it
+ * is nothing to do, but the stock client does both. */
 static int32_t ServeNothingToDo(MicroTVMRpcServer *server, MicroTVMRequest *request) {
   (void)MicroTVMReadArguments(&request->reader);
   if (request->reader.status != kMicroTVMOk) {

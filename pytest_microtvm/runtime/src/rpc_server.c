@@ -28,7 +28,8 @@ static int32_t BeginMessage(MicroTVMRpcServer *server, uint16_t session_id, uint
                             uint32_t body_bytes) {
   const uint8_t header[SESSION_HEADER_BYTES] = {(uint8_t)session_id, (uint8_t)(session_id >> 8),
                                                 type};
-  const int32_t status = MicroTVMFrameWriterBegin(&server->writer, SESSION_HEADER_BYTES + body_bytes);
+  const int32_t status =
+      MicroTVMFrameWriterBegin(&server->writer, SESSION_HEADER_BYTES + body_bytes);
   if (status == kMicroTVMOk) {
     MicroTVMFrameWriterPut(&server->writer, header, sizeof(header));
   }
@@ -79,8 +80,8 @@ static void EndSession(MicroTVMRpcServer *server) {
   server->initialized = false;
 }
 
-/* A host may ask again before the answer reached it. Until the first packet the same question therefore gets
- * the same session; anything else gets a new one, which replaces the old. */
+/* A host may ask again before the answer reached it. Until the first packet the same question
+ * therefore gets the same session; anything else gets a new one, which replaces the old. */
 static void StartSession(MicroTVMRpcServer *server, uint16_t session_id, const uint8_t *body,
                          size_t body_bytes) {
   const uint8_t version = SESSION_VERSION;

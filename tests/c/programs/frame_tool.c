@@ -1,7 +1,8 @@
 /* The framing code on stdin and stdout.
  *
  * usage: frame_tool encode        stdin is one payload, stdout its frame
- *        frame_tool decode N      stdin is a byte stream, stdout one line per event; a payload holds N bytes
+ *        frame_tool decode N      stdin is a byte stream, stdout one line per event;
+ *                                 a payload holds N bytes
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,7 +2,8 @@
  *
  * usage: host_server PACKET_BYTES
  *
- * It serves until the end of stdin. The model logs a line on each run, and fails when x[0] is not a number.
+ * It serves until the end of stdin. The model logs a line on each run, and fails when x[0] is not a
+ * number.
  */
 #define _POSIX_C_SOURCE 200809L
 
@@ -64,7 +65,8 @@ tvm_crt_error_t TVMPlatformTimerStop(double *elapsed_seconds) {
   return 0;
 }
 
-size_t TVMPlatformFormatMessage(char *buffer, size_t size_bytes, const char *format, va_list arguments) {
+size_t TVMPlatformFormatMessage(char *buffer, size_t size_bytes, const char *format,
+                                va_list arguments) {
   const int length = vsnprintf(buffer, size_bytes, format, arguments);
   return length < 0 ? 0 : (size_t)length;
 }
@@ -98,7 +100,8 @@ int main(int argc, char **argv) {
                                           .packet_bytes = packet_bytes,
                                           .build_id = "0123456789abcdef",
                                           .executor = &executor};
-  int32_t status = MicroTVMAotExecutorInit(&executor, &kToy, io, sizeof(io), workspace, sizeof(workspace));
+  int32_t status = MicroTVMAotExecutorInit(&executor, &kToy, io, sizeof(io), workspace,
+                                           sizeof(workspace));
   if (status == kMicroTVMOk) {
     status = MicroTVMRpcServerInit(&server, &config);
   }

@@ -1,5 +1,5 @@
-/* What the other tests cannot reach over the wire: the executor's checks, the frame writer's errors, the log
- * sink, the server's own arguments. Prints the line of each check that fails. */
+/* What the other tests cannot reach over the wire: the executor's checks, the frame writer's
+ * errors, the log sink, the server's own arguments. Prints the line of each check that fails. */
 #include <stdio.h>
 #include <string.h>
 
@@ -24,7 +24,8 @@ tvm_crt_error_t TVMPlatformTimerStop(double *elapsed_seconds) {
   return kMicroTVMErrorTimer;
 }
 
-size_t TVMPlatformFormatMessage(char *buffer, size_t size_bytes, const char *format, va_list arguments) {
+size_t TVMPlatformFormatMessage(char *buffer, size_t size_bytes, const char *format,
+                                va_list arguments) {
   return (size_t)vsnprintf(buffer, size_bytes, format, arguments);
 }
 
@@ -178,7 +179,8 @@ static void TestServer(void) {
   CHECK(link.last_type == 3);
   link.left_bytes = 3;
   TVMLogf("lost"); /* a log line that is lost is no error of the server's */
-  CHECK(MicroTVMRpcServerLoop(&server, kStartSession, sizeof(kStartSession)) == kMicroTVMErrorWrite);
+  CHECK(MicroTVMRpcServerLoop(&server, kStartSession, sizeof(kStartSession)) ==
+        kMicroTVMErrorWrite);
   link.left_bytes = 1000;
   CHECK(MicroTVMRpcServerLoop(&server, kStartSession, sizeof(kStartSession)) == kMicroTVMOk);
   MicroTVMLogSetSink(NULL, NULL);

@@ -1,7 +1,8 @@
 /* Frames on a byte stream: escape bytes, a length, a payload, a CRC. See docs/protocol.md.
  *
- * The writer escapes and sums as it goes, so that a payload need never stand in memory in one piece. The
- * reader takes bytes in any portion and finds the next frame again after whatever went wrong.
+ * The writer escapes and sums as it goes, so that a payload need never stand in memory in one
+ * piece. The reader takes bytes in any portion and finds the next frame again after whatever went
+ * wrong.
  */
 #ifndef MICROTVM_FRAMING_H_
 #define MICROTVM_FRAMING_H_
@@ -16,7 +17,8 @@
 extern "C" {
 #endif
 
-/* Writes all of `data` to the link, waiting as long as that takes. Returns 0 or a negative status. */
+/* Writes all of `data` to the link, waiting as long as that takes. Returns 0 or a negative
+ * status. */
 typedef int32_t (*MicroTVMWriteFunction)(void *context, const uint8_t *data, size_t size_bytes);
 
 /* Escaped bytes are gathered to portions of this size before they go to the write function. */
@@ -34,16 +36,19 @@ typedef struct {
   uint8_t buffer[MICROTVM_FRAME_WRITER_BYTES];
 } MicroTVMFrameWriter;
 
-void MicroTVMFrameWriterInit(MicroTVMFrameWriter *writer, MicroTVMWriteFunction write, void *write_context);
+void MicroTVMFrameWriterInit(MicroTVMFrameWriter *writer, MicroTVMWriteFunction write,
+                             void *write_context);
 
-/* Begins a frame whose payload has exactly `payload_bytes` bytes. Returns 0 or kMicroTVMErrorBusy. */
+/* Begins a frame whose payload has exactly `payload_bytes` bytes. Returns 0 or
+ * kMicroTVMErrorBusy. */
 int32_t MicroTVMFrameWriterBegin(MicroTVMFrameWriter *writer, uint32_t payload_bytes);
 
 /* Adds a part of the payload. Errors are kept for MicroTVMFrameWriterEnd. */
 void MicroTVMFrameWriterPut(MicroTVMFrameWriter *writer, const void *data, size_t size_bytes);
 
-/* Ends the frame and flushes it. Returns 0, the error of the write function, or kMicroTVMErrorInvalidArgument
- * when the parts were more or less than announced (the far end then drops the frame). */
+/* Ends the frame and flushes it. Returns 0, the error of the write function, or
+ * kMicroTVMErrorInvalidArgument when the parts were more or less than announced (the far end
+ * then drops the frame). */
 int32_t MicroTVMFrameWriterEnd(MicroTVMFrameWriter *writer);
 
 typedef enum {
@@ -51,7 +56,7 @@ typedef enum {
   kMicroTVMFrameComplete, /* a frame with a good CRC: see payload and payload_bytes */
   kMicroTVMFrameTooLarge, /* the same, but only the first capacity_bytes of the payload were kept */
   kMicroTVMFrameBadCrc,
-  kMicroTVMFrameBroken, /* cut short by the start of another frame, or an escape that does not exist */
+  kMicroTVMFrameBroken, /* cut short by another frame, or an escape that does not exist */
 } MicroTVMFrameEvent;
 
 typedef struct {

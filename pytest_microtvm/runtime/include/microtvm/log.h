@@ -18,11 +18,12 @@ extern "C" {
 /* Takes one log message. `text` has `size_bytes` bytes and no terminator. */
 typedef void (*MicroTVMLogFunction)(void *context, const char *text, size_t size_bytes);
 
-/* Says where log messages go; a null function drops them. MicroTVMRpcServerInit sends them over its link. */
+/* Says where log messages go; a null function drops them. MicroTVMRpcServerInit sends them over
+ * its link. */
 void MicroTVMLogSetSink(MicroTVMLogFunction function, void *context);
 
-/* Formats a message by TVMPlatformFormatMessage and logs it. Not for interrupt handlers: a message that
- * arrives while a frame is being written is dropped. */
+/* Formats a message by TVMPlatformFormatMessage and logs it. Not for interrupt handlers: a
+ * message that arrives while a frame is being written is dropped. */
 void TVMLogf(const char *format, ...) MICROTVM_FORMAT(1, 2);
 
 #ifdef __cplusplus

@@ -1,6 +1,7 @@
 /* A model as the runtime sees it: names, sizes, shapes and one function to run it.
  *
- * The compiler writes one constant MicroTVMModel per model (`tvmgen_NAME_model`); it lives in flash.
+ * The compiler writes one constant MicroTVMModel per model (`tvmgen_NAME_model`); it lives in
+ * flash.
  */
 #ifndef MICROTVM_MODEL_H_
 #define MICROTVM_MODEL_H_
@@ -11,12 +12,14 @@
 extern "C" {
 #endif
 
-/* Every tensor, the workspace, and each tensor's place in the io buffer start on a multiple of this. */
+/* Every tensor, the workspace, and each tensor's place in the io buffer start on a multiple of
+ * this. */
 #define MICROTVM_ALIGNMENT_BYTES 16u
 
-/* A size in bytes rounded up to the next multiple of MICROTVM_ALIGNMENT_BYTES; a constant expression. */
+/* A size in bytes rounded up to the next multiple of MICROTVM_ALIGNMENT_BYTES; a constant
+ * expression. */
 #define MICROTVM_ALIGN_UP(bytes) \
-  (((bytes) + (MICROTVM_ALIGNMENT_BYTES - 1u)) / MICROTVM_ALIGNMENT_BYTES * MICROTVM_ALIGNMENT_BYTES)
+  (((bytes) + MICROTVM_ALIGNMENT_BYTES - 1u) / MICROTVM_ALIGNMENT_BYTES * MICROTVM_ALIGNMENT_BYTES)
 
 /* Element types, with the numbers of DLPack. */
 enum {
@@ -41,9 +44,9 @@ typedef struct {
   uint32_t num_outputs;
   const MicroTVMTensorInfo *inputs;
   const MicroTVMTensorInfo *outputs;
-  uint32_t workspace_bytes; /* one arena, aligned to MICROTVM_ALIGNMENT_BYTES; 0 when none is needed */
-  /* Runs the model once. Inputs and outputs are in model order; every pointer is aligned. Returns 0 or a
-   * negative status. */
+  uint32_t workspace_bytes; /* one arena, aligned; 0 when none is needed */
+  /* Runs the model once. Inputs and outputs are in model order; every pointer is aligned.
+   * Returns 0 or a negative status. */
   int32_t (*run)(void *const *inputs, void *const *outputs, uint8_t *workspace);
 } MicroTVMModel;
 

@@ -1,7 +1,8 @@
-/* What a port supplies. Names and signatures are those of TVM's C runtime, so that its ports carry over.
+/* What a port supplies. Names and signatures are those of TVM's C runtime, so that its ports carry
+ * over.
  *
- * The core calls TimerStart, TimerStop and FormatMessage. Initialize and Abort belong to the port and are
- * called by its main function.
+ * The core calls TimerStart, TimerStop and FormatMessage. Initialize and Abort belong to the port
+ * and are called by its main function.
  */
 #ifndef MICROTVM_PLATFORM_H_
 #define MICROTVM_PLATFORM_H_
@@ -42,17 +43,17 @@ MICROTVM_NORETURN void TVMPlatformAbort(tvm_crt_error_t code);
 
 /* Writes a formatted message of at most `size_bytes`, terminator included, into `buffer`.
  *
- * Returns the bytes written, terminator not counted. A port without vsnprintf may support a part of the
- * conversions; what it does not know it copies as it stands. */
-size_t TVMPlatformFormatMessage(char *buffer, size_t size_bytes, const char *format, va_list arguments)
-    MICROTVM_FORMAT(3, 0);
+ * Returns the bytes written, terminator not counted. A port without vsnprintf may support a part
+ * of the conversions; what it does not know it copies as it stands. */
+size_t TVMPlatformFormatMessage(char *buffer, size_t size_bytes, const char *format,
+                                va_list arguments) MICROTVM_FORMAT(3, 0);
 
-/* Starts the timer. Wall-clock time: it goes on while the CPU sleeps. Returns 0, or an error when the timer
- * is running already. */
+/* Starts the timer. Wall-clock time: it goes on while the CPU sleeps. Returns 0, or an error
+ * when the timer is running already. */
 tvm_crt_error_t TVMPlatformTimerStart(void);
 
-/* Stops the timer and gives the seconds since TVMPlatformTimerStart. Returns 0, or an error when the timer
- * was not running or ran over. */
+/* Stops the timer and gives the seconds since TVMPlatformTimerStart. Returns 0, or an error when
+ * the timer was not running or ran over. */
 tvm_crt_error_t TVMPlatformTimerStop(double *elapsed_seconds);
 
 #ifdef __cplusplus

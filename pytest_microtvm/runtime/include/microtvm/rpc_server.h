@@ -1,16 +1,21 @@
 /* The RPC server: serves TVM's RPC protocol 0.8.0 over frames. See docs/protocol.md.
  *
- * All memory is the caller's. The port feeds the bytes it receives to MicroTVMRpcServerLoop; answers leave
- * by the write function before that returns.
+ * All memory is the caller's. The port feeds the bytes it receives to MicroTVMRpcServerLoop;
+ * answers leave by the write function before that returns.
  *
  *   static uint8_t packet[512];
  *   static MicroTVMAotExecutor executor;
  *   static MicroTVMRpcServer server;
  *   ...
- *   MicroTVMAotExecutorInit(&executor, &tvmgen_default_model, io, sizeof(io), workspace, sizeof(workspace));
- *   const MicroTVMRpcServerConfig config = {.write = UartWrite, .packet_buffer = packet,
- *                                           .packet_bytes = sizeof(packet), .build_id = MICROTVM_BUILD_ID,
- *                                           .executor = &executor};
+ *   MicroTVMAotExecutorInit(&executor, &tvmgen_default_model, io, sizeof(io), workspace,
+ *                           sizeof(workspace));
+ *   const MicroTVMRpcServerConfig config = {
+ *       .write = UartWrite,
+ *       .packet_buffer = packet,
+ *       .packet_bytes = sizeof(packet),
+ *       .build_id = MICROTVM_BUILD_ID,
+ *       .executor = &executor,
+ *   };
  *   MicroTVMRpcServerInit(&server, &config);
  *   for (;;) {
  *     uint8_t byte = UartRead();
@@ -35,8 +40,9 @@ extern "C" {
 /* The smallest packet buffer a server works with. */
 #define MICROTVM_MIN_PACKET_BYTES 256u
 
-/* Bytes of the packet buffer that a packet's own length and the session header take: a packet of the client
- * may have MicroTVMRpcServerConfig.packet_bytes less this, its length field not counted. */
+/* Bytes of the packet buffer that a packet's own length and the session header take: a packet of
+ * the client may have MicroTVMRpcServerConfig.packet_bytes less this, its length field not
+ * counted. */
 #define MICROTVM_PACKET_OVERHEAD_BYTES 11u
 
 typedef struct {
@@ -61,14 +67,15 @@ typedef struct {
   bool shutdown;       /* the client said goodbye */
 } MicroTVMRpcServer;
 
-/* Prepares the server, sends the log there, and tells the host that the device has (re)started. The strings
- * and buffers that `config` names must live as long as the server; `config` itself need not. Returns 0,
- * kMicroTVMErrorInvalidArgument, kMicroTVMErrorBufferTooSmall or the error of the write function. */
+/* Prepares the server, sends the log there, and tells the host that the device has (re)started.
+ * The strings and buffers that `config` names must live as long as the server; `config` itself
+ * need not. Returns 0, kMicroTVMErrorInvalidArgument, kMicroTVMErrorBufferTooSmall or the error
+ * of the write function. */
 int32_t MicroTVMRpcServerInit(MicroTVMRpcServer *server, const MicroTVMRpcServerConfig *config);
 
 /* Takes received bytes, in any portion, and serves every frame that they complete. Returns 0,
- * kMicroTVMShutdown when a session was shut down (a new one may be started all the same), or the negative
- * status of the write function. */
+ * kMicroTVMShutdown when a session was shut down (a new one may be started all the same), or the
+ * negative status of the write function. */
 int32_t MicroTVMRpcServerLoop(MicroTVMRpcServer *server, const uint8_t *data, size_t size_bytes);
 
 #ifdef __cplusplus

@@ -1,7 +1,7 @@
 /* Status codes of the runtime.
  *
- * Zero is success, a positive code is news that is not an error, a negative code is an error. A number is
- * never used again for something else: hosts of other versions print them.
+ * Zero is success, a positive code is news that is not an error, a negative code is an error. A
+ * number is never used again for something else: hosts of other versions print them.
  */
 #ifndef MICROTVM_STATUS_H_
 #define MICROTVM_STATUS_H_
@@ -17,9 +17,9 @@ typedef enum {
   kMicroTVMShutdown = 1, /* the client said goodbye */
 
   /* How the firmware was put together. */
-  kMicroTVMErrorInvalidArgument = -1, /* a null pointer or a size of zero where that is not allowed */
-  kMicroTVMErrorBufferTooSmall = -2,  /* a buffer of the caller's is smaller than the model or server needs */
-  kMicroTVMErrorMisaligned = -3,      /* a buffer of the caller's does not start on a multiple of 16 bytes */
+  kMicroTVMErrorInvalidArgument = -1, /* a null pointer, or parts that do not add up */
+  kMicroTVMErrorBufferTooSmall = -2,  /* a buffer of the caller's is smaller than needed */
+  kMicroTVMErrorMisaligned = -3,      /* a buffer of the caller's is not aligned to 16 bytes */
   kMicroTVMErrorTooManyTensors = -4,  /* more inputs and outputs than MICROTVM_MAX_TENSORS */
 
   /* What the board reports. */
@@ -42,13 +42,14 @@ typedef enum {
   kMicroTVMErrorArgumentType = -32,
   kMicroTVMErrorIndex = -33,   /* no input or output has this number */
   kMicroTVMErrorAddress = -34, /* bytes outside the buffers of the executor */
-  kMicroTVMErrorTensor = -35,  /* shape, element type, device or size of a tensor do not fit together */
+  kMicroTVMErrorTensor = -35,  /* shape, type, device or size that do not fit together */
 
   /* What a model's run function may return; other negative codes are passed on as they are. */
   kMicroTVMErrorModel = -40, /* a kernel failed */
 } MicroTVMStatus;
 
-/* What a status means, as a constant string without a full stop; "unknown status" for any other number. */
+/* What a status means, as a constant string without a full stop; "unknown status" for any other
+ * number. */
 const char *MicroTVMStatusString(int32_t status);
 
 #ifdef __cplusplus
