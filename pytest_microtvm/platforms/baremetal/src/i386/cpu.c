@@ -16,6 +16,12 @@
 #define FIRST_DEVICE_INTERRUPT 32u
 #define FIRST_SLAVE_INTERRUPT 40u
 
+/* The local APIC. */
+#define APIC_SPURIOUS_VECTOR 0xfee000f0u
+#define APIC_LOCAL_INTERRUPT_0 0xfee00350u
+#define APIC_ENABLED (1u << 8)
+#define APIC_EXTERNAL 0x700u /* interrupts come from an 8259 */
+
 /* The 8259 interrupt controllers. */
 #define PIC_MASTER 0x20u
 #define PIC_SLAVE 0xa0u
@@ -58,6 +64,8 @@ static uint32_t page_directory[1024] __attribute__((aligned(4096)));
 static uint32_t interrupt_table[NUM_STUBS][2] __attribute__((aligned(8)));
 static bool handling_exception;
 
+#define Register(address) (*(volatile uint32_t *)(uintptr_t)(address))
+
 /* Maps every address to itself, with two exceptions: the flash is read-only, and nothing is mapped below
  * 4 MiB, so that using a null pointer is noticed. */
 void CpuProtectMemory(void) {
@@ -84,6 +92,10 @@ void CpuInitialize(void) {
   }
   const CpuTablePointer pointer = {sizeof(interrupt_table) - 1, (uint32_t)(uintptr_t)interrupt_table};
   __asm__ volatile("lidt %0" : : "m"(pointer));
+
+  /* Some start-up code leaves the way from the 8259s through the local APIC closed. */
+  Register(APIC_SPURIOUS_VECTOR) |= APIC_ENABLED;
+  Register(APIC_LOCAL_INTERRUPT_0) = APIC_EXTERNAL;
 
   /* The PC's start-up code of old puts device interrupts over the exceptions: move them away. */
   CpuWrite8(PIC_MASTER, 0x11); /* initialize, edge-triggered, cascaded; three words follow */
