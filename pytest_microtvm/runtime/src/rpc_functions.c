@@ -77,7 +77,7 @@ static int32_t Run(MicroTVMRpcServer *server, MicroTVMRequest *request) {
   return kMicroTVMOk;
 }
 
-/* A function's handle is its place here, counted from 1: a client never names code by an address. */
+/* A function's handle is its place here, counted from 1: no client names code by an address. */
 static const struct {
   const char *name;
   RemoteFunction function;

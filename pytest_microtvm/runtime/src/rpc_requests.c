@@ -97,7 +97,10 @@ void MicroTVMReturnTensor(MicroTVMRpcServer *server, const MicroTVMTensorInfo *i
 
 static void AnswerException(MicroTVMRpcServer *server, const MicroTVMRequest *request,
                             int32_t status) {
+  const uint32_t operation_bytes = (uint32_t)MicroTVMTextLength(request->operation);
   MicroTVMText text;
+  uint32_t message_bytes;
+
   MicroTVMTextClear(&text);
   MicroTVMTextAppend(&text, ": ");
   MicroTVMTextAppend(&text, MicroTVMStatusString(status));
@@ -108,17 +111,15 @@ static void AnswerException(MicroTVMRpcServer *server, const MicroTVMRequest *re
   MicroTVMTextAppend(&text, " (status ");
   MicroTVMTextAppendNumber(&text, status);
   MicroTVMTextAppend(&text, ")");
-  {
-    const uint32_t operation_bytes = (uint32_t)MicroTVMTextLength(request->operation);
-    const uint32_t message_bytes = operation_bytes + (uint32_t)text.size_bytes;
-    BeginPacket(server, kRpcException, COUNT_BYTES + TYPE_BYTES + WORD_BYTES + message_bytes);
-    MicroTVMWriteU32(&server->writer, 1);
-    MicroTVMWriteU32(&server->writer, kValueRawString);
-    MicroTVMWriteU64(&server->writer, message_bytes);
-    MicroTVMFrameWriterPut(&server->writer, request->operation, operation_bytes);
-    MicroTVMFrameWriterPut(&server->writer, text.bytes, text.size_bytes);
-    MicroTVMServerEndPacket(server);
-  }
+  message_bytes = operation_bytes + (uint32_t)text.size_bytes;
+
+  BeginPacket(server, kRpcException, COUNT_BYTES + TYPE_BYTES + WORD_BYTES + message_bytes);
+  MicroTVMWriteU32(&server->writer, 1);
+  MicroTVMWriteU32(&server->writer, kValueRawString);
+  MicroTVMWriteU64(&server->writer, message_bytes);
+  MicroTVMFrameWriterPut(&server->writer, request->operation, operation_bytes);
+  MicroTVMFrameWriterPut(&server->writer, text.bytes, text.size_bytes);
+  MicroTVMServerEndPacket(server);
 }
 
 /* ---- requests ----

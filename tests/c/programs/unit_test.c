@@ -102,6 +102,7 @@ static void TestExecutor(void) {
 typedef struct {
   size_t left_bytes;
   size_t calls;
+  uint8_t first_byte; /* of the latest portion */
   uint8_t last_type; /* of the last message that came in one portion, see docs/protocol.md */
 } Link;
 
@@ -112,6 +113,7 @@ static int32_t WriteLink(void *context, const uint8_t *data, size_t size_bytes) 
     return kMicroTVMErrorWrite;
   }
   link->left_bytes -= size_bytes;
+  link->first_byte = data[0];
   if (size_bytes > 9 && data[0] == 0xFF) {
     link->last_type = data[8];
   }
@@ -171,10 +173,10 @@ static void TestServer(void) {
   CHECK(MicroTVMRpcServerInit(&server, &config) == kMicroTVMErrorInvalidArgument);
   config.build_id = "id";
   CHECK(MicroTVMRpcServerInit(&server, &config) == kMicroTVMOk);
-  CHECK(link.calls == 1);
+  CHECK(link.calls == 1 && link.first_byte == 0xFE); /* only the first frame has this before it */
 
   CHECK(MicroTVMRpcServerLoop(&server, kStartSession, sizeof(kStartSession)) == kMicroTVMOk);
-  CHECK(link.calls == 2 && link.last_type == 1);
+  CHECK(link.calls == 2 && link.first_byte == 0xFF && link.last_type == 1);
   TVMLogf("%0200d", 1); /* longer than the log's buffer */
   CHECK(link.last_type == 3);
   link.left_bytes = 3;
