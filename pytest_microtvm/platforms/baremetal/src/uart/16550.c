@@ -18,7 +18,7 @@ enum {
 
 #define LINE_8N1 0x03u
 #define LINE_DIVISOR_LATCH 0x80u
-#define FIFO_ENABLE_AND_CLEAR 0x07u /* interrupts from the first byte on */
+#define FIFO_ENABLE_AND_CLEAR 0xc7u /* interrupts from 14 bytes on, or when no more come for a while */
 #define INTERRUPT_RECEIVED 0x01u
 #define MODEM_DTR_RTS_INTERRUPTS 0x0bu
 #define STATUS_RECEIVED 0x01u
