@@ -1,0 +1,58 @@
+"""What import-linter (pyproject.toml) cannot see: the templates, and what an import costs."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[2] / "pytest_microtvm"
+SERVERS = sorted(PACKAGE.glob("platforms/*/microtvm_api_server.py"))
+
+
+def imported_modules(path: Path) -> set[str]:
+    """Every module that a file imports, at its top or inside a function, by its full name."""
+    modules = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            modules |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} is no package: it cannot import from {node.module}"
+            if node.module == "pytest_microtvm.project":
+                modules |= {f"{node.module}.{alias.name}" for alias in node.names}
+            else:
+                modules.add(str(node.module))
+    return modules
+
+
+@pytest.mark.parametrize("server", SERVERS, ids=lambda path: path.parent.name)
+def test_platform_servers_can_be_copied_out(server: Path) -> None:
+    ours = {name for name in imported_modules(server) if name.startswith("pytest_microtvm")}
+    assert ours == {"pytest_microtvm.project.server"}
+    others = {name.split(".")[0] for name in imported_modules(server)} - {"pytest_microtvm"}
+    assert others <= sys.stdlib_module_names
+
+
+def test_there_are_servers() -> None:
+    assert {path.parent.name for path in SERVERS} >= {"baremetal", "host"}
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        ("plugin", {"numpy", "tvm", "tvm_ffi", "pytest_microtvm.verify"}),
+        ("verify.harness", {"tvm", "tvm_ffi", "tflite", "onnx"}),
+        ("project.server", {"numpy", "tvm", "pytest_microtvm.boards", "pytest_microtvm.library"}),
+    ],
+)
+def test_imports_stay_light(module: str, absent: set[str]) -> None:
+    """A plain pytest run loads the faces only; nothing before a compilation loads TVM."""
+    script = f"import pytest_microtvm.{module}, sys; print(*sys.modules, sep='\\n')"
+    root = str(PACKAGE.parent)
+    output = subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True, cwd=root
+    ).stdout
+    assert absent & set(output.split()) == set()
