@@ -1,0 +1,139 @@
+"""The base of the make platforms: archives, definitions, and what a failed build is reported as."""
+
+from __future__ import annotations
+
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_microtvm.project import server
+from pytest_microtvm.project.server.make_project import (
+    build_failure,
+    extract_codegen,
+    read_board,
+    split_definitions,
+)
+from tests.contract.libraries import DOUBLE, FloatModel, write_archive
+
+BOARD: dict[str, Any] = {
+    "name": "demo",
+    "memory": [{"name": "ram", "kind": "ram", "origin": 0, "bytes": 1000}],
+}
+
+
+def test_metadata_of_a_library(tmp_path: Path) -> None:
+    path = FloatModel("m", "", count=3, workspace_bytes=100, constants_bytes=7).write(
+        tmp_path / "m.tar"
+    )
+    assert server.ModelMetadata.read(path) == server.ModelMetadata(
+        name="m", workspace_bytes=100, constants_bytes=7, tensors=2, io_bytes=32
+    )
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        "no json",
+        "[]",
+        '{"modules": {}}',
+        '{"modules": {"a": {}, "b": {}}}',
+        '{"modules": {"m": {"model_name": "m", "memory": {"functions": {"main": []}}}}}',
+        '{"modules": {"m": {"model_name": "#error", "memory": {"functions": {"main": [{"inputs": '
+        '{}, "outputs": {}, "workspace_size_bytes": 0, "constants_size_bytes": 0}]}}}}}',
+    ],
+)
+def test_bad_metadata(tmp_path: Path, metadata: str) -> None:
+    path = write_archive(tmp_path / "m.tar", {"metadata.json": metadata})
+    with pytest.raises(server.ProjectError, match=r"m\.tar is not a usable MLF archive"):
+        server.ModelMetadata.read(path)
+
+
+def test_no_metadata_and_no_archive(tmp_path: Path) -> None:
+    with pytest.raises(server.ProjectError, match=r"no metadata\.json"):
+        server.ModelMetadata.read(write_archive(tmp_path / "m.tar", {}))
+    (tmp_path / "m.tar").write_text("not a tar")
+    with pytest.raises(server.ProjectError, match="not a usable MLF"):
+        server.ModelMetadata.read(tmp_path / "m.tar")
+
+
+def odd_member(name: str, kind: bytes) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)
+    member.type = kind
+    member.linkname = "/etc/passwd"
+    return member
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        odd_member("codegen/../../evil", tarfile.REGTYPE),
+        odd_member("codegen/link", tarfile.SYMTYPE),
+        odd_member("codegen/hard", tarfile.LNKTYPE),
+        odd_member("codegen/dev", tarfile.CHRTYPE),
+        odd_member("codegen/fifo", tarfile.FIFOTYPE),
+    ],
+    ids=lambda member: member.name,
+)
+def test_hostile_members(tmp_path: Path, member: tarfile.TarInfo) -> None:
+    path = write_archive(tmp_path / "m.tar", {}, [member])
+    with pytest.raises(server.ProjectError, match="not allowed"):
+        extract_codegen(path, tmp_path / "out")
+    assert not (tmp_path / "evil").exists()
+
+
+def test_only_codegen_is_unpacked(tmp_path: Path) -> None:
+    path = DOUBLE.write(tmp_path / "m.tar")
+    extract_codegen(path, tmp_path / "out")
+    files = sorted(p.relative_to(tmp_path / "out") for p in (tmp_path / "out").rglob("*.*"))
+    assert [str(f) for f in files] == [
+        "codegen/host/include/tvmgen_double_it.h",
+        "codegen/host/src/double_it_lib0.c",
+        "codegen/host/src/double_it_model.c",
+    ]
+
+
+def test_definitions() -> None:
+    assert split_definitions([]) == ([], "")
+    assert split_definitions("-DA -DB='1 2'") == (["-DA", "-DB=1 2"], "")
+    assert split_definitions(["-DMICROTVM_BUILD_ID=ab12", "-DA=1"]) == (["-DA=1"], "ab12")
+    assert split_definitions(['-DMICROTVM_BUILD_ID="ab12"']) == ([], "ab12")
+    for wrong in ("-O3", "-D", "-D1=2", "-DMICROTVM_BUILD_ID=a b", "-DMICROTVM_BUILD_ID="):
+        with pytest.raises(server.OptionError):
+            split_definitions([wrong])
+
+
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        (
+            "ld: fw section `.bss' will not fit in region `ram'\n"
+            "ld: region `ram' overflowed by 24 bytes\n",
+            "firmware too large: needs 1024 bytes of ram, demo has 1000",
+        ),
+        (
+            "gcc: noise\na/b.c: In function 'f':\na/b.c:3:7: error: 'x' undeclared\nmake: ***\n",
+            "the firmware does not build: a/b.c:3:7: error: 'x' undeclared",
+        ),
+        ("a.S:83: Error: bad expression\n", "the firmware does not build: a.S:83: Error: bad"),
+        (
+            "ld: build/x.o: in function `f':\nx.c:3: undefined reference to `g'\n",
+            "undefined reference to `g'",
+        ),
+        ("make: *** No rule\n", "the firmware does not build: make failed"),
+    ],
+)
+def test_build_failures(output: str, expected: str) -> None:
+    error = build_failure(BOARD, output)
+    assert expected in str(error)
+    assert "\n" not in str(error)
+    assert error.data["details"] == output
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"name": "x"}'])
+def test_bad_board_definitions(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "board.json"
+    path.write_text(text)
+    with pytest.raises(server.OptionError):
+        read_board(path)

@@ -1,0 +1,130 @@
+"""Board definitions: what is read, what is refused, and that every refusal names file and key."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from pathlib import Path
+
+import pytest
+
+from pytest_microtvm.boards import Board, load_board, load_boards
+from pytest_microtvm.errors import ConfigError
+
+MINIMAL = 'name = "demo"\nplatform = "host"\n[cpu]\narch = "host"\n'
+MEMORY = '[[memory]]\nname = "ram"\nkind = "ram"\norigin = 0x1000\nbytes = 0x1000\n'
+
+
+def write(directory: Path, text: str, name: str = "demo") -> Path:
+    path = directory / f"{name}.toml"
+    path.write_text(text)
+    return path
+
+
+def test_our_own_boards() -> None:
+    boards = load_boards()
+    assert list(boards) == sorted(boards)
+    assert {"host", "qemu_x86"} <= set(boards)
+    qemu = boards["qemu_x86"]
+    assert qemu.platform == "baremetal"
+    assert qemu.emulator is not None
+    assert qemu.emulator.program == "qemu-system-i386"
+    assert qemu.memory_bytes("flash") == 16 << 20
+    assert qemu.memory_bytes("ram") == 32 << 20
+    assert "apt-get install" in qemu.toolchain.install
+
+
+def test_minimal_board_gets_defaults(tmp_path: Path) -> None:
+    board = load_board(write(tmp_path, MINIMAL))
+    assert (board.name, board.target, board.memory, board.uart) == ("demo", "c", (), None)
+    assert board.firmware.stack_bytes > 0
+
+
+def test_json_is_canonical_and_whole(tmp_path: Path) -> None:
+    text = MINIMAL + MEMORY
+    board = load_board(write(tmp_path, text))
+    assert board.to_json() == load_board(write(tmp_path, "# a comment\n" + text)).to_json()
+    values = json.loads(board.to_json())
+    assert values["memory"] == [{"name": "ram", "kind": "ram", "origin": 4096, "bytes": 4096}]
+    assert values["uart"] is None
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (MINIMAL + 'colour = "red"\n', "unknown key cpu.colour"),
+        ('nmae = "demo"\n' + MINIMAL, "unknown key nmae"),
+        (MINIMAL + MEMORY + "size = 1\n", "unknown key memory[0].size"),
+        ('name = "demo"\nplatform = "host"\n', "key cpu is missing"),
+        (MINIMAL + "[uart]\nbase = 1\n", "key uart.driver is missing"),
+        (MINIMAL + "[firmware]\nstack_bytes = '1k'\n", "firmware.stack_bytes must be a whole"),
+        (MINIMAL + "[firmware]\nstack_bytes = true\n", "firmware.stack_bytes must be a whole"),
+        (MINIMAL + "[firmware]\nstack_bytes = -1\n", "firmware.stack_bytes must not be negative"),
+        (MINIMAL + "[firmware]\npacket_bytes = 8\n", "firmware.packet_bytes must be at least 256"),
+        (MINIMAL + "[toolchain]\nflags = '-O2'\n", "toolchain.flags must be a list"),
+        (MINIMAL + "[toolchain]\nflags = [1]\n", "toolchain.flags[0] must be a string"),
+        ("uart = 3\n" + MINIMAL, "uart must be a table"),
+        (MINIMAL.replace("demo", "other"), "name is 'other'"),
+        (MINIMAL.replace("demo", "a b"), "name must be letters"),
+        (MINIMAL + MEMORY.replace('kind = "ram"', 'kind = "rom"'), "memory[0].kind must be one of"),
+        (MINIMAL + MEMORY.replace('kind = "ram"', 'kind = "flash"'), "no region of kind ram"),
+        (MINIMAL + MEMORY.replace("bytes = 0x1000", "bytes = 0"), "memory[0].bytes must not be 0"),
+        (MINIMAL + MEMORY + MEMORY, "memory[1].name 'ram' is used twice"),
+        (MINIMAL + MEMORY + MEMORY.replace('"ram"\nk', '"more"\nk'), "(more) overlaps ram"),
+        (
+            MINIMAL + "[emulator]\nprogram = 'q'\nmachine = 'm'\n[flash]\nmethod = 'usb'\n",
+            "either emulator or flash",
+        ),
+        ("name = \n", "not a TOML file"),
+    ],
+)
+def test_mistakes_name_file_and_key(tmp_path: Path, text: str, expected: str) -> None:
+    path = write(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        load_board(path)
+    assert str(path) in caught.value.message
+    assert expected in caught.value.message
+    assert "\n" not in str(caught.value)
+
+
+def test_a_binary_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "demo.toml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="not a TOML file"):
+        load_board(path)
+
+
+def test_a_users_folder_adds_and_replaces(tmp_path: Path) -> None:
+    write(tmp_path, MINIMAL)
+    write(tmp_path, MINIMAL.replace("demo", "host") + "core = 'mine'\n", "host")
+    boards = load_boards([tmp_path])
+    assert isinstance(boards["demo"], Board)
+    assert boards["host"].cpu.core == "mine"
+    assert "qemu_x86" in boards
+
+
+def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="does not exist"):
+        load_boards([tmp_path / "nowhere"])
+
+
+class FakeEntryPoint:
+    value = "other_package:boards"
+
+    def __init__(self, result: object) -> None:
+        self.result = result
+
+    def load(self) -> object:
+        if isinstance(self.result, Exception):
+            raise self.result
+        return lambda: self.result
+
+
+def test_entry_points_offer_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, MINIMAL)
+    found: list[object] = [FakeEntryPoint(tmp_path)]
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: found)
+    assert "demo" in load_boards()
+    found[:] = [FakeEntryPoint(ImportError("gone"))]
+    with pytest.raises(ConfigError, match="other_package:boards"):
+        load_boards()
