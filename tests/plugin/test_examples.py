@@ -75,3 +75,13 @@ def test_records(run_pytest: RunPytest, workspace: Path) -> None:
     assert [row["model"] for row in rows] == ["sine_int8.tflite"] * 2
     assert {row["outcome"] for row in rows} == {"passed"}
     assert all(float(row["latency_us"]) > 0 for row in rows)
+
+
+@pytest.mark.example(".")
+def test_the_test_in_the_readme(run_pytest: RunPytest, workspace: Path) -> None:
+    readme = (EXAMPLES.parent / "README.md").read_text(encoding="utf-8")
+    code = readme.split("```python\n")[1].split("```")[0]
+    (workspace / "test_readme.py").write_text(code, encoding="utf-8")
+    (workspace / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
+    outcome = run_pytest("--microtvm-board=qemu_x86,host", "test_readme.py", status=0)
+    assert "2 passed" in outcome.summary
