@@ -77,11 +77,16 @@ class Firmware:
 
 @dataclasses.dataclass(frozen=True)
 class Uart:
-    """The serial port of the link: a driver's name, its base address or port, and its speed."""
+    """The serial port of the link: its driver, base address or port, and speed.
+
+    `interrupt` is the number of its interrupt, for the CPU to sleep until bytes arrive; without it,
+    the firmware polls.
+    """
 
     driver: str
     base: int
     baud: int = 115200
+    interrupt: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -54,6 +54,10 @@ _ERROR_OF_CLASS: dict[str, type[MicroTVMError]] = {
     "TransportClosedError": TransportClosed,
     "IoTimeoutError": TransportTimeout,
 }
+_MESSAGE_OF_CLASS = {
+    "TransportClosedError": "the device closed the link",
+    "IoTimeoutError": "the device did not send or take anything in time",
+}
 
 
 @dataclass(frozen=True)
@@ -402,25 +406,21 @@ class ProjectAPIClient:
             return self._failure(method, f"sent a malformed error: {error!r}", deadline)
         class_name = str(error.get("message", "error"))
         data = error.get("data")
-        data = data if isinstance(data, dict) else {"details": "" if data is None else str(data)}
-        message = str(data.get("message") or "")
+        data = data if isinstance(data, dict) else {}
         trace = str(data.get("traceback") or "").strip()
-        if not message:
+        message = str(data.get("message") or _MESSAGE_OF_CLASS.get(class_name) or "")
+        if message:  # meant for the user
+            details = str(data.get("details") or "") or self._log_tail()
+        else:
             last = trace.splitlines()[-1] if trace else ""
-            message = last if class_name not in last and last else class_name
-        known = "message" in data and "cure" in data  # written for the user: no traceback needed
-        details = str(data.get("details") or "")
-        if not known:
-            details = "\n".join(part for part in (details, trace, self._log_tail()) if part)
-            if class_name not in message:
-                message = f"{class_name}: {message}"
-            message = f"platform {self._name}: {message}"
+            message = f"platform {self._name}: {last if class_name in last else class_name}"
+            details = "\n".join(part for part in (trace, self._log_tail()) if part)
         fallback = _ERROR_OF_METHOD.get(method, TransportError)
         return _ERROR_OF_CLASS.get(class_name, fallback)(
             message,
             cure=str(data.get("cure") or ""),
-            operation=None if known else method,
-            elapsed_s=None if known else deadline.elapsed_s,
+            operation=method,
+            elapsed_s=deadline.elapsed_s,
             details=details,
         )
 

@@ -86,11 +86,15 @@ class BareMetal(server.MakeProjectHandler):
         self, board: Mapping[str, Any], model: server.ModelMetadata
     ) -> dict[str, str]:
         """The board's part of microtvm_project.h."""
-        return {
+        uart = board["uart"]
+        macros = {
             **super().header_values(board, model),
-            "MICROTVM_UART_BASE": f"0x{board['uart']['base']:x}u",
-            "MICROTVM_UART_BAUD": f"{board['uart']['baud']}u",
+            "MICROTVM_UART_BASE": f"0x{uart['base']:x}u",
+            "MICROTVM_UART_BAUD": f"{uart['baud']}u",
         }
+        if uart["interrupt"] is not None:
+            macros["MICROTVM_UART_INTERRUPT"] = f"{uart['interrupt']}u"
+        return macros
 
     def project_files(self, board: Mapping[str, Any]) -> dict[str, str]:
         """The memory map, for the linker."""

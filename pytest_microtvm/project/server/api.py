@@ -350,7 +350,6 @@ class ProjectAPIServer:
             return self._reply({"id": request_id, "error": exc.to_json()})
         except Exception as exc:  # noqa: BLE001 - any failure of the handler belongs to the client
             error = ServerError.from_exception(exc, message=type(exc).__name__)
-            error.data["message"] = str(exc)
             return self._reply({"id": request_id, "error": error.to_json()})
         return self._reply({"id": request_id, "result": result})
 

@@ -42,7 +42,7 @@ _MAX_METADATA_BYTES = 16 * 1024 * 1024
 _MAX_SOURCE_BYTES = 1024 * 1024 * 1024
 
 _OVERFLOW = re.compile(r"region [`']([^`']+)' overflowed by (\d+) bytes?")
-# The line of make's output that says why it failed: the first match of the first pattern that has one.
+# The line that says why make failed: the first match of the first pattern that has one.
 _REASONS = (
     re.compile(r"^\S+?:\d+:(?:\d+:)? (?:fatal )?error: .*$", re.MULTILINE | re.IGNORECASE),
     re.compile(r"^.*(?:undefined reference to|cannot find).*$", re.MULTILINE),
@@ -302,6 +302,8 @@ class MakeProjectHandler(ProjectAPIHandler):
         return self._transport
 
     def _board(self) -> dict[str, Any]:
+        if not (self.directory / BOARD_FILE).exists():
+            raise ProjectError(f"{self.directory} is a template", cure="generate a project first")
         return read_board(self.directory / BOARD_FILE)
 
     def _built_firmware(self) -> pathlib.Path:

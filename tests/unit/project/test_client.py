@@ -163,7 +163,8 @@ def test_a_project_error_is_told_without(make_server: MakeServer) -> None:
     )
     with open_client(directory) as client, pytest.raises(BuildError) as caught:
         client.build({}, Deadline(10))
-    assert str(caught.value) == "no gcc; install it\nthe log"
+    error = caught.value
+    assert (error.message, error.cure, error.details) == ("no gcc", "install it", "the log")
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,8 @@
 #define PIC_MASTER 0x20u
 #define PIC_SLAVE 0xa0u
 #define PIC_END_OF_INTERRUPT 0x20u
-#define UART_INTERRUPT 4u
+#define PIC_SLAVE_LINE 2u /* where the slave is connected to the master */
+#define PIC_LINES 8u
 
 /* QEMU's isa-debug-exit: writing v ends QEMU with the status 2 v + 1. Real machines have nothing here. */
 #define DEBUG_EXIT_PORT 0xf4u
@@ -36,6 +37,7 @@
 #define PAGE_WRITABLE (1u << 1)
 #define PAGE_LARGE (1u << 7)
 #define PAGE_LARGE_BYTES (4u << 20)
+#define NUM_PAGES 1024u
 #define CR0_WP (1u << 16)
 #define CR0_PG (1u << 31)
 #define CR4_PSE (1u << 4)
@@ -54,26 +56,28 @@ typedef struct {
 _Static_assert(sizeof(CpuTablePointer) == 6, "as lidt reads it");
 
 extern const uint8_t cpu_interrupt_stubs[];
+extern uint8_t microtvm_memory_start[];
 extern uint8_t microtvm_flash_start[];
 extern uint8_t microtvm_flash_end[];
 
 void CpuProtectMemory(void);
 void CpuHandleInterrupt(const CpuFrame *frame);
 
-static uint32_t page_directory[1024] __attribute__((aligned(4096)));
+static uint32_t page_directory[NUM_PAGES] __attribute__((aligned(4096)));
 static uint32_t interrupt_table[NUM_STUBS][2] __attribute__((aligned(8)));
 static bool handling_exception;
 
 #define Register(address) (*(volatile uint32_t *)(uintptr_t)(address))
 
-/* Maps every address to itself, with two exceptions: the flash is read-only, and nothing is mapped below
- * 4 MiB, so that using a null pointer is noticed. */
+/* Maps every address to itself, with two exceptions: the flash is read-only, and nothing is mapped below the
+ * board's memory, so that using a null pointer is noticed. Both by the 4 MiB. */
 void CpuProtectMemory(void) {
+  const uint32_t first = (uint32_t)(uintptr_t)microtvm_memory_start / PAGE_LARGE_BYTES;
   const uint32_t flash_start = (uint32_t)(uintptr_t)microtvm_flash_start;
   const uint32_t flash_end = (uint32_t)(uintptr_t)microtvm_flash_end;
-  for (uint32_t i = 1; i < 1024; ++i) {
+  for (uint32_t i = first; i < NUM_PAGES; ++i) {
     const uint32_t address = i * PAGE_LARGE_BYTES;
-    const bool in_flash = address >= flash_start && address < flash_end;
+    const bool in_flash = address >= flash_start && address + PAGE_LARGE_BYTES <= flash_end;
     page_directory[i] = address | PAGE_LARGE | PAGE_PRESENT | (in_flash ? 0u : PAGE_WRITABLE);
   }
   uint32_t control;
@@ -102,12 +106,17 @@ void CpuInitialize(void) {
   CpuWrite8(PIC_SLAVE, 0x11);
   CpuWrite8(PIC_MASTER + 1, FIRST_DEVICE_INTERRUPT);
   CpuWrite8(PIC_SLAVE + 1, FIRST_SLAVE_INTERRUPT);
-  CpuWrite8(PIC_MASTER + 1, 1u << 2); /* the slave is on line 2 */
-  CpuWrite8(PIC_SLAVE + 1, 2);
+  CpuWrite8(PIC_MASTER + 1, 1u << PIC_SLAVE_LINE);
+  CpuWrite8(PIC_SLAVE + 1, PIC_SLAVE_LINE);
   CpuWrite8(PIC_MASTER + 1, 0x01); /* 8086 mode */
   CpuWrite8(PIC_SLAVE + 1, 0x01);
-  CpuWrite8(PIC_MASTER + 1, (uint8_t)~(1u << UART_INTERRUPT)); /* masks */
+  CpuWrite8(PIC_MASTER + 1, (uint8_t)~(1u << PIC_SLAVE_LINE)); /* masks */
   CpuWrite8(PIC_SLAVE + 1, 0xff);
+}
+
+void CpuEnableInterrupt(uint8_t number) {
+  const uint16_t port = (number < PIC_LINES ? PIC_MASTER : PIC_SLAVE) + 1;
+  CpuWrite8(port, (uint8_t)(CpuRead8(port) & ~(1u << (number % PIC_LINES))));
 }
 
 void CpuWaitForInterrupt(void) {
@@ -142,7 +151,11 @@ static const char *ExceptionName(uint32_t number) {
 
 void CpuHandleInterrupt(const CpuFrame *frame) {
   if (frame->number >= FIRST_DEVICE_INTERRUPT) {
-    CpuWrite8(PIC_MASTER, PIC_END_OF_INTERRUPT); /* it served to end CpuWaitForInterrupt */
+    /* It has served its purpose, which is to end CpuWaitForInterrupt. */
+    if (frame->number >= FIRST_SLAVE_INTERRUPT) {
+      CpuWrite8(PIC_SLAVE, PIC_END_OF_INTERRUPT);
+    }
+    CpuWrite8(PIC_MASTER, PIC_END_OF_INTERRUPT);
     return;
   }
   if (handling_exception) {

@@ -15,8 +15,11 @@ static inline void CpuWrite8(uintptr_t address, uint8_t value) {
   __asm__ volatile("outb %0, %w1" : : "a"(value), "Nd"(address) : "memory");
 }
 
-/* Lets the devices interrupt, from now on, while the CPU waits in CpuWaitForInterrupt, and only there. */
+/* Exceptions are reported from now on. */
 void CpuInitialize(void);
+
+/* Lets a device interrupt while the CPU waits in CpuWaitForInterrupt, and only there. */
+void CpuEnableInterrupt(uint8_t number);
 
 /* Sleeps until a device interrupts; at once when one has done so since the last call. */
 void CpuWaitForInterrupt(void);

@@ -1,4 +1,4 @@
-/* The 16550 UART, with its FIFOs. It interrupts for received bytes, to end the CPU's sleep. */
+/* The 16550 UART, with its FIFOs. Where the board names its interrupt, the CPU sleeps until bytes arrive. */
 #include <stddef.h>
 #include <stdint.h>
 
@@ -44,6 +44,9 @@ void UartInitialize(void) {
   (void)Read(kData);
   Write(kModemControl, MODEM_DTR_RTS_INTERRUPTS);
   Write(kInterruptEnable, INTERRUPT_RECEIVED);
+#ifdef MICROTVM_UART_INTERRUPT
+  CpuEnableInterrupt(MICROTVM_UART_INTERRUPT);
+#endif
 }
 
 size_t UartRead(uint8_t *data, size_t size_bytes) {
@@ -54,7 +57,9 @@ size_t UartRead(uint8_t *data, size_t size_bytes) {
     } else if (count > 0) {
       break;
     } else {
+#ifdef MICROTVM_UART_INTERRUPT
       CpuWaitForInterrupt();
+#endif
     }
   }
   return count;

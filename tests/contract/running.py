@@ -1,0 +1,49 @@
+"""Helpers for tests that run firmware."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from pytest_microtvm.boards import Board
+from pytest_microtvm.deadline import Deadline
+
+
+def need_tools(board: Board) -> None:
+    """Skip the test when the board's tools are not installed."""
+    programs = {
+        f"{board.toolchain.prefix}gcc": board.toolchain.install,
+        "make": "apt-get install make",
+    }
+    if board.emulator is not None:
+        programs[board.emulator.program] = board.emulator.install
+    for program, install in programs.items():
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is missing; install it: {install}")
+    for path in (*board.toolchain.includes, *board.toolchain.libraries):
+        if not Path(path).exists():
+            pytest.skip(f"{path} is missing; install it: {board.toolchain.install}")
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process is there and not a zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def children_of(pid: int) -> list[int]:
+    """The children of a process's main thread."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def await_end(*pids: int, timeout_s: float) -> None:
+    """Wait until none of the processes runs."""
+    deadline = Deadline(timeout_s)
+    while any(is_running(pid) for pid in pids):
+        assert not deadline.expired, "a process is left"
+        time.sleep(0.02)
