@@ -55,7 +55,7 @@ class Run:
         """Make sure that the run can start.
 
         Raises:
-            ConfigError: The cache cannot be written.
+            ConfigError: The cache or the records cannot be written.
         """
         from pytest_microtvm.project.cache import Cache
 
@@ -65,6 +65,10 @@ class Run:
             self._resources.callback(shutil.rmtree, directory, ignore_errors=True)
         self._cache = Cache(directory, self.settings.cache_limit_bytes)
         self._cache.open()
+        if self.settings.json_path is not None:
+            from pytest_microtvm.verify.records import check_writable
+
+            check_writable(self.settings.json_path)
 
     @property
     def harness(self) -> Harness:

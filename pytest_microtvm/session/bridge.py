@@ -49,6 +49,7 @@ from pytest_microtvm.session.wire.rpc import (
     parse_greeting,
 )
 from pytest_microtvm.session.wire.session import (
+    DeviceStarted,
     HostSession,
     LogLine,
     Packet,
@@ -63,6 +64,7 @@ RETRY_START_S = 0.25
 """After how long without an answer a session is started anew: the device may have been booting."""
 GREETING_TIMEOUT_S = 10.0
 LOG_TAIL_LINES = 20
+FREE_TIMEOUT_S = 2.0
 SLICE_S = 0.5
 """The longest single wait for the device, so that the parent's end is noticed."""
 
@@ -106,6 +108,7 @@ class Bridge:
         self._decoder = FrameDecoder()
         self._session = HostSession()
         self._replies: list[bytes] = []
+        self._device_started = False
         self._log_lines: deque[str] = deque(maxlen=LOG_TAIL_LINES)
 
     def serve(self) -> None:
@@ -144,7 +147,8 @@ class Bridge:
                 )
             self._write(self._session.start(nonce), deadline)
             again = Deadline(deadline.at_most(RETRY_START_S))
-            while not self._established and not again.expired:
+            self._device_started = False
+            while not (self._established or self._device_started or again.expired):
                 self._read(again.remaining_s)
                 self._leave_if_parent_gone()
 
@@ -193,7 +197,11 @@ class Bridge:
 
     def _exchange(self, packet: bytes) -> bytes:
         """Send one packet to the device and wait for its answer."""
-        deadline = Deadline(self._config.call_timeout_s)
+        timeout_s = self._config.call_timeout_s
+        if packet_code(packet) == RpcCode.FREE_HANDLE:
+            # Sent when a session is closed: a dead device must not hold that up.
+            timeout_s = min(timeout_s, FREE_TIMEOUT_S)
+        deadline = Deadline(timeout_s)
         self._replies.clear()
         self._write(self._session.send(packet), deadline)
         while not self._replies:
@@ -254,6 +262,8 @@ class Bridge:
             self._replies.append(event.data)
         elif isinstance(event, LogLine):
             self._log(event.text)
+        elif isinstance(event, DeviceStarted):
+            self._device_started = True
         elif isinstance(event, SessionLost):
             raise TransportClosed(
                 "the device ended the session, or was reset",

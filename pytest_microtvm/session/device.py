@@ -66,6 +66,7 @@ class Session:
         self._ports: queue.Queue[int | None] = queue.Queue()
         self._logs: deque[str] = deque(maxlen=LOG_LINES)
         self._error: MicroTVMError | None = None
+        self._interrupted = False
         self._events: threading.Thread | None = None
 
     def __enter__(self) -> Session:
@@ -150,6 +151,8 @@ class Session:
 
     def close(self) -> None:
         """End the session and every process of it. Never raises, always ends."""
+        if not self._interrupted:
+            self._drop_client()
         bridge, self._bridge = self._bridge, None
         if bridge is not None:
             assert bridge.stdin is not None
@@ -163,8 +166,14 @@ class Session:
             assert bridge.stdout is not None
             bridge.stdout.close()
             self.flush_log()
-        # The handles go last: while the bridge lived each would wait for the device's answer, and
-        # after an interrupted call for one that belongs to another packet.
+        self._drop_client()
+
+    def _drop_client(self) -> None:
+        """Let go of the client and its handles.
+
+        Each handle waits for the device's answer, which must not be one to an interrupted call:
+        after such a call the bridge, and with it the connection, has to go first.
+        """
         self._inputs.clear()
         self._outputs.clear()
         client, self._client = self._client, None
@@ -253,11 +262,13 @@ class Session:
     def _guard(self, operation: str, function: Callable[..., Any], *arguments: object) -> Any:
         """Call the RPC client; if it fails, tell a broken link from a device that refuses."""
         start = time.monotonic()
+        self._interrupted = True  # until it came to its end
         try:
-            return function(*arguments)
+            result = function(*arguments)
         except RpcError as error:
             message = str(error)
             if "Error caught from RPC call" in message:
+                self._interrupted = False
                 raise TargetError(
                     message.split("\n", 1)[-1],
                     board=self.board,
@@ -271,3 +282,5 @@ class Session:
             )
             link_error.operation = operation
             raise link_error from None
+        self._interrupted = False
+        return result

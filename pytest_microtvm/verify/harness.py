@@ -281,7 +281,7 @@ class Harness:
 
 def _load_outputs(path: Path, library: ModelLibrary) -> Tensors:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {
                 spec.name: archive[f"output_{index}"] for index, spec in enumerate(library.outputs)
             }

@@ -32,19 +32,18 @@ def make_inputs(model_name: str, specs: Sequence[TensorSpec]) -> Tensors:
     tensors: Tensors = {}
     for spec in specs:
         seed = hashlib.sha256(f"{model_name}/{spec.name}".encode()).digest()
-        # PCG64 is named because numpy may change what default_rng gives; its stream is frozen.
-        generator = np.random.Generator(np.random.PCG64(int.from_bytes(seed[:8], "little")))
+        # Not default_rng: NumPy keeps only RandomState's values the same for ever (NEP 19).
+        random = np.random.RandomState(int.from_bytes(seed[:4], "little"))
         dtype = np.dtype(spec.dtype)
         if dtype.kind == "f":
-            tensors[spec.name] = generator.standard_normal(spec.shape).astype(dtype)
+            tensors[spec.name] = random.standard_normal(spec.shape).astype(dtype)
         elif dtype.kind == "b":
-            tensors[spec.name] = generator.integers(0, 2, spec.shape).astype(dtype)
+            tensors[spec.name] = random.randint(0, 2, spec.shape).astype(dtype)
         elif dtype.itemsize <= 2:
             limits = np.iinfo(dtype)
-            values = generator.integers(limits.min, limits.max, spec.shape, endpoint=True)
-            tensors[spec.name] = values.astype(dtype)
+            tensors[spec.name] = random.randint(limits.min, limits.max + 1, spec.shape, dtype)
         else:
-            tensors[spec.name] = generator.integers(0, 10, spec.shape).astype(dtype)
+            tensors[spec.name] = random.randint(0, 10, spec.shape).astype(dtype)
     return tensors
 
 
@@ -62,7 +61,7 @@ def load_inputs(path: Path, specs: Sequence[TensorSpec]) -> Tensors:
         ConfigError: The file cannot be read, or its arrays do not fit the model.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
     except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
         raise ConfigError(

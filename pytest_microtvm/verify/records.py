@@ -120,6 +120,22 @@ def merge_records(records: Iterable[Record]) -> list[Record]:
     return list(merged.values())
 
 
+def check_writable(path: Path) -> None:
+    """Make sure, before a long run, that its records can be written.
+
+    Raises:
+        ConfigError: They cannot.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    if path.is_dir():
+        raise _unwritable(path, "it is a folder")
+
+
 def write_records(path: Path, records: Iterable[Record]) -> None:
     """Write a run's records, whole or not at all.
 
@@ -142,7 +158,11 @@ def write_records(path: Path, records: Iterable[Record]) -> None:
         if temporary is not None:
             with contextlib.suppress(OSError):
                 temporary.unlink()
-        raise ConfigError(
-            f"cannot write {path}: {error.strerror or error}",
-            cure="name another file with --microtvm-json",
-        ) from error
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, reason: OSError | str) -> ConfigError:
+    text = reason if isinstance(reason, str) else reason.strerror or str(reason)
+    return ConfigError(
+        f"cannot write {path}: {text}", cure="name another file with --microtvm-json"
+    )

@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -5,6 +7,12 @@ from pytest_microtvm.errors import ConfigError, OutputMismatch
 from pytest_microtvm.verify.compare import Tolerance, compare_outputs
 
 TOLERANCE = Tolerance()
+
+int8 = partial(np.array, dtype="int8")
+uint8 = partial(np.array, dtype="uint8")
+int16 = partial(np.array, dtype="int16")
+int64 = partial(np.array, dtype="int64")
+float32 = partial(np.array, dtype="float32")
 
 
 def compare_one(device, reference, tolerance=TOLERANCE):
@@ -46,9 +54,9 @@ def test_the_report_stays_short():
 
 
 def test_integer_differences_do_not_wrap():
-    assert compare_one(np.int8([127]), np.int8([-128])).max_abs_diff == 255
-    assert compare_one(np.uint8([0]), np.uint8([255])).max_abs_diff == 255
-    wide = compare_one(np.int64([2**63 - 1]), np.int64([-(2**63)]))
+    assert compare_one(int8([127]), int8([-128])).max_abs_diff == 255
+    assert compare_one(uint8([0]), uint8([255])).max_abs_diff == 255
+    wide = compare_one(int64([2**63 - 1]), int64([-(2**63)]))
     assert wide.max_abs_diff == pytest.approx(2.0**64)
 
 
@@ -56,21 +64,21 @@ def test_integer_differences_do_not_wrap():
     ("device", "mismatched"), [(1.000009, 0), (1.00002, 1), (0.999991, 0), (0.99998, 1)]
 )
 def test_floats_have_a_relative_tolerance(device, mismatched):
-    assert compare_one(np.float32([device]), np.float32([1.0])).mismatched == mismatched
+    assert compare_one(float32([device]), float32([1.0])).mismatched == mismatched
 
 
 @pytest.mark.parametrize(("device", "mismatched"), [(0.9e-6, 0), (1.2e-6, 1)])
 def test_floats_have_an_absolute_tolerance(device, mismatched):
-    assert compare_one(np.float32([device]), np.float32([0.0])).mismatched == mismatched
+    assert compare_one(float32([device]), float32([0.0])).mismatched == mismatched
 
 
 def test_nan_and_infinity_match_only_themselves():
-    special = np.float32([np.nan, np.inf, -np.inf])
+    special = float32([np.nan, np.inf, -np.inf])
     assert compare_one(special, special).mismatched == 0
-    comparison = compare_one(np.float32([0.0, 1.0, np.inf]), special)
+    comparison = compare_one(float32([0.0, 1.0, np.inf]), special)
     assert comparison.mismatched == 3
     assert comparison.max_abs_diff == np.inf
-    assert compare_one(np.float32([np.nan]), np.float32([1.0])).mismatched == 1
+    assert compare_one(float32([np.nan]), float32([1.0])).mismatched == 1
 
 
 def test_booleans_are_compared():
@@ -82,8 +90,8 @@ def test_an_empty_output_matches():
 
 
 def test_several_outputs_add_up():
-    device = {"a": np.int8([1, 2]), "b": np.float32([0.5])}
-    reference = {"a": np.int8([1, 3]), "b": np.float32([0.5])}
+    device = {"a": int8([1, 2]), "b": float32([0.5])}
+    reference = {"a": int8([1, 3]), "b": float32([0.5])}
     comparison = compare_outputs(device, reference, TOLERANCE)
     assert (comparison.elements, comparison.mismatched) == (3, 1)
     assert "output 'a'" in comparison.report()
@@ -93,15 +101,15 @@ def test_several_outputs_add_up():
 @pytest.mark.parametrize(
     "device",
     [
-        {"other": np.int8([1])},
-        {"out": np.int8([[1]])},
-        {"out": np.int16([1])},
+        {"other": int8([1])},
+        {"out": int8([[1]])},
+        {"out": int16([1])},
         {},
     ],
 )
 def test_outputs_that_cannot_be_compared_are_a_mismatch(device):
     with pytest.raises(OutputMismatch):
-        compare_outputs(device, {"out": np.int8([1])}, TOLERANCE)
+        compare_outputs(device, {"out": int8([1])}, TOLERANCE)
 
 
 def test_a_negative_tolerance_is_refused():

@@ -25,7 +25,7 @@ def test_comparisons_add_up():
     one = record()
     for value in (1, 3):
         one.add_comparison(
-            compare_outputs({"o": np.int8([value])}, {"o": np.int8([1])}, Tolerance())
+            compare_outputs({"o": np.array([value])}, {"o": np.array([1])}, Tolerance())
         )
     assert (one.elements, one.mismatched, one.max_abs_diff) == (2, 1, 2.0)
 

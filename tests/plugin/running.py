@@ -1,0 +1,57 @@
+"""How tests of the plugin run pytest."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+MODELS = Path(__file__).parents[2] / "conftest_examples" / "models"
+RUN_TIMEOUT_S = 240.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a pytest process ended."""
+
+    status: int
+    output: str
+    records: list[dict[str, Any]] | None
+
+    @property
+    def summary(self) -> str:
+        """The last line."""
+        return self.output.strip().splitlines()[-1]
+
+    def lines(self, text: str) -> list[str]:
+        """The lines that contain a text."""
+        return [line for line in self.output.splitlines() if text in line]
+
+
+RunPytest = Callable[..., Outcome]
+
+
+def plugin_command(*arguments: str | Path) -> list[str]:
+    """A pytest command line that is not touched by this project's own settings."""
+    return [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        "--color=no",
+        *map(str, arguments),
+    ]
+
+
+def plugin_environment(**changes: str) -> dict[str, str]:
+    """The environment for it: no terminal width, no settings of an outer pytest."""
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PYTEST_", "COV_")) and name != "CI"
+    }
+    return {**environment, "COLUMNS": "200", **changes}

@@ -1,0 +1,195 @@
+"""However pytest ends, nothing of it stays: no emulator, no bridge, no server, no file."""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.plugin.running import MODELS, plugin_command, plugin_environment
+
+GONE_WITHIN_S = 5.0
+START_WITHIN_S = 120.0
+
+BLOCKING_TEST = """
+import time
+import pytest
+
+@pytest.mark.microtvm_model("sine.tflite")
+def test_it(microtvm):
+    microtvm.check()
+    print("READY", flush=True)
+    {then}
+"""
+
+
+def descendants(token: str) -> dict[int, str]:
+    """The processes that inherited an environment variable of ours, with their command lines."""
+    found = {}
+    for process in Path("/proc").iterdir():
+        if not process.name.isdigit() or int(process.name) == os.getpid():
+            continue
+        with contextlib.suppress(OSError):
+            if token.encode() in (process / "environ").read_bytes():
+                state = (process / "stat").read_text().rsplit(")", 1)[1].split()[0]
+                if state != "Z":
+                    found[int(process.name)] = (
+                        (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                    )
+    return found
+
+
+def wait_until_gone(token: str) -> None:
+    end = time.monotonic() + GONE_WITHIN_S
+    while descendants(token) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert descendants(token) == {}
+
+
+@pytest.fixture
+def start_pytest(workspace, shared_cache, tmp_path):
+    """Start pytest on qemu_x86 with its own TMPDIR; whatever is left at the end is killed."""
+    shutil.copy(MODELS / "sine_int8.tflite", workspace / "sine.tflite")
+    (tmp_path / "tmp").mkdir()
+    token = f"MICROTVM_TEST_TOKEN={os.getpid()}-{tmp_path.name}"
+    name, value = token.split("=")
+    started = []
+
+    def start(then: str, *arguments: str) -> tuple[subprocess.Popen[str], str]:
+        (workspace / "test_it.py").write_text(BLOCKING_TEST.format(then=then))
+        process = subprocess.Popen(
+            plugin_command(
+                "-s",
+                f"--microtvm-cache-dir={shared_cache}",
+                "--microtvm-board=qemu_x86",
+                *arguments,
+            ),
+            cwd=workspace,
+            env=plugin_environment(**{name: value, "TMPDIR": str(tmp_path / "tmp")}),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        started.append(process)
+        return process, token
+
+    yield start
+    for process in started:
+        assert process.stdout is not None
+        process.stdout.close()
+        process.kill()
+        process.wait()
+    for pid in descendants(token):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def wait_for_line(process: subprocess.Popen[str], text: str) -> str:
+    """Read output until a line has a text."""
+    assert process.stdout is not None
+    output = ""
+    killer = _Timer(process)
+    with killer:
+        for line in process.stdout:
+            output += line
+            if text in line:
+                return output
+    raise AssertionError(f"{text!r} never came: {output}")
+
+
+class _Timer:
+    """Kills a process that takes too long, so that reading its output ends."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        import threading
+
+        self._timer = threading.Timer(START_WITHIN_S, process.kill)
+
+    def __enter__(self) -> None:
+        self._timer.start()
+
+    def __exit__(self, *_exc: object) -> None:
+        self._timer.cancel()
+
+
+def assert_emulator_runs(token: str) -> None:
+    commands = " ".join(descendants(token).values())
+    assert "qemu-system-i386" in commands
+    assert "pytest_microtvm.session.bridge" in commands
+
+
+def test_nothing_stays_after_a_pass(start_pytest, tmp_path):
+    process, token = start_pytest("pass")
+    output = wait_for_line(process, "1 passed")
+    process.wait(GONE_WITHIN_S)
+    wait_until_gone(token)
+    assert list((tmp_path / "tmp").iterdir()) == [], output
+
+
+def test_nothing_stays_after_a_failure(start_pytest, tmp_path):
+    process, token = start_pytest("raise AssertionError")
+    wait_for_line(process, "1 failed")
+    process.wait(GONE_WITHIN_S)
+    wait_until_gone(token)
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_ctrl_c_closes_everything(start_pytest, tmp_path):
+    process, token = start_pytest("time.sleep(600)")
+    wait_for_line(process, "READY")
+    assert_emulator_runs(token)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the whole foreground group
+    output = wait_for_line(process, "KeyboardInterrupt")
+    assert process.wait(GONE_WITHIN_S) == 2, output
+    wait_until_gone(token)
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_pytest_leaves_no_process(start_pytest, number):
+    process, token = start_pytest("time.sleep(600)")
+    wait_for_line(process, "READY")
+    assert_emulator_runs(token)
+    process.send_signal(number)
+    process.wait(GONE_WITHIN_S)
+    wait_until_gone(token)
+
+
+def test_ctrl_c_during_a_call_to_the_device_ends_it(start_pytest):
+    # The emulator is stopped, so that the call has no answer.
+    then = (
+        "import os, signal, subprocess; "
+        "pids = [int(p) for p in os.listdir('/proc') if p.isdigit() and "
+        "b'qemu-system-i386' in open(f'/proc/{p}/cmdline', 'rb').read() and "
+        "os.environ['MICROTVM_TEST_TOKEN'].encode() in open(f'/proc/{p}/environ', 'rb').read()]; "
+        "[os.kill(pid, signal.SIGSTOP) for pid in pids]; "
+        "print('STOPPED', pids, flush=True); microtvm.run()"
+    )
+    process, token = start_pytest(then)
+    wait_for_line(process, "STOPPED [")
+    time.sleep(0.5)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(GONE_WITHIN_S * 2) == 2
+    wait_until_gone(token)
+
+
+def test_a_dead_emulator_is_an_error_at_once(start_pytest):
+    then = (
+        "import os, signal; "
+        "pids = [int(p) for p in os.listdir('/proc') if p.isdigit() and "
+        "b'qemu-system-i386' in open(f'/proc/{p}/cmdline', 'rb').read() and "
+        "os.environ['MICROTVM_TEST_TOKEN'].encode() in open(f'/proc/{p}/environ', 'rb').read()]; "
+        "[os.kill(pid, signal.SIGKILL) for pid in pids]; microtvm.run()"
+    )
+    process, token = start_pytest(then)
+    output = wait_for_line(process, "1 error in")
+    assert "TransportClosed: qemu_x86" in output
+    assert "Traceback" not in output
+    process.wait(GONE_WITHIN_S)
+    wait_until_gone(token)

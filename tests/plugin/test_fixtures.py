@@ -1,0 +1,157 @@
+"""The `microtvm` fixture and the ones it is made of."""
+
+import shutil
+
+import pytest
+
+from tests.plugin.running import MODELS
+
+
+@pytest.fixture
+def models(workspace):
+    directory = workspace / "models"
+    directory.mkdir()
+    for name in ("sine_int8", "motion_float32"):
+        shutil.copy(MODELS / f"{name}.tflite", directory)
+    return directory
+
+
+@pytest.fixture
+def write_test(workspace, models):
+    def write(text, name="test_it.py"):
+        header = "import numpy as np\nimport pytest\n\n"
+        (workspace / name).write_text(header + text)
+
+    return write
+
+
+def test_a_test_runs_checks_and_measures(run_pytest, write_test):
+    write_test("""
+@pytest.mark.microtvm_model("models/motion_float32.tflite")
+def test_motion(microtvm):
+    inputs = {"gravity": np.zeros((1, 3), "float32"),
+              "acceleration": np.ones((1, 32, 3), "float32")}
+    microtvm.check(inputs)
+    outputs = microtvm.run(inputs)
+    assert sorted(outputs) == ["activity", "intensity"]
+    assert outputs["activity"].shape == (1, 3)
+    assert outputs["activity"].sum() == pytest.approx(1.0, abs=1e-5)
+    assert microtvm.metrics.arena_bytes.value <= 32_000
+    assert microtvm.metrics.latency_us.value > 0
+    assert microtvm.metrics.latency_us.samples == 2
+    microtvm.check()
+""")
+    outcome = run_pytest("-v", "--microtvm-board=host,qemu_x86", status=0)
+    assert outcome.lines("test_it.py::test_motion[host-aot] PASSED")
+    assert outcome.lines("test_it.py::test_motion[qemu_x86-aot] PASSED")
+    assert [record["elements"] for record in outcome.records] == [8, 8]
+
+
+def test_the_smaller_fixtures_fit_together(run_pytest, write_test):
+    write_test("""
+pytestmark = pytest.mark.microtvm_model("models/sine_int8.tflite")
+
+def test_parts(microtvm, microtvm_board, microtvm_platform, microtvm_executor, microtvm_mlf,
+               microtvm_project, microtvm_session):
+    assert microtvm_board.name == "qemu_x86"
+    assert microtvm_platform == "baremetal"
+    assert microtvm_executor == "aot"
+    assert microtvm_mlf.name == "sine_int8"
+    assert microtvm_project.build_id == microtvm.firmware.build_id
+    assert microtvm_session is microtvm.session
+    inputs = {"x": np.zeros((1, 1), "int8")}
+    assert microtvm_session.run(inputs)["y"].dtype == np.int8
+""")
+    assert "1 passed" in run_pytest("--microtvm-board=qemu_x86", status=0).summary
+
+
+def test_tests_share_one_firmware_and_one_session(run_pytest, write_test):
+    write_test("""
+pytestmark = pytest.mark.microtvm_model("models/sine_int8.tflite")
+sessions = []
+
+@pytest.mark.parametrize("value", [0, 1, 2])
+def test_value(microtvm, value):
+    sessions.append(id(microtvm.session))
+    microtvm.check(np.full((1, 1), value, "int8"))
+
+def test_shared(microtvm):
+    assert set(sessions) == {id(microtvm.session)}
+    assert microtvm.metrics.latency_us.samples == 3
+""")
+    outcome = run_pytest("--microtvm-board=qemu_x86", status=0)
+    assert "4 passed" in outcome.summary
+    [record] = outcome.records
+    assert record["elements"] == 3
+
+
+def test_without_a_board_there_is_no_verdict(run_pytest, write_test):
+    write_test("""
+@pytest.mark.microtvm_model("models/sine_int8.tflite")
+def test_sine(microtvm):
+    raise AssertionError("ran")
+
+def test_board(microtvm_board):
+    raise AssertionError("ran")
+""")
+    outcome = run_pytest("-rs", status=0)
+    assert "2 skipped" in outcome.summary
+    assert outcome.lines("--microtvm-board=NAME")
+
+
+def test_a_false_expectation_is_a_failure(run_pytest, write_test):
+    write_test("""
+@pytest.mark.microtvm_model("models/sine_int8.tflite")
+def test_sine(microtvm):
+    assert microtvm.run(np.zeros((1, 1), "int8"))["y"] == 99
+""")
+    outcome = run_pytest("--microtvm-board=host", status=1)
+    assert "1 failed" in outcome.summary
+    assert outcome.records[0]["outcome"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("test", "message"),
+    [
+        ("def test_it(microtvm): pass", "names no model"),
+        (
+            "@pytest.mark.microtvm_model('models/none.tflite')\ndef test_it(microtvm): pass",
+            "there is no model models/none.tflite",
+        ),
+        (
+            "@pytest.mark.microtvm_model()\ndef test_it(microtvm): pass",
+            "takes one path",
+        ),
+        (
+            "@pytest.mark.microtvm_model('models/sine_int8.tflite')\n"
+            "def test_it(microtvm): microtvm.run({'z': [1]})",
+            "unknown input 'z'",
+        ),
+        (
+            "@pytest.mark.microtvm_model('models/sine_int8.tflite')\n"
+            "def test_it(microtvm): microtvm.check(np.zeros((1, 1), 'int8'), rtol=-1)",
+            "must not be negative",
+        ),
+    ],
+)
+def test_misuse_is_an_error_on_one_line(run_pytest, write_test, test, message):
+    write_test(test)
+    outcome = run_pytest("--microtvm-board=host", status=1)
+    assert "1 error" in outcome.summary
+    assert "failed" not in outcome.summary
+    assert outcome.lines(message)
+    assert "Traceback" not in outcome.output
+    assert "pytest_microtvm/" not in outcome.output
+
+
+def test_a_model_is_found_beside_the_test_or_below_the_root(run_pytest, workspace, write_test):
+    (workspace / "deep").mkdir()
+    write_test(
+        """
+@pytest.mark.microtvm_model("models/sine_int8.tflite")
+def test_sine(microtvm):
+    microtvm.check()
+""",
+        "deep/test_it.py",
+    )
+    run_pytest("--microtvm-board=host", status=0)
