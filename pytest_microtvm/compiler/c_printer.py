@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_microtvm.compiler.c_literals import literal
-from pytest_microtvm.compiler.naming import LIBRARY_FUNCTIONS, RESERVED, Namespace, words
+from pytest_microtvm.compiler.naming import LIBRARY_FUNCTIONS, Namespace, words
 from pytest_microtvm.compiler.program import (
     C_TYPES,
     STACK_LIMIT_BYTES,
@@ -53,7 +53,7 @@ _BINARY_CALLS = {
 _COMPARISONS = frozenset({"EQ", "NE", "LT", "LE", "GT", "GE", "And", "Or"})
 _NARROW = frozenset({"int8", "int16", "uint8", "uint16"})
 
-# Functions of libm, named as the TIR intrinsics are; those for float32 end in `f`.
+# Functions of libm, named as the TIR intrinsics are.
 _MATH_NAMES = words(
     """
     acos acosh asin asinh atan atan2 atanh ceil copysign cos cosh erf exp exp2 fabs floor fmod
@@ -61,7 +61,6 @@ _MATH_NAMES = words(
     trunc
     """
 )
-_MATH_FUNCTIONS = frozenset(name + suffix for name in _MATH_NAMES for suffix in ("", "f"))
 _PASS_THROUGH_CALLS = frozenset({"likely", "tvm_thread_invariant"})
 _LOOP_CALLS = {"break_loop": "break;", "continue_loop": "continue;"}
 
@@ -165,7 +164,7 @@ class _Printer:
 
     def __init__(self, function: Any) -> None:
         self._function = function
-        self._names = Namespace(RESERVED | LIBRARY_FUNCTIONS | HELPERS.keys() | {"workspace"})
+        self._names = Namespace(LIBRARY_FUNCTIONS | HELPERS.keys() | {"workspace"})
         self._variables: dict[Any, str] = {}
         self._roots: dict[Any, Any] = {}
         self._written: set[Any] = set()
@@ -419,8 +418,7 @@ class _Printer:
         if kind == "Not":
             return f"!{self._expression(expression.a)}", False
         if kind == "BitwiseNot":
-            text = f"~{self._expression(expression.a)}"
-            return self._narrowed(text, _checked_dtype(expression))
+            return self._bitwise_not(expression.a)
         if kind == "Let":
             # A variable may not be evaluated before the condition that guards it, so its value
             # takes its place.
@@ -444,6 +442,12 @@ class _Printer:
         if dtype in _NARROW and not is_comparison:
             return f"({C_TYPES[dtype]})({text})", False
         return text, False
+
+    def _bitwise_not(self, operand: Any) -> tuple[str, bool]:
+        dtype = _checked_dtype(operand)
+        if dtype == "bool":
+            return f"!{self._expression(operand)}", False
+        return self._narrowed(f"~{self._expression(operand)}", dtype)
 
     def _cast(self, expression: Any) -> tuple[str, bool]:
         source, target = _checked_dtype(expression.value), _checked_dtype(expression)
@@ -475,8 +479,7 @@ class _Printer:
             text = f"{operands[0]} {_BINARY_CALLS[name]} {operands[1]}"
             return self._narrowed(text, _checked_dtype(expression))
         if name == "bitwise_not":
-            text = f"~{self._expression(arguments[0])}"
-            return self._narrowed(text, _checked_dtype(expression))
+            return self._bitwise_not(arguments[0])
         if name == "if_then_else":
             return self._conditional(*arguments)
         if name in _PASS_THROUGH_CALLS:
@@ -488,9 +491,10 @@ class _Printer:
             return self._helper(f"kernel_isnan_{_checked_dtype(arguments[0])}", arguments[0]), True
         if name in ("call_pure_extern", "call_extern"):
             name = str(arguments.pop(0).value)
-        suffix = "f" if _dtype(expression) == "float32" else ""
-        function = name if name in _MATH_FUNCTIONS else name + suffix
-        if function in _MATH_FUNCTIONS and _dtype(expression) in ("float32", "float64"):
+        # TVM is not strict about suffixes; the type of the result is what counts.
+        base = name if name in _MATH_NAMES else name.removesuffix("f")
+        if base in _MATH_NAMES and _dtype(expression) in ("float32", "float64"):
+            function = f"{base}f" if _dtype(expression) == "float32" else base
             return f"{function}({', '.join(self._top(argument) for argument in arguments)})", True
         raise UnsupportedKernel(f"a call of {_describe_call(expression)}")
 

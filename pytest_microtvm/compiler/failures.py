@@ -16,7 +16,7 @@ def summary(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines()]
     lines = [line for line in lines if line and not line.startswith(_NOISE)]
     telling = [line for line in lines if "Check failed" in line or "Error:" in line]
-    line = (telling or lines or ["no message"])[0]
+    line = (telling or lines or ["it gives no reason"])[0]
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from pytest_microtvm.compiler.failures import tvm_failure
 from pytest_microtvm.compiler.lowering import tensor_type
-from pytest_microtvm.compiler.naming import RESERVED, Namespace, unique_names
+from pytest_microtvm.compiler.naming import Namespace, unique_names
 from pytest_microtvm.compiler.program import Port
 from pytest_microtvm.errors import ModelError
 
@@ -93,7 +93,7 @@ def imported(
         )
     if not fields:
         raise ModelError("the model has no outputs", cure="export the model with its outputs")
-    c_names = Namespace(RESERVED | {"workspace", "workspace_workspace_pool"})
+    c_names = Namespace(["workspace", "workspace_workspace_pool"])
     return ImportedModel(
         module,
         _ports(inputs, [parameter.ty for parameter in main.params], c_names, "input"),

@@ -10,6 +10,11 @@ import onnx
 from pytest_microtvm.compiler.importing import TensorName
 from pytest_microtvm.errors import ModelError
 
+_INT_BITS = (8, 16, 32, 64)
+_PORT_TYPES = frozenset(
+    {"BOOL", "DOUBLE", "FLOAT"} | {f"{sign}INT{bits}" for sign in ("", "U") for bits in _INT_BITS}
+)
+
 
 @dataclass(frozen=True)
 class OnnxFile:
@@ -66,6 +71,12 @@ def _check_static(value: Any) -> None:
     if not value.type.HasField("tensor_type"):
         raise ModelError(
             f"the input {value.name!r} is not a tensor", cure="export the model with tensors only"
+        )
+    type_name = onnx.TensorProto.DataType.Name(value.type.tensor_type.elem_type)
+    if type_name not in _PORT_TYPES:
+        raise ModelError(
+            f"the input {value.name!r} has the element type {type_name}, which is not supported",
+            cure="export the model with numeric inputs and outputs",
         )
     if not value.type.tensor_type.HasField("shape"):
         shape = "unknown"

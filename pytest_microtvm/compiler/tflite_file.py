@@ -125,6 +125,8 @@ def _read(model: Any, file_bytes: int) -> TfliteFile:
     tensors = [graph.Tensors(i) for i in range(graph.TensorsLength())]
     for tensor in tensors:
         _check_constant(model, tensor)
+    for i in range(graph.OperatorsLength()):
+        _check_operator(model, graph.Operators(i), len(tensors))
     inputs = _indices(graph.InputsAsNumpy())
     outputs = _indices(graph.OutputsAsNumpy())
     if not all(0 <= index < len(tensors) for index in (*inputs, *outputs)):
@@ -184,6 +186,17 @@ def _check_shape(tensor: Any) -> None:
             f"the input {_name(tensor)!r} has a dynamic shape {tuple(signature)}",
             cure="export the model with fixed shapes for all inputs",
         )
+
+
+def _check_operator(model: Any, operator: Any, tensor_count: int) -> None:
+    """An operator has a code and takes and makes tensors that exist; -1 stands for none."""
+    if operator.OpcodeIndex() >= model.OperatorCodesLength():
+        raise IndexError("operator code")
+    code = model.OperatorCodes(operator.OpcodeIndex())
+    code.BuiltinCode()
+    tensors = _indices(operator.InputsAsNumpy()) + _indices(operator.OutputsAsNumpy())
+    if not all(-1 <= index < tensor_count for index in tensors):
+        raise IndexError("tensor of an operator")
 
 
 def _check_constant(model: Any, tensor: Any) -> None:

@@ -1,0 +1,273 @@
+"""The compiler as a child process: what it gives back, and what is left when it does not."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pytest_microtvm import compiler
+from pytest_microtvm.compiler import CompileOptions, child, compile_key, compile_model
+from pytest_microtvm.deadline import Deadline
+from pytest_microtvm.errors import ConfigError, ModelError
+from pytest_microtvm.library import open_library
+from tests.unit.compiler.tflite_models import two_by_two
+
+TIMEOUT_S = 60.0
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    path = tmp_path / "models" / "two by two.tflite"
+    path.parent.mkdir()
+    path.write_bytes(two_by_two().to_bytes())
+    return path
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    """Where the archive goes: into a folder where anything else would be seen."""
+    folder = tmp_path / "out"
+    folder.mkdir()
+    return folder / "model.tar"
+
+
+@pytest.fixture
+def sleeping_child(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Have the compiler write its process id to the returned file and sleep."""
+    pid_file = tmp_path / "pid"
+
+    def command(model: Path, archive: Path, options: CompileOptions, report_fd: int) -> list[str]:
+        return ["sh", "-c", f"touch {archive}; echo $$ > {pid_file}; exec sleep 60"]
+
+    monkeypatch.setattr(child, "_command", command)
+    return pid_file
+
+
+def is_running(pid: int) -> bool:
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return status != "Z"
+
+
+def wait_for(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)
+
+
+def test_a_model_becomes_an_archive_step_by_step(model: Path, output: Path):
+    steps: list[str] = []
+    compile_model(model, output, CompileOptions(), Deadline(TIMEOUT_S), steps.append)
+    assert steps == ["importing", "lowering", "planning", "emitting", "writing"]
+    library = open_library(output)
+    assert library.name == "two_by_two"
+    assert list(output.parent.iterdir()) == [output]
+    assert "runtime/include/microtvm/model.h" in _members(output)
+    assert {"src/two_by_two.relax", "parameters/two_by_two.params"} <= _members(output)
+
+
+def _members(archive: Path) -> set[str]:
+    import tarfile
+
+    with tarfile.open(archive) as opened:
+        return set(opened.getnames())
+
+
+def test_the_same_model_gives_the_same_bytes_in_any_process(
+    model: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+):
+    archives = set()
+    for seed in ("1", "2"):
+        monkeypatch.setenv("PYTHONHASHSEED", seed)
+        os.utime(model, (int(seed) * 1000, int(seed) * 1000))
+        compile_model(model, output, CompileOptions(name="net"), Deadline(TIMEOUT_S))
+        archives.add(output.read_bytes())
+    assert len(archives) == 1
+
+
+def test_a_relative_path_and_a_misleading_folder_do_no_harm(
+    model: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for name in ("tvm.py", "json.py"):
+        (model.parent / name).write_text("raise SystemExit('the wrong module')")
+    monkeypatch.chdir(model.parent)
+    relative = Path(os.path.relpath(output))
+    compile_model(Path(model.name), relative, CompileOptions(), Deadline(TIMEOUT_S))
+    assert open_library(output).name == "two_by_two"
+
+
+def test_an_error_of_the_child_arrives_on_one_line(model: Path, output: Path):
+    model.write_bytes(model.read_bytes()[:100])
+    with pytest.raises(ModelError, match=r"two by two\.tflite: .*truncated or damaged") as caught:
+        compile_model(model, output, CompileOptions(), Deadline(TIMEOUT_S))
+    assert caught.value.cure
+    assert "\n" not in str(caught.value)
+    assert list(output.parent.iterdir()) == []
+
+
+def test_a_child_that_outlives_its_deadline_is_killed(
+    model: Path, output: Path, sleeping_child: Path
+):
+    with pytest.raises(ModelError, match=r"took longer than 0\.5 s"):
+        compile_model(model, output, CompileOptions(), Deadline(0.5))
+    assert not is_running(int(sleeping_child.read_text()))
+    assert list(output.parent.iterdir()) == []
+
+
+def test_an_interrupt_kills_the_child(model: Path, output: Path, sleeping_child: Path):
+    def interrupt() -> None:
+        wait_for(lambda: sleeping_child.exists() and bool(sleeping_child.read_text()))
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        compile_model(model, output, CompileOptions(), Deadline(TIMEOUT_S))
+    thread.join()
+    assert not is_running(int(sleeping_child.read_text()))
+    assert list(output.parent.iterdir()) == []
+
+
+def test_a_child_dies_with_a_killed_parent(tmp_path: Path):
+    # Its own parent is this test's child, which is killed while the compiler waits for its input.
+    fifo = tmp_path / "model.tflite"
+    os.mkfifo(fifo)
+    script = (
+        "import os, subprocess, sys\n"
+        "compiler = subprocess.Popen([sys.executable, '-m', 'pytest_microtvm.compiler', "
+        f"{str(fifo)!r}, '/dev/null', '--parent-pid', str(os.getpid())])\n"
+        "print(compiler.pid, flush=True)\n"
+        "compiler.wait()\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    pid = int(parent.stdout.readline())
+    try:
+        # Opening the other end succeeds once the compiler has begun to read.
+        writer_fd = None
+        end = time.monotonic() + TIMEOUT_S
+        while writer_fd is None and time.monotonic() < end:
+            try:
+                writer_fd = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+            except OSError:
+                time.sleep(0.01)
+        assert writer_fd is not None
+        assert is_running(pid)
+        parent.kill()
+        parent.wait()
+        wait_for(lambda: not is_running(pid))
+        os.close(writer_fd)
+    finally:
+        parent.kill()
+        parent.stdout.close()
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("kill -SEGV $$", "ended by signal SIGSEGV"),
+        ("exit 3", "ended with status 3"),
+        ("exit 0", "ended with status 0"),
+    ],
+)
+def test_a_crash_of_the_compiler_is_an_error_of_the_model(
+    script: str, message: str, model: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(child, "_command", lambda *_: ["sh", "-c", script])
+    with pytest.raises(ModelError, match=message) as caught:
+        compile_model(model, output, CompileOptions(), Deadline(TIMEOUT_S))
+    assert caught.value.cure
+    assert list(output.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("what", ["missing", "folder"])
+def test_a_model_that_is_no_file_is_named(what: str, tmp_path: Path, output: Path):
+    model = tmp_path / "net.tflite"
+    if what == "folder":
+        model.mkdir()
+    for use in (
+        lambda: compile_model(model, output, CompileOptions(), Deadline(TIMEOUT_S)),
+        lambda: compile_key(model, CompileOptions()),
+    ):
+        with pytest.raises(ModelError, match=r"net\.tflite"):
+            use()
+
+
+def test_an_output_folder_that_is_missing_is_named(model: Path, tmp_path: Path):
+    with pytest.raises(ConfigError, match="nowhere"):
+        compile_model(model, tmp_path / "nowhere" / "m.tar", CompileOptions(), Deadline(TIMEOUT_S))
+
+
+def test_the_parent_never_imports_tvm(model: Path):
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from pytest_microtvm.compiler import *\n"
+        f"compile_key(Path({str(model)!r}), CompileOptions())\n"
+        "heavy = {'tvm', 'tflite', 'onnx', 'numpy'} & set(sys.modules)\n"
+        "sys.exit(str(heavy) if heavy else 0)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+# The key.
+
+
+def test_the_key_covers_what_decides_the_archive(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    options = CompileOptions()
+    keys = [compile_key(model, options), compile_key(model, CompileOptions(name="other"))]
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1000000000")
+    keys.append(compile_key(model, options))
+    monkeypatch.delenv("SOURCE_DATE_EPOCH")
+    monkeypatch.setattr(compiler, "_version", lambda name: "99")
+    keys.append(compile_key(model, options))
+    monkeypatch.undo()
+    source = tmp_path / "planning.py"
+    source.write_text("another compiler")
+    monkeypatch.setattr(compiler, "_source_files", lambda: [source])
+    keys.append(compile_key(model, options))
+    monkeypatch.undo()
+    model.write_bytes(model.read_bytes() + b"\0")
+    keys.append(compile_key(model, options))
+    assert len(set(keys)) == len(keys)
+
+
+def test_the_key_depends_on_contents_not_on_times_or_folders(model: Path, tmp_path: Path):
+    copy = tmp_path / model.name
+    copy.write_bytes(model.read_bytes())
+    os.utime(copy, (5, 5))
+    assert compile_key(model, CompileOptions()) == compile_key(copy, CompileOptions())
+
+
+def test_the_command_prints_steps_and_errors_by_hand(model: Path, output: Path):
+    command = [sys.executable, "-m", "pytest_microtvm.compiler", str(model), str(output)]
+    model.write_bytes(b"rubbish of some length")
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "importing",
+        "two by two.tflite: the file is not a TFLite model; give a file that TFLite exported",
+    ]
+
+
+def test_the_time_of_an_archive_follows_source_date_epoch(
+    model: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1000000000")
+    compile_model(model, output, CompileOptions(name="net"), Deadline(TIMEOUT_S))
+    module = open_library(output).metadata["modules"]["net"]
+    assert module["export_datetime"] == "2001-09-09 01:46:40Z"
+    assert json.dumps(module)

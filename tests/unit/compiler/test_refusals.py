@@ -1,0 +1,251 @@
+"""Models that cannot be compiled: each is refused on one line that names the thing and the cure."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pytest_microtvm.compiler import compile_to_files
+from pytest_microtvm.compiler.tflite_file import read_tflite
+from pytest_microtvm.errors import ModelError
+from tests.unit.compiler.native import NativeModel
+from tests.unit.compiler.relax_models import relax_module
+from tests.unit.compiler.tflite_models import (
+    Model,
+    Operator,
+    Quantization,
+    Tensor,
+    add,
+    fully_connected,
+    two_by_two,
+)
+
+
+def refusal(model: Path | Any) -> str:
+    """What the compiler says of a model; checks that it is one line with a cure."""
+    with pytest.raises(ModelError) as caught:
+        compile_to_files(model)
+    error = caught.value
+    assert error.cure
+    assert "\n" not in str(error)
+    if isinstance(model, Path):
+        assert str(error).startswith(f"{model.name}: ")
+    return str(error)
+
+
+def written(directory: Path, content: bytes, name: str = "net.tflite") -> Path:
+    path = directory / name
+    path.write_bytes(content)
+    return path
+
+
+def with_input(**changes: Any) -> bytes:
+    model = two_by_two()
+    model.tensors[0] = replace(model.tensors[0], **changes)
+    return model.to_bytes()
+
+
+# TFLite.
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "the file is empty"),
+        (b"TFL3", "not a TFLite model"),
+        (b"hello, this is text", "not a TFLite model"),
+        (b"\xff\xff\xff\xffTFL3", "truncated or damaged"),
+        (b"\0\0\0\0TFL3" + bytes(100), "truncated or damaged"),
+    ],
+)
+def test_what_is_no_tflite_file_is_refused(content: bytes, message: str, tmp_path: Path):
+    assert message in refusal(written(tmp_path, content))
+
+
+def test_a_file_cut_short_is_refused():
+    weights = np.ones((4, 3), np.float32)
+    tensors = [Tensor("x", [1, 3]), Tensor("w", [4, 3], data=weights), Tensor("y", [1, 4])]
+    content = Model(tensors, [fully_connected([0, 1], 2)], [0], [2]).to_bytes()
+    for length in range(8, len(content) - 4, 7):
+        with pytest.raises(ModelError):
+            read_tflite(content[:length])
+
+
+def test_no_damage_is_answered_by_anything_but_a_model_error():
+    content = two_by_two().to_bytes()
+    source = random.Random(7)
+    for _ in range(1000):
+        damaged = bytearray(content)
+        for _ in range(source.choice([1, 3, 20])):
+            damaged[source.randrange(len(damaged))] = source.choice([0, 1, 127, 128, 255])
+        with contextlib.suppress(ModelError):
+            read_tflite(bytes(damaged))
+
+
+@pytest.mark.parametrize(
+    ("shape", "signature", "is_refused"),
+    [
+        ([2, 3], [-1, 3], True),
+        ([2, 1], [2, -1], True),
+        ([1, 3], [-1, 3], False),
+        ([1, 1], [-1, -1], True),
+        ([-1, 3], [], True),
+    ],
+)
+def test_only_a_batch_of_one_may_be_dynamic(
+    shape: list[int], signature: list[int], is_refused: bool
+):
+    content = with_input(shape=shape, shape_signature=signature)
+    if is_refused:
+        with pytest.raises(ModelError, match=r"'a:0' has a dynamic shape \(.*fixed shapes"):
+            read_tflite(content)
+    else:
+        read_tflite(content)
+
+
+@pytest.mark.parametrize("dtype", ["STRING", "VARIANT", "RESOURCE", "COMPLEX64", "FLOAT16"])
+def test_inputs_of_odd_types_are_refused_by_name(dtype: str):
+    with pytest.raises(ModelError, match=f"'a:0' has the element type {dtype}"):
+        read_tflite(with_input(dtype=dtype))
+
+
+def test_an_unsupported_operator_is_named(tmp_path: Path):
+    tensors = [Tensor("x", [4]), Tensor("y", [4])]
+    model = Model(tensors, [Operator("LSH_PROJECTION", [0, 0], [1])], [0], [1])
+    assert "LSH_PROJECTION" in refusal(written(tmp_path, model.to_bytes()))
+
+
+def test_a_constant_of_another_size_than_its_tensor_is_refused():
+    tensors = [Tensor("x", [4]), Tensor("c", [4], data=np.ones(3, np.float32)), Tensor("y", [4])]
+    with pytest.raises(ModelError, match="damaged"):
+        read_tflite(Model(tensors, [add([0, 1], 2)], [0], [2]).to_bytes())
+
+
+def test_weights_of_dynamic_range_quantization_become_floats(tmp_path: Path):
+    weights = np.random.default_rng(5).integers(-127, 128, (4, 3), np.int8)
+    scales = [0.5, 0.25, 2.0, 1.0]
+    tensors = [
+        Tensor("x", [2, 3]),
+        Tensor("w", [4, 3], "INT8", weights, Quantization(scales, [0, 0, 0, 0])),
+        Tensor("b", [4], data=np.arange(4, dtype=np.float32)),
+        Tensor("y", [2, 4]),
+    ]
+    model = Model(tensors, [fully_connected([0, 1, 2], 3)], [0], [3])
+    native = NativeModel(compile_to_files(written(tmp_path, model.to_bytes())), tmp_path)
+    x = np.array([[1, -2, 3], [0.5, 0, -1]], np.float32)
+    expected = x @ (weights * np.array(scales, np.float32)[:, None]).T + np.arange(4)
+    np.testing.assert_allclose(native(x)[0], expected, rtol=1e-6)
+
+
+# ONNX.
+
+
+def onnx_bytes(shape: list[Any] | None, operator: str = "Relu", dtype: int = 1) -> bytes:
+    from onnx import helper
+
+    graph = helper.make_graph(
+        [helper.make_node(operator, ["x"], ["y"])],
+        "graph",
+        [helper.make_tensor_value_info("x", dtype, shape)],
+        [helper.make_tensor_value_info("y", dtype, shape)],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return bytes(model.SerializeToString())
+
+
+@pytest.mark.parametrize(
+    ("shape", "shown"), [(["N", 3], "(N, 3)"), ([None, 3], "(?, 3)"), (None, "(unknown)")]
+)
+def test_dynamic_shapes_of_onnx_are_refused(shape: list[Any] | None, shown: str, tmp_path: Path):
+    message = refusal(written(tmp_path, onnx_bytes(shape), "net.onnx"))
+    assert f"the input 'x' has a dynamic shape {shown}" in message
+
+
+def test_an_onnx_model_with_strings_is_refused(tmp_path: Path):
+    message = refusal(written(tmp_path, onnx_bytes([3], "Identity", 8), "net.onnx"))
+    assert "'x' has the element type STRING" in message
+
+
+@pytest.mark.filterwarnings("ignore:.*Bad node spec")
+def test_an_unsupported_onnx_operator_is_named(tmp_path: Path):
+    message = refusal(written(tmp_path, onnx_bytes([3], "NoSuchOperator"), "net.onnx"))
+    assert "NoSuchOperator" in message
+
+
+@pytest.mark.parametrize("content", [b"\x08\x01garbage" * 9, b"\x08\x08", b"<html>"])
+def test_what_is_no_onnx_file_is_refused(content: bytes, tmp_path: Path):
+    assert "not an ONNX model" in refusal(written(tmp_path, content, "net.onnx"))
+
+
+def test_a_missing_onnx_package_is_named_with_the_command_that_installs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path = written(tmp_path, onnx_bytes([3]), "net.onnx")
+    for name in [name for name in sys.modules if name.split(".")[0] == "onnx"]:
+        monkeypatch.delitem(sys.modules, name)
+    for name in ("tvm.relax.frontend.onnx", "pytest_microtvm.compiler.onnx_file"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    message = refusal(path)
+    assert "'onnx'" in message
+    assert "pip install 'pytest-microtvm[onnx]'" in message
+
+
+# Relax and the rest.
+
+
+def double(x: Any) -> Any:
+    from tvm.relax import op
+
+    return op.add(x, x)
+
+
+@pytest.mark.parametrize("content", [b"{}", b"[1]", b"rubbish", b'{"root": 1, "nodes": []}'])
+def test_what_is_no_relax_module_is_refused(content: bytes, tmp_path: Path):
+    assert "tvm.ir.save_json" in refusal(written(tmp_path, content, "net.json"))
+
+
+def test_a_saved_relax_module_compiles(tmp_path: Path):
+    # Saved beforehand: with apache-tvm-ffi 0.1.15, TVM 0.27 reads such files but crashes on saving.
+    native = NativeModel(compile_to_files(Path(__file__).parent / "add_one.json"), tmp_path)
+    assert native.library.name == "add_one"
+    np.testing.assert_array_equal(native(np.arange(3, dtype=np.float32))[0], [1, 2, 3])
+
+
+def test_symbolic_shapes_are_refused():
+    from tvm import tirx
+
+    size = tirx.Var("n", "int64")
+    message = refusal(relax_module(double, ([size, 3], "float32")))
+    assert "'x0' has the dynamic dimension n" in message
+
+
+def test_an_operator_that_needs_a_library_of_the_host_is_named():
+    from tvm.relax import op
+
+    message = refusal(relax_module(lambda x: op.sort(x), ([9], "float32")))
+    assert "sort" in message
+    assert "cannot be compiled for a microcontroller" in message
+
+
+def test_half_floats_are_refused():
+    message = refusal(relax_module(double, ([9], "float16")))
+    assert "element type float16" in message
+
+
+def test_a_module_without_main_is_refused():
+    import tvm
+
+    assert "'main'" in refusal(tvm.IRModule({}))
+
+
+def test_an_unknown_suffix_is_refused_with_the_known_ones(tmp_path: Path):
+    message = refusal(written(tmp_path, b"x", "net.pb"))
+    assert ".tflite (TFLite), .onnx (ONNX), .json (Relax)" in message

@@ -1,0 +1,221 @@
+"""Builds small TFLite files out of tensors and operators, with the `tflite` package's builders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import flatbuffers
+import numpy as np
+import numpy.typing as npt
+import tflite
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """Scales and zero points, one each for all or for each index of `axis`."""
+
+    scales: Sequence[float]
+    zero_points: Sequence[int]
+    axis: int = 0
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor of the model; `data` makes it a constant."""
+
+    name: str
+    shape: Sequence[int]
+    dtype: str = "FLOAT32"
+    data: npt.NDArray[Any] | None = None
+    quantization: Quantization | None = None
+    shape_signature: Sequence[int] = ()
+
+
+@dataclass(frozen=True)
+class Operator:
+    """An operator by its builtin name; indices are positions in the model's tensors."""
+
+    name: str
+    inputs: Sequence[int]
+    outputs: Sequence[int]
+    options: tuple[str, Callable[[flatbuffers.Builder], int]] | None = None
+
+
+@dataclass
+class Model:
+    """A model of one subgraph; `signature` gives names to tensors by index."""
+
+    tensors: list[Tensor]
+    operators: list[Operator]
+    inputs: Sequence[int]
+    outputs: Sequence[int]
+    signature: dict[int, str] = field(default_factory=dict)
+
+    def to_bytes(self) -> bytes:
+        """The file's content."""
+        return _Writer(self).write()
+
+
+def add_options(builder: flatbuffers.Builder) -> int:
+    """Options of ADD without an activation."""
+    tflite.AddOptionsStart(builder)
+    return int(tflite.AddOptionsEnd(builder))
+
+
+def mul_options(builder: flatbuffers.Builder) -> int:
+    """Options of MUL without an activation."""
+    tflite.MulOptionsStart(builder)
+    return int(tflite.MulOptionsEnd(builder))
+
+
+def fully_connected_options(builder: flatbuffers.Builder) -> int:
+    """Options of FULLY_CONNECTED without an activation."""
+    tflite.FullyConnectedOptionsStart(builder)
+    return int(tflite.FullyConnectedOptionsEnd(builder))
+
+
+def add(inputs: Sequence[int], output: int) -> Operator:
+    """An ADD operator."""
+    return Operator("ADD", inputs, [output], ("AddOptions", add_options))
+
+
+def mul(inputs: Sequence[int], output: int) -> Operator:
+    """A MUL operator."""
+    return Operator("MUL", inputs, [output], ("MulOptions", mul_options))
+
+
+def fully_connected(inputs: Sequence[int], output: int) -> Operator:
+    """A FULLY_CONNECTED operator: data, weights [units, inputs], bias [units]."""
+    options = ("FullyConnectedOptions", fully_connected_options)
+    return Operator("FULLY_CONNECTED", inputs, [output], options)
+
+
+def two_by_two() -> Model:
+    """(a, b) -> (a + b, a * b), all float32 [2, 3]."""
+    tensors = [Tensor(name, [2, 3]) for name in ("a:0", "b:0", "sum", "product")]
+    return Model(tensors, [add([0, 1], 2), mul([0, 1], 3)], [0, 1], [2, 3])
+
+
+class _Writer:
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._builder = flatbuffers.Builder(1024)
+        self._buffers = [b""]
+
+    def write(self) -> bytes:
+        builder = self._builder
+        names = list(dict.fromkeys(operator.name for operator in self._model.operators))
+        codes = [self._operator_code(name) for name in names]
+        tensors = [self._tensor(tensor) for tensor in self._model.tensors]
+        operators = [self._operator(o, names.index(o.name)) for o in self._model.operators]
+        graph = self._subgraph(tensors, operators)
+        buffers = [self._buffer(content) for content in self._buffers]
+        signature = self._offsets([self._signature()] if self._model.signature else [])
+        code_vector, graph_vector = self._offsets(codes), self._offsets([graph])
+        buffer_vector = self._offsets(buffers)
+        tflite.ModelStart(builder)
+        tflite.ModelAddVersion(builder, 3)
+        tflite.ModelAddOperatorCodes(builder, code_vector)
+        tflite.ModelAddSubgraphs(builder, graph_vector)
+        tflite.ModelAddBuffers(builder, buffer_vector)
+        tflite.ModelAddSignatureDefs(builder, signature)
+        builder.Finish(tflite.ModelEnd(builder), b"TFL3")
+        return bytes(builder.Output())
+
+    def _offsets(self, offsets: Sequence[int]) -> int:
+        self._builder.StartVector(4, len(offsets), 4)
+        for offset in reversed(offsets):
+            self._builder.PrependUOffsetTRelative(offset)
+        return int(self._builder.EndVector())
+
+    def _integers(self, values: Sequence[int], dtype: str = "int32") -> int:
+        return int(self._builder.CreateNumpyVector(np.array(values, dtype)))
+
+    def _operator_code(self, name: str) -> int:
+        number = getattr(tflite.BuiltinOperator, name)
+        tflite.OperatorCodeStart(self._builder)
+        tflite.OperatorCodeAddDeprecatedBuiltinCode(self._builder, min(number, 127))
+        tflite.OperatorCodeAddBuiltinCode(self._builder, number)
+        tflite.OperatorCodeAddVersion(self._builder, 1)
+        return int(tflite.OperatorCodeEnd(self._builder))
+
+    def _tensor(self, tensor: Tensor) -> int:
+        builder = self._builder
+        buffer = 0
+        if tensor.data is not None:
+            buffer = len(self._buffers)
+            self._buffers.append(np.ascontiguousarray(tensor.data).tobytes())
+        name = builder.CreateString(tensor.name)
+        shape = self._integers(tensor.shape)
+        signature = self._integers(tensor.shape_signature)
+        quantization = self._quantization(tensor.quantization)
+        tflite.TensorStart(builder)
+        tflite.TensorAddName(builder, name)
+        tflite.TensorAddShape(builder, shape)
+        if tensor.shape_signature:
+            tflite.TensorAddShapeSignature(builder, signature)
+        tflite.TensorAddType(builder, getattr(tflite.TensorType, tensor.dtype))
+        tflite.TensorAddBuffer(builder, buffer)
+        if quantization is not None:
+            tflite.TensorAddQuantization(builder, quantization)
+        return int(tflite.TensorEnd(builder))
+
+    def _quantization(self, quantization: Quantization | None) -> int | None:
+        if quantization is None:
+            return None
+        scales = self._builder.CreateNumpyVector(np.array(quantization.scales, "float32"))
+        zero_points = self._integers(quantization.zero_points, "int64")
+        tflite.QuantizationParametersStart(self._builder)
+        tflite.QuantizationParametersAddScale(self._builder, scales)
+        tflite.QuantizationParametersAddZeroPoint(self._builder, zero_points)
+        tflite.QuantizationParametersAddQuantizedDimension(self._builder, quantization.axis)
+        return int(tflite.QuantizationParametersEnd(self._builder))
+
+    def _operator(self, operator: Operator, code: int) -> int:
+        inputs, outputs = self._integers(operator.inputs), self._integers(operator.outputs)
+        options = operator.options[1](self._builder) if operator.options else None
+        tflite.OperatorStart(self._builder)
+        tflite.OperatorAddOpcodeIndex(self._builder, code)
+        tflite.OperatorAddInputs(self._builder, inputs)
+        tflite.OperatorAddOutputs(self._builder, outputs)
+        if operator.options and options is not None:
+            kind = getattr(tflite.BuiltinOptions, operator.options[0])
+            tflite.OperatorAddBuiltinOptionsType(self._builder, kind)
+            tflite.OperatorAddBuiltinOptions(self._builder, options)
+        return int(tflite.OperatorEnd(self._builder))
+
+    def _subgraph(self, tensors: Sequence[int], operators: Sequence[int]) -> int:
+        tensor_vector, operator_vector = self._offsets(tensors), self._offsets(operators)
+        inputs, outputs = self._integers(self._model.inputs), self._integers(self._model.outputs)
+        tflite.SubGraphStart(self._builder)
+        tflite.SubGraphAddTensors(self._builder, tensor_vector)
+        tflite.SubGraphAddInputs(self._builder, inputs)
+        tflite.SubGraphAddOutputs(self._builder, outputs)
+        tflite.SubGraphAddOperators(self._builder, operator_vector)
+        return int(tflite.SubGraphEnd(self._builder))
+
+    def _buffer(self, content: bytes) -> int:
+        data = self._builder.CreateByteVector(content) if content else None
+        tflite.BufferStart(self._builder)
+        if data is not None:
+            tflite.BufferAddData(self._builder, data)
+        return int(tflite.BufferEnd(self._builder))
+
+    def _signature(self) -> int:
+        key = self._builder.CreateString("serving_default")
+        inputs = self._offsets([self._tensor_map(i) for i in self._model.inputs])
+        outputs = self._offsets([self._tensor_map(i) for i in self._model.outputs])
+        tflite.SignatureDefStart(self._builder)
+        tflite.SignatureDefAddSignatureKey(self._builder, key)
+        tflite.SignatureDefAddInputs(self._builder, inputs)
+        tflite.SignatureDefAddOutputs(self._builder, outputs)
+        return int(tflite.SignatureDefEnd(self._builder))
+
+    def _tensor_map(self, index: int) -> int:
+        name = self._builder.CreateString(self._model.signature[index])
+        tflite.TensorMapStart(self._builder)
+        tflite.TensorMapAddName(self._builder, name)
+        tflite.TensorMapAddTensorIndex(self._builder, index)
+        return int(tflite.TensorMapEnd(self._builder))

@@ -1,0 +1,349 @@
+"""Archives: honest ones come through whole, hostile ones are refused before anything is written."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_microtvm import library
+from pytest_microtvm.errors import ConfigError, ModelError
+from pytest_microtvm.library import (
+    VERSION,
+    TensorSpec,
+    extract_library,
+    open_library,
+    pack_library,
+    write_library,
+)
+
+TENSOR = {"size": 8, "dtype": "float32", "shape": [1, 2], "c_name": "x_0", "macro": "M"}
+METADATA: dict[str, Any] = {
+    "version": VERSION,
+    "modules": {
+        "net": {
+            "model_name": "net",
+            "executors": ["aot"],
+            "memory": {
+                "functions": {
+                    "main": [
+                        {
+                            "workspace_size_bytes": 96,
+                            "constants_size_bytes": 40,
+                            "io_size_bytes": 10,
+                            "inputs": {"x:0": TENSOR},
+                            "outputs": {
+                                "y": {"size": 2, "dtype": "int8", "shape": [2], "c_name": "y"}
+                            },
+                        }
+                    ]
+                }
+            },
+        }
+    },
+}
+CODE = {
+    "codegen/host/include/tvmgen_net.h": b"/* header */\n",
+    "codegen/host/src/net_model.c": b"/* model */\n",
+}
+
+
+def files(metadata: Any = METADATA) -> dict[str, bytes]:
+    return {"metadata.json": json.dumps(metadata).encode(), **CODE}
+
+
+def packed(path: Path, contents: dict[str, bytes] | None = None) -> Path:
+    write_library(path, files() if contents is None else contents)
+    return path
+
+
+def altered(change: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    metadata = copy.deepcopy(METADATA)
+    change(metadata)
+    return metadata
+
+
+def main_of(metadata: dict[str, Any]) -> dict[str, Any]:
+    main: dict[str, Any] = metadata["modules"]["net"]["memory"]["functions"]["main"][0]
+    return main
+
+
+def test_what_is_written_can_be_opened(tmp_path: Path):
+    path = packed(tmp_path / "net.tar")
+    opened = open_library(path)
+    assert (opened.path, opened.name, opened.executors) == (path, "net", ("aot",))
+    assert (opened.workspace_bytes, opened.constants_bytes) == (96, 40)
+    assert opened.inputs == (TensorSpec("x:0", (1, 2), "float32", 8, "x_0"),)
+    assert opened.outputs == (TensorSpec("y", (2,), "int8", 2, "y"),)
+    assert opened.metadata == METADATA
+    assert opened.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_the_same_files_give_the_same_bytes_in_any_order(tmp_path: Path):
+    one, other = files(), dict(reversed(list(files().items())))
+    assert pack_library(one) == pack_library(other)
+    packed(tmp_path / "a.tar", one)
+    packed(tmp_path / "b.tar", other)
+    assert (tmp_path / "a.tar").read_bytes() == (tmp_path / "b.tar").read_bytes()
+    with tarfile.open(tmp_path / "a.tar") as archive:
+        for member in archive:
+            assert (member.mtime, member.uid, member.gid, member.uname) == (0, 0, 0, "")
+
+
+def test_extraction_writes_all_members(tmp_path: Path):
+    extract_library(packed(tmp_path / "net.tar"), tmp_path / "out" / "deep")
+    for name, content in files().items():
+        assert (tmp_path / "out" / "deep" / name).read_bytes() == content
+
+
+def test_writing_replaces_an_old_archive_and_leaves_nothing_else(tmp_path: Path):
+    (tmp_path / "net.tar").write_bytes(b"old")
+    packed(tmp_path / "net.tar")
+    open_library(tmp_path / "net.tar")
+    assert [path.name for path in tmp_path.iterdir()] == ["net.tar"]
+
+
+def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(ConfigError, match="No space left"):
+        packed(tmp_path / "net.tar")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_missing_is_named(tmp_path: Path):
+    with pytest.raises(ConfigError, match="nowhere"):
+        packed(tmp_path / "nowhere" / "net.tar")
+
+
+# Hostile archives.
+
+
+def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type = kind
+    info.linkname = link
+    return info
+
+
+def with_members(path: Path, *members: tarfile.TarInfo) -> Path:
+    """An honest archive with members added."""
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as archive:
+        for name, content in files().items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+        for info in members:
+            archive.addfile(info, io.BytesIO(bytes(info.size)) if info.isreg() else None)
+    return path
+
+
+HOSTILE = {
+    "dots": (member("../evil"), "leaves its folder"),
+    "dots inside": (member("codegen/../../evil"), "leaves its folder"),
+    "absolute": (member("/tmp/evil"), "leaves its folder"),
+    "backslashes": (member("..\\evil"), "leaves its folder"),
+    "newline": (member("a\nb"), "leaves its folder"),
+    "long": (member("a/" * 200 + "a"), "leaves its folder"),
+    "dot": (member("."), "leaves its folder"),
+    "symbolic link": (member("codegen/x", tarfile.SYMTYPE, "/etc/passwd"), "link or device"),
+    "hard link": (member("x", tarfile.LNKTYPE, "metadata.json"), "link or device"),
+    "character device": (member("x", tarfile.CHRTYPE), "link or device"),
+    "block device": (member("x", tarfile.BLKTYPE), "link or device"),
+    "fifo": (member("x", tarfile.FIFOTYPE), "link or device"),
+    "duplicate": (member("metadata.json"), "twice"),
+    "duplicate in disguise": (member("./codegen//host/./src/net_model.c"), "twice"),
+    "file as folder": (member("codegen/host"), "as a file and a folder"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_members_are_refused_and_nothing_is_written(name: str, tmp_path: Path):
+    info, message = HOSTILE[name]
+    path = with_members(tmp_path / "net.tar", info)
+    for use in (open_library, lambda p: extract_library(p, tmp_path / "out")):
+        with pytest.raises(ModelError, match=message) as caught:
+            use(path)
+        assert caught.value.cure
+        assert "\n" not in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["net.tar"]
+
+
+def test_folders_are_harmless(tmp_path: Path):
+    path = with_members(tmp_path / "net.tar", member("codegen/host", tarfile.DIRTYPE))
+    open_library(path)
+
+
+def test_a_gigabyte_of_zeros_is_refused_without_reading_it(tmp_path: Path):
+    path = packed(tmp_path / "net.tar")
+    bomb = member("zeros")
+    bomb.size = 1 << 30
+    content = path.read_bytes().rstrip(b"\0")
+    content += bytes(-len(content) % 512) + bomb.tobuf(tarfile.USTAR_FORMAT)
+    with path.open("wb") as stream:
+        stream.write(content)
+        stream.truncate(len(content) + (1 << 30) + 1024)
+    with pytest.raises(ModelError, match="more than 536870912"):
+        open_library(path)
+
+
+def test_a_sparse_member_that_claims_a_gigabyte_is_refused(tmp_path: Path):
+    info = member("zeros")
+    info.pax_headers = {
+        "GNU.sparse.major": "0",
+        "GNU.sparse.minor": "1",
+        "GNU.sparse.size": str(1 << 40),
+        "GNU.sparse.map": "0,0",
+    }
+    with pytest.raises(ModelError):
+        open_library(with_members(tmp_path / "net.tar", info))
+
+
+def test_unpacked_sizes_are_bounded_in_sum(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(library, "MAX_UNPACKED_BYTES", 4000)
+    infos = [member(f"f{i}") for i in range(5)]
+    for info in infos:
+        info.size = 900
+    with pytest.raises(ModelError, match="unpacks to more than"):
+        open_library(with_members(tmp_path / "net.tar", *infos))
+
+
+def test_the_number_of_members_is_bounded(tmp_path: Path):
+    infos = [member(f"f{i}") for i in range(library.MAX_MEMBERS)]
+    with pytest.raises(ModelError, match="more than 4096 members"):
+        open_library(with_members(tmp_path / "net.tar", *infos))
+
+
+@pytest.mark.parametrize("mode", ["w:gz", "w:bz2", "w:xz"])
+def test_compressed_archives_are_refused(mode: str, tmp_path: Path):
+    with tarfile.open(tmp_path / "net.tar", mode) as archive:  # type: ignore[call-overload]
+        archive.addfile(member("metadata.json"))
+    with pytest.raises(ModelError, match="no uncompressed tar"):
+        open_library(tmp_path / "net.tar")
+
+
+@pytest.mark.parametrize("content", [b"", b"x", b"rubbish" * 1000, bytes(10240)])
+def test_what_is_no_archive_is_refused(content: bytes, tmp_path: Path):
+    path = tmp_path / "net.tar"
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match=r"net\.tar"):
+        open_library(path)
+
+
+def test_every_truncation_is_noticed(tmp_path: Path):
+    whole = packed(tmp_path / "net.tar").read_bytes()
+    end = len(whole.rstrip(b"\0"))
+    for length in range(0, end, 97):
+        (tmp_path / "net.tar").write_bytes(whole[:length])
+        with pytest.raises(ModelError, match=r"net\.tar"):
+            extract_library(tmp_path / "net.tar", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("what", ["missing", "folder"])
+def test_paths_that_are_no_files_are_refused(what: str, tmp_path: Path):
+    path = tmp_path / "net.tar"
+    if what == "folder":
+        path.mkdir()
+    with pytest.raises(ModelError, match=r"net\.tar"):
+        open_library(path)
+
+
+# Wrong metadata.
+
+
+def tensor(**changes: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda metadata: main_of(metadata)["inputs"]["x:0"].update(changes)
+
+
+def main(**changes: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda metadata: main_of(metadata).update(changes)
+
+
+def rename(name: str) -> Callable[[dict[str, Any]], None]:
+    return lambda metadata: metadata.update(modules={name: metadata["modules"]["net"]})
+
+
+WRONG: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
+    "newer": (lambda m: m.update(version=VERSION + 1), "update pytest-microtvm"),
+    "older": (lambda m: m.update(version=7), "older TVM"),
+    "version as text": (lambda m: m.update(version="8"), "'version' is not of type int"),
+    "version as bool": (lambda m: m.update(version=True), "'version' is not of type int"),
+    "no modules": (lambda m: m.pop("modules"), "'modules'"),
+    "two modules": (lambda m: m["modules"].update(b={}), "2 modules"),
+    "module as list": (lambda m: m["modules"].update(net=[]), "'net'"),
+    "name with dots": (rename("../x"), "a module named"),
+    "name with space": (rename("a b"), "a module named"),
+    "name with newline": (rename("net\n"), "a module named"),
+    "long name": (rename("n" * 200), "a module named"),
+    "another name": (rename("other"), "lacks codegen/host/include/tvmgen_other.h"),
+    "no main": (lambda m: m["modules"]["net"]["memory"]["functions"].update(main=[]), "main"),
+    "no executors": (lambda m: m["modules"]["net"].update(executors=[]), "executors"),
+    "odd executor": (lambda m: m["modules"]["net"].update(executors=["vm"]), "'vm'"),
+    "negative workspace": (main(workspace_size_bytes=-1), "workspace_size_bytes"),
+    "huge workspace": (main(workspace_size_bytes=1 << 60), "workspace_size_bytes"),
+    "float workspace": (main(workspace_size_bytes=1.5), "workspace_size_bytes"),
+    "no constants": (main(constants_size_bytes=None), "constants_size_bytes"),
+    "inputs as list": (main(inputs=[]), "'inputs'"),
+    "no outputs": (main(outputs={}), "without outputs"),
+    "tensor as text": (main(inputs={"x": "y"}), "no object"),
+    "too many tensors": (main(inputs=dict.fromkeys(map(str, range(2000)), TENSOR)), "2000"),
+    "one c_name twice": (tensor(c_name="Y"), "one c_name for two"),
+    "c_name with code": (tensor(c_name="x; }"), "'x:0'"),
+    "shape as text": (tensor(shape="12"), "'shape'"),
+    "negative extent": (tensor(shape=[-1, -2]), "'x:0'"),
+    "bool extent": (tensor(shape=[True, 2]), "'x:0'"),
+    "huge shape": (tensor(shape=[2**31] * 9), "'x:0'"),
+    "deep shape": (tensor(shape=[1] * 40 + [2]), "'x:0'"),
+    "size that does not fit": (tensor(size=9), "'x:0'"),
+    "unknown dtype": (tensor(dtype="float16"), "'x:0'"),
+    "dtype as list": (tensor(dtype=[]), "'dtype'"),
+    "signature as number": (tensor(signature_name=1), "'x:0'"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_metadata_is_refused_by_name(name: str, tmp_path: Path):
+    change, message = WRONG[name]
+    path = packed(tmp_path / "net.tar", files(altered(change)))
+    with pytest.raises(ModelError, match=message.replace(".", r"\.")) as caught:
+        open_library(path)
+    assert caught.value.cure
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"\xff\xfe",
+        b'{"version": NaN}',
+        b'{"version": 8, "version": 9}',
+        b"[" * 100_000,
+        b'{"version": 1' + b"0" * 10_000 + b"}",
+    ],
+)
+def test_metadata_that_is_no_json_object_is_refused(text: bytes, tmp_path: Path):
+    path = packed(tmp_path / "net.tar", {"metadata.json": text, **CODE})
+    with pytest.raises(ModelError, match=r"metadata"):
+        open_library(path)
+
+
+@pytest.mark.parametrize("missing", ["metadata.json", *CODE])
+def test_a_missing_member_is_named(missing: str, tmp_path: Path):
+    contents = files()
+    del contents[missing]
+    with pytest.raises(ModelError, match=missing):
+        open_library(packed(tmp_path / "net.tar", contents))
