@@ -1,0 +1,21 @@
+"""Run a benchmark by its name."""
+
+from __future__ import annotations
+
+import argparse
+
+from scripts.benchmarks import overhead
+
+
+def main() -> int:
+    """Run it; the exit status says whether every limit was kept."""
+    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
+    commands = parser.add_subparsers(dest="name", required=True, metavar="NAME")
+    overhead.add_command(commands)
+    arguments = parser.parse_args()
+    status: int = arguments.run(arguments)
+    return status
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

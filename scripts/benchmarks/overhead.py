@@ -1,0 +1,141 @@
+"""What the plugin costs where it is not used, and what a warm verdict costs where it is.
+
+Every figure is the median of runs that take turns with the ones they are compared to, so that
+whatever else the machine does meets all of them alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from pytest_microtvm.boards import Board, load_boards
+
+ROOT = Path(__file__).parents[2]
+MODEL = ROOT / "conftest_examples" / "models" / "sine_int8.tflite"
+BOARD = "qemu_x86"
+
+UNUSED_LIMIT_S = 0.020
+WARM_LIMIT = 1.5
+TIMEOUT_S = 120.0
+
+Step = Callable[[], None]
+
+
+def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare `scripts/bench overhead`."""
+    parser = commands.add_parser("overhead", help="the plugin unused, and a warm verdict")
+    parser.add_argument("--runs", type=int, default=21, help="runs of each kind (default 21)")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure, print, and compare with the limits."""
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        unused = _measure_unused(directory, arguments.runs)
+        warm = _measure_warm(directory, arguments.runs)
+    return 0 if unused and warm else 1
+
+
+def _measure_unused(directory: Path, runs: int) -> bool:
+    (directory / "test_plain.py").write_text("def test_plain():\n    pass\n")
+    seconds = _take_turns(
+        {
+            "with the plugin": lambda: _pytest(directory, "test_plain.py"),
+            "-p no:microtvm": lambda: _pytest(directory, "-p", "no:microtvm", "test_plain.py"),
+        },
+        runs,
+    )
+    print(f"plain pytest run, median of {runs} pairs")
+    for label, values in seconds.items():
+        print(f"  {label:28} {statistics.median(values) * 1e3:8.1f} ms")
+    pairs = zip(*seconds.values(), strict=True)
+    cost_s = statistics.median(used - without for used, without in pairs)
+    return _judge("the plugin, unused, costs", cost_s * 1e3, UNUSED_LIMIT_S * 1e3, "ms")
+
+
+def _measure_warm(directory: Path, runs: int) -> bool:
+    cache = directory / "cache"
+    verdict = (f"--microtvm-board={BOARD}", f"--microtvm-cache-dir={cache}", str(MODEL))
+    _pytest(directory, *verdict)  # compiles and builds
+    image = next(cache.glob("firmware/*/project/build/firmware.elf"))
+    board = load_boards()[BOARD]
+    seconds = _take_turns(
+        {
+            "plain pytest": lambda: _pytest(directory, "-p", "no:microtvm", "test_plain.py"),
+            "import tvm": lambda: _run(directory, sys.executable, "-c", "import tvm"),
+            "bare boot of the firmware": lambda: _boot(board, image),
+            "warm verdict": lambda: _pytest(directory, *verdict),
+        },
+        runs,
+    )
+    print(f"warm verdict on {BOARD}, median of {runs} runs")
+    medians = {label: statistics.median(values) for label, values in seconds.items()}
+    for label, median in medians.items():
+        print(f"  {label:28} {median * 1e3:8.1f} ms")
+    verdict_s = medians.pop("warm verdict")
+    return _judge("verdict / sum of the others", verdict_s / sum(medians.values()), WARM_LIMIT)
+
+
+def _take_turns(steps: dict[str, Step], runs: int) -> dict[str, list[float]]:
+    seconds: dict[str, list[float]] = {label: [] for label in steps}
+    for step in steps.values():
+        step()  # fills the file caches
+    for _ in range(runs):
+        for label, step in steps.items():
+            start = time.perf_counter()
+            step()
+            seconds[label].append(time.perf_counter() - start)
+    return seconds
+
+
+def _pytest(directory: Path, *arguments: str) -> None:
+    _run(directory, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments)
+
+
+def _run(directory: Path, *command: str) -> None:
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    subprocess.run(
+        command,
+        cwd=directory,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        check=True,
+        timeout=TIMEOUT_S,
+    )
+
+
+def _boot(board: Board, image: Path) -> None:
+    """Start the emulator by hand and wait for the firmware's first byte."""
+    assert board.emulator is not None
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        command = [
+            board.emulator.program,
+            *("-machine", board.emulator.machine, *board.emulator.arguments),
+            *("-display", "none", "-nodefaults", "-no-reboot"),
+            *("-chardev", f"socket,id=uart,fd={theirs.fileno()}", "-serial", "chardev:uart"),
+            *("-kernel", str(image)),
+        ]
+        with subprocess.Popen(command, pass_fds=[theirs.fileno()]) as process:
+            try:
+                ours.settimeout(TIMEOUT_S)
+                ours.recv(1)
+            finally:
+                process.kill()
+
+
+def _judge(what: str, value: float, limit: float, unit: str = "") -> bool:
+    kept = value <= limit
+    print(f"  {what:28} {value:8.2f} {unit} (limit {limit:g}: {'kept' if kept else 'EXCEEDED'})")
+    return kept
