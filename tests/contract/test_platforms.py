@@ -303,7 +303,7 @@ def test_a_missing_emulator_is_named_with_its_cure(
     monkeypatch.setenv("PATH", str(tmp_path))
     with (
         ProjectAPIClient(project.directory, Deadline(10)) as client,
-        pytest.raises(Exception, match="qemu-system-i386 is not installed .*install it: apt-get"),
+        pytest.raises(Exception, match=r"qemu-system-i386 is not installed .*install it: apt-get"),
     ):
         client.open_transport({}, Deadline(10))
 

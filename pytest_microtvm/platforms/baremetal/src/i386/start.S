@@ -1,4 +1,4 @@
-/* From the multiboot loader to main: segments, SSE, memory and stack. */
+/* From the multiboot loader to main: stack, SSE, memory and segments. */
 
 #define MULTIBOOT_MAGIC 0x1BADB002
 #define MULTIBOOT_FLAGS 0
@@ -11,6 +11,7 @@
 
 #define CODE_SEGMENT 8
 #define DATA_SEGMENT 16
+#define THREAD_SEGMENT 24
 
   .section .boot, "ax"
   .align 4
@@ -22,16 +23,6 @@
 _start:
   cli
   cld
-  /* The loader's segment descriptors may be gone; these are ours. */
-  lgdt gdt_pointer
-  ljmp $CODE_SEGMENT, $1f
-1:
-  movl $DATA_SEGMENT, %eax
-  movl %eax, %ds
-  movl %eax, %es
-  movl %eax, %fs
-  movl %eax, %gs
-  movl %eax, %ss
   movl $microtvm_stack_end, %esp
   xorl %ebp, %ebp
 
@@ -58,19 +49,46 @@ _start:
   xorl %eax, %eax
   rep stosl
 
+  /* The loader's segments reach all memory, but their descriptors may be gone; these are ours. */
+  movl $thread_area, %eax
+  movl %eax, (%eax)
+  movw %ax, gdt_thread + 2
+  shrl $16, %eax
+  movb %al, gdt_thread + 4
+  movb %ah, gdt_thread + 7
+  lgdt gdt_pointer
+  ljmp $CODE_SEGMENT, $1f
+1:
+  movl $DATA_SEGMENT, %eax
+  movl %eax, %ds
+  movl %eax, %es
+  movl %eax, %fs
+  movl %eax, %ss
+  movl $THREAD_SEGMENT, %eax
+  movl %eax, %gs
+
   call CpuProtectMemory
   call main
   call CpuHalt
 
-  .section .rodata
+  .data
   .align 8
 gdt:
   .quad 0
   .quad 0x00cf9b000000ffff /* code: 4 GiB from 0 */
   .quad 0x00cf93000000ffff /* data: likewise */
+gdt_thread:
+  .quad 0x00cf93000000ffff /* data from thread_area; the base is filled in above */
 gdt_pointer:
   .word gdt_pointer - gdt - 1
   .long gdt
+
+/* Where %gs points: the C library keeps a thread's own data there, above all the stack canary at 20. Its
+ * first word is its own address. */
+  .bss
+  .align 16
+thread_area:
+  .skip 256
 
 /* Exceptions and interrupts: one stub each, so that the handler learns the number; those for which the
  * CPU pushes no error code push 0. */
