@@ -214,7 +214,7 @@ class ProjectAPIClient:
             return ServerInfo(
                 platform_name=self._name,
                 is_template=bool(reply["is_template"]),
-                model_library_path=None if path is None else Path(path),
+                model_library_path=Path(path) if path else None,  # templates say None or ""
                 options=tuple(_parse_option(option) for option in reply["project_options"]),
             )
         except (KeyError, TypeError, ValueError) as exc:

@@ -1,0 +1,54 @@
+"""A template written for TVM works after changing one import."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_microtvm.deadline import Deadline
+from pytest_microtvm.errors import BuildError, ConfigError, TransportClosed, TransportTimeout
+from pytest_microtvm.project import build_project, flash_project, generate_project
+from pytest_microtvm.project.client import ProjectAPIClient
+from tests.contract.libraries import DOUBLE
+
+TEMPLATE = Path(__file__).with_name("third_party")
+
+
+def generate(directory: Path, board: str) -> Path:
+    project = directory / "project"
+    options = {"board": board, "project_type": "host_driven", "compile_definitions": ["-DX=1"]}
+    library = DOUBLE.write(directory / "model.tar")
+    generate_project(TEMPLATE, library, project, options, Deadline(10))
+    return project
+
+
+def test_its_life(tmp_path: Path) -> None:
+    project = generate(tmp_path, "cat")
+    build_project(project, {}, Deadline(10))
+    assert (project / "built").exists()
+    flash_project(project, {"serial_number": "1"}, Deadline(10))
+    with ProjectAPIClient(project, Deadline(10)) as client:
+        assert client.info.model_library_path == project / "model.tar"
+        with pytest.raises(TransportClosed):
+            client.read_transport(1, Deadline(1))
+        client.open_transport({}, Deadline(10))
+        data = bytes(range(256)) * 16
+        client.write_transport(data, Deadline(5))
+        received = b""
+        while len(received) < len(data):
+            received += client.read_transport(1000, Deadline(5))
+        assert received == data
+        with pytest.raises(TransportTimeout, match="did not send"):
+            client.read_transport(1, Deadline(0.1))
+        client.close_transport(Deadline(5))
+
+
+def test_its_failures_are_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be 'fish'; choose from cat, dog"):
+        generate(tmp_path, "fish")
+    project = generate(tmp_path, "dog")
+    with pytest.raises(BuildError, match=r"third_party.*CalledProcessError.*non-zero") as caught:
+        build_project(project, {"board": "dog"}, Deadline(10))
+    assert caught.value.board == "dog"
+    assert "in build" in caught.value.details
