@@ -1,7 +1,8 @@
-/* A model as the runtime sees it: names, sizes, shapes and one function to run it.
+/* A model as the runtime sees it: names, sizes, shapes and one function to run it; and the same
+ * model as a graph of kernels.
  *
- * The compiler writes one constant MicroTVMModel per model (`tvmgen_NAME_model`); it lives in
- * flash.
+ * The compiler writes one constant MicroTVMModel (`tvmgen_NAME_model`) and one constant
+ * MicroTVMGraph (`tvmgen_NAME_graph`) per model; they live in flash.
  */
 #ifndef MICROTVM_MODEL_H_
 #define MICROTVM_MODEL_H_
@@ -49,6 +50,35 @@ typedef struct {
    * Returns 0 or a negative status. */
   int32_t (*run)(void *const *inputs, void *const *outputs, uint8_t *workspace);
 } MicroTVMModel;
+
+/* A kernel, callable by its name. */
+typedef struct {
+  const char *name;         /* func_name in the graph */
+  uint8_t num_args;         /* pointers: all inputs, then all outputs */
+  uint8_t num_outputs;      /* of them */
+  uint32_t workspace_bytes; /* scratch memory, aligned; 0 when none is needed */
+  /* Runs the kernel. `args` are num_args aligned pointers; outputs overlap neither inputs nor
+   * `workspace`. Returns 0 or a negative status. */
+  int32_t (*call)(void *const *args, uint8_t *workspace);
+} MicroTVMKernel;
+
+/* A parameter of the model, in flash; info.name is the name of its node in the graph. */
+typedef struct {
+  MicroTVMTensorInfo info;
+  const void *data; /* aligned */
+} MicroTVMConstant;
+
+typedef struct {
+  const char *json;    /* the graph as TVM's graph executor reads it, see docs/protocol.md */
+  uint32_t json_bytes; /* terminator, if any, not counted */
+  uint32_t num_nodes;
+  uint32_t num_entries;  /* outputs of all nodes */
+  uint32_t num_storages; /* one more than the largest storage_id */
+  uint32_t num_kernels;
+  const MicroTVMKernel *kernels;
+  uint32_t num_constants;
+  const MicroTVMConstant *constants;
+} MicroTVMGraph;
 
 #ifdef __cplusplus
 } /* extern "C" */
