@@ -60,6 +60,7 @@ typedef struct {
   /* Runs the kernel. `args` are num_args aligned pointers; outputs overlap neither inputs nor
    * `workspace`. Returns 0 or a negative status. */
   int32_t (*call)(void *const *args, uint8_t *workspace);
+  const uint32_t *arg_bytes; /* num_args sizes that calls are checked with; null: unchecked */
 } MicroTVMKernel;
 
 /* A parameter of the model, in flash; info.name is the name of its node in the graph. */
