@@ -18,7 +18,9 @@ def board_table(boards: dict[str, Board]) -> Iterator[str]:
     yield from format_table(rows)
 
 
-def format_table(rows: Sequence[Sequence[str]], right: Callable[[int], bool] = lambda column: False) -> list[str]:
+def format_table(
+    rows: Sequence[Sequence[str]], right: Callable[[int], bool] = lambda column: False
+) -> list[str]:
     """Align columns; `right` tells which ones are numbers."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []

@@ -135,12 +135,12 @@ def _main_function(module: Any) -> Any:
 def _import_tflite(data: bytes) -> ImportedModel:
     from tvm.relax.frontend.tflite import from_tflite
 
-    from pytest_microtvm.compiler.tflite_converter import FloatWeightsConverter
+    from pytest_microtvm.compiler.tflite_converter import Converter
     from pytest_microtvm.compiler.tflite_file import read_tflite
 
     model = read_tflite(data)
     try:
-        module = from_tflite(model.flatbuffer, op_converter=FloatWeightsConverter)
+        module = from_tflite(model.flatbuffer, op_converter=Converter)
     except Exception as error:
         raise _import_failure(error) from error
     return imported(module, model.inputs, model.outputs)

@@ -54,6 +54,8 @@ def lower_relax(module: Any, target: Any) -> Any:
     passes = [
         transform.InlinePrivateFunctions(),
         backend.DispatchSortScan(),
+        # TVM has kernels of this operator for this layout only.
+        transform.ConvertLayout({"relax.nn.conv2d_transpose": ["NCHW", "IOHW"]}),
         transform.FoldConstant(),
         transform.LegalizeOps(),
         transform.AnnotateTIROpPattern(),
@@ -121,7 +123,7 @@ def lower(module: Any, inputs: Sequence[Port], outputs: Sequence[Port], prefix: 
     """
     target = make_target()
     lowered = lower_relax(module, target)
-    flattener = _Flattener(lowered["main"])
+    flattener = _Flattener(lowered)
     results = flattener.run()
     program = Program(list(inputs), list(outputs), flattener.constants, flattener.calls)
     _bind_outputs(program, results)
@@ -147,8 +149,13 @@ def _bind_outputs(program: Program, results: Sequence[Tensor]) -> None:
 class _Flattener:
     """Walks the body of a lowered `main` and collects storages, constants and calls."""
 
-    def __init__(self, main: Any) -> None:
-        self._main = main
+    def __init__(self, module: Any) -> None:
+        self._main = module["main"]
+        self._kernels = {
+            variable.name_hint
+            for variable, function in module.functions.items()
+            if type(function).__name__ == "PrimFunc"
+        }
         self._values: dict[Any, Value] = {}
         self._constant_storages: dict[tuple[str, tuple[int, ...], bytes], Storage] = {}
         self._storage_count = 0
@@ -211,6 +218,11 @@ class _Flattener:
     def _call(self, call: Any, variable: Any) -> Value:
         kind = type(call.op).__name__
         if kind == "GlobalVar":
+            if call.op.name_hint not in self._kernels:
+                raise ModelError(
+                    f"the model loops or calls the function {call.op.name_hint!r} at run time",
+                    cure="export the model with loops unrolled and functions inlined",
+                )
             arguments: list[Storage | str] = []
             for argument in call.args:
                 for leaf in _leaves(self._evaluate(argument)):

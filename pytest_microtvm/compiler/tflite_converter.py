@@ -1,8 +1,11 @@
-"""Extends TVM's TFLite importer to dynamic range quantization.
+"""Extends TVM's TFLite importer.
 
-Such a model keeps its weights as integers with a scale, and computes in float. TFLite quantizes the
-activations on the fly; here the weights become the floats that they stand for, which is the same
-function without that rounding.
+A model with dynamic range quantization keeps its weights as integers with a scale, and computes in
+float. TFLite quantizes the activations on the fly; here the weights become the floats that they
+stand for, which is the same function without that rounding.
+
+Operators that only move elements work on quantized tensors as on any other, so long as the scale
+does not change on the way; the importer refuses them.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import tvm
 from tvm import relax
 from tvm.relax.frontend.tflite.tflite_frontend import OperatorConverter
 
@@ -20,8 +24,35 @@ _HYBRID_OPERATORS = frozenset(
 """Operators that TFLite runs with float activations and integer weights."""
 
 
-class FloatWeightsConverter(OperatorConverter):  # type: ignore[misc]
-    """An operator converter that turns the integer weights of float operators into floats."""
+_MOVING_OPERATORS = frozenset(
+    {
+        "DEPTH_TO_SPACE",
+        "EXPAND_DIMS",
+        "GATHER",
+        "MIRROR_PAD",
+        "PACK",
+        "PAD",
+        "PADV2",
+        "RESIZE_NEAREST_NEIGHBOR",
+        "REVERSE_V2",
+        "SLICE",
+        "SPACE_TO_DEPTH",
+        "SPLIT",
+        "SPLIT_V",
+        "SQUEEZE",
+        "STRIDED_SLICE",
+        "TILE",
+        "TRANSPOSE",
+        "UNPACK",
+    }
+)
+"""Operators that move elements and leave their values alone."""
+
+
+class Converter(OperatorConverter):  # type: ignore[misc]
+    """TVM's operator converter with the extensions that this module describes."""
+
+    _SUPPORTED_QUANTIZED_OPS = OperatorConverter._SUPPORTED_QUANTIZED_OPS | _MOVING_OPERATORS
 
     def __init__(self, model: Any, subgraph: Any, exp_tab: Any, ctx: Any, *rest: Any) -> None:
         super().__init__(model, subgraph, exp_tab, ctx, *rest)
@@ -38,6 +69,24 @@ class FloatWeightsConverter(OperatorConverter):  # type: ignore[misc]
             if tensor.tensor_idx in self._float_weights:
                 tensor.qnn_params = None
         return tensors
+
+    def check_unsupported_ops(self) -> None:
+        """Refuse operators that cannot be converted, by name."""
+        super().check_unsupported_ops()
+        for position in range(self.subgraph.OperatorsLength()):
+            operator = self.subgraph.Operators(position)
+            name = self.get_op_code_str(operator)
+            if name in _MOVING_OPERATORS and not self._keeps_scale(operator):
+                raise tvm.error.OpNotImplemented(f"{name} from one quantization to another")
+
+    def _keeps_scale(self, operator: Any) -> bool:
+        tensors = [*self.get_input_tensors(operator), *self.get_output_tensors(operator)]
+        quantizations = {
+            tuple(tensor.qnn_params[key].value.numpy().tobytes() for key in ("scale", "zero_point"))
+            for tensor in tensors
+            if tensor.qnn_params is not None
+        }
+        return len(quantizations) <= 1
 
     def _convert_weights(self, operator: Any) -> None:
         data, weights, *_ = self.get_input_tensors(operator)

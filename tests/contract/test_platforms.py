@@ -308,6 +308,20 @@ def test_a_missing_emulator_is_named_with_its_cure(
         client.open_transport({}, Deadline(10))
 
 
+def test_what_the_emulator_complains_of_is_told(qemu_x86: Board, tmp_path: Path) -> None:
+    assert qemu_x86.emulator is not None
+    emulator = dataclasses.replace(qemu_x86.emulator, machine="toaster")
+    project = new_project(tmp_path, dataclasses.replace(qemu_x86, emulator=emulator))
+    project.generate()
+    (project.directory / "build").mkdir()
+    (project.directory / "build" / "firmware.elf").touch()
+    with ProjectAPIClient(project.directory, Deadline(10)) as client:
+        client.open_transport({}, Deadline(10))
+        with pytest.raises(TransportClosed, match="ended with exit status 1") as caught:
+            client.read_transport(1, Deadline(10))
+    assert "unsupported machine" in caught.value.details
+
+
 TOML_ONLY = """
 name = "small_pc"
 platform = "baremetal"

@@ -12,6 +12,9 @@ from typing import Any
 
 from pytest_microtvm.project import server
 
+# What CpuHalt in src/i386/cpu.c makes QEMU end with.
+EXIT_STATUSES = {3: "the firmware gave up, and its log says why"}
+
 
 class BareMetal(server.MakeProjectHandler):
     """Builds with a cross compiler, runs in an emulator."""
@@ -115,7 +118,7 @@ class BareMetal(server.MakeProjectHandler):
                 *("-kernel", str(self.directory / self.firmware)),
             ]
 
-        return server.ChildTransport(command, as_stdio=False)
+        return server.ChildTransport(command, as_stdio=False, statuses=EXIT_STATUSES)
 
 
 def memory_script(board: Mapping[str, Any]) -> str:

@@ -232,8 +232,8 @@ class MakeProjectHandler(ProjectAPIHandler):
         shutil.copyfile(model_library_format_path, project_dir / MODEL_FILE)
         extract_codegen(model_library_format_path, project_dir)
         for name in ("include", "src"):
-            shutil.copytree(standalone_crt_dir / name, project_dir / "runtime" / name)
-        shutil.copytree(self.directory / "src", project_dir / "src")
+            _copy_files(standalone_crt_dir / name, project_dir / "runtime" / name)
+        _copy_files(self.directory / "src", project_dir / "src")
         for name in ("Makefile", SERVER_FILE):
             shutil.copyfile(self.directory / name, project_dir / name)
 
@@ -407,6 +407,15 @@ def build_failure(board: Mapping[str, Any], output: str) -> ProjectError:
     matches = filter(None, (pattern.search(output) for pattern in _REASONS))
     reason = next((match[0].strip() for match in matches), "make failed")
     return ProjectError(f"the firmware does not build: {reason}", details=output)
+
+
+def _copy_files(source: pathlib.Path, target: pathlib.Path) -> None:
+    """Copy a folder's files, but not their permissions: installed files may be read-only."""
+    for path in sorted(source.rglob("*")):
+        if path.is_file():
+            copy = target / path.relative_to(source)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
 
 
 def _for_shell(words: Iterable[str]) -> str:

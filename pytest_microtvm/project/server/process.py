@@ -8,7 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from .api import (
@@ -83,9 +83,17 @@ class ChildTransport:
     Args:
         command: Gives the command line, told the number of the child's file descriptor.
         as_stdio: The child finds its end as standard input and output, too.
+        statuses: What exit statuses of the child mean, for those that mean something.
     """
 
-    def __init__(self, command: Callable[[int], Sequence[str]], *, as_stdio: bool) -> None:
+    def __init__(
+        self,
+        command: Callable[[int], Sequence[str]],
+        *,
+        as_stdio: bool,
+        statuses: Mapping[int, str] | None = None,
+    ) -> None:
+        self._statuses = statuses or {}
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         with ours, theirs:
             fd = theirs.fileno()
@@ -158,4 +166,6 @@ class ChildTransport:
             message = f"{self._program} was ended by {signal.Signals(-status).name}"
         else:
             message = f"{self._program} ended with exit status {status}"
+            if status in self._statuses:
+                message += f": {self._statuses[status]}"
         return TransportClosedError(data={"message": message})

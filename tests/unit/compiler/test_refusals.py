@@ -128,20 +128,20 @@ def test_a_constant_of_another_size_than_its_tensor_is_refused():
         read_tflite(Model(tensors, [add([0, 1], 2)], [0], [2]).to_bytes())
 
 
-def test_weights_of_dynamic_range_quantization_become_floats(tmp_path: Path):
-    weights = np.random.default_rng(5).integers(-127, 128, (4, 3), np.int8)
-    scales = [0.5, 0.25, 2.0, 1.0]
+def pad_model(scale: float) -> Model:
+    """PAD of an int8 tensor; its result has the given scale."""
+    paddings = np.array([[1, 2]], np.int32)
     tensors = [
-        Tensor("x", [2, 3]),
-        Tensor("w", [4, 3], "INT8", weights, Quantization(scales, [0, 0, 0, 0])),
-        Tensor("b", [4], data=np.arange(4, dtype=np.float32)),
-        Tensor("y", [2, 4]),
+        Tensor("x", [3], "INT8", quantization=Quantization([0.5], [-7])),
+        Tensor("p", [1, 2], "INT32", paddings),
+        Tensor("y", [6], "INT8", quantization=Quantization([scale], [-7])),
     ]
-    model = Model(tensors, [fully_connected([0, 1, 2], 3)], [0], [3])
-    native = NativeModel(compile_to_files(written(tmp_path, model.to_bytes())), tmp_path)
-    x = np.array([[1, -2, 3], [0.5, 0, -1]], np.float32)
-    expected = x @ (weights * np.array(scales, np.float32)[:, None]).T + np.arange(4)
-    np.testing.assert_allclose(native(x)[0], expected, rtol=1e-6)
+    return Model(tensors, [Operator("PAD", [0, 1], [2])], [0], [2])
+
+
+def test_an_operator_that_would_have_to_rescale_is_refused(tmp_path: Path):
+    message = refusal(written(tmp_path, pad_model(0.25).to_bytes()))
+    assert "PAD from one quantization to another" in message
 
 
 # ONNX.
