@@ -143,6 +143,19 @@ def extract_library(path: Path, directory: Path) -> None:
             ) from error
 
 
+def read_graph(library: ModelLibrary) -> str:
+    """Read the graph of an archive: JSON, as TVM's graph executor writes it.
+
+    Raises:
+        ModelError: The archive has none, or cannot be read any more.
+    """
+    member = f"executor-config/graph/{library.name}.graph"
+    with _opened(library.path) as archive:
+        if member not in archive.members:
+            raise archive.error("has no graph", "compile the model again with this version")
+        return archive.read(archive.members[member]).decode("utf-8", "replace")
+
+
 def write_library(path: Path, files: Mapping[str, bytes], modified_s: int = 0) -> None:
     """Write an archive whose bytes depend on the arguments only, and put it in place at once.
 

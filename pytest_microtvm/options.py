@@ -14,7 +14,8 @@ from pytest_microtvm.errors import ConfigError
 if TYPE_CHECKING:
     from pytest_microtvm.boards import Board
 
-EXECUTORS = ("aot",)
+EXECUTORS = ("aot", "graph", "host_driven")
+REFERENCES = ("host", *EXECUTORS, "litert")
 NAMED_SUFFIXES = (".tflite", ".onnx", ".json", ".tar")
 """Models that can be named: TFLite, ONNX, a Relax module saved as JSON, an MLF archive."""
 FOUND_SUFFIXES = (".tflite", ".onnx")
@@ -34,6 +35,7 @@ class Settings:
         inputs: An `.npz` file; None to make inputs.
         build_only: Stop after the build.
         keep_projects: Where generated projects are copied to, or None.
+        reference: What outputs are compared with: one of `REFERENCES` or the path of an `.npz`.
         timeout_s: For opening a device and for each call to it.
         rtol: Relative tolerance for floats.
         atol: Absolute tolerance for floats.
@@ -47,6 +49,7 @@ class Settings:
     inputs: Path | None
     build_only: bool
     keep_projects: Path | None
+    reference: str | Path
     timeout_s: float
     rtol: float
     atol: float
@@ -93,6 +96,13 @@ def add_options(parser: pytest.Parser) -> None:
         ini="microtvm_inputs",
         metavar="PATH",
     )
+    add(
+        "reference",
+        "compare with the host, another executor on the same board, LiteRT's reference kernels, or "
+        f"an .npz file of outputs: {', '.join(REFERENCES)} or PATH.npz",
+        ini="microtvm_reference",
+        metavar="NAME",
+    )
     add("build-only", "compile and build, but run nothing", action="store_true")
     add(
         "cache-dir",
@@ -126,6 +136,7 @@ def add_options(parser: pytest.Parser) -> None:
     parser.addini("microtvm_platform", "only boards of this platform")
     parser.addini("microtvm_executor", "executors to run with", type="args")
     parser.addini("microtvm_inputs", "an .npz file with the models' inputs")
+    parser.addini("microtvm_reference", "what outputs are compared with", default="host")
     parser.addini("microtvm_cache_dir", "where compiled and built things are kept")
     parser.addini("microtvm_cache_size_mb", "how large the cache may grow", default="2048")
     parser.addini("microtvm_boards_dir", "folders with board definitions", type="args")
@@ -170,6 +181,7 @@ def read_settings(config: pytest.Config, boards: dict[str, Board]) -> Settings:
         inputs=inputs,
         build_only=option.microtvm_build_only,
         keep_projects=(config.rootpath / KEPT_PROJECTS if option.microtvm_keep_projects else None),
+        reference=_reference(config),
         timeout_s=_number(config, "timeout", above_zero=True),
         rtol=_number(config, "rtol"),
         atol=_number(config, "atol"),
@@ -259,6 +271,21 @@ def _path(config: pytest.Config, name: str) -> Path | None:
 
 def _ini_directory(config: pytest.Config) -> Path:
     return config.inipath.parent if config.inipath is not None else config.rootpath
+
+
+def _reference(config: pytest.Config) -> str | Path:
+    name = _text(config, "reference") or ""
+    if name in REFERENCES:
+        return name
+    path = _path(config, "reference")
+    if path is None or path.suffix != ".npz":
+        raise ConfigError(
+            f"unknown reference {name!r}",
+            cure=f"references: {', '.join(REFERENCES)}, or the path of an .npz file",
+        )
+    if not path.is_file():
+        raise ConfigError(f"there is no file {path}", cure="check --microtvm-reference")
+    return path
 
 
 def _number(config: pytest.Config, name: str, *, above_zero: bool = False) -> float:

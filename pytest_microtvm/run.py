@@ -88,6 +88,7 @@ class Run:
                 timeout_s=self.settings.timeout_s,
                 tolerance=Tolerance(self.settings.rtol, self.settings.atol),
                 inputs=self.settings.inputs,
+                reference=self.settings.reference,
                 root=self._config.rootpath,
             )
             self._harness = Harness(workshop, self._boards, options)

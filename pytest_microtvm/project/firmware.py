@@ -65,7 +65,7 @@ class Firmware:
         project_dir: The generated project.
         build_id: The hash of all that went into it; the device answers with the same.
         board: The board it is for.
-        executor: "aot".
+        executor: "aot", "graph" or "host_driven".
         library: The MLF it runs.
         size: Flash and RAM of the linked program; None where the template leaves none to read.
         cached: Whether nothing had to be built.
@@ -137,7 +137,7 @@ class Workshop:
         Raises:
             BuildError: A tool is missing, fails, or the model does not fit the board.
         """
-        options: dict[str, Any] = {"board": board.name, "project_type": "host_driven"}
+        options: dict[str, Any] = {"board": board.name, "executor": executor}
         build_id = _build_id(library, board, executor, options)
         label = f"{library.name} for {board.name}"
         seconds = {"generate": 0.0, "build": 0.0}

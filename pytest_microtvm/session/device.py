@@ -13,23 +13,28 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pytest_microtvm import errors
 from pytest_microtvm.errors import (
+    ConfigError,
     MicroTVMError,
     ProtocolError,
     TargetError,
     TransportClosed,
     TransportTimeout,
 )
+from pytest_microtvm.library import ModelLibrary, read_graph
 from pytest_microtvm.process import kill_group
 from pytest_microtvm.project.firmware import Firmware
+from pytest_microtvm.session.graph import parse_graph
+from pytest_microtvm.session.host_driven import HostDrivenModel, NodeResult
 from pytest_microtvm.session.rpc import RpcClient, RpcError, load_runtime
 
+HOST_DRIVEN = "host_driven"
 CLOSE_TIMEOUT_S = 5.0
 REPORT_GRACE_S = 1.0
 """How long to wait for the bridge to say why it closed the connection."""
@@ -61,8 +66,7 @@ class Session:
         self.on_log = on_log
         self._bridge: subprocess.Popen[str] | None = None
         self._client: RpcClient | None = None
-        self._inputs: list[Any] = []
-        self._outputs: list[Any] = []
+        self._model: _Model | None = None
         self._ports: queue.Queue[int | None] = queue.Queue()
         self._logs: deque[str] = deque(maxlen=LOG_LINES)
         self._error: MicroTVMError | None = None
@@ -101,13 +105,7 @@ class Session:
             port = self._await_port()
             self._client = self._guard("open", RpcClient, port, key)
             self._check_build_id()
-            library = self.firmware.library
-            for kind, specs, tensors in (
-                ("input", library.inputs, self._inputs),
-                ("output", library.outputs, self._outputs),
-            ):
-                for index in range(len(specs)):
-                    tensors.append(self._call(f"microtvm.aot.get_{kind}", index))
+            self._model = self._open_model(self._client)
         except BaseException:
             self.close()
             raise
@@ -127,22 +125,52 @@ class Session:
             TransportError: The link broke, or the device did not answer in time.
             TargetError: The device refused.
         """
-        client = self._client
-        if client is None:
-            raise TransportClosed("the session is closed", board=self.board, cure="open it first")
+        model = self._opened()
         library = self.firmware.library
-        for spec, tensor in zip(library.inputs, self._inputs, strict=True):
-            self._guard(f"write {spec.name}", client.copy_to, tensor, inputs[spec.name])
-        seconds = float(self._call("microtvm.aot.run"))
+        arrays = [inputs[spec.name] for spec in library.inputs]
+        outputs, seconds = model.run(arrays)
         self.latency_s = seconds if self.latency_s is None else min(seconds, self.latency_s)
         self.samples += 1
-        outputs: dict[str, NDArray[np.generic]] = {}
-        for spec, tensor in zip(library.outputs, self._outputs, strict=True):
-            array: NDArray[np.generic] = np.empty(spec.shape, np.dtype(spec.dtype))
-            self._guard(f"read {spec.name}", client.copy_from, tensor, array)
-            outputs[spec.name] = array
         self.flush_log()
-        return outputs
+        return {spec.name: array for spec, array in zip(library.outputs, outputs, strict=True)}
+
+    def debug(self, inputs: Mapping[str, NDArray[np.generic]]) -> list[NodeResult]:
+        """Run the model once, kernel by kernel, and keep what each gave.
+
+        Args:
+            inputs: As of `run`.
+
+        Returns:
+            Every call with its outputs and its time by the device's timer.
+
+        Raises:
+            ConfigError: The firmware's executor is not `host_driven`.
+            MicroTVMError: As of `run`.
+        """
+        model = self._opened()
+        if not isinstance(model, _HostDriven):
+            raise ConfigError(
+                f"the executor {self.firmware.executor} does not show single kernels",
+                cure="use the executor host_driven",
+                board=self.board,
+            )
+        results = model.debug([inputs[spec.name] for spec in self.firmware.library.inputs])
+        self.flush_log()
+        return results
+
+    @property
+    def rpc(self) -> Any:
+        """The link as TVM's own session object, `tvm.rpc.RPCSession`.
+
+        With it a test can call any function of the device by name, and kernels of the firmware
+        with tensors in the device's memory (executor `host_driven`). It imports tvm.
+
+        Raises:
+            TransportClosed: The session is not open.
+        """
+        self._opened()
+        assert self._client is not None
+        return self._client.session
 
     def flush_log(self) -> None:
         """Hand the lines that the device logged so far to `on_log`."""
@@ -174,8 +202,7 @@ class Session:
         Each handle waits for the device's answer, which must not be one to an interrupted call:
         after such a call the bridge, and with it the connection, has to go first.
         """
-        self._inputs.clear()
-        self._outputs.clear()
+        self._model = None
         client, self._client = self._client, None
         if client is not None:
             client.close()
@@ -255,6 +282,17 @@ class Session:
                 operation="open",
             )
 
+    def _opened(self) -> _Model:
+        if self._model is None:
+            raise TransportClosed("the session is closed", board=self.board, cure="open it first")
+        return self._model
+
+    def _open_model(self, client: RpcClient) -> _Model:
+        library = self.firmware.library
+        if self.firmware.executor == HOST_DRIVEN:
+            return _HostDriven(client, library, self._guard)
+        return _OnDevice(client, library, self._guard)
+
     def _call(self, name: str, *arguments: object) -> Any:
         assert self._client is not None
         return self._guard(f"call {name}", self._client.call, name, *arguments)
@@ -284,3 +322,69 @@ class Session:
             raise link_error from None
         self._interrupted = False
         return result
+
+
+Guard = Callable[..., Any]
+
+
+class _Model(Protocol):
+    """A model on an open device."""
+
+    def run(self, inputs: list[NDArray[np.generic]]) -> tuple[list[NDArray[np.generic]], float]:
+        """Give the outputs, in the model's order, and the seconds that it took."""
+
+
+class _OnDevice:
+    """The executor is on the device: `aot` and `graph`."""
+
+    def __init__(self, client: RpcClient, library: ModelLibrary, guard: Guard) -> None:
+        self._client = client
+        self._library = library
+        self._guard = guard
+        self._inputs = self._tensors("microtvm.model.get_input", len(library.inputs))
+        self._outputs = self._tensors("microtvm.model.get_output", len(library.outputs))
+
+    def run(self, inputs: list[NDArray[np.generic]]) -> tuple[list[NDArray[np.generic]], float]:
+        for spec, tensor, array in zip(self._library.inputs, self._inputs, inputs, strict=True):
+            self._guard(f"write {spec.name}", self._client.copy_to, tensor, array)
+        name = "microtvm.model.run"
+        seconds = float(self._guard(f"call {name}", self._client.call, name))
+        outputs = []
+        for spec, tensor in zip(self._library.outputs, self._outputs, strict=True):
+            array: NDArray[np.generic] = np.empty(spec.shape, np.dtype(spec.dtype))
+            self._guard(f"read {spec.name}", self._client.copy_from, tensor, array)
+            outputs.append(array)
+        return outputs, seconds
+
+    def _tensors(self, name: str, count: int) -> list[Any]:
+        return [
+            self._guard(f"call {name}", self._client.call, name, index) for index in range(count)
+        ]
+
+
+class _HostDriven:
+    """The executor is on this machine: `host_driven`."""
+
+    def __init__(self, client: RpcClient, library: ModelLibrary, guard: Guard) -> None:
+        self._client = client
+        self._guard = guard
+        graph = parse_graph(read_graph(library))
+        self._model: HostDrivenModel = guard(
+            "open",
+            client.use,
+            lambda: HostDrivenModel(
+                client.session, graph, len(library.inputs), library.workspace_bytes
+            ),
+        )
+
+    def run(self, inputs: list[NDArray[np.generic]]) -> tuple[list[NDArray[np.generic]], float]:
+        start = time.monotonic()
+        outputs = self._guard("run the graph", self._client.use, self._model.run, inputs)
+        return outputs, time.monotonic() - start
+
+    def debug(self, inputs: list[NDArray[np.generic]]) -> list[NodeResult]:
+        """Run once, kernel by kernel."""
+        results: list[NodeResult] = self._guard(
+            "run the graph", self._client.use, self._model.debug, inputs
+        )
+        return results

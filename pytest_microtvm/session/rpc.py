@@ -76,9 +76,25 @@ class RpcClient:
         copy = _runtime_function("runtime.TVMTensorCopyToBytes")
         _guard(copy, tensor, array.ctypes.data_as(ctypes.c_void_p), array.nbytes)
 
+    def use(self, function: Callable[..., Any], *arguments: object) -> Any:
+        """Call something that uses this connection, and report its errors as of `call`.
+
+        Raises:
+            RpcError: Whatever it raised.
+        """
+        return _guard(function, *arguments)
+
+    @functools.cached_property
+    def session(self) -> Any:
+        """This connection as TVM's own session object, `tvm.rpc.RPCSession`; imports tvm."""
+        import tvm.rpc
+
+        return tvm.rpc.RPCSession(self._module)
+
     def close(self) -> None:
         """Send shutdown and close the connection; never raises, never waits for the device."""
         self._functions.clear()
+        self.__dict__.pop("session", None)
         module, self._module = self._module, None
         if module is not None:
             with contextlib.suppress(RpcError):  # it may be gone already

@@ -53,11 +53,19 @@ class TensorComparison:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All outputs of one run compared."""
+    """All outputs of one run compared.
+
+    Attributes:
+        tensors: Each output.
+        reference: What the report calls the reference.
+        tolerance: What was allowed.
+        notes: Further lines for the report: what is known about the cause.
+    """
 
     tensors: tuple[TensorComparison, ...]
     reference: str
     tolerance: Tolerance
+    notes: tuple[str, ...] = ()
 
     @property
     def elements(self) -> int:
@@ -96,6 +104,7 @@ class Comparison:
             f"  integers are compared exactly, floats with rtol={self.tolerance.rtol:g} "
             f"atol={self.tolerance.atol:g}"
         )
+        lines += [f"  {note}" for note in self.notes]
         return "\n".join(lines)
 
     def raise_on_mismatch(self) -> None:

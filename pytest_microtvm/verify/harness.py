@@ -19,9 +19,11 @@ from pytest_microtvm.errors import BuildError, MicroTVMError
 from pytest_microtvm.library import ModelLibrary
 from pytest_microtvm.project import flash_project
 from pytest_microtvm.project.firmware import BUILD_TIMEOUT_S, CompiledModel, Firmware, Workshop
-from pytest_microtvm.session.device import Session
+from pytest_microtvm.session.device import HOST_DRIVEN, Session
+from pytest_microtvm.session.host_driven import NodeResult
 from pytest_microtvm.verify.compare import Comparison, Tolerance, compare_outputs
-from pytest_microtvm.verify.inputs import Tensors, load_inputs, make_inputs
+from pytest_microtvm.verify.explain import explain_difference
+from pytest_microtvm.verify.inputs import Tensors, load_inputs, load_outputs, make_inputs
 from pytest_microtvm.verify.metrics import Metric, Metrics
 from pytest_microtvm.verify.records import Record
 
@@ -31,6 +33,15 @@ MAX_SESSIONS = 4
 """How many devices stay open at once; the one used longest ago is closed for another."""
 
 HOST_BOARD = "host"
+HOST_EXECUTOR = "aot"
+LITERT = "litert"
+_REFERENCE_NAMES = {
+    HOST_BOARD: "the host reference",
+    LITERT: "LiteRT's reference kernels",
+    "aot": "the executor aot",
+    "graph": "the executor graph",
+    HOST_DRIVEN: "the executor host_driven",
+}
 REFERENCE_FILE = "outputs.npz"
 
 
@@ -42,12 +53,15 @@ class HarnessOptions:
         timeout_s: For opening a device and for each call to it.
         tolerance: For floats, where a test says nothing else.
         inputs: An `.npz` file with the inputs of every model; None to make them.
+        reference: What outputs are compared with: `host`, an executor, `litert`, or the path of an
+            `.npz` file with one array per output.
         root: Paths of models are recorded relative to it.
     """
 
     timeout_s: float = 60.0
     tolerance: Tolerance = field(default_factory=Tolerance)
     inputs: Path | None = None
+    reference: str | Path = HOST_BOARD
     root: Path = Path()
 
 
@@ -66,7 +80,7 @@ class Harness:
         self.workshop = workshop
         self.boards = boards
         self.options = options
-        self._compiled: dict[tuple[Path, str], CompiledModel] = {}
+        self._compiled: dict[Path, CompiledModel] = {}
         self._firmware: dict[tuple[str, str, str], Firmware] = {}
         self._failed: dict[object, MicroTVMError] = {}
         self._sessions: dict[str, tuple[Session, Record]] = {}
@@ -83,7 +97,13 @@ class Harness:
         absolute = model.absolute()
         if absolute.is_relative_to(self.options.root):
             absolute = absolute.relative_to(self.options.root)
-        record = Record(absolute.as_posix(), board.name, board.platform, executor)
+        record = Record(
+            absolute.as_posix(),
+            board.name,
+            board.platform,
+            executor,
+            str(self.options.reference),
+        )
         return self._records.setdefault(record.key, record)
 
     def compile(self, model: Path, record: Record) -> CompiledModel:
@@ -92,12 +112,11 @@ class Harness:
         Raises:
             ModelError: It cannot be compiled; said again to every test that needs it.
         """
-        key = (model, record.executor)
-        if key not in self._compiled:
-            self._compiled[key] = self._once(
-                key, lambda: self.workshop.compile(model, CompileOptions(executor=record.executor))
+        if model not in self._compiled:
+            self._compiled[model] = self._once(
+                model, lambda: self.workshop.compile(model, CompileOptions())
             )
-        compiled = self._compiled[key]
+        compiled = self._compiled[model]
         if "mlf" not in record.cached:
             record.cached["mlf"] = compiled.cached
             record.add_seconds("compile", compiled.compile_s)
@@ -109,12 +128,7 @@ class Harness:
         Raises:
             BuildError: It cannot be built; said again to every test that needs it.
         """
-        key = (library.sha256, board.name, record.executor)
-        if key not in self._firmware:
-            self._firmware[key] = self._once(
-                key, lambda: self.workshop.build(library, board, record.executor)
-            )
-        firmware = self._firmware[key]
+        firmware = self._built(library, board, record.executor)
         if "firmware" not in record.cached:
             record.cached["firmware"] = firmware.cached
             record.build_id = firmware.build_id
@@ -181,15 +195,62 @@ class Harness:
             return load_inputs(self.options.inputs, library.inputs)
         return make_inputs(library.name, library.inputs)
 
-    def reference(self, library: ModelLibrary, executor: str, inputs: Tensors) -> Tensors:
-        """What the same MLF computes on this machine.
+    def reference(
+        self, model: Path, library: ModelLibrary, board: Board, inputs: Tensors
+    ) -> Tensors:
+        """What the outputs are compared with, as `options.reference` says.
 
-        A result is kept in the cache, so that many boards, tests and runs share it.
+        Args:
+            model: The model's file.
+            library: The model compiled.
+            board: Where another executor runs, if that is the reference.
+            inputs: One array per input, by name.
+
+        Returns:
+            One array per output, by name.
 
         Raises:
-            MicroTVMError: The MLF cannot be built or run on this machine.
+            MicroTVMError: The reference cannot be had.
         """
-        host = self._host_firmware(library, executor)
+        chosen = self.options.reference
+        if isinstance(chosen, Path):
+            return load_outputs(chosen, library.outputs)
+        if chosen == HOST_BOARD:
+            return self._host_reference(library, inputs)
+        if chosen == LITERT:
+            from pytest_microtvm.verify.litert import run_litert
+
+            return run_litert(model, inputs, library.inputs, library.outputs)
+        record = Record("", board.name, board.platform, chosen)  # nobody's: not a test of its own
+        session = self.open(self._built(library, board, chosen), record, lambda line: None)
+        return self.run(session, inputs, record)
+
+    def explain(self, library: ModelLibrary, board: Board, inputs: Tensors) -> tuple[str, ...]:
+        """Find the first kernel whose result on a board is not that on this machine.
+
+        Both run the graph kernel by kernel, with the executor `host_driven`.
+
+        Returns:
+            Lines for the report of a mismatch; if the search itself fails, they say so.
+        """
+        try:
+            return explain_difference(
+                *(self._debug(library, where, inputs) for where in (board, self.boards[HOST_BOARD]))
+            )
+        except MicroTVMError as error:
+            return (f"kernel by kernel: {error.one_line()}",)
+
+    def _debug(self, library: ModelLibrary, board: Board, inputs: Tensors) -> list[NodeResult]:
+        firmware = self._built(library, board, HOST_DRIVEN)
+        record = Record("", board.name, board.platform, HOST_DRIVEN)
+        return self.open(firmware, record, lambda line: None).debug(inputs)
+
+    def _host_reference(self, library: ModelLibrary, inputs: Tensors) -> Tensors:
+        """What the same MLF computes on this machine, by its call plan.
+
+        A result is kept in the cache, so that many boards, executors, tests and runs share it.
+        """
+        host = self._built(library, self.boards[HOST_BOARD], HOST_EXECUTOR)
         digest = hashlib.sha256(host.build_id.encode())
         for name, array in inputs.items():
             digest.update(f"{name}:{array.dtype}:{array.shape}".encode() + array.tobytes())
@@ -208,7 +269,9 @@ class Harness:
         self, outputs: Tensors, reference: Tensors, tolerance: Tolerance, record: Record
     ) -> Comparison:
         """Compare a device's outputs with the reference's, and record how far they are apart."""
-        comparison = compare_outputs(outputs, reference, tolerance)
+        chosen = self.options.reference
+        name = chosen.name if isinstance(chosen, Path) else _REFERENCE_NAMES.get(chosen, chosen)
+        comparison = compare_outputs(outputs, reference, tolerance, name)
         record.add_comparison(comparison)
         return comparison
 
@@ -231,11 +294,11 @@ class Harness:
                 ram_bytes=Metric(firmware.size.ram_bytes, "bytes", "ELF writable sections"),
             )
         if session is not None and session.latency_s is not None:
+            clock = f"{firmware.board.name} timer"
+            if firmware.executor == HOST_DRIVEN:
+                clock = "this machine's clock, link included"
             latency = Metric(
-                round(session.latency_s * 1e6, 3),
-                "us",
-                f"{firmware.board.name} timer, fastest run",
-                session.samples,
+                round(session.latency_s * 1e6, 3), "us", f"{clock}, fastest run", session.samples
             )
             metrics = replace(metrics, latency_us=latency)
         return metrics
@@ -260,11 +323,11 @@ class Harness:
             self._failed[key] = error
             raise
 
-    def _host_firmware(self, library: ModelLibrary, executor: str) -> Firmware:
-        key = (library.sha256, HOST_BOARD, executor)
+    def _built(self, library: ModelLibrary, board: Board, executor: str) -> Firmware:
+        key = (library.sha256, board.name, executor)
         if key not in self._firmware:
             self._firmware[key] = self._once(
-                key, lambda: self.workshop.build(library, self.boards[HOST_BOARD], executor)
+                key, lambda: self.workshop.build(library, board, executor)
             )
         return self._firmware[key]
 

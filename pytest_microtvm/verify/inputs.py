@@ -60,14 +60,25 @@ def load_inputs(path: Path, specs: Sequence[TensorSpec]) -> Tensors:
     Raises:
         ConfigError: The file cannot be read, or its arrays do not fit the model.
     """
+    return check_inputs(_load(path), specs, source=str(path))
+
+
+def load_outputs(path: Path, specs: Sequence[TensorSpec]) -> Tensors:
+    """Read expected outputs from an `.npz` file, one array per output of the model.
+
+    Arguments, result and errors are those of `load_inputs`.
+    """
+    return check_inputs(_load(path), specs, source=str(path))
+
+
+def _load(path: Path) -> dict[str, NDArray[np.generic]]:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+            return {name: archive[name] for name in archive.files}
     except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
         raise ConfigError(
-            f"cannot read inputs from {path}: {error}", cure="write the file with numpy.savez"
+            f"cannot read arrays from {path}: {error}", cure="write the file with numpy.savez"
         ) from error
-    return check_inputs(arrays, specs, source=str(path))
 
 
 def check_inputs(
@@ -96,9 +107,9 @@ def check_inputs(
     unknown = sorted(set(inputs) - {spec.name for spec in specs})
     missing = [spec.name for spec in specs if spec.name not in inputs]
     if unknown or missing:
-        what = [f"unknown input {name!r}" for name in unknown]
-        what += [f"input {name!r} is missing" for name in missing]
-        raise ConfigError(f"{source}: {', '.join(what)}", cure=f"the model takes {_names(specs)}")
+        what = [f"unknown tensor {name!r}" for name in unknown]
+        what += [f"{name!r} is missing" for name in missing]
+        raise ConfigError(f"{source}: {', '.join(what)}", cure=f"the model has {_names(specs)}")
     return {spec.name: _fit(inputs[spec.name], spec, source) for spec in specs}
 
 

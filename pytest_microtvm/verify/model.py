@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -103,13 +104,20 @@ class MicroTVM:
         return self._harness.run(self.session, self._fit(inputs), self.record)
 
     def reference(self, inputs: Inputs = None) -> Tensors:
-        """Run the same MLF on this machine; arguments and result as of `run`."""
-        return self._harness.reference(self.library, self.executor, self._fit(inputs))
+        """What the outputs are compared with; arguments and result as of `run`.
+
+        That is what the same MLF computes on this machine, unless `--microtvm-reference` says
+        otherwise.
+        """
+        return self._harness.reference(self.model, self.library, self.board, self._fit(inputs))
 
     def compare(
         self, inputs: Inputs = None, *, rtol: float | None = None, atol: float | None = None
     ) -> Comparison:
-        """Run the model on the device and on this machine, and compare the outputs.
+        """Run the model on the device, and compare its outputs with the reference's.
+
+        Where they differ the comparison's notes name the first kernel that differs from this
+        machine's.
 
         Args:
             inputs: As of `run`.
@@ -125,8 +133,12 @@ class MicroTVM:
         )
         tensors = self._fit(inputs)
         outputs = self._harness.run(self.session, tensors, self.record)
-        reference = self._harness.reference(self.library, self.executor, tensors)
-        return self._harness.compare(outputs, reference, tolerance, self.record)
+        reference = self._harness.reference(self.model, self.library, self.board, tensors)
+        comparison = self._harness.compare(outputs, reference, tolerance, self.record)
+        if comparison.mismatched:
+            notes = self._harness.explain(self.library, self.board, tensors)
+            comparison = dataclasses.replace(comparison, notes=notes)
+        return comparison
 
     def check(
         self, inputs: Inputs = None, *, rtol: float | None = None, atol: float | None = None

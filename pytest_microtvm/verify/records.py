@@ -35,6 +35,7 @@ class Record:
         board: Board name.
         platform: Platform name.
         executor: Executor name.
+        reference: What its outputs were compared with.
         outcome: One of `OUTCOMES`.
         error: The first error on one line, where outcome is "error".
         elements: Output elements compared, over all comparisons.
@@ -50,6 +51,7 @@ class Record:
     board: str
     platform: str
     executor: str
+    reference: str = "host"
     outcome: str = "built"
     error: str | None = None
     elements: int = 0

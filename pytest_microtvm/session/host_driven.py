@@ -1,0 +1,132 @@
+"""The graph executor on this machine, with every tensor and every kernel on the device.
+
+Slow, since each call crosses the link, but it sees each tensor: it can tell the first kernel whose
+result is not what it should be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pytest_microtvm.errors import ModelError
+from pytest_microtvm.session.graph import COPY, Graph, Node
+
+
+@dataclass(frozen=True)
+class NodeResult:
+    """What one call gave, in debug mode.
+
+    Attributes:
+        node: The call.
+        outputs: Its outputs, in its order.
+        seconds: Its time by the device's timer; of one call.
+    """
+
+    node: Node
+    outputs: tuple[NDArray[np.generic], ...]
+    seconds: float
+
+
+class HostDrivenModel:
+    """A model whose kernels are on a device.
+
+    Args:
+        rpc: TVM's own RPC session with the device (`tvm.rpc.RPCSession`).
+        graph: What to call.
+        num_inputs: How many inputs the model has.
+        arena_bytes: The size of its arena.
+
+    Raises:
+        Exception: Whatever TVM's client raises when the device refuses.
+    """
+
+    def __init__(self, rpc: Any, graph: Graph, num_inputs: int, arena_bytes: int) -> None:
+        from tvm.runtime import empty
+
+        self._graph = graph
+        self._device = rpc.device("cpu", 0)
+        library = rpc.system_lib()
+        names = dict.fromkeys(node.function for node in graph.nodes)
+        self._kernels = {name: library[name] for name in names if name != COPY}
+        self._library = library
+        get_constant = rpc.get_function("microtvm.model.get_constant")
+        sources = list(graph.sources.items())
+        self._inputs = [index for _, index in sources[:num_inputs]]
+        self._tensors = {index: get_constant(name) for name, index in sources[num_inputs:]}
+        # One block, laid out as the ahead-of-time executor's: the device needs no more memory.
+        arena = empty((max(1, arena_bytes),), "uint8", self._device)
+        for index, entry in enumerate(graph.entries):
+            if index in self._tensors:
+                continue
+            if entry.offset_bytes is None:
+                self._tensors[index] = empty(entry.shape, entry.dtype, self._device)
+            else:
+                self._tensors[index] = arena._create_view(
+                    entry.shape, entry.dtype, entry.offset_bytes
+                )
+
+    def run(self, inputs: list[NDArray[np.generic]]) -> list[NDArray[np.generic]]:
+        """Run the model once; inputs and outputs in the model's order."""
+        self._write(inputs)
+        for node in self._graph.nodes:
+            self._call(node)
+        return [self._read(index) for index in self._graph.heads]
+
+    def debug(self, inputs: list[NDArray[np.generic]]) -> list[NodeResult]:
+        """Run the model once, and keep every call's outputs and time."""
+        self._write(inputs)
+        results = []
+        for node in self._graph.nodes:
+            seconds = self._time(node)
+            outputs = tuple(self._read(index) for index in node.outputs)
+            results.append(NodeResult(node, outputs, seconds))
+        return results
+
+    def _write(self, inputs: list[NDArray[np.generic]]) -> None:
+        for index, array in zip(self._inputs, inputs, strict=True):
+            self._tensors[index].copyfrom(array)
+
+    def _read(self, index: int) -> NDArray[np.generic]:
+        array: NDArray[np.generic] = self._tensors[index].numpy()
+        return array
+
+    def _arguments(self, node: Node) -> list[Any]:
+        return [self._tensors[index] for index in (*node.inputs, *node.outputs)]
+
+    def _call(self, node: Node) -> None:
+        arguments = self._arguments(node)
+        if node.function == COPY:
+            arguments[0].copyto(arguments[1])
+        else:
+            self._kernels[node.function](*arguments)
+
+    def _time(self, node: Node) -> float:
+        if node.function == COPY:
+            self._call(node)
+            return 0.0
+        evaluate = self._library.time_evaluator(node.function, self._device, number=1)
+        return float(evaluate(*self._arguments(node)).mean)
+
+
+def first_difference(
+    device: Sequence[NodeResult], reference: Sequence[NodeResult]
+) -> tuple[NodeResult, NodeResult] | None:
+    """The first call whose outputs are not the same bytes on both sides; None where all are.
+
+    Raises:
+        ModelError: The two ran different graphs.
+    """
+    if [result.node for result in device] != [result.node for result in reference]:
+        raise ModelError("device and reference ran different graphs", cure="use one MLF for both")
+    for ours, theirs in zip(device, reference, strict=True):
+        if any(
+            left.tobytes() != right.tobytes()
+            for left, right in zip(ours.outputs, theirs.outputs, strict=True)
+        ):
+            return ours, theirs
+    return None
