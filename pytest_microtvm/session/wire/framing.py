@@ -92,6 +92,11 @@ class FrameDecoder:
         self._unframed = bytearray()
         self._events: list[FrameEvent] = []
 
+    @property
+    def missing_bytes(self) -> int:
+        """How many bytes are missing at least of the frame that has begun; 0 between frames."""
+        return self._missing_bytes() if self._in_frame else 0
+
     def feed(self, data: bytes) -> list[FrameEvent]:
         """Take the next bytes of the stream.
 

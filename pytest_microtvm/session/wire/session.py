@@ -14,6 +14,7 @@ import struct
 from dataclasses import dataclass
 
 from pytest_microtvm.errors import ProtocolError
+from pytest_microtvm.session.wire.checked import CHECKED_MESSAGES, seal, unseal
 from pytest_microtvm.session.wire.framing import encode
 
 PROTOCOL_VERSION = 1
@@ -30,6 +31,7 @@ class MessageType(enum.IntEnum):
     TERMINATE = 0x02
     LOG = 0x03
     NORMAL = 0x10
+    CHECKED = 0x11
 
 
 @dataclass(frozen=True)
@@ -68,8 +70,24 @@ class DeviceStarted:
 
 
 @dataclass(frozen=True)
+class ChecksRefused:
+    """The device knows no checked messages: start again, which asks for none."""
+
+
+@dataclass(frozen=True)
 class SessionLost:
-    """The device ended the established session, or was reset in the middle of it."""
+    """The device ended the established session, or was reset in the middle of it.
+
+    Attributes:
+        restarted: It was reset.
+    """
+
+    restarted: bool
+
+
+@dataclass(frozen=True)
+class Damaged:
+    """A checked message whose own sum is wrong, though that of its frame was right."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +97,9 @@ class Ignored:
     reason: str
 
 
-SessionEvent = Established | Packet | LogLine | DeviceStarted | SessionLost | Ignored
+SessionEvent = (
+    Established | Packet | LogLine | DeviceStarted | ChecksRefused | SessionLost | Damaged | Ignored
+)
 
 
 class SessionState(enum.Enum):
@@ -113,12 +133,18 @@ class HostSession:
 
     Repeating `start` with the same nonce is safe: a device answers a repeated start with the same
     session id until the first packet, so that a late second answer is of this same session.
+
+    Args:
+        checked: Whether to ask for checked messages (see `checked`).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, checked: bool = False) -> None:
         self._state = SessionState.IDLE
         self._nonce = 0
         self._session_id = 0
+        self._features = CHECKED_MESSAGES if checked else 0
+        self._checked = False
+        self._sequence = 0
 
     @property
     def state(self) -> SessionState:
@@ -129,6 +155,11 @@ class HostSession:
     def session_id(self) -> int:
         """The id of the established session; 0 before."""
         return self._session_id
+
+    @property
+    def checked(self) -> bool:
+        """Whether the packets of the established session travel in checked messages."""
+        return self._checked
 
     def start(self, nonce: int) -> bytes:
         """Ask the device for a new session, which replaces any earlier one.
@@ -147,7 +178,8 @@ class HostSession:
         self._state = SessionState.STARTING
         self._nonce = nonce
         self._session_id = 0
-        return encode(pack_message(nonce, MessageType.START_INIT, bytes((PROTOCOL_VERSION,))))
+        body = bytes((PROTOCOL_VERSION, self._features) if self._features else (PROTOCOL_VERSION,))
+        return encode(pack_message(nonce, MessageType.START_INIT, body))
 
     def send(self, packet: bytes) -> bytes:
         """Wrap an RPC packet.
@@ -163,7 +195,11 @@ class HostSession:
         """
         if self._state is not SessionState.ESTABLISHED:
             raise ProtocolError(f"no packet can be sent in a session that is {self._state.value}")
-        return encode(pack_message(self._session_id, MessageType.NORMAL, packet))
+        if not self._checked:
+            return encode(pack_message(self._session_id, MessageType.NORMAL, packet))
+        self._sequence = (self._sequence + 1) & 0xFF
+        header = pack_message(self._session_id, MessageType.CHECKED)
+        return encode(header + seal(header, self._sequence, packet))
 
     def terminate(self) -> bytes:
         """End the session.
@@ -195,32 +231,53 @@ class HostSession:
             return self._accept_start_reply(message)
         if message.type == MessageType.TERMINATE:
             return self._accept_terminate(message)
-        if message.type == MessageType.NORMAL:
-            if self._state is SessionState.ESTABLISHED and message.session_id == self._session_id:
-                return Packet(message.body)
-            return Ignored(f"a packet of session {message.session_id:#06x}")
+        if message.type in (MessageType.NORMAL, MessageType.CHECKED):
+            return self._accept_packet(message)
         return Ignored(f"a message of unknown type {message.type:#04x}")
+
+    def _accept_packet(self, message: Message) -> SessionEvent:
+        if self._state is not SessionState.ESTABLISHED or message.session_id != self._session_id:
+            return Ignored(f"a packet of session {message.session_id:#06x}")
+        if (message.type == MessageType.CHECKED) is not self._checked:
+            return Ignored(f"a packet in a message of type {message.type:#04x}")
+        if not self._checked:
+            return Packet(message.body)
+        header = pack_message(message.session_id, MessageType.CHECKED)
+        content = unseal(header, message.body)
+        if content is None:
+            return Damaged()
+        sequence, packet = content
+        if sequence != self._sequence:
+            return Ignored(f"the answer to request {sequence}, this is {self._sequence}")
+        return Packet(packet)
 
     def _accept_start_reply(self, message: Message) -> SessionEvent:
         if self._state is not SessionState.STARTING or message.session_id & 0xFF != self._nonce:
             return Ignored(f"a start reply of session {message.session_id:#06x}")
-        if message.body != bytes((PROTOCOL_VERSION,)):
+        longest = 2 if self._features else 1
+        if message.body[:1] != bytes((PROTOCOL_VERSION,)) or len(message.body) > longest:
             version = message.body.hex() or "none"
             raise ProtocolError(
                 f"the device speaks version {version} of the session protocol, "
                 f"this host version {PROTOCOL_VERSION:02x}",
                 cure="build the firmware with the runtime of this release",
             )
+        granted = message.body[1] if len(message.body) > 1 else 0
+        if message.session_id >> 8 == 0 and self._features and not granted:
+            self._features = 0
+            return ChecksRefused()
         if message.session_id >> 8 == 0:
             raise ProtocolError("the device answered the start of a session with the nonce 0")
         self._state = SessionState.ESTABLISHED
         self._session_id = message.session_id
+        self._checked = bool(granted & self._features & CHECKED_MESSAGES)
+        self._sequence = 0
         return Established(message.session_id)
 
     def _accept_terminate(self, message: Message) -> SessionEvent:
         if self._state is SessionState.ESTABLISHED and message.session_id in (0, self._session_id):
             self._state = SessionState.LOST
-            return SessionLost()
+            return SessionLost(restarted=message.session_id == 0)
         if message.session_id == 0:
             return DeviceStarted()
         return Ignored(f"the end of session {message.session_id:#06x}")

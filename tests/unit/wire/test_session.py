@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 
 from pytest_microtvm.errors import ProtocolError
-from pytest_microtvm.session.wire.framing import Frame, FrameDecoder
+from pytest_microtvm.session.wire.checked import seal
+from pytest_microtvm.session.wire.framing import Frame, FrameDecoder, encode
 from pytest_microtvm.session.wire.session import (
+    ChecksRefused,
+    Damaged,
     DeviceStarted,
     Established,
     HostSession,
@@ -86,7 +89,8 @@ def test_answers_to_others_are_ignored() -> None:
 
 @pytest.mark.parametrize("session_id", [0, SESSION_ID])
 def test_a_device_that_restarts_loses_the_session(session: HostSession, session_id: int) -> None:
-    assert session.accept(pack_message(session_id, MessageType.TERMINATE)) == SessionLost()
+    lost = session.accept(pack_message(session_id, MessageType.TERMINATE))
+    assert lost == SessionLost(restarted=session_id == 0)
     assert session.state is SessionState.LOST
     with pytest.raises(ProtocolError, match="a session that is lost"):
         session.send(b"packet")
@@ -136,3 +140,56 @@ def test_nothing_is_sent_before_the_start() -> None:
 def test_a_nonce_is_a_byte_but_not_0(nonce: int) -> None:
     with pytest.raises(ValueError, match="nonce"):
         HostSession().start(nonce)
+
+
+@pytest.fixture
+def checked() -> HostSession:
+    """A session whose device grants checked messages."""
+    session = HostSession(checked=True)
+    assert session.start(0x2A) == encode(pack_message(0x2A, MessageType.START_INIT, b"\1\1"))
+    reply = pack_message(SESSION_ID, MessageType.START_REPLY, b"\1\1")
+    assert session.accept(reply) == Established(SESSION_ID)
+    return session
+
+
+def checked_answer(sequence: int, packet: bytes) -> bytes:
+    header = pack_message(SESSION_ID, MessageType.CHECKED)
+    return header + seal(header, sequence, packet)
+
+
+def test_checked_packets_are_numbered_from_one(checked: HostSession) -> None:
+    for sequence in (*range(1, 256), 0, 1):
+        assert checked.send(b"ask") == encode(checked_answer(sequence, b"ask"))
+        assert checked.accept(checked_answer(sequence, b"answer")) == Packet(b"answer")
+
+
+def test_the_answer_to_an_earlier_request_is_ignored(checked: HostSession) -> None:
+    checked.send(b"first")
+    checked.send(b"second")
+    assert isinstance(checked.accept(checked_answer(1, b"late")), Ignored)
+    assert checked.accept(checked_answer(2, b"right")) == Packet(b"right")
+
+
+def test_a_damaged_checked_message_is_noticed_whatever_the_bit(checked: HostSession) -> None:
+    checked.send(b"ask")
+    answer = checked_answer(1, b"answer")
+    for bit in range(8 * 3, 8 * len(answer)):
+        damaged = bytearray(answer)
+        damaged[bit // 8] ^= 1 << bit % 8
+        assert checked.accept(bytes(damaged)) == Damaged()
+    assert checked.accept(answer[:4]) == Damaged()
+    assert isinstance(
+        checked.accept(pack_message(SESSION_ID, MessageType.NORMAL, b"answer")), Ignored
+    )
+
+
+def test_a_device_without_checked_messages_is_asked_without() -> None:
+    session = HostSession(checked=True)
+    session.start(0x2A)
+    assert session.accept(pack_message(0x2A, MessageType.START_REPLY, b"\1")) == ChecksRefused()
+    assert session.start(0x2A) == HostSession().start(0x2A)
+    assert session.accept(REPLY) == Established(SESSION_ID)
+    assert not session.checked
+    assert session.accept(pack_message(SESSION_ID, MessageType.NORMAL, b"answer")) == Packet(
+        b"answer"
+    )
