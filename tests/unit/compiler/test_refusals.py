@@ -256,7 +256,6 @@ def test_a_kernel_that_works_in_place_on_an_input_is_refused():
     from tvm.script import from_source
 
     increment = from_source(
-        "from tvm.script import tirx as T\n"
         "@T.prim_func(private=True, s_tir=True)\n"
         "def increment(x: T.Buffer((4,), 'float32')) -> None:\n"
         "    for i in range(4):\n"
