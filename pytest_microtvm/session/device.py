@@ -26,7 +26,7 @@ from pytest_microtvm.errors import (
     TransportClosed,
     TransportTimeout,
 )
-from pytest_microtvm.process import kill_group
+from pytest_microtvm.process import kill_group, package_environment
 from pytest_microtvm.project.firmware import Firmware
 from pytest_microtvm.session.rpc import RpcClient, RpcError, load_runtime
 
@@ -194,6 +194,7 @@ class Session:
             [sys.executable, "-m", "pytest_microtvm.session.bridge"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            env=package_environment(),
             text=True,
             start_new_session=True,
         )
