@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 """From <linux/prctl.h>: the signal that the kernel sends when the parent dies."""
@@ -27,6 +28,18 @@ def die_with_parent(parent_pid: int) -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent_pid:
         os._exit(1)
+
+
+def package_environment() -> dict[str, str]:
+    """The environment for a child that imports this package, wherever it was imported from."""
+    environment = dict(os.environ)
+    package = Path(__file__).absolute().parent
+    if package.parent.name not in ("site-packages", "dist-packages"):
+        # Relative entries mean something else in another folder.
+        inherited = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
+        paths = [package.parent, *(Path(entry).absolute() for entry in inherited)]
+        environment["PYTHONPATH"] = os.pathsep.join(map(str, paths))
+    return environment
 
 
 def kill_group(process: subprocess.Popen[str] | subprocess.Popen[bytes]) -> None:

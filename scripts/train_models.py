@@ -218,7 +218,7 @@ def keyword_sound(random: np.random.Generator, label: int) -> FloatArray:
     envelope = (t >= onset_s) & (t < onset_s + length_s)
     loudness = 0.0 if label == 0 else random.uniform(0.15, 1.0)
     noise = random.normal(0, random.uniform(0.02, 0.3), t.shape)
-    return (loudness * envelope * np.sin(phase) + noise).astype(np.float32)
+    return np.asarray(loudness * envelope * np.sin(phase) + noise, np.float32)
 
 
 def spectrogram(sound: FloatArray) -> FloatArray:

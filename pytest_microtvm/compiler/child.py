@@ -18,11 +18,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest_microtvm
 from pytest_microtvm.compiler.options import CompileOptions
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import ConfigError, MicroTVMError, ModelError
-from pytest_microtvm.process import kill_group
+from pytest_microtvm.process import kill_group, package_environment
 
 _ERRORS: dict[str, type[MicroTVMError]] = {"ModelError": ModelError, "ConfigError": ConfigError}
 
@@ -96,15 +95,8 @@ def _command(model: Path, archive: Path, options: CompileOptions, report_fd: int
 
 
 def _environment() -> dict[str, str]:
-    """This process's environment; with the same package importable and no thread pools."""
-    environment = dict(os.environ)
-    root = str(Path(pytest_microtvm.__file__).absolute().parent.parent)
-    inherited = [
-        os.path.abspath(entry)  # noqa: PTH100 (keeps symlinks, unlike resolve)
-        for entry in environment.get("PYTHONPATH", "").split(os.pathsep)
-        if entry
-    ]
-    environment["PYTHONPATH"] = os.pathsep.join([root, *inherited])
+    """The child's environment: no thread pools."""
+    environment = package_environment()
     # Constants are folded one small kernel at a time: threads would only wait for each other.
     for variable in ("TVM_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         environment[variable] = "1"

@@ -129,7 +129,25 @@ def lower(module: Any, inputs: Sequence[Port], outputs: Sequence[Port], prefix: 
     _bind_outputs(program, results)
     names = list(dict.fromkeys(c.kernel for c in program.calls if isinstance(c, KernelCall)))
     program.kernels = lower_kernels(lowered, target, names, prefix)
+    _check_writes(program)
     return program
+
+
+def _check_writes(program: Program) -> None:
+    """Inputs belong to the caller and constants to flash: no kernel may write into them."""
+    for call in program.calls:
+        if isinstance(call, CopyCall):
+            continue
+        kernel = program.kernels[call.kernel]
+        for parameter, argument in zip(kernel.parameters, call.arguments, strict=True):
+            if parameter.is_written and (
+                not isinstance(argument, Storage)
+                or argument.kind in (StorageKind.INPUT, StorageKind.CONSTANT)
+            ):
+                raise ModelError(
+                    f"the operator(s) {kernel.name!r} would write into an input or a constant",
+                    cure="export the model without operators that work in place",
+                )
 
 
 def _bind_outputs(program: Program, results: Sequence[Tensor]) -> None:
@@ -157,7 +175,7 @@ class _Flattener:
             if type(function).__name__ == "PrimFunc"
         }
         self._values: dict[Any, Value] = {}
-        self._constant_storages: dict[tuple[str, tuple[int, ...], bytes], Storage] = {}
+        self._constant_storages: dict[tuple[str, bytes], Storage] = {}
         self._storage_count = 0
         self.constants: list[npt.NDArray[np.generic]] = []
         self.calls: list[KernelCall | CopyCall] = []
@@ -207,7 +225,7 @@ class _Flattener:
     def _constant(self, expression: Any) -> Tensor:
         array = expression.value.numpy()
         ty = tensor_type(expression.ty, "a constant")
-        key = (str(array.dtype), (), array.tobytes())
+        key = (str(array.dtype), array.tobytes())
         storage = self._constant_storages.get(key)
         if storage is None:
             storage = Storage(StorageKind.CONSTANT, len(self.constants), array.nbytes)

@@ -29,6 +29,7 @@ from ..errors import (
     TransportError,
     TransportTimeout,
 )
+from ..process import package_environment
 
 SERVER_FILE = "microtvm_api_server.py"
 LAUNCH_SCRIPT = "launch_microtvm_api_server.sh"
@@ -162,7 +163,7 @@ class ProjectAPIClient:
             self._process = subprocess.Popen(
                 [*command, *arguments, *(["--debug"] if self._debug else [])],
                 cwd=self._directory,
-                env=_server_environment(),
+                env=package_environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=self._log,
                 stderr=subprocess.STDOUT,
@@ -451,16 +452,6 @@ def _tvm_version() -> str:
         return importlib.metadata.version("apache-tvm")
     except importlib.metadata.PackageNotFoundError:
         return "0"
-
-
-def _server_environment() -> dict[str, str]:
-    """The environment of a server; one that runs from a source tree is told where that is."""
-    environment = dict(os.environ)
-    root = Path(__file__).absolute().parents[2]
-    if root.name not in ("site-packages", "dist-packages"):
-        paths = [str(root), *filter(None, [environment.get("PYTHONPATH")])]
-        environment["PYTHONPATH"] = os.pathsep.join(paths)
-    return environment
 
 
 def _session_members(session_id: int) -> Iterator[int]:

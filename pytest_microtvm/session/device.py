@@ -28,7 +28,7 @@ from pytest_microtvm.errors import (
     TransportTimeout,
 )
 from pytest_microtvm.library import ModelLibrary, read_graph
-from pytest_microtvm.process import kill_group
+from pytest_microtvm.process import kill_group, package_environment
 from pytest_microtvm.project.firmware import Firmware
 from pytest_microtvm.session.graph import parse_graph
 from pytest_microtvm.session.host_driven import HostDrivenModel, NodeResult
@@ -221,6 +221,7 @@ class Session:
             [sys.executable, "-m", "pytest_microtvm.session.bridge"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            env=package_environment(),
             text=True,
             start_new_session=True,
         )
@@ -351,9 +352,9 @@ class _OnDevice:
         seconds = float(self._guard(f"call {name}", self._client.call, name))
         outputs = []
         for spec, tensor in zip(self._library.outputs, self._outputs, strict=True):
-            array: NDArray[np.generic] = np.empty(spec.shape, np.dtype(spec.dtype))
-            self._guard(f"read {spec.name}", self._client.copy_from, tensor, array)
-            outputs.append(array)
+            output: NDArray[np.generic] = np.empty(spec.shape, np.dtype(spec.dtype))
+            self._guard(f"read {spec.name}", self._client.copy_from, tensor, output)
+            outputs.append(output)
         return outputs, seconds
 
     def _tensors(self, name: str, count: int) -> list[Any]:

@@ -16,6 +16,37 @@ from pytest_microtvm.library import TensorSpec
 Tensors = dict[str, NDArray[np.generic]]
 
 
+class NamedTensors(Tensors):
+    """Tensors by the model's names, which also answers to the names of the model's signature.
+
+    A model saved by TensorFlow calls an output `StatefulPartitionedCall:0` that its author called
+    `scores`; both find it.
+
+    Args:
+        tensors: The arrays by the model's names.
+        specs: The tensors that the names stand for.
+    """
+
+    def __init__(self, tensors: Tensors, specs: Sequence[TensorSpec]) -> None:
+        super().__init__(tensors)
+        self._names = signature_names(specs)
+
+    def __missing__(self, name: str) -> NDArray[np.generic]:
+        if name not in self._names:
+            raise KeyError(f"{name!r}; there are {', '.join(map(repr, [*self, *self._names]))}")
+        return self[self._names[name]]
+
+
+def signature_names(specs: Sequence[TensorSpec]) -> dict[str, str]:
+    """The model's names by those of its signature, where these differ and are no other's."""
+    names = {spec.name for spec in specs}
+    return {
+        spec.signature_name: spec.name
+        for spec in specs
+        if spec.signature_name is not None and spec.signature_name not in names
+    }
+
+
 def make_inputs(model_name: str, specs: Sequence[TensorSpec]) -> Tensors:
     """Make the same inputs for the same model, on every machine and in every run.
 
@@ -87,7 +118,8 @@ def check_inputs(
     """Bring what a user passes into the exact form that the device takes.
 
     Args:
-        inputs: Arrays by input name; a bare array where the model has one input.
+        inputs: Arrays by the name of the input, the model's or its signature's; a bare array where
+            the model has one input.
         specs: The model's inputs.
         source: What to call the inputs in an error.
 
@@ -104,6 +136,8 @@ def check_inputs(
                 cure=f"pass a dict with {_names(specs)}",
             )
         inputs = {specs[0].name: inputs}
+    aliases = signature_names(specs)
+    inputs = {aliases.get(name, name): value for name, value in inputs.items()}
     unknown = sorted(set(inputs) - {spec.name for spec in specs})
     missing = [spec.name for spec in specs if spec.name not in inputs]
     if unknown or missing:

@@ -15,7 +15,7 @@ from pytest_microtvm.project.firmware import Firmware
 from pytest_microtvm.session.device import Session
 from pytest_microtvm.verify.compare import Comparison, Tolerance
 from pytest_microtvm.verify.harness import Harness
-from pytest_microtvm.verify.inputs import Tensors, check_inputs
+from pytest_microtvm.verify.inputs import NamedTensors, Tensors, check_inputs
 from pytest_microtvm.verify.metrics import Metrics
 
 Inputs = Mapping[str, ArrayLike] | ArrayLike | None
@@ -95,13 +95,14 @@ class MicroTVM:
                 input's shape and dtype. None makes them, the same in every run.
 
         Returns:
-            One array per output, by name.
+            One array per output by name: the model's, or that of its signature.
 
         Raises:
             ConfigError: The inputs do not fit the model.
             MicroTVMError: The device did not answer or refused.
         """
-        return self._harness.run(self.session, self._fit(inputs), self.record)
+        outputs = self._harness.run(self.session, self._fit(inputs), self.record)
+        return NamedTensors(outputs, self.library.outputs)
 
     def reference(self, inputs: Inputs = None) -> Tensors:
         """What the outputs are compared with; arguments and result as of `run`.
@@ -109,7 +110,8 @@ class MicroTVM:
         That is what the same MLF computes on this machine, unless `--microtvm-reference` says
         otherwise.
         """
-        return self._harness.reference(self.model, self.library, self.board, self._fit(inputs))
+        outputs = self._harness.reference(self.model, self.library, self.board, self._fit(inputs))
+        return NamedTensors(outputs, self.library.outputs)
 
     def compare(
         self, inputs: Inputs = None, *, rtol: float | None = None, atol: float | None = None

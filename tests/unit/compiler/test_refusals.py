@@ -249,3 +249,44 @@ def test_a_module_without_main_is_refused():
 def test_an_unknown_suffix_is_refused_with_the_known_ones(tmp_path: Path):
     message = refusal(written(tmp_path, b"x", "net.pb"))
     assert ".tflite (TFLite), .onnx (ONNX), .json (Relax)" in message
+
+
+def test_a_kernel_that_works_in_place_on_an_input_is_refused():
+    from tvm import relax
+    from tvm.script import from_source
+
+    increment = from_source(
+        "@T.prim_func(private=True, s_tir=True)\n"
+        "def increment(x: T.Buffer((4,), 'float32')) -> None:\n"
+        "    for i in range(4):\n"
+        "        with T.sblock('x'):\n"
+        "            v_i = T.axis.spatial(4, i)\n"
+        "            x[v_i] = x[v_i] + T.float32(1)\n"
+    )
+    builder = relax.BlockBuilder()
+    kernel = builder.add_func(increment, "increment")
+    x = relax.Var("x", relax.TensorType([4], "float32"))
+    with builder.function("main", [x]):
+        with builder.dataflow():
+            call = relax.op.call_tir_inplace(kernel, x, [0], x.ty)
+            result = builder.emit_output(call)
+        builder.emit_func_output(result)
+    assert "'increment' would write into an input" in refusal(builder.get())
+
+
+def test_a_loop_at_run_time_is_refused_by_the_name_of_its_function():
+    from tvm import relax
+
+    builder = relax.BlockBuilder()
+    tensor = relax.TensorType([4], "float32")
+    y = relax.Var("y", tensor)
+    with builder.function("step", [y]):
+        with builder.dataflow():
+            result = builder.emit_output(double(y))
+        builder.emit_func_output(result)
+    x = relax.Var("x", tensor)
+    with builder.function("main", [x]):
+        with builder.dataflow():
+            result = builder.emit_output(relax.Call(builder.get().get_global_var("step"), [x]))
+        builder.emit_func_output(result)
+    assert "the function 'step' at run time" in refusal(builder.get())

@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from pytest_microtvm.errors import ConfigError
 from pytest_microtvm.library import TensorSpec
-from pytest_microtvm.verify.inputs import check_inputs, load_inputs, make_inputs
+from pytest_microtvm.verify.inputs import NamedTensors, check_inputs, load_inputs, make_inputs
 
 
 def spec(name="x", shape=(2, 3), dtype="int8"):
@@ -103,3 +105,26 @@ def test_a_pickle_is_refused(tmp_path):
     np.savez(tmp_path / "in.npz", x=np.array([object()], dtype=object))
     with pytest.raises(ConfigError):
         load_inputs(tmp_path / "in.npz", [spec()])
+
+
+def signed(name, signature_name):
+    return replace(spec(name), signature_name=signature_name)
+
+
+def test_the_names_of_the_signature_are_names_too():
+    specs = [signed("serving_default_x:0", "x"), signed("y", "y")]
+    array = np.zeros((2, 3), "int8")
+    assert list(check_inputs({"x": array, "y": array}, specs)) == ["serving_default_x:0", "y"]
+    outputs = NamedTensors({"serving_default_x:0": array, "y": array + 1}, specs)
+    assert outputs["x"] is outputs["serving_default_x:0"]
+    assert sorted(outputs) == ["serving_default_x:0", "y"]
+    with pytest.raises(KeyError, match="'z'; there are 'serving_default_x:0', 'y', 'x'"):
+        outputs["z"]
+
+
+def test_a_name_of_the_model_beats_one_of_the_signature():
+    specs = [signed("a", "b"), signed("b", "a")]
+    first, second = np.zeros(1), np.ones(1)
+    outputs = NamedTensors({"a": first, "b": second}, specs)
+    assert outputs["a"] is first
+    assert outputs["b"] is second
