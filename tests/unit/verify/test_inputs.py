@@ -84,7 +84,7 @@ def test_what_does_not_fit_is_refused(value, message):
 
 
 def test_unknown_and_missing_names_are_told():
-    with pytest.raises(ConfigError, match=r"unknown input 'z'.*'x' is missing"):
+    with pytest.raises(ConfigError, match=r"unknown tensor 'z'.*'x' is missing"):
         check_inputs({"z": np.zeros((2, 3), "int8")}, [spec()])
 
 
