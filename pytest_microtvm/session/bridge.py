@@ -4,10 +4,12 @@
 
 It opens the project's transport, starts a session with the device and lets one client in, which
 must know the key. From then on every packet of the client goes to the device as one frame, and the
-answer back. A process of its own, because the client holds the GIL while it waits (see `rpc.py`).
+answer back, once it is checked (see `replies`). A process of its own, because the client holds the
+GIL while it waits (see `rpc.py`).
 
-The parent talks to it by lines of JSON. On stdin: the configuration first (see `BridgeConfig`); the
-end of stdin means to close everything and leave. On stdout, events:
+The parent talks to it by lines of JSON. On stdin: the configuration first (see `BridgeConfig`);
+then, for tests of the link, further plans of faults (see `faults`); the end of stdin means to close
+everything and leave. On stdout, events:
 
     {"event": "ready", "port": N}          the session is up, a client may connect
     {"event": "log", "text": "..."}        the device logged a line
@@ -26,21 +28,16 @@ import select
 import signal
 import socket
 import sys
-from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
 from pytest_microtvm.deadline import Deadline
-from pytest_microtvm.errors import (
-    MicroTVMError,
-    ProtocolError,
-    TransportClosed,
-    TransportTimeout,
-)
+from pytest_microtvm.errors import MicroTVMError, ProtocolError
 from pytest_microtvm.process import die_with_parent
-from pytest_microtvm.project.client import ProjectAPIClient
-from pytest_microtvm.session.wire.framing import Frame, FrameDecoder, FrameError
+from pytest_microtvm.session.faults import FaultPlan, FaultyTransport
+from pytest_microtvm.session.link import Link
+from pytest_microtvm.session.transport import ProjectTransport
 from pytest_microtvm.session.wire.rpc import (
     PacketSplitter,
     RpcCode,
@@ -48,25 +45,10 @@ from pytest_microtvm.session.wire.rpc import (
     packet_code,
     parse_greeting,
 )
-from pytest_microtvm.session.wire.session import (
-    DeviceStarted,
-    HostSession,
-    LogLine,
-    Packet,
-    SessionLost,
-    SessionState,
-)
 
-READ_BYTES = 4096
 IDLE_POLL_S = 0.25
 """How often a device with nothing to answer is asked for log lines."""
-RETRY_START_S = 0.25
-"""After how long without an answer a session is started anew: the device may have been booting."""
 GREETING_TIMEOUT_S = 10.0
-LOG_TAIL_LINES = 20
-FREE_TIMEOUT_S = 2.0
-SLICE_S = 0.5
-"""The longest single wait for the device, so that the parent's end is noticed."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +63,7 @@ class BridgeConfig:
         open_timeout_s: For opening the transport and starting the session.
         call_timeout_s: For the answer to one packet.
         parent_pid: Who must be alive.
+        faults: The fields of a `FaultPlan`, for tests of the link; None for a link as it is.
     """
 
     project_dir: str
@@ -90,6 +73,7 @@ class BridgeConfig:
     open_timeout_s: float
     call_timeout_s: float
     parent_pid: int
+    faults: dict[str, Any] | None = None
 
 
 class ParentGone(Exception):
@@ -105,11 +89,15 @@ class Bridge:
 
     def __init__(self, config: BridgeConfig) -> None:
         self._config = config
-        self._decoder = FrameDecoder()
-        self._session = HostSession()
-        self._replies: list[bytes] = []
-        self._device_started = False
-        self._log_lines: deque[str] = deque(maxlen=LOG_TAIL_LINES)
+        transport = ProjectTransport(Path(config.project_dir), config.options)
+        self._faults: FaultyTransport | None = None
+        if config.faults is not None:
+            self._faults = FaultyTransport(transport, FaultPlan(**config.faults))
+        self._link = Link(
+            self._faults or transport,
+            on_log=lambda line: _event("log", text=line),
+            keep_waiting=self._hear_parent,
+        )
 
     def serve(self) -> None:
         """Open the device, serve one client, close the device.
@@ -118,43 +106,19 @@ class Bridge:
             MicroTVMError: The link failed; everything is closed.
             ParentGone: The parent wants no more.
         """
-        config = self._config
-        deadline = Deadline(config.open_timeout_s)
-        with ProjectAPIClient(Path(config.project_dir), deadline) as self._project:
-            self._project.open_transport(config.options, deadline)
+        with contextlib.closing(self._link):
             try:
-                self._start_session(deadline)
+                self._link.start(Deadline(self._config.open_timeout_s))
                 with socket.create_server(("127.0.0.1", 0), backlog=1) as listener:
                     _event("ready", port=listener.getsockname()[1])
                     with self._admit_client(listener) as client, contextlib.suppress(ClientGone):
                         self._relay(client)
                 self._wait_for_parent()
-            finally:
-                with contextlib.suppress(MicroTVMError):
-                    self._project.close_transport(Deadline(2.0))
-
-    def _start_session(self, deadline: Deadline) -> None:
-        """Ask the device for a session until it answers."""
-        nonce = secrets.randbelow(255) + 1
-        while not self._established:
-            if deadline.expired:
-                raise TransportTimeout(
-                    "the device does not answer the start of a session",
-                    cure="check that the firmware boots and that its console is the right port",
-                    operation="open",
-                    elapsed_s=deadline.elapsed_s,
-                    details=self._log_tail(),
-                )
-            self._write(self._session.start(nonce), deadline)
-            again = Deadline(deadline.at_most(RETRY_START_S))
-            self._device_started = False
-            while not (self._established or self._device_started or again.expired):
-                self._read(again.remaining_s)
-                self._leave_if_parent_gone()
-
-    @property
-    def _established(self) -> bool:
-        return self._session.state is SessionState.ESTABLISHED
+            except ConnectionError:
+                pass  # the client broke off in the middle of an answer, or the parent is gone
+            except MicroTVMError as error:
+                _report(error)  # at once: to close the device may take a while
+                raise
 
     def _admit_client(self, listener: socket.socket) -> socket.socket:
         """Accept connections until one knows the key; a stranger on this machine is sent away."""
@@ -184,6 +148,7 @@ class Bridge:
         Raises:
             ClientGone: It did.
         """
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         splitter = PacketSplitter()
         while True:
             self._wait_for(client)
@@ -193,93 +158,33 @@ class Bridge:
             for packet in splitter.feed(data):
                 if packet_code(packet) == RpcCode.SHUTDOWN:
                     raise ClientGone
-                client.sendall(self._exchange(packet))
-
-    def _exchange(self, packet: bytes) -> bytes:
-        """Send one packet to the device and wait for its answer."""
-        timeout_s = self._config.call_timeout_s
-        if packet_code(packet) == RpcCode.FREE_HANDLE:
-            # Sent when a session is closed: a dead device must not hold that up.
-            timeout_s = min(timeout_s, FREE_TIMEOUT_S)
-        deadline = Deadline(timeout_s)
-        self._replies.clear()
-        self._write(self._session.send(packet), deadline)
-        while not self._replies:
-            if deadline.expired:
-                raise TransportTimeout(
-                    "the device does not answer a call",
-                    cure="raise --microtvm-timeout if the model may take longer",
-                    operation="call",
-                    elapsed_s=deadline.elapsed_s,
-                    details=self._log_tail(),
-                )
-            self._read(deadline.at_most(SLICE_S))
-            self._leave_if_parent_gone()
-        return self._replies.pop(0)
+                client.sendall(self._link.exchange(packet, self._config.call_timeout_s))
 
     def _wait_for(self, peer: socket.socket) -> None:
         """Wait for the client without a deadline: a test may think as long as it likes."""
         while not _readable(peer, sys.stdin, timeout_s=IDLE_POLL_S):
-            self._read(0.0)
-        self._leave_if_parent_gone()
+            self._link.poll()
+        self._hear_parent()
 
     def _wait_for_parent(self) -> None:
-        while not _readable(sys.stdin, timeout_s=IDLE_POLL_S):
-            self._read(0.0)
-        raise ParentGone
+        while True:
+            if _readable(sys.stdin, timeout_s=IDLE_POLL_S):
+                self._hear_parent()
+            self._link.poll()
 
-    def _leave_if_parent_gone(self) -> None:
-        if _readable(sys.stdin, timeout_s=0.0):
-            raise ParentGone
+    def _hear_parent(self) -> None:
+        """Take what the parent says, if anything.
 
-    def _write(self, data: bytes, deadline: Deadline) -> None:
-        self._project.write_transport(data, deadline)
-
-    def _read(self, timeout_s: float) -> None:
-        """Take what the device sends within a time, and sort it."""
-        try:
-            data = self._project.read_transport(READ_BYTES, Deadline(timeout_s))
-        except TransportTimeout:
+        Raises:
+            ParentGone: It is gone, or wants no more.
+        """
+        if not _readable(sys.stdin, timeout_s=0.0):
             return
-        for event in self._decoder.feed(data):
-            if isinstance(event, Frame):
-                self._accept(event.payload)
-            elif isinstance(event, FrameError):
-                # Before the session is up a reset may cut a frame; later an answer is lost.
-                if self._established:
-                    raise ProtocolError(
-                        f"the device sent a damaged frame: {event.fault.value}",
-                        cure="check the cable and the baud rate",
-                        operation="call",
-                        details=self._log_tail(),
-                    )
-            else:
-                self._log(event.data.decode("utf-8", "replace"))
-
-    def _accept(self, payload: bytes) -> None:
-        event = self._session.accept(payload)
-        if isinstance(event, Packet):
-            self._replies.append(event.data)
-        elif isinstance(event, LogLine):
-            self._log(event.text)
-        elif isinstance(event, DeviceStarted):
-            self._device_started = True
-        elif isinstance(event, SessionLost):
-            raise TransportClosed(
-                "the device ended the session, or was reset",
-                cure="its last log lines, if any, say why",
-                operation="call",
-                details=self._log_tail(),
-            )
-
-    def _log(self, text: str) -> None:
-        for line in text.splitlines():
-            if line.strip():
-                self._log_lines.append(line)
-                _event("log", text=line)
-
-    def _log_tail(self) -> str:
-        return "\n".join(f"device log: {line}" for line in self._log_lines)
+        line = sys.stdin.readline()
+        if not line:
+            raise ParentGone
+        if self._faults is not None:
+            self._faults.plan = FaultPlan(**json.loads(line))
 
 
 def _event(event: str, **fields: object) -> None:
@@ -300,12 +205,8 @@ def main() -> int:
         Bridge(config).serve()
     except ParentGone:
         return 0
-    except (BrokenPipeError, ConnectionError) as error:
-        _report(TransportClosed(f"the RPC client went away: {error}", operation="call"))
-        return 1
-    except MicroTVMError as error:
-        _report(error)
-        return 1
+    except MicroTVMError:
+        return 1  # reported
     return 0
 
 

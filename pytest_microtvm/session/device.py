@@ -13,6 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any, Protocol
 
 import numpy as np
@@ -30,6 +31,7 @@ from pytest_microtvm.errors import (
 from pytest_microtvm.library import ModelLibrary, read_graph
 from pytest_microtvm.process import kill_group, package_environment
 from pytest_microtvm.project.firmware import Firmware
+from pytest_microtvm.session.faults import FaultPlan
 from pytest_microtvm.session.graph import parse_graph
 from pytest_microtvm.session.host_driven import HostDrivenModel, NodeResult
 from pytest_microtvm.session.rpc import RpcClient, RpcError, load_runtime
@@ -50,6 +52,8 @@ class Session:
         firmware: What the device runs, and how to reach it.
         timeout_s: For opening, and for the answer to each call.
         on_log: Told each line that the device logs, when the session next touches the device.
+        open_timeout_s: For opening, if that is another.
+        faults: What goes wrong on the link, for tests of it; see `faults`.
     """
 
     def __init__(
@@ -57,9 +61,13 @@ class Session:
         firmware: Firmware,
         timeout_s: float = 60.0,
         on_log: Callable[[str], None] = lambda line: None,
+        *,
+        open_timeout_s: float | None = None,
+        faults: FaultPlan | None = None,
     ) -> None:
         self.firmware = firmware
         self.timeout_s = timeout_s
+        self.open_timeout_s = timeout_s if open_timeout_s is None else open_timeout_s
         self.open_s = 0.0
         self.latency_s: float | None = None
         self.samples = 0
@@ -69,7 +77,9 @@ class Session:
         self._model: _Model | None = None
         self._ports: queue.Queue[int | None] = queue.Queue()
         self._logs: deque[str] = deque(maxlen=LOG_LINES)
+        self._faults = faults
         self._error: MicroTVMError | None = None
+        self._reported = threading.Event()
         self._interrupted = False
         self._events: threading.Thread | None = None
 
@@ -213,9 +223,10 @@ class Session:
             "options": {},
             "board": self.board,
             "key": key,
-            "open_timeout_s": self.timeout_s,
+            "open_timeout_s": self.open_timeout_s,
             "call_timeout_s": self.timeout_s,
             "parent_pid": os.getpid(),
+            "faults": None if self._faults is None else asdict(self._faults),
         }
         self._bridge = subprocess.Popen(
             [sys.executable, "-m", "pytest_microtvm.session.bridge"],
@@ -225,13 +236,21 @@ class Session:
             text=True,
             start_new_session=True,
         )
-        assert self._bridge.stdin is not None
-        self._bridge.stdin.write(json.dumps(config) + "\n")
-        self._bridge.stdin.flush()
+        self._tell_bridge(config)
         self._events = threading.Thread(
             target=self._follow, args=(self._bridge,), name=f"microtvm-{self.board}", daemon=True
         )
         self._events.start()
+
+    def plan_faults(self, plan: FaultPlan) -> None:
+        """Have something else go wrong from now on; the session must have been made with faults."""
+        self._tell_bridge(asdict(plan))
+
+    def _tell_bridge(self, message: object) -> None:
+        assert self._bridge is not None
+        assert self._bridge.stdin is not None
+        self._bridge.stdin.write(json.dumps(message) + "\n")
+        self._bridge.stdin.flush()
 
     def _follow(self, bridge: subprocess.Popen[str]) -> None:
         """Sort the bridge's events; runs in a thread until the bridge ends."""
@@ -252,19 +271,22 @@ class Session:
                     elapsed_s=event["elapsed_s"],
                     details=event["details"],
                 )
+                self._reported.set()
+                self._ports.put(None)
+        self._reported.set()
         self._ports.put(None)
 
     def _await_port(self) -> int:
         try:
             # The bridge keeps its own deadline; this one is for a bridge that is stuck itself.
-            port = self._ports.get(timeout=self.timeout_s + CLOSE_TIMEOUT_S)
+            port = self._ports.get(timeout=self.open_timeout_s + CLOSE_TIMEOUT_S)
         except queue.Empty:
             raise TransportTimeout(
                 "the bridge process does not start",
                 cure="is the machine overloaded? raise --microtvm-timeout",
                 board=self.board,
                 operation="open",
-                elapsed_s=self.timeout_s,
+                elapsed_s=self.open_timeout_s,
             ) from None
         if port is None:
             raise self._error or TransportClosed(
@@ -314,8 +336,7 @@ class Session:
                     operation=operation,
                     elapsed_s=time.monotonic() - start,
                 ) from error
-            assert self._events is not None
-            self._events.join(REPORT_GRACE_S)  # the bridge reports, then ends
+            self._reported.wait(REPORT_GRACE_S)  # the bridge closes the connection, then reports
             link_error = self._error or TransportClosed(
                 f"the connection broke: {message.splitlines()[-1]}", board=self.board
             )

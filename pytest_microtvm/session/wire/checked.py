@@ -1,12 +1,11 @@
 """Checked messages: an RPC packet with a number and a sum of its own.
 
-    session id: u16 | type 0x11: u8 | sequence: u8 | RPC packet | crc: u32     integers little-endian
+    session id: u16 | type: u8 (0x11) | sequence: u8 | RPC packet | crc: u32
 
 The CRC-16 of a frame misses one in 65,536 of the frames that are damaged beyond a few bits, and it
-knows nothing of a frame that came twice. The CRC-32 (as of IEEE 802.3) covers all before it; the
-sequence counts the requests of a session from 1, modulo 256, and an answer carries the number of
-its request. Thus an answer is taken for that of another request, or a damaged one for a whole one,
-no more than once in 2^48 times.
+knows nothing of a frame that came twice. The CRC-32 (as of IEEE 802.3) covers all before it: both
+sums together miss one in 2^48. The sequence counts the requests of a session from 1, modulo
+256, and an answer carries the number of its request: it is never taken for that of another.
 """
 
 from __future__ import annotations

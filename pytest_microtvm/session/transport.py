@@ -1,0 +1,103 @@
+"""Transports: bytes to and from one device, with a deadline on every wait."""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pytest_microtvm.deadline import Deadline
+from pytest_microtvm.errors import MicroTVMError
+from pytest_microtvm.project.client import ProjectAPIClient, TransportTimeouts
+
+CLOSE_TIMEOUT_S = 2.0
+WRITE_BYTES = 2048
+"""Written at a time, so that a slow line is busy while the next portion is made ready."""
+
+
+class Transport(abc.ABC):
+    """Bytes to and from one device.
+
+    A short write is never reported: `write` takes all, or raises.
+    """
+
+    @abc.abstractmethod
+    def open(self, deadline: Deadline) -> TransportTimeouts:
+        """Start or connect the device; one that is open already is restarted.
+
+        Raises:
+            MicroTVMError: It cannot be had.
+        """
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Let go of the device. Never raises, ends soon, may be called again."""
+
+    @abc.abstractmethod
+    def read(self, size: int, deadline: Deadline) -> bytes:
+        """Read 1 to `size` bytes.
+
+        Raises:
+            TransportTimeout: Nothing came in time.
+            TransportClosed: Nothing can come any more.
+        """
+
+    @abc.abstractmethod
+    def write(self, data: bytes, deadline: Deadline) -> None:
+        """Write all of `data`.
+
+        Raises:
+            TransportTimeout: Not all of it was taken in time.
+            TransportClosed: Nothing can be written any more.
+        """
+
+
+class ProjectTransport(Transport):
+    """The transport of a built project, by its Project API server.
+
+    Args:
+        project_dir: The project.
+        options: Project options for `open_transport`.
+    """
+
+    def __init__(self, project_dir: Path, options: Mapping[str, Any]) -> None:
+        self._project_dir = project_dir
+        self._options = options
+        self._client: ProjectAPIClient | None = None
+
+    def open(self, deadline: Deadline) -> TransportTimeouts:
+        """See `Transport.open`: a restart is `close_transport` and `open_transport`."""
+        if self._client is not None:
+            try:
+                self._client.close_transport(Deadline(deadline.at_most(CLOSE_TIMEOUT_S)))
+            except MicroTVMError:
+                self.close()  # a server that cannot even let go is replaced
+        if self._client is None:
+            client = ProjectAPIClient(self._project_dir, deadline)
+            client.open()
+            self._client = client
+        return self._client.open_transport(self._options, deadline)
+
+    def close(self) -> None:
+        """See `Transport.close`."""
+        client, self._client = self._client, None
+        if client is not None:
+            with contextlib.suppress(MicroTVMError):
+                client.close_transport(Deadline(CLOSE_TIMEOUT_S))
+            client.close()
+
+    def read(self, size: int, deadline: Deadline) -> bytes:
+        """See `Transport.read`."""
+        return self._open_client().read_transport(size, deadline)
+
+    def write(self, data: bytes, deadline: Deadline) -> None:
+        """See `Transport.write`."""
+        client = self._open_client()
+        for start in range(0, len(data), WRITE_BYTES):
+            client.write_transport(data[start : start + WRITE_BYTES], deadline)
+
+    def _open_client(self) -> ProjectAPIClient:
+        assert self._client is not None, "the transport is not open"
+        return self._client
