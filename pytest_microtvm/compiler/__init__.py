@@ -7,7 +7,8 @@ take long, and a damaged model may crash them. Nothing in this module imports TV
     lowering      Relax to a flat list of kernel calls (`program`)
     kernels       TIR functions to C over plain pointers (`c_printer`)
     planning      every intermediate and workspace at an offset of one arena
-    emit_c, mlf   C files, metadata and the rest of the archive
+    graph         the calls as the JSON of a graph executor
+    emit_c, mlf   C files (`emit_runtime`), metadata and the rest of the archive
     pipeline      all of it in one process; `__main__` is the child's entry
 """
 

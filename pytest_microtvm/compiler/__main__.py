@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_microtvm.compiler.failures import summary
-from pytest_microtvm.compiler.options import EXECUTORS, CompileOptions, export_time_s
+from pytest_microtvm.compiler.options import CompileOptions, export_time_s
 from pytest_microtvm.errors import MicroTVMError
 from pytest_microtvm.library import write_library
 from pytest_microtvm.process import die_with_parent
@@ -51,7 +51,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m pytest_microtvm.compiler")
     parser.add_argument("model", type=Path, help="a .tflite, .onnx or Relax .json file")
     parser.add_argument("output", type=Path, help="the archive to write")
-    parser.add_argument("--executor", choices=EXECUTORS, default="aot")
     parser.add_argument(
         "--name", help="names the module; the stem of the model's file if not given"
     )
@@ -65,7 +64,7 @@ def _compile(options: argparse.Namespace, report: Report) -> None:
 
     files = compile_to_files(
         options.model,
-        CompileOptions(executor=options.executor, name=options.name),
+        CompileOptions(name=options.name),
         lambda step: report({"progress": step}),
     )
     report({"progress": "writing"})

@@ -88,7 +88,6 @@ def _compile(
 
 def _command(model: Path, archive: Path, options: CompileOptions, report_fd: int) -> list[str]:
     command = [sys.executable, "-m", "pytest_microtvm.compiler", str(model), str(archive)]
-    command += ["--executor", options.executor]
     if options.name is not None:
         command += ["--name", options.name]
     return [*command, "--report-fd", str(report_fd), "--parent-pid", str(os.getpid())]

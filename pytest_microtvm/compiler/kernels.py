@@ -11,7 +11,7 @@ from pytest_microtvm.errors import ModelError
 
 # What else begins with the prefix of a module.
 _OTHER_NAMES = words(
-    "execute run model inputs outputs devices workspace_pools map_inputs map_outputs internal"
+    "execute run model graph inputs outputs devices workspace_pools map_inputs map_outputs internal"
 )
 
 

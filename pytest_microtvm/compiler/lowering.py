@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -126,10 +127,10 @@ def lower(module: Any, inputs: Sequence[Port], outputs: Sequence[Port], prefix: 
     flattener = _Flattener(lowered)
     results = flattener.run()
     program = Program(list(inputs), list(outputs), flattener.constants, flattener.calls)
-    _bind_outputs(program, results)
     names = list(dict.fromkeys(c.kernel for c in program.calls if isinstance(c, KernelCall)))
     program.kernels = lower_kernels(lowered, target, names, prefix)
     _check_writes(program)
+    _bind_outputs(program, results)
     return program
 
 
@@ -151,16 +152,30 @@ def _check_writes(program: Program) -> None:
 
 
 def _bind_outputs(program: Program, results: Sequence[Tensor]) -> None:
-    """Let each result be made in the caller's buffer, or be copied there in the end."""
+    """Let each result be made in the caller's buffer, or be copied there in the end.
+
+    What several kernels write, one after the other, is no output before the last one.
+    """
+    writes = Counter(
+        argument.index
+        for call in program.calls
+        if isinstance(call, KernelCall)
+        for parameter, argument in zip(
+            program.kernels[call.kernel].parameters, call.arguments, strict=True
+        )
+        if parameter.is_written and isinstance(argument, Storage)
+    )
+    made_once = {index for index, count in writes.items() if count == 1}
     for index, (port, tensor) in enumerate(zip(program.outputs, results, strict=True)):
         storage = tensor.storage
         if tensor.type.size_bytes != port.type.size_bytes:
             raise AssertionError(f"output {port.name!r} is {tensor.type}, not {port.type}")
-        if storage.kind is StorageKind.ARENA and storage.size_bytes == port.type.size_bytes:
+        if storage.kind is StorageKind.ARENA and storage.index in made_once:
             storage.kind = StorageKind.OUTPUT
             storage.index = index
+            storage.type = port.type
         else:
-            target = Storage(StorageKind.OUTPUT, index, port.type.size_bytes)
+            target = Storage(StorageKind.OUTPUT, index, port.type)
             program.calls.append(CopyCall(storage, target))
 
 
@@ -184,7 +199,7 @@ class _Flattener:
         """The tensors that `main` returns, tuples laid flat."""
         for index, parameter in enumerate(self._main.params):
             tensor = tensor_type(parameter.ty, parameter.name)
-            storage = Storage(StorageKind.INPUT, index, tensor.size_bytes)
+            storage = Storage(StorageKind.INPUT, index, tensor)
             self._values[parameter] = Tensor(storage, tensor)
         for block in self._main.body.blocks:
             for binding in block.bindings:
@@ -228,7 +243,7 @@ class _Flattener:
         key = (str(array.dtype), array.tobytes())
         storage = self._constant_storages.get(key)
         if storage is None:
-            storage = Storage(StorageKind.CONSTANT, len(self.constants), array.nbytes)
+            storage = Storage(StorageKind.CONSTANT, len(self.constants), ty)
             self._constant_storages[key] = storage
             self.constants.append(array)
         return Tensor(storage, ty)
@@ -261,7 +276,7 @@ class _Flattener:
         )
 
     def _allocate(self, ty: TensorType) -> Tensor:
-        storage = Storage(StorageKind.ARENA, self._storage_count, ty.size_bytes)
+        storage = Storage(StorageKind.ARENA, self._storage_count, ty)
         self._storage_count += 1
         return Tensor(storage, ty)
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest_microtvm
 from pytest_microtvm.compiler.emit_c import CFiles
-from pytest_microtvm.compiler.options import export_time_s
+from pytest_microtvm.compiler.graph import Graph
+from pytest_microtvm.compiler.options import EXECUTORS, export_time_s
 from pytest_microtvm.compiler.planning import MemoryPlan
 from pytest_microtvm.compiler.program import Port, Program
 from pytest_microtvm.library import VERSION
@@ -38,8 +39,8 @@ def library_files(
     name: str,
     program: Program,
     plan: MemoryPlan,
+    graph: Graph,
     *,
-    executors: Sequence[str],
     ir_text: str,
     parameters: bytes,
 ) -> dict[str, bytes]:
@@ -49,22 +50,23 @@ def library_files(
         name: The module's name, a C identifier.
         program: The lowered model.
         plan: Its arena.
-        executors: The executors that the archive serves.
+        graph: The same as a graph.
         ir_text: The imported Relax module as text.
         parameters: The constants as TVM serializes them.
     """
-    c_files = CFiles(name, program, plan)
+    c_files = CFiles(name, program, plan, graph)
     files = {f"codegen/host/{path}": text.encode() for path, text in c_files.files().items()}
     files.update(runtime_files())
     files[f"src/{name}.relax"] = ir_text.encode()
     files[f"parameters/{name}.params"] = parameters
-    document = _metadata(name, program, plan, c_files, executors)
+    files[f"executor-config/graph/{name}.graph"] = graph.text.encode("ascii")
+    document = _metadata(name, program, plan, graph, c_files)
     files["metadata.json"] = (json.dumps(document, indent=2) + "\n").encode()
     return files
 
 
 def _metadata(
-    name: str, program: Program, plan: MemoryPlan, c_files: CFiles, executors: Sequence[str]
+    name: str, program: Program, plan: MemoryPlan, graph: Graph, c_files: CFiles
 ) -> dict[str, Any]:
     exported = datetime.fromtimestamp(export_time_s(), timezone.utc)
     io_bytes = sum(port.type.size_bytes for port in (*program.inputs, *program.outputs))
@@ -93,14 +95,15 @@ def _metadata(
         "model_name": name,
         "export_datetime": exported.strftime("%Y-%m-%d %H:%M:%SZ"),
         "target": [TARGET],
-        "executors": list(executors),
+        "executors": list(EXECUTORS),
         "runtime": "crt",
         "style": "full-model",
         "external_dependencies": [],
         "memory": {
-            "sids": [],
+            "sids": _storages(graph),
             "functions": {"operator_functions": operators, "main": [main]},
         },
+        "graph": graph.counts,
         "compiler": {
             "name": "pytest-microtvm",
             "version": pytest_microtvm.__version__,
@@ -108,6 +111,16 @@ def _metadata(
         },
     }
     return {"version": VERSION, "modules": {name: module}}
+
+
+def _storages(graph: Graph) -> list[dict[str, Any]]:
+    storages = []
+    for storage_id, storage in enumerate(graph.storages):
+        entry: dict[str, Any] = {"storage_id": storage_id, "size_bytes": storage.size_bytes}
+        if storage.input_name is not None:
+            entry["input_binding"] = storage.input_name
+        storages.append(entry)
+    return storages
 
 
 def _tensors(ports: Sequence[Port], c_files: CFiles) -> Mapping[str, Any]:

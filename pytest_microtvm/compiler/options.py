@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-EXECUTORS = ("aot",)
+EXECUTORS = ("aot", "graph")
+"""What can walk the kernels of an archive on a device; every archive serves all of them."""
 
 
 @dataclass(frozen=True)
@@ -13,11 +14,9 @@ class CompileOptions:
     """Options of the compiler; all of them enter the archive's bytes.
 
     Args:
-        executor: What walks the kernels on the device: one of `EXECUTORS`.
         name: Names the module, made a C identifier; the stem of the model's file when None.
     """
 
-    executor: str = "aot"
     name: str | None = None
 
 

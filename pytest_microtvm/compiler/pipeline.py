@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_microtvm.compiler.failures import tvm_failure
+from pytest_microtvm.compiler.graph import Graph, build_graph
 from pytest_microtvm.compiler.importing import ImportedModel, import_model, imported
 from pytest_microtvm.compiler.lowering import lower
 from pytest_microtvm.compiler.mlf import library_files
@@ -44,12 +45,12 @@ def compile_to_files(
     if not isinstance(model, Path):
         progress("importing")
         name = sanitize(options.name or "default_model", "model")
-        return _compile(name, imported(model, None, None), options, progress)
+        return _compile(name, imported(model, None, None), progress)
     try:
         progress("importing")
         found = import_model(model, _read(model))
         name = sanitize(options.name or model.stem, "model")
-        return _compile(name, found, options, progress)
+        return _compile(name, found, progress)
     except ModelError as error:
         raise ModelError(f"{model.name}: {error.message}", cure=error.cure) from error
 
@@ -68,9 +69,7 @@ def _read(model: Path) -> bytes:
         ) from error
 
 
-def _compile(
-    name: str, model: ImportedModel, options: CompileOptions, progress: Progress
-) -> Mapping[str, bytes]:
+def _compile(name: str, model: ImportedModel, progress: Progress) -> Mapping[str, bytes]:
     progress("lowering")
     ir_text = model.module.script(show_meta=False)
     try:
@@ -81,26 +80,27 @@ def _compile(
         raise tvm_failure("compile", error) from error
     progress("planning")
     plan = plan_memory(program)
+    graph = build_graph(program, plan)
     progress("emitting")
     return library_files(
         name,
         program,
         plan,
-        executors=[options.executor],
+        graph,
         ir_text=ir_text,
-        parameters=_serialized_constants(name, program),
+        parameters=_serialized_constants(program, graph),
     )
 
 
-def _serialized_constants(name: str, program: Program) -> bytes:
-    """The constants under their C names, in TVM's own format for parameters."""
+def _serialized_constants(program: Program, graph: Graph) -> bytes:
+    """The constants by the names of their nodes, in TVM's own format for parameters."""
     import tvm
 
     return bytes(
         tvm.runtime.save_param_dict(
             {
-                f"tvmgen_{name}_data_{index}": tvm.runtime.tensor(array)
-                for index, array in enumerate(program.constants)
+                name: tvm.runtime.tensor(array)
+                for name, array in zip(graph.constant_names, program.constants, strict=True)
             }
         )
     )

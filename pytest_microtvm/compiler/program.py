@@ -95,12 +95,17 @@ class Storage:
     Args:
         kind: Where it lives.
         index: Which input, output or constant; the storage's own number in the arena.
-        size_bytes: Its size.
+        type: What it holds. Kernels may see the same bytes in another shape.
     """
 
     kind: StorageKind
     index: int
-    size_bytes: int
+    type: TensorType
+
+    @property
+    def size_bytes(self) -> int:
+        """Its size."""
+        return self.type.size_bytes
 
 
 @dataclass(frozen=True)

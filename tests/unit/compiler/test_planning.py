@@ -12,6 +12,7 @@ from pytest_microtvm.compiler.program import (
     Program,
     Storage,
     StorageKind,
+    TensorType,
 )
 
 
@@ -79,9 +80,9 @@ def test_the_check_finds_blocks_that_share_bytes_while_a_third_lives():
 
 
 def test_workspaces_live_for_their_call_and_callers_buffers_are_not_planned():
-    source = Storage(StorageKind.INPUT, 0, 64)
-    middle = Storage(StorageKind.ARENA, 7, 64)
-    result = Storage(StorageKind.OUTPUT, 0, 64)
+    source = Storage(StorageKind.INPUT, 0, TensorType((64,), "int8"))
+    middle = Storage(StorageKind.ARENA, 7, TensorType((64,), "int8"))
+    result = Storage(StorageKind.OUTPUT, 0, TensorType((64,), "int8"))
     program = Program([], [], [], [])
     program.kernels["k"] = Kernel("k", "k", (), 128, "", frozenset())
     program.calls = [
@@ -96,5 +97,7 @@ def test_workspaces_live_for_their_call_and_callers_buffers_are_not_planned():
 
 
 def test_a_program_without_intermediates_needs_no_arena():
-    copy = CopyCall(Storage(StorageKind.INPUT, 0, 4), Storage(StorageKind.OUTPUT, 0, 4))
+    copy = CopyCall(
+        Storage(StorageKind.INPUT, 0, TensorType((4,), "int8")), Storage(StorageKind.OUTPUT, 0, 4)
+    )
     assert plan_memory(Program([], [], [], [copy])).arena_bytes == 0

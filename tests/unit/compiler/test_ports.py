@@ -106,11 +106,13 @@ def test_every_macro_has_its_twin_in_the_metadata(odd_names: NativeModel):
     library = odd_names.library
     header = odd_names.text("tvmgen_int_0.h")
     macros = dict(re.findall(r"#define (\w+) (\d+)", header))
-    main = library.metadata["modules"]["int_0"]["memory"]["functions"]["main"][0]
+    module = library.metadata["modules"]["int_0"]
+    main = module["memory"]["functions"]["main"][0]
     twins = {e["macro"]: e["size"] for e in (*main["inputs"].values(), *main["outputs"].values())}
     pool = main["workspace_pools"]["workspace"]
     twins[pool["macro"]] = pool["size"]
     twins["TVMGEN_INT_0_WORKSPACE_SIZE"] = main["workspace_size_bytes"]
+    twins |= {f"TVMGEN_INT_0_GRAPH_{key.upper()}": count for key, count in module["graph"].items()}
     assert {name: int(size) for name, size in macros.items()} == twins
     assert main["io_size_bytes"] == sum(t.size_bytes for t in library.inputs + library.outputs)
 
