@@ -27,9 +27,11 @@ class RemoteError(Exception):
 class Device:
     """Runs the server program and speaks to it."""
 
-    def __init__(self, program: Path, packet_bytes: int) -> None:
+    def __init__(
+        self, program: Path, packet_bytes: int, executor: str = "aot", pool_bytes: int = 0
+    ) -> None:
         self._process = subprocess.Popen(
-            [program, str(packet_bytes)],
+            [program, str(packet_bytes), executor, str(pool_bytes)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -28,9 +28,9 @@ def main(port: str) -> None:
     from tvm import rpc
 
     session = rpc.connect("127.0.0.1", int(port), session_timeout=0)
-    get_input = session.get_function("microtvm.aot.get_input")
-    get_output = session.get_function("microtvm.aot.get_output")
-    run = session.get_function("microtvm.aot.run")
+    get_input = session.get_function("microtvm.model.get_input")
+    get_output = session.get_function("microtvm.model.get_output")
+    run = session.get_function("microtvm.model.run")
     x, y = get_input(0), get_output(0)
     values = np.arange(4096, dtype="float32").reshape(64, 64)
     x.copyfrom(values)

@@ -24,10 +24,10 @@ ROUND_PACKETS = 200
 
 def seeds(device: Device) -> list[bytes]:
     """Sound packets to damage."""
-    x = tensor(device, "microtvm.aot.get_input")
+    x = tensor(device, "microtvm.model.get_input")
     bodies = [
         (RpcCode.INIT_SERVER, INIT_BODY),
-        (RpcCode.GET_GLOBAL_FUNCTION, sequence(raw_string("microtvm.aot.run"))),
+        (RpcCode.GET_GLOBAL_FUNCTION, sequence(raw_string("microtvm.model.run"))),
         (RpcCode.FREE_HANDLE, sequence(handle(1))),
         *((RpcCode.CALL_FUNCTION, struct.pack("<Q", i) + sequence(integer(0))) for i in range(7)),
         *((RpcCode.CALL_FUNCTION, struct.pack("<Q", i) + sequence()) for i in range(7)),

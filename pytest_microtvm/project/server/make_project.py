@@ -37,6 +37,11 @@ _BUILD_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 _DEFINITION = re.compile(r"-D([A-Za-z_][A-Za-z0-9_]*)(?:=(.*))?\Z", re.DOTALL)
 _TENSOR_ALIGNMENT_BYTES = 16  # MICROTVM_ALIGNMENT_BYTES of the runtime
 _DEFAULT_MAX_TENSORS = 32  # MICROTVM_MAX_TENSORS of the runtime
+_POOL_BLOCK_BYTES = 16  # MICROTVM_POOL_BLOCK_BYTES of the runtime
+_SPARE_POOL_BLOCKS = 8
+_EXECUTORS = ("aot", "graph", "host_driven")
+_MAX_GRAPH_BYTES = 16 * 1024 * 1024
+_GRAPH_NAME = re.compile(r"(?:\./)?executor-config/graph/[^/]+\.graph\Z")
 _METADATA_NAMES = ("metadata.json", "./metadata.json")
 _MAX_METADATA_BYTES = 16 * 1024 * 1024
 _MAX_SOURCE_BYTES = 1024 * 1024 * 1024
@@ -58,11 +63,38 @@ serves it to the host in runtime/, the board's own code in src/.
 
 
 @dataclasses.dataclass(frozen=True)
+class GraphCounts:
+    """How large a model's graph is.
+
+    `steps` counts the nodes that do something, `arguments` the tensors that these take and give.
+    """
+
+    nodes: int
+    entries: int
+    steps: int
+    arguments: int
+
+    @classmethod
+    def of(cls, graph: Mapping[str, Any]) -> GraphCounts:
+        """Count what is in the JSON of TVM's graph executor."""
+        steps = [node for node in graph["nodes"] if node["op"] != "null"]
+        return cls(
+            nodes=len(graph["nodes"]),
+            entries=int(graph["node_row_ptr"][-1]),
+            steps=len(steps),
+            arguments=sum(
+                len(node["inputs"]) + int(node["attrs"]["num_outputs"]) for node in steps
+            ),
+        )
+
+
+@dataclasses.dataclass(frozen=True)
 class ModelMetadata:
     """What a project needs to know of the model in an MLF archive; sizes in bytes.
 
     `tensors` counts inputs and outputs; `io_bytes` holds them all, each rounded up to the alignment
-    of tensors.
+    of tensors. `scratch_bytes` is the most that one kernel needs besides its tensors. `graph` is
+    None for an archive that has no graph.
     """
 
     name: str
@@ -70,6 +102,8 @@ class ModelMetadata:
     constants_bytes: int
     tensors: int
     io_bytes: int
+    scratch_bytes: int = 0
+    graph: GraphCounts | None = None
 
     @classmethod
     def read(cls, archive: pathlib.Path) -> ModelMetadata:
@@ -85,9 +119,17 @@ class ModelMetadata:
                 if file is None:
                     raise ValueError("it has no metadata.json")
                 metadata = json.loads(file.read(_MAX_METADATA_BYTES))
+                graphs = [name for name in tar.getnames() if _GRAPH_NAME.match(name)]
+                graph_file = tar.extractfile(graphs[0]) if graphs else None
+                graph = json.loads(graph_file.read(_MAX_GRAPH_BYTES)) if graph_file else None
             (module,) = metadata["modules"].values()
             (main,) = module["memory"]["functions"]["main"]
             tensors = [*main["inputs"].values(), *main["outputs"].values()]
+            scratch = [
+                int(each["workspace_size_bytes"])
+                for operator in module["memory"]["functions"].get("operator_functions", ())
+                for each in operator["workspace"]
+            ]
             name = str(module["model_name"])
             if not _C_IDENTIFIER.match(name):
                 raise ValueError(f"model_name is no C identifier: {name!r}")
@@ -97,6 +139,8 @@ class ModelMetadata:
                 constants_bytes=int(main["constants_size_bytes"]),
                 tensors=len(tensors),
                 io_bytes=sum(_align(int(tensor["size"])) for tensor in tensors),
+                scratch_bytes=max(scratch, default=0),
+                graph=None if graph is None else GraphCounts.of(graph),
             )
         except (OSError, tarfile.TarError, LookupError, TypeError, ValueError) as exc:
             raise ProjectError(f"{archive.name} is not a usable MLF archive: {exc}") from exc
@@ -164,6 +208,28 @@ class MakeProjectHandler(ProjectAPIHandler):
             "MICROTVM_BOARD_NAME": json.dumps(board["name"]),
         }
 
+    def executor_values(self, model: ModelMetadata, executor: str) -> dict[str, str]:
+        """Macros for microtvm_project.h about who runs the model; see microtvm/firmware.h."""
+        macros = {f"MICROTVM_EXECUTOR_{executor.upper()}": "1", "MICROTVM_POOL_BYTES": "0u"}
+        if executor == "aot":
+            return macros
+        graph = model.graph
+        if graph is None:
+            raise ProjectError(
+                f"the archive of {model.name} holds no graph, which the executor {executor} needs",
+                cure="compile the model again",
+            )
+        macros["MICROTVM_GRAPH"] = f"tvmgen_{model.name}_graph"
+        for field in dataclasses.fields(graph):
+            macros[f"MICROTVM_GRAPH_{field.name.upper()}"] = f"{getattr(graph, field.name)}u"
+        if executor == "host_driven":
+            # The arena in one block, each input and output, and what a kernel needs besides.
+            blocks = model.tensors + 2 + _SPARE_POOL_BLOCKS
+            sizes = (model.workspace_bytes, model.io_bytes, model.scratch_bytes)
+            pool_bytes = sum(map(_align, sizes)) + blocks * _POOL_BLOCK_BYTES
+            macros["MICROTVM_POOL_BYTES"] = f"{pool_bytes}u"
+        return macros
+
     # The Project API.
 
     def server_info_query(self, tvm_version: str) -> ServerInfo:
@@ -189,6 +255,14 @@ class MakeProjectHandler(ProjectAPIHandler):
                     default="host_driven",
                     choices=("host_driven",),
                     help="host_driven: the firmware waits for the host's calls.",
+                ),
+                ProjectOption(
+                    "executor",
+                    optional=generate,
+                    type="str",
+                    default="aot",
+                    choices=_EXECUTORS,
+                    help="Who runs the model: its call plan, the graph executor, or the host.",
                 ),
                 ProjectOption(
                     "compile_definitions",
@@ -238,6 +312,7 @@ class MakeProjectHandler(ProjectAPIHandler):
             shutil.copyfile(self.directory / name, project_dir / name)
 
         header = self.header_values(board, model)
+        header.update(self.executor_values(model, options.get("executor") or "aot"))
         header["MICROTVM_BUILD_ID"] = json.dumps(build_id)
         variables = self.make_variables(board)
         if model.tensors > _DEFAULT_MAX_TENSORS:

@@ -25,6 +25,23 @@ static uint16_t CrcUpdate(uint16_t crc, uint8_t byte) {
   return (uint16_t)(((uint32_t)crc << 8) ^ (x << 12) ^ (x << 5) ^ x);
 }
 
+/* Four bits at a time: a table for all eight would take 1 KB. */
+uint32_t MicroTVMCrc32(uint32_t crc, const void *data, size_t size_bytes) {
+  static const uint32_t kTable[16] = {
+      0x00000000u, 0x1DB71064u, 0x3B6E20C8u, 0x26D930ACu, 0x76DC4190u, 0x6B6B51F4u,
+      0x4DB26158u, 0x5005713Cu, 0xEDB88320u, 0xF00F9344u, 0xD6D6A3E8u, 0xCB61B38Cu,
+      0x9B64C2B0u, 0x86D3D2D4u, 0xA00AE278u, 0xBDBDF21Cu,
+  };
+  const uint8_t *bytes = data;
+  crc = ~crc;
+  for (size_t i = 0; i < size_bytes; ++i) {
+    crc ^= bytes[i];
+    crc = crc >> 4 ^ kTable[crc & 0xFu];
+    crc = crc >> 4 ^ kTable[crc & 0xFu];
+  }
+  return ~crc;
+}
+
 static void Flush(MicroTVMFrameWriter *writer) {
   if (writer->status == kMicroTVMOk && writer->used_bytes > 0) {
     const int32_t status = writer->write(writer->write_context, writer->buffer, writer->used_bytes);
@@ -58,6 +75,7 @@ void MicroTVMFrameWriterInit(MicroTVMFrameWriter *writer, MicroTVMWriteFunction 
   writer->write_context = write_context;
   writer->missing_bytes = 0;
   writer->status = kMicroTVMOk;
+  writer->payload_crc = 0;
   writer->crc = 0;
   writer->after_reset = true;
   writer->in_frame = false;
@@ -71,6 +89,7 @@ int32_t MicroTVMFrameWriterBegin(MicroTVMFrameWriter *writer, uint32_t payload_b
   writer->in_frame = true;
   writer->status = kMicroTVMOk;
   writer->missing_bytes = payload_bytes;
+  writer->payload_crc = 0;
   if (writer->after_reset) {
     PutRaw(writer, kNop);
     writer->after_reset = false;
@@ -91,6 +110,7 @@ void MicroTVMFrameWriterPut(MicroTVMFrameWriter *writer, const void *data, size_
     return;
   }
   writer->missing_bytes -= (uint32_t)size_bytes;
+  writer->payload_crc = MicroTVMCrc32(writer->payload_crc, data, size_bytes);
   for (size_t i = 0; i < size_bytes; ++i) {
     PutEscaped(writer, bytes[i]);
   }
@@ -107,6 +127,19 @@ int32_t MicroTVMFrameWriterEnd(MicroTVMFrameWriter *writer) {
   Flush(writer);
   writer->in_frame = false;
   return writer->status;
+}
+
+void MicroTVMFrameWriterAbandon(MicroTVMFrameWriter *writer) {
+  writer->status = kMicroTVMOk;
+  writer->used_bytes = 0;
+  if (writer->in_frame) {
+    /* The frame may have been cut after an escape byte, which the first of these then completes. */
+    for (uint32_t i = 0; i < 2u; ++i) {
+      PutRaw(writer, kEscape);
+      PutRaw(writer, kNop);
+    }
+    writer->in_frame = false;
+  }
 }
 
 void MicroTVMFrameReaderInit(MicroTVMFrameReader *reader, uint8_t *payload, size_t capacity_bytes) {

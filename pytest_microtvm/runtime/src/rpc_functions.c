@@ -1,5 +1,3 @@
-#include <microtvm/platform.h>
-
 #include "memory.h"
 #include "rpc_internal.h"
 
@@ -14,6 +12,20 @@ static int32_t BuildId(MicroTVMRpcServer *server, MicroTVMRequest *request) {
 static int32_t MaxPacketSize(MicroTVMRpcServer *server, MicroTVMRequest *request) {
   (void)request;
   MicroTVMReturnInt(server, (int64_t)MicroTVMServerMaxPacketBytes(server));
+  return kMicroTVMOk;
+}
+
+/* ---- the model ---- */
+
+static int32_t ExecutorName(MicroTVMRpcServer *server, MicroTVMRequest *request) {
+  (void)request;
+  MicroTVMReturnString(server, server->executor != NULL ? server->executor->name : "host_driven");
+  return kMicroTVMOk;
+}
+
+static int32_t ExecutorBytes(MicroTVMRpcServer *server, MicroTVMRequest *request) {
+  (void)request;
+  MicroTVMReturnInt(server, server->executor != NULL ? (int64_t)server->executor->own_bytes : 0);
   return kMicroTVMOk;
 }
 
@@ -34,85 +46,187 @@ static int32_t ReadIndex(MicroTVMRequest *request, uint32_t count, uint32_t *ind
 }
 
 static int32_t GetInput(MicroTVMRpcServer *server, MicroTVMRequest *request) {
-  const MicroTVMModel *model = server->executor->model;
+  const MicroTVMExecutor *executor = server->executor;
   uint32_t index = 0;
-  const int32_t status = ReadIndex(request, model->num_inputs, &index);
+  int32_t status;
+  if (executor == NULL) {
+    return kMicroTVMErrorNoExecutor;
+  }
+  status = ReadIndex(request, executor->model->num_inputs, &index);
   if (status == kMicroTVMOk) {
-    MicroTVMReturnTensor(server, &model->inputs[index],
-                         MicroTVMAotExecutorInput(server->executor, index));
+    MicroTVMReturnTensor(server, &executor->model->inputs[index],
+                         MicroTVMExecutorInput(executor, index));
   }
   return status;
 }
 
 static int32_t GetOutput(MicroTVMRpcServer *server, MicroTVMRequest *request) {
-  const MicroTVMModel *model = server->executor->model;
+  const MicroTVMExecutor *executor = server->executor;
   uint32_t index = 0;
-  const int32_t status = ReadIndex(request, model->num_outputs, &index);
+  int32_t status;
+  if (executor == NULL) {
+    return kMicroTVMErrorNoExecutor;
+  }
+  status = ReadIndex(request, executor->model->num_outputs, &index);
   if (status == kMicroTVMOk) {
-    MicroTVMReturnTensor(server, &model->outputs[index],
-                         MicroTVMAotExecutorOutput(server->executor, index));
+    MicroTVMReturnTensor(server, &executor->model->outputs[index],
+                         MicroTVMExecutorOutput(executor, index));
   }
   return status;
 }
 
-static int32_t Run(MicroTVMRpcServer *server, MicroTVMRequest *request) {
-  double elapsed_seconds = 0.0;
-  int32_t status;
-  int32_t timer_status;
-  (void)request;
+static int32_t GetConstant(MicroTVMRpcServer *server, MicroTVMRequest *request) {
+  const MicroTVMGraph *graph = server->graph;
+  MicroTVMValue name;
+  MicroTVMReadValue(&request->reader, &name);
+  if (name.type != kValueRawString) {
+    return kMicroTVMErrorArgumentType;
+  }
+  for (uint32_t i = 0; graph != NULL && i < graph->num_constants; ++i) {
+    const MicroTVMConstant *constant = &graph->constants[i];
+    if (MicroTVMTextEquals(constant->info.name, name.text, name.bits)) {
+      MicroTVMReturnTensor(server, &constant->info, constant->data);
+      return kMicroTVMOk;
+    }
+  }
+  MicroTVMTextAppendBytes(&request->detail, name.text, (size_t)name.bits);
+  return kMicroTVMErrorUnknownConstant;
+}
 
-  timer_status = TVMPlatformTimerStart();
-  if (timer_status != kMicroTVMOk) {
-    return timer_status < 0 ? timer_status : kMicroTVMErrorTimer;
+/* Gives a tensor again with its byte offset in its address: TVM's client loses the offset of a view
+ * when it copies. */
+static int32_t MemoryView(MicroTVMRpcServer *server, MicroTVMRequest *request) {
+  const uint8_t *bytes = request->reader.data;
+  MicroTVMValue tensor;
+  MicroTVMReadValue(&request->reader, &tensor);
+  if (tensor.type != kValueTensorView) {
+    return kMicroTVMErrorArgumentType;
   }
-  status = MicroTVMAotExecutorRun(server->executor);
-  timer_status = TVMPlatformTimerStop(&elapsed_seconds);
-  if (status != kMicroTVMOk) {
-    return status < 0 ? status : kMicroTVMErrorModel;
+  if (!MicroTVMServerMayRead(server, tensor.tensor.address, tensor.tensor.size_bytes)) {
+    return kMicroTVMErrorAddress;
   }
-  if (timer_status != kMicroTVMOk) {
-    return timer_status < 0 ? timer_status : kMicroTVMErrorTimer;
-  }
-  MicroTVMReturnFloat(server, elapsed_seconds);
+  MicroTVMReturnView(server, bytes, (size_t)(request->reader.data - bytes), tensor.tensor.address);
   return kMicroTVMOk;
 }
 
-/* A function's handle is its place here, counted from 1: no client names code by an address. */
+/* ---- the system library ---- */
+
+static int32_t SystemLib(MicroTVMRpcServer *server, MicroTVMRequest *request) {
+  (void)request;
+  MicroTVMReturnModule(server, MICROTVM_HANDLE(kHandleModule, 0));
+  return kMicroTVMOk;
+}
+
+/* Finds a kernel: module, name, whether to look into imported modules (there are none). */
+static int32_t ModuleGetFunction(MicroTVMRpcServer *server, MicroTVMRequest *request) {
+  MicroTVMValue module;
+  MicroTVMValue name;
+  uint32_t handle;
+  MicroTVMReadValue(&request->reader, &module);
+  MicroTVMReadValue(&request->reader, &name);
+  if (module.type != kValueModule || name.type != kValueRawString) {
+    return kMicroTVMErrorArgumentType;
+  }
+  if (module.bits != MICROTVM_HANDLE(kHandleModule, 0)) {
+    return kMicroTVMErrorUnknownHandle;
+  }
+  handle = MicroTVMKernelHandle(server, name.text, name.bits);
+  if (handle != 0) {
+    MicroTVMReturnFunction(server, handle);
+  } else {
+    MicroTVMReturnNone(server);
+  }
+  return kMicroTVMOk;
+}
+
+/* ---- names and handles ---- */
+
 static const struct {
   const char *name;
   RemoteFunction function;
   uint32_t num_arguments;
 } kFunctions[] = {
     {"microtvm.build_id", BuildId, 0},
+    {"microtvm.executor", ExecutorName, 0},
+    {"microtvm.model.get_input", GetInput, 1},
+    {"microtvm.model.get_output", GetOutput, 1},
+    {"microtvm.model.run", MicroTVMCallModelRun, 0},
+    {"microtvm.model.get_constant", GetConstant, 1},
+    {"microtvm.model.executor_bytes", ExecutorBytes, 0},
+    {"microtvm.memory.view", MemoryView, 1},
+    {"ffi.SystemLib", SystemLib, 0},
+    {"tvm.rpc.server.ModuleGetFunction", ModuleGetFunction, 3},
     {"tvm.rpc.server.GetCRTMaxPacketSize", MaxPacketSize, 0},
-    {"microtvm.aot.get_input", GetInput, 1},
-    {"microtvm.aot.get_output", GetOutput, 1},
-    {"microtvm.aot.run", Run, 0},
+    {"runtime.RPCTimeEvaluator", MicroTVMCreateTimeEvaluator, 12},
 };
 
 #define NUM_FUNCTIONS (sizeof(kFunctions) / sizeof(kFunctions[0]))
 
-uint64_t MicroTVMFunctionHandle(const void *name, uint64_t name_bytes) {
+uint32_t MicroTVMFunctionHandle(const void *name, uint64_t name_bytes) {
   for (uint32_t i = 0; i < NUM_FUNCTIONS; ++i) {
-    const size_t length = MicroTVMTextLength(kFunctions[i].name);
-    if (name_bytes == length && memcmp(name, kFunctions[i].name, length) == 0) {
-      return i + 1u;
+    if (MicroTVMTextEquals(kFunctions[i].name, name, name_bytes)) {
+      return MICROTVM_HANDLE(kHandleFunction, i);
     }
   }
   return 0;
 }
 
-const char *MicroTVMFunctionName(uint64_t handle) {
-  return handle >= 1 && handle <= NUM_FUNCTIONS ? kFunctions[handle - 1].name : NULL;
+bool MicroTVMIsModelRun(uint32_t handle) {
+  return MICROTVM_HANDLE_KIND(handle) == kHandleFunction &&
+         kFunctions[MICROTVM_HANDLE_INDEX(handle)].function == MicroTVMCallModelRun;
 }
 
-int32_t MicroTVMFunctionCall(MicroTVMRpcServer *server, MicroTVMRequest *request, uint64_t handle,
-                             uint32_t num_arguments) {
-  if (handle < 1 || handle > NUM_FUNCTIONS) {
+const char *MicroTVMHandleName(const MicroTVMRpcServer *server, uint64_t handle) {
+  if (handle > UINT32_MAX) {
+    return NULL;
+  }
+  const uint32_t index = MICROTVM_HANDLE_INDEX((uint32_t)handle);
+  switch (MICROTVM_HANDLE_KIND((uint32_t)handle)) {
+    case kHandleFunction:
+      return index < NUM_FUNCTIONS ? kFunctions[index].name : NULL;
+    case kHandleKernel:
+      return server->graph != NULL && index < server->graph->num_kernels
+                 ? server->graph->kernels[index].name
+                 : NULL;
+    case kHandleTimeEvaluator:
+      return index < MICROTVM_MAX_TIME_EVALUATORS && server->time_evaluators[index].target != 0
+                 ? "time evaluator"
+                 : NULL;
+    case kHandleModule:
+      return index == 0 ? "system library" : NULL;
+    default:
+      return NULL;
+  }
+}
+
+int32_t MicroTVMFreeHandle(MicroTVMRpcServer *server, uint64_t handle) {
+  if (MicroTVMHandleName(server, handle) == NULL) {
     return kMicroTVMErrorUnknownHandle;
   }
-  if (num_arguments != kFunctions[handle - 1].num_arguments) {
-    return kMicroTVMErrorArgumentCount;
+  /* Everything else is constant: there is nothing to free. */
+  if (MICROTVM_HANDLE_KIND((uint32_t)handle) == kHandleTimeEvaluator) {
+    server->time_evaluators[MICROTVM_HANDLE_INDEX((uint32_t)handle)].target = 0;
   }
-  return kFunctions[handle - 1].function(server, request);
+  return kMicroTVMOk;
+}
+
+int32_t MicroTVMCallHandle(MicroTVMRpcServer *server, MicroTVMRequest *request, uint64_t handle,
+                           uint32_t num_arguments) {
+  const uint32_t index = MICROTVM_HANDLE_INDEX((uint32_t)handle);
+  if (MicroTVMHandleName(server, handle) == NULL) {
+    return kMicroTVMErrorUnknownHandle;
+  }
+  switch (MICROTVM_HANDLE_KIND((uint32_t)handle)) {
+    case kHandleFunction:
+      if (num_arguments != kFunctions[index].num_arguments) {
+        return kMicroTVMErrorArgumentCount;
+      }
+      return kFunctions[index].function(server, request);
+    case kHandleKernel:
+      return MicroTVMCallKernel(server, request, (uint32_t)handle, num_arguments);
+    case kHandleTimeEvaluator:
+      return MicroTVMCallTimeEvaluator(server, request, (uint32_t)handle, num_arguments);
+    default:
+      return kMicroTVMErrorUnknownHandle; /* a module cannot be called */
+  }
 }

@@ -64,12 +64,12 @@ void MicroTVMReadTensor(MicroTVMPacketReader *reader, MicroTVMRemoteTensor *tens
     size_bytes *= extent;
   }
   byte_offset = MicroTVMReadU64(reader);
-  if (byte_offset > size_bytes || data > UINT64_MAX - byte_offset) {
+  if (data > UINT64_MAX - byte_offset) {
     MicroTVMReaderFail(reader, kMicroTVMErrorTensor);
     return;
   }
   tensor->address = data + byte_offset;
-  tensor->size_bytes = size_bytes - byte_offset;
+  tensor->size_bytes = size_bytes;
 }
 
 static void ReadText(MicroTVMPacketReader *reader, MicroTVMValue *value) {
@@ -78,10 +78,11 @@ static void ReadText(MicroTVMPacketReader *reader, MicroTVMValue *value) {
 }
 
 void MicroTVMReadValue(MicroTVMPacketReader *reader, MicroTVMValue *value) {
-  MicroTVMRemoteTensor tensor;
   value->type = (int32_t)MicroTVMReadU32(reader);
   value->bits = 0;
   value->text = NULL;
+  value->tensor.address = 0;
+  value->tensor.size_bytes = 0;
   switch (value->type) {
     case kValueNone:
       return;
@@ -96,8 +97,7 @@ void MicroTVMReadValue(MicroTVMPacketReader *reader, MicroTVMValue *value) {
       value->bits = MicroTVMReadU64(reader);
       return;
     case kValueTensorView:
-      MicroTVMReadTensor(reader, &tensor);
-      value->bits = tensor.address;
+      MicroTVMReadTensor(reader, &value->tensor);
       return;
     case kValueRawString:
     case kValueByteArray:

@@ -25,7 +25,11 @@ enum {
   kRpcGetGlobalFunction = 9,
   kRpcFreeHandle = 10,
   kRpcSetDevice = 11,
+  kRpcAllocate = 13,
+  kRpcFree = 14,
   kRpcStreamSync = 15,
+  kRpcCopyAmongRemote = 16,
+  kRpcAllocateWithScope = 17,
 };
 
 /* Type indices of values (tvm/ffi/c_api.h). */
@@ -66,13 +70,14 @@ typedef struct {
 
 typedef struct {
   uint64_t address;    /* of the first element, byte offset included */
-  uint64_t size_bytes; /* of the tensor, from its byte offset to its end */
+  uint64_t size_bytes; /* by shape and type */
 } MicroTVMRemoteTensor;
 
 typedef struct {
-  int32_t type;        /* kValue... */
-  uint64_t bits;       /* of an int, a float or a handle; a string's or byte array's size */
-  const uint8_t *text; /* of a string or byte array: its bytes, in the packet */
+  int32_t type;                /* kValue... */
+  uint64_t bits;               /* of an int, a float or a handle; a text's size */
+  const uint8_t *text;         /* of a string or byte array: its bytes, in the packet */
+  MicroTVMRemoteTensor tensor; /* of a tensor */
 } MicroTVMValue;
 
 uint32_t MicroTVMReadU32(MicroTVMPacketReader *reader);

@@ -53,6 +53,12 @@ static void ReturnWord(MicroTVMRpcServer *server, uint32_t type, uint64_t bits) 
   MicroTVMServerEndPacket(server);
 }
 
+void MicroTVMReturnNone(MicroTVMRpcServer *server) {
+  BeginReturn(server, 2, kValueNone, TYPE_BYTES);
+  MicroTVMWriteU32(&server->writer, kValueNone);
+  MicroTVMServerEndPacket(server);
+}
+
 void MicroTVMReturnInt(MicroTVMRpcServer *server, int64_t value) {
   ReturnWord(server, kValueInt, (uint64_t)value);
 }
@@ -63,13 +69,43 @@ void MicroTVMReturnFloat(MicroTVMRpcServer *server, double value) {
   ReturnWord(server, kValueFloat, bits);
 }
 
-void MicroTVMReturnString(MicroTVMRpcServer *server, const char *value) {
-  const uint32_t length = (uint32_t)MicroTVMTextLength(value);
-  BeginReturn(server, 2, kValueString, TYPE_BYTES + WORD_BYTES + length);
-  MicroTVMWriteU32(&server->writer, kValueRawString);
-  MicroTVMWriteU64(&server->writer, length);
-  MicroTVMFrameWriterPut(&server->writer, value, length);
+/* The returned type is not that of the value, which is the plain array that the client copies. */
+static void ReturnText(MicroTVMRpcServer *server, uint32_t returned_type, uint32_t value_type,
+                       const void *bytes, uint32_t size_bytes) {
+  BeginReturn(server, 2, returned_type, TYPE_BYTES + WORD_BYTES + size_bytes);
+  MicroTVMWriteU32(&server->writer, value_type);
+  MicroTVMWriteU64(&server->writer, size_bytes);
+  MicroTVMFrameWriterPut(&server->writer, bytes, size_bytes);
   MicroTVMServerEndPacket(server);
+}
+
+void MicroTVMReturnString(MicroTVMRpcServer *server, const char *value) {
+  ReturnText(server, kValueString, kValueRawString, value, (uint32_t)MicroTVMTextLength(value));
+}
+
+void MicroTVMReturnBytes(MicroTVMRpcServer *server, const void *bytes, uint32_t size_bytes) {
+  ReturnText(server, kValueBytes, kValueByteArray, bytes, size_bytes);
+}
+
+uint32_t MicroTVMServerMaxReturnedBytes(const MicroTVMRpcServer *server) {
+  return MicroTVMServerMaxPacketBytes(server) -
+         (CODE_BYTES + COUNT_BYTES + TYPE_BYTES + WORD_BYTES + TYPE_BYTES + WORD_BYTES);
+}
+
+/* The value of a handle is a plain pointer. */
+static void ReturnHandle(MicroTVMRpcServer *server, uint32_t returned_type, uint32_t handle) {
+  BeginReturn(server, 2, returned_type, TYPE_BYTES + WORD_BYTES);
+  MicroTVMWriteU32(&server->writer, kValueOpaquePointer);
+  MicroTVMWriteU64(&server->writer, handle);
+  MicroTVMServerEndPacket(server);
+}
+
+void MicroTVMReturnFunction(MicroTVMRpcServer *server, uint32_t handle) {
+  ReturnHandle(server, kValueFunction, handle);
+}
+
+void MicroTVMReturnModule(MicroTVMRpcServer *server, uint32_t handle) {
+  ReturnHandle(server, kValueModule, handle);
 }
 
 void MicroTVMReturnTensor(MicroTVMRpcServer *server, const MicroTVMTensorInfo *info,
@@ -90,6 +126,19 @@ void MicroTVMReturnTensor(MicroTVMRpcServer *server, const MicroTVMTensorInfo *i
   }
   MicroTVMWriteU64(&server->writer, 0);
   /* A null handle: the tensor is the executor's, there is nothing for the client to free. */
+  MicroTVMWriteU32(&server->writer, kValueOpaquePointer);
+  MicroTVMWriteU64(&server->writer, 0);
+  MicroTVMServerEndPacket(server);
+}
+
+void MicroTVMReturnView(MicroTVMRpcServer *server, const uint8_t *bytes, size_t size_bytes,
+                        uint64_t address) {
+  const size_t kept_bytes = size_bytes - TYPE_BYTES - WORD_BYTES - WORD_BYTES; /* device to shape */
+  BeginReturn(server, 3, kValueTensor, (uint32_t)size_bytes + TYPE_BYTES + WORD_BYTES);
+  MicroTVMWriteU32(&server->writer, kValueTensorView);
+  MicroTVMWriteU64(&server->writer, address);
+  MicroTVMFrameWriterPut(&server->writer, bytes + TYPE_BYTES + WORD_BYTES, kept_bytes);
+  MicroTVMWriteU64(&server->writer, 0);
   MicroTVMWriteU32(&server->writer, kValueOpaquePointer);
   MicroTVMWriteU64(&server->writer, 0);
   MicroTVMServerEndPacket(server);
@@ -170,24 +219,30 @@ static int32_t ServeShutdown(MicroTVMRpcServer *server, MicroTVMRequest *request
 static int32_t ServeCall(MicroTVMRpcServer *server, MicroTVMRequest *request) {
   const uint64_t handle = MicroTVMReadU64(&request->reader);
   const uint32_t num_arguments = MicroTVMReadArguments(&request->reader);
-  const char *name = MicroTVMFunctionName(handle);
+  const char *name = MicroTVMHandleName(server, handle);
   if (request->reader.status != kMicroTVMOk) {
     return request->reader.status;
   }
   if (name != NULL) {
     request->operation = name;
   }
-  return MicroTVMFunctionCall(server, request, handle, num_arguments);
+  return MicroTVMCallHandle(server, request, handle, num_arguments);
 }
 
-static int32_t ServeGetGlobalFunction(MicroTVMRpcServer *server, MicroTVMRequest *request) {
-  MicroTVMValue name;
+/* Checks that the rest of the packet is a sequence of that many values. */
+static int32_t CheckArguments(MicroTVMRequest *request, uint32_t wanted) {
   const uint32_t num_arguments = MicroTVMReadArguments(&request->reader);
   if (request->reader.status != kMicroTVMOk) {
     return request->reader.status;
   }
-  if (num_arguments != 1) {
-    return kMicroTVMErrorArgumentCount;
+  return num_arguments == wanted ? kMicroTVMOk : kMicroTVMErrorArgumentCount;
+}
+
+static int32_t ServeGetGlobalFunction(MicroTVMRpcServer *server, MicroTVMRequest *request) {
+  MicroTVMValue name;
+  const int32_t status = CheckArguments(request, 1);
+  if (status != kMicroTVMOk) {
+    return status;
   }
   MicroTVMReadValue(&request->reader, &name);
   if (name.type != kValueRawString) {
@@ -199,23 +254,19 @@ static int32_t ServeGetGlobalFunction(MicroTVMRpcServer *server, MicroTVMRequest
 
 static int32_t ServeFreeHandle(MicroTVMRpcServer *server, MicroTVMRequest *request) {
   MicroTVMValue handle;
-  const uint32_t num_arguments = MicroTVMReadArguments(&request->reader);
-  if (request->reader.status != kMicroTVMOk) {
-    return request->reader.status;
-  }
-  if (num_arguments != 1) {
-    return kMicroTVMErrorArgumentCount;
+  int32_t status = CheckArguments(request, 1);
+  if (status != kMicroTVMOk) {
+    return status;
   }
   MicroTVMReadValue(&request->reader, &handle);
   if (handle.type != kValueOpaquePointer) {
     return kMicroTVMErrorArgumentType;
   }
-  /* Functions are constant: there is nothing to free. */
-  if (MicroTVMFunctionName(handle.bits) == NULL) {
-    return kMicroTVMErrorUnknownHandle;
+  status = MicroTVMFreeHandle(server, handle.bits);
+  if (status == kMicroTVMOk) {
+    AnswerNothing(server);
   }
-  AnswerNothing(server);
-  return kMicroTVMOk;
+  return status;
 }
 
 /* Everything is done when it is answered, and there is one device: choosing it or waiting for it
@@ -229,17 +280,6 @@ static int32_t ServeNothingToDo(MicroTVMRpcServer *server, MicroTVMRequest *requ
   return kMicroTVMOk;
 }
 
-/* Checks that the first `size_bytes` bytes of a tensor are its own, and the executor's memory. */
-static int32_t CheckCopy(const MicroTVMRpcServer *server, const MicroTVMRemoteTensor *tensor,
-                         uint64_t size_bytes) {
-  if (size_bytes > tensor->size_bytes) {
-    return kMicroTVMErrorTensor;
-  }
-  return MicroTVMAotExecutorOwns(server->executor, tensor->address, size_bytes)
-             ? kMicroTVMOk
-             : kMicroTVMErrorAddress;
-}
-
 static int32_t ServeCopyToRemote(MicroTVMRpcServer *server, MicroTVMRequest *request) {
   MicroTVMPacketReader *reader = &request->reader;
   MicroTVMRemoteTensor tensor;
@@ -251,11 +291,14 @@ static int32_t ServeCopyToRemote(MicroTVMRpcServer *server, MicroTVMRequest *req
   size_bytes = MicroTVMReadU64(reader);
   data = MicroTVMReadBytes(reader, size_bytes);
   status = EndOfPacket(reader);
-  if (status == kMicroTVMOk) {
-    status = CheckCopy(server, &tensor, size_bytes);
-  }
   if (status != kMicroTVMOk) {
     return status;
+  }
+  if (size_bytes > tensor.size_bytes) {
+    return kMicroTVMErrorTensor;
+  }
+  if (!MicroTVMServerMayWrite(server, tensor.address, size_bytes)) {
+    return kMicroTVMErrorAddress;
   }
   memcpy((void *)(uintptr_t)tensor.address, data, (size_t)size_bytes);
   AnswerNothing(server);
@@ -271,21 +314,131 @@ static int32_t ServeCopyFromRemote(MicroTVMRpcServer *server, MicroTVMRequest *r
   MicroTVMReadTensor(reader, &tensor);
   size_bytes = MicroTVMReadU64(reader);
   status = EndOfPacket(reader);
-  if (status == kMicroTVMOk) {
-    status = CheckCopy(server, &tensor, size_bytes);
-  }
-  /* The limit holds for answers, too: a host may keep a buffer of the same size. */
-  if (status == kMicroTVMOk && size_bytes > MicroTVMServerMaxPacketBytes(server) - CODE_BYTES) {
-    status = kMicroTVMErrorPacketTooLarge;
-  }
   if (status != kMicroTVMOk) {
     return status;
+  }
+  if (size_bytes > tensor.size_bytes) {
+    return kMicroTVMErrorTensor;
+  }
+  if (!MicroTVMServerMayRead(server, tensor.address, size_bytes)) {
+    return kMicroTVMErrorAddress;
+  }
+  /* The limit holds for answers, too: a host may keep a buffer of the same size. */
+  if (size_bytes > MicroTVMServerMaxPacketBytes(server) - CODE_BYTES) {
+    return kMicroTVMErrorPacketTooLarge;
   }
   BeginPacket(server, kRpcCopyAck, (uint32_t)size_bytes);
   MicroTVMFrameWriterPut(&server->writer, (const void *)(uintptr_t)tensor.address,
                          (size_t)size_bytes);
   MicroTVMServerEndPacket(server);
   return kMicroTVMOk;
+}
+
+/* Copies one tensor of the device to another one: from, to, stream. */
+static int32_t ServeCopyAmongRemote(MicroTVMRpcServer *server, MicroTVMRequest *request) {
+  MicroTVMValue from;
+  MicroTVMValue to;
+  uint64_t size_bytes;
+  const int32_t status = CheckArguments(request, 3);
+  if (status != kMicroTVMOk) {
+    return status;
+  }
+  MicroTVMReadValue(&request->reader, &from);
+  MicroTVMReadValue(&request->reader, &to);
+  if (from.type != kValueTensorView || to.type != kValueTensorView) {
+    return kMicroTVMErrorArgumentType;
+  }
+  size_bytes = from.tensor.size_bytes;
+  if (to.tensor.size_bytes != size_bytes) {
+    return kMicroTVMErrorTensor;
+  }
+  if (!MicroTVMServerMayRead(server, from.tensor.address, size_bytes) ||
+      !MicroTVMServerMayWrite(server, to.tensor.address, size_bytes)) {
+    return kMicroTVMErrorAddress;
+  }
+  /* The addresses were checked, so that these sums do not wrap around. */
+  if (from.tensor.address < to.tensor.address + size_bytes &&
+      to.tensor.address < from.tensor.address + size_bytes) {
+    MicroTVMTextAppend(&request->detail, "the two overlap");
+    return kMicroTVMErrorTensor;
+  }
+  memcpy((void *)(uintptr_t)to.tensor.address, (const void *)(uintptr_t)from.tensor.address,
+         (size_t)size_bytes);
+  AnswerNothing(server);
+  return kMicroTVMOk;
+}
+
+/* ---- memory ---- */
+
+static int32_t AnswerAllocation(MicroTVMRpcServer *server, MicroTVMRequest *request,
+                                uint64_t size_bytes) {
+  void *block = NULL;
+  const int32_t status = MicroTVMServerAllocate(server, request, size_bytes, &block);
+  if (status == kMicroTVMOk) {
+    AnswerHandle(server, (uint64_t)(uintptr_t)block);
+  }
+  return status;
+}
+
+/* Allocates by size: device, size, alignment, type hint. Blocks are aligned as tensors are,
+ * whatever is asked. */
+static int32_t ServeAllocate(MicroTVMRpcServer *server, MicroTVMRequest *request) {
+  MicroTVMValue device;
+  MicroTVMValue size_bytes;
+  const int32_t status = CheckArguments(request, 4);
+  if (status != kMicroTVMOk) {
+    return status;
+  }
+  MicroTVMReadValue(&request->reader, &device);
+  MicroTVMReadValue(&request->reader, &size_bytes);
+  if (device.type != kValueDevice || size_bytes.type != kValueInt) {
+    return kMicroTVMErrorArgumentType;
+  }
+  if (device.bits != (kDeviceTypeCpu | (uint64_t)kDeviceIdCpu << 32)) {
+    return kMicroTVMErrorTensor;
+  }
+  return AnswerAllocation(server, request, size_bytes.bits);
+}
+
+/* Allocates by shape: tensor without data, memory scope. */
+static int32_t ServeAllocateWithScope(MicroTVMRpcServer *server, MicroTVMRequest *request) {
+  MicroTVMValue tensor;
+  MicroTVMValue scope;
+  const int32_t status = CheckArguments(request, 2);
+  if (status != kMicroTVMOk) {
+    return status;
+  }
+  MicroTVMReadValue(&request->reader, &tensor);
+  MicroTVMReadValue(&request->reader, &scope);
+  if (tensor.type != kValueTensorView ||
+      (scope.type != kValueNone && scope.type != kValueRawString)) {
+    return kMicroTVMErrorArgumentType;
+  }
+  if (scope.bits > 0 && !MicroTVMTextEquals("global", scope.text, scope.bits)) {
+    MicroTVMTextAppend(&request->detail, "there is no memory scope but global");
+    return kMicroTVMErrorUnsupported;
+  }
+  return AnswerAllocation(server, request, tensor.tensor.size_bytes);
+}
+
+/* Frees what was allocated: device, address. */
+static int32_t ServeFree(MicroTVMRpcServer *server, MicroTVMRequest *request) {
+  MicroTVMValue device;
+  MicroTVMValue address;
+  int32_t status = CheckArguments(request, 2);
+  if (status != kMicroTVMOk) {
+    return status;
+  }
+  MicroTVMReadValue(&request->reader, &device);
+  MicroTVMReadValue(&request->reader, &address);
+  if (address.type != kValueOpaquePointer) {
+    return kMicroTVMErrorArgumentType;
+  }
+  status = MicroTVMPoolFree(&server->pool, address.bits);
+  if (status == kMicroTVMOk) {
+    AnswerNothing(server);
+  }
+  return status;
 }
 
 static const struct {
@@ -301,6 +454,10 @@ static const struct {
     {kRpcGetGlobalFunction, "get function", ServeGetGlobalFunction},
     {kRpcFreeHandle, "free handle", ServeFreeHandle},
     {kRpcSetDevice, "set device", ServeNothingToDo},
+    {kRpcAllocate, "allocate", ServeAllocate},
+    {kRpcFree, "free", ServeFree},
+    {kRpcCopyAmongRemote, "copy on device", ServeCopyAmongRemote},
+    {kRpcAllocateWithScope, "allocate", ServeAllocateWithScope},
     {kRpcStreamSync, "synchronize", ServeNothingToDo},
 };
 

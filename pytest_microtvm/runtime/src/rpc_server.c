@@ -1,44 +1,24 @@
+#include <microtvm/fault.h>
 #include <microtvm/log.h>
 #include <microtvm/rpc_server.h>
 
 #include "memory.h"
 #include "rpc_internal.h"
-
-/* The session header before every message: session id (u16), type (u8). */
-#define SESSION_HEADER_BYTES 3u
-#define SESSION_VERSION 1u
+#include "session.h"
 
 /* A packet's own length field. */
 #define LENGTH_BYTES 8u
 
-_Static_assert(SESSION_HEADER_BYTES + LENGTH_BYTES == MICROTVM_PACKET_OVERHEAD_BYTES,
-               "the overhead is the session header and the length field");
-
-enum {
-  kMessageStartInit = 0x00,
-  kMessageStartReply = 0x01,
-  kMessageTerminate = 0x02,
-  kMessageLog = 0x03,
-  kMessageNormal = 0x10,
-};
+_Static_assert(SESSION_HEADER_BYTES + SEQUENCE_BYTES + LENGTH_BYTES + CHECK_BYTES ==
+                   MICROTVM_PACKET_OVERHEAD_BYTES,
+               "the overhead is the session header, the length field and the checks");
 
 /* ---- messages out ---- */
 
-static int32_t BeginMessage(MicroTVMRpcServer *server, uint16_t session_id, uint8_t type,
-                            uint32_t body_bytes) {
-  const uint8_t header[SESSION_HEADER_BYTES] = {(uint8_t)session_id, (uint8_t)(session_id >> 8),
-                                                type};
-  const int32_t status =
-      MicroTVMFrameWriterBegin(&server->writer, SESSION_HEADER_BYTES + body_bytes);
-  if (status == kMicroTVMOk) {
-    MicroTVMFrameWriterPut(&server->writer, header, sizeof(header));
-  }
-  return status;
-}
-
 static int32_t SendMessage(MicroTVMRpcServer *server, uint16_t session_id, uint8_t type,
                            const void *body, size_t body_bytes) {
-  const int32_t status = BeginMessage(server, session_id, type, (uint32_t)body_bytes);
+  const int32_t status =
+      MicroTVMBeginMessage(&server->writer, session_id, type, (uint32_t)body_bytes);
   if (status != kMicroTVMOk) {
     return status;
   }
@@ -57,12 +37,23 @@ static void SendLogString(MicroTVMRpcServer *server, const char *text) {
 }
 
 void MicroTVMServerBeginPacket(MicroTVMRpcServer *server, uint32_t packet_bytes) {
-  (void)BeginMessage(server, server->session_id, kMessageNormal, LENGTH_BYTES + packet_bytes);
+  if (server->checked) {
+    (void)MicroTVMBeginMessage(&server->writer, server->session_id, kMessageChecked,
+                               SEQUENCE_BYTES + LENGTH_BYTES + packet_bytes + CHECK_BYTES);
+    MicroTVMFrameWriterPut(&server->writer, &server->sequence, SEQUENCE_BYTES);
+  } else {
+    (void)MicroTVMBeginMessage(&server->writer, server->session_id, kMessageNormal,
+                               LENGTH_BYTES + packet_bytes);
+  }
   MicroTVMWriteU64(&server->writer, packet_bytes);
 }
 
 void MicroTVMServerEndPacket(MicroTVMRpcServer *server) {
-  const int32_t status = MicroTVMFrameWriterEnd(&server->writer);
+  int32_t status;
+  if (server->checked) {
+    MicroTVMWriteU32(&server->writer, server->writer.payload_crc);
+  }
+  status = MicroTVMFrameWriterEnd(&server->writer);
   if (status != kMicroTVMOk) {
     server->link_status = status;
   }
@@ -78,21 +69,25 @@ static void EndSession(MicroTVMRpcServer *server) {
   server->session_id = 0;
   server->session_used = false;
   server->initialized = false;
+  memset(server->time_evaluators, 0, sizeof(server->time_evaluators));
+  MicroTVMPoolReset(&server->pool);
 }
 
 /* A host may ask again before the answer reached it. Until the first packet the same question
  * therefore gets the same session; anything else gets a new one, which replaces the old. */
 static void StartSession(MicroTVMRpcServer *server, uint16_t session_id, const uint8_t *body,
                          size_t body_bytes) {
-  const uint8_t version = SESSION_VERSION;
   const uint8_t host_nonce = (uint8_t)session_id;
+  /* Features are asked for by a second byte, and granted by one: older hosts send none. */
+  const uint8_t features = body_bytes == 2 ? (uint8_t)(body[1] & FEATURE_CHECKED) : 0;
+  const uint8_t reply[] = {SESSION_VERSION, features};
+  const size_t reply_bytes = body_bytes == 2 ? 2 : 1;
   if (host_nonce == 0 || session_id > UINT8_MAX) {
     return;
   }
-  if (body_bytes != sizeof(version) || body[0] != version) {
+  if (body_bytes < 1 || body_bytes > 2 || body[0] != SESSION_VERSION) {
     /* The host reads our version out of this answer; the nonce 0 says that there is no session. */
-    server->link_status =
-        SendMessage(server, session_id, kMessageStartReply, &version, sizeof(version));
+    server->link_status = SendMessage(server, session_id, kMessageStartReply, reply, 1);
     return;
   }
   if ((uint8_t)server->session_id != host_nonce || server->session_used) {
@@ -100,13 +95,51 @@ static void StartSession(MicroTVMRpcServer *server, uint16_t session_id, const u
     server->nonce = (uint8_t)(server->nonce == UINT8_MAX ? 1 : server->nonce + 1);
     server->session_id = (uint16_t)(host_nonce | server->nonce << 8);
   }
+  server->checked = (features & FEATURE_CHECKED) != 0;
   server->shutdown = false;
   server->link_status =
-      SendMessage(server, server->session_id, kMessageStartReply, &version, sizeof(version));
+      SendMessage(server, server->session_id, kMessageStartReply, reply, reply_bytes);
 }
 
 static bool IsOurs(const MicroTVMRpcServer *server, uint16_t session_id) {
   return server->session_id != 0 && server->session_id == session_id;
+}
+
+/* Serves a packet without checks. `packet_bytes` may be more than was kept of it. */
+static void ServeNormal(MicroTVMRpcServer *server, const uint8_t *packet, uint32_t packet_bytes,
+                        bool too_large) {
+  server->session_used = true;
+  if (too_large) {
+    MicroTVMRefusePacket(server, packet_bytes - LENGTH_BYTES);
+  } else {
+    MicroTVMServePacket(server, packet, packet_bytes);
+  }
+}
+
+/* Serves a packet whose message has its own sum, unless it came a second time. */
+static void ServeChecked(MicroTVMRpcServer *server, const uint8_t *payload, uint32_t payload_bytes,
+                         bool too_large) {
+  const uint32_t header_bytes = SESSION_HEADER_BYTES + SEQUENCE_BYTES;
+  if (payload_bytes < header_bytes + CHECK_BYTES) {
+    return;
+  }
+  if (!too_large) {
+    const uint32_t summed_bytes = payload_bytes - CHECK_BYTES;
+    const uint8_t *check = payload + summed_bytes;
+    const uint32_t crc = (uint32_t)check[0] | (uint32_t)check[1] << 8 | (uint32_t)check[2] << 16 |
+                         (uint32_t)check[3] << 24;
+    if (crc != MicroTVMCrc32(0, payload, summed_bytes)) {
+      SendLogString(server, "dropped a packet with a wrong checksum");
+      return;
+    }
+  }
+  if (server->session_used && payload[SESSION_HEADER_BYTES] == server->sequence) {
+    SendLogString(server, "dropped a packet that came twice");
+    return;
+  }
+  server->sequence = payload[SESSION_HEADER_BYTES];
+  ServeNormal(server, payload + header_bytes, payload_bytes - header_bytes - CHECK_BYTES,
+              too_large);
 }
 
 /* Serves a received message. `payload_bytes` may be more than was kept of it. */
@@ -121,14 +154,11 @@ static void ServeMessage(MicroTVMRpcServer *server, bool too_large) {
   }
   session_id = (uint16_t)(payload[0] | payload[1] << 8);
   type = payload[2];
-  if (type == kMessageNormal && IsOurs(server, session_id)) {
-    server->session_used = true;
-    if (too_large) {
-      MicroTVMRefusePacket(server, payload_bytes - MICROTVM_PACKET_OVERHEAD_BYTES);
-    } else {
-      MicroTVMServePacket(server, payload + SESSION_HEADER_BYTES,
-                          payload_bytes - SESSION_HEADER_BYTES);
-    }
+  if (type == kMessageNormal && IsOurs(server, session_id) && !server->checked) {
+    ServeNormal(server, payload + SESSION_HEADER_BYTES, payload_bytes - SESSION_HEADER_BYTES,
+                too_large);
+  } else if (type == kMessageChecked && IsOurs(server, session_id) && server->checked) {
+    ServeChecked(server, payload, payload_bytes, too_large);
   } else if (type == kMessageTerminate && IsOurs(server, session_id)) {
     EndSession(server);
   } else if (type == kMessageStartInit && !too_large) {
@@ -140,8 +170,11 @@ static void ServeMessage(MicroTVMRpcServer *server, bool too_large) {
 
 int32_t MicroTVMRpcServerInit(MicroTVMRpcServer *server, const MicroTVMRpcServerConfig *config) {
   if (server == NULL || config == NULL || config->write == NULL || config->packet_buffer == NULL ||
-      config->build_id == NULL || config->executor == NULL) {
+      config->build_id == NULL || (config->executor == NULL && config->graph == NULL)) {
     return kMicroTVMErrorInvalidArgument;
+  }
+  if (!MicroTVMIsAligned(config->pool)) {
+    return kMicroTVMErrorMisaligned;
   }
   if (config->packet_bytes < MICROTVM_MIN_PACKET_BYTES) {
     return kMicroTVMErrorBufferTooSmall;
@@ -150,8 +183,11 @@ int32_t MicroTVMRpcServerInit(MicroTVMRpcServer *server, const MicroTVMRpcServer
   MicroTVMFrameReaderInit(&server->reader, config->packet_buffer, config->packet_bytes);
   MicroTVMFrameWriterInit(&server->writer, config->write, config->write_context);
   server->executor = config->executor;
+  server->graph = config->graph;
   server->build_id = config->build_id;
+  MicroTVMPoolInit(&server->pool, config->pool, config->pool_bytes);
   MicroTVMLogSetSink(SendLog, server);
+  MicroTVMFaultSetWriter(&server->writer);
   return SendMessage(server, 0, kMessageTerminate, NULL, 0);
 }
 

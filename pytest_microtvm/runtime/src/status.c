@@ -14,12 +14,20 @@ const char *MicroTVMStatusString(int32_t status) {
       return "buffer not aligned to 16 bytes";
     case kMicroTVMErrorTooManyTensors:
       return "more inputs and outputs than MICROTVM_MAX_TENSORS";
+    case kMicroTVMErrorGraphSyntax:
+      return "graph is not well-formed";
+    case kMicroTVMErrorGraph:
+      return "graph does not fit the model";
+    case kMicroTVMErrorGraphKernel:
+      return "graph does not fit its kernels";
     case kMicroTVMErrorWrite:
       return "writing to the link failed";
     case kMicroTVMErrorTimer:
       return "timer failed";
     case kMicroTVMErrorBusy:
       return "link busy with another frame";
+    case kMicroTVMErrorFault:
+      return "fault";
     case kMicroTVMErrorPacketShort:
       return "packet ends too early";
     case kMicroTVMErrorPacketTrailing:
@@ -35,7 +43,7 @@ const char *MicroTVMStatusString(int32_t status) {
     case kMicroTVMErrorNotInitialized:
       return "request before init";
     case kMicroTVMErrorUnknownHandle:
-      return "unknown function handle";
+      return "unknown handle";
     case kMicroTVMErrorArgumentCount:
       return "wrong number of arguments";
     case kMicroTVMErrorArgumentType:
@@ -43,11 +51,25 @@ const char *MicroTVMStatusString(int32_t status) {
     case kMicroTVMErrorIndex:
       return "index out of range";
     case kMicroTVMErrorAddress:
-      return "address outside the model's buffers";
+      return "address outside the memory of the model and the client";
     case kMicroTVMErrorTensor:
       return "inconsistent tensor";
+    case kMicroTVMErrorNoExecutor:
+      return "this firmware has no executor, the host calls its kernels";
+    case kMicroTVMErrorNoMemory:
+      return "not enough memory in the pool";
+    case kMicroTVMErrorPoolDamaged:
+      return "memory pool overwritten";
+    case kMicroTVMErrorTooMany:
+      return "too many time evaluators";
     case kMicroTVMErrorModel:
       return "a kernel failed";
+    case kMicroTVMErrorUnsupported:
+      return "unsupported setting";
+    case kMicroTVMErrorUnknownConstant:
+      return "no constant of this name";
+    case kMicroTVMErrorUnknownFunction:
+      return "no function of this name";
   }
   return "unknown status";
 }

@@ -12,6 +12,11 @@ size_t MicroTVMTextLength(const char *string) {
   return length;
 }
 
+bool MicroTVMTextEquals(const char *string, const void *bytes, uint64_t size_bytes) {
+  const size_t length = MicroTVMTextLength(string);
+  return size_bytes == length && memcmp(string, bytes, length) == 0;
+}
+
 void MicroTVMTextClear(MicroTVMText *text) { text->size_bytes = 0; }
 
 void MicroTVMTextAppendBytes(MicroTVMText *text, const void *bytes, size_t size_bytes) {

@@ -2,6 +2,7 @@
 #ifndef MICROTVM_SRC_TEXT_H_
 #define MICROTVM_SRC_TEXT_H_
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,6 +16,9 @@ typedef struct {
 
 /* Bytes of a terminated string, terminator not counted. */
 size_t MicroTVMTextLength(const char *string);
+
+/* Whether `size_bytes` bytes are those of a terminated string. */
+bool MicroTVMTextEquals(const char *string, const void *bytes, uint64_t size_bytes);
 
 void MicroTVMTextClear(MicroTVMText *text);
 void MicroTVMTextAppend(MicroTVMText *text, const char *string);

@@ -18,6 +18,7 @@ from pytest_microtvm.session.wire.checked import CHECKED_MESSAGES, seal, unseal
 from pytest_microtvm.session.wire.framing import encode
 
 PROTOCOL_VERSION = 1
+FAULT_VERSION = 1
 
 _HEADER = struct.Struct("<HB")
 HEADER_BYTES = _HEADER.size
@@ -30,6 +31,7 @@ class MessageType(enum.IntEnum):
     START_REPLY = 0x01
     TERMINATE = 0x02
     LOG = 0x03
+    FAULT = 0x04
     NORMAL = 0x10
     CHECKED = 0x11
 
@@ -62,6 +64,18 @@ class LogLine:
     """A log message of the device."""
 
     text: str
+
+
+@dataclass(frozen=True)
+class Fault:
+    """The device's CPU raised an exception; it says no more.
+
+    Attributes:
+        registers: What the device reports, as text: "kind", "pc", "sp", where there is one the
+            "address" that the fault is about, and the CPU's registers by their names.
+    """
+
+    registers: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -98,7 +112,15 @@ class Ignored:
 
 
 SessionEvent = (
-    Established | Packet | LogLine | DeviceStarted | ChecksRefused | SessionLost | Damaged | Ignored
+    Established
+    | Packet
+    | LogLine
+    | Fault
+    | DeviceStarted
+    | ChecksRefused
+    | SessionLost
+    | Damaged
+    | Ignored
 )
 
 
@@ -126,6 +148,15 @@ def parse_message(payload: bytes) -> Message:
         raise ProtocolError(f"a frame of {len(payload)} bytes is shorter than the session header")
     session_id, message_type = _HEADER.unpack_from(payload)
     return Message(session_id, message_type, payload[_HEADER.size :])
+
+
+def _parse_fault(body: bytes) -> Fault | Ignored:
+    """Read the report of a fault: a version, then lines of "name=value"."""
+    if body[:1] != bytes((FAULT_VERSION,)):
+        return Ignored(f"the report of a fault, of version {body[:1].hex() or 'none'}")
+    lines = body[1:].decode("utf-8", errors="replace").splitlines()
+    pairs = (line.partition("=") for line in lines)
+    return Fault({name: value for name, equals, value in pairs if equals})
 
 
 class HostSession:
@@ -227,6 +258,8 @@ class HostSession:
         message = parse_message(payload)
         if message.type == MessageType.LOG:
             return LogLine(message.body.decode("utf-8", errors="replace"))
+        if message.type == MessageType.FAULT:
+            return _parse_fault(message.body)
         if message.type == MessageType.START_REPLY:
             return self._accept_start_reply(message)
         if message.type == MessageType.TERMINATE:

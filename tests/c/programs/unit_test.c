@@ -1,6 +1,7 @@
 /* What the other tests cannot reach over the wire: the executor's checks, the frame writer's
  * errors, the log sink, the server's own arguments. Prints the line of each check that fails. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <microtvm/aot_executor.h>
@@ -22,6 +23,11 @@ tvm_crt_error_t TVMPlatformTimerStart(void) { return kMicroTVMErrorTimer; }
 tvm_crt_error_t TVMPlatformTimerStop(double *elapsed_seconds) {
   *elapsed_seconds = 0.0;
   return kMicroTVMErrorTimer;
+}
+
+void TVMPlatformAbort(tvm_crt_error_t code) {
+  (void)code;
+  exit(3);
 }
 
 size_t TVMPlatformFormatMessage(char *buffer, size_t size_bytes, const char *format,
@@ -47,30 +53,30 @@ static const MicroTVMModel kModel = {"m", 2, 1, kInputs, kOutputs, 32, RunNothin
 static void TestExecutor(void) {
   static _Alignas(16) uint8_t io[IO_BYTES + 16];
   static _Alignas(16) uint8_t workspace[32];
-  MicroTVMAotExecutor executor;
+  MicroTVMExecutor executor;
   MicroTVMModel model = kModel;
 
   memset(io, 0xAA, sizeof(io));
   CHECK(MicroTVMAotExecutorInit(&executor, &kModel, io, IO_BYTES, workspace, 32) == kMicroTVMOk);
-  CHECK(MicroTVMAotExecutorInput(&executor, 0) == io);
-  CHECK(MicroTVMAotExecutorInput(&executor, 1) == io + 16);
-  CHECK(MicroTVMAotExecutorInput(&executor, 2) == NULL);
-  CHECK(MicroTVMAotExecutorOutput(&executor, 0) == io + 32);
-  CHECK(MicroTVMAotExecutorOutput(&executor, 1) == NULL);
-  CHECK(MicroTVMAotExecutorRun(&executor) == -1000);
+  CHECK(MicroTVMExecutorInput(&executor, 0) == io);
+  CHECK(MicroTVMExecutorInput(&executor, 1) == io + 16);
+  CHECK(MicroTVMExecutorInput(&executor, 2) == NULL);
+  CHECK(MicroTVMExecutorOutput(&executor, 0) == io + 32);
+  CHECK(MicroTVMExecutorOutput(&executor, 1) == NULL);
+  CHECK(MicroTVMExecutorRun(&executor) == -1000);
   CHECK(io[0] == 0 && io[IO_BYTES - 1] == 0 && io[IO_BYTES] == 0xAA);
 
   const uint64_t start = (uint64_t)(uintptr_t)io;
-  CHECK(MicroTVMAotExecutorOwns(&executor, start, IO_BYTES));
-  CHECK(!MicroTVMAotExecutorOwns(&executor, start, IO_BYTES + 1));
-  CHECK(!MicroTVMAotExecutorOwns(&executor, start - 1, 2));
-  CHECK(MicroTVMAotExecutorOwns(&executor, start + IO_BYTES - 1, 1));
-  CHECK(!MicroTVMAotExecutorOwns(&executor, start + IO_BYTES - 1, 2));
-  CHECK(!MicroTVMAotExecutorOwns(&executor, start + 1, UINT64_MAX));
-  CHECK(!MicroTVMAotExecutorOwns(&executor, UINT64_MAX, 2));
-  CHECK(!MicroTVMAotExecutorOwns(&executor, 0, 1));
-  CHECK(!MicroTVMAotExecutorOwns(&executor, start + ((uint64_t)1 << 32), 1));
-  CHECK(MicroTVMAotExecutorOwns(&executor, (uint64_t)(uintptr_t)workspace, 32));
+  CHECK(MicroTVMExecutorOwns(&executor, start, IO_BYTES));
+  CHECK(!MicroTVMExecutorOwns(&executor, start, IO_BYTES + 1));
+  CHECK(!MicroTVMExecutorOwns(&executor, start - 1, 2));
+  CHECK(MicroTVMExecutorOwns(&executor, start + IO_BYTES - 1, 1));
+  CHECK(!MicroTVMExecutorOwns(&executor, start + IO_BYTES - 1, 2));
+  CHECK(!MicroTVMExecutorOwns(&executor, start + 1, UINT64_MAX));
+  CHECK(!MicroTVMExecutorOwns(&executor, UINT64_MAX, 2));
+  CHECK(!MicroTVMExecutorOwns(&executor, 0, 1));
+  CHECK(!MicroTVMExecutorOwns(&executor, start + ((uint64_t)1 << 32), 1));
+  CHECK(MicroTVMExecutorOwns(&executor, (uint64_t)(uintptr_t)workspace, 32));
 
   CHECK(MicroTVMAotExecutorInit(&executor, &kModel, io, IO_BYTES - 1, workspace, 32) ==
         kMicroTVMErrorBufferTooSmall);
@@ -95,7 +101,7 @@ static void TestExecutor(void) {
   model = kModel;
   model.workspace_bytes = 0;
   CHECK(MicroTVMAotExecutorInit(&executor, &model, io, IO_BYTES, NULL, 0) == kMicroTVMOk);
-  CHECK(!MicroTVMAotExecutorOwns(&executor, 0, 0));
+  CHECK(!MicroTVMExecutorOwns(&executor, 0, 0));
 }
 
 /* A link that takes a number of bytes and then fails. */
@@ -154,7 +160,7 @@ static void TestServer(void) {
   static _Alignas(16) uint8_t workspace[32];
   static uint8_t packet[MICROTVM_MIN_PACKET_BYTES];
   static const uint8_t kStartSession[] = {0xFF, 0xFD, 4, 0, 0, 0, 0x2A, 0, 0, 1, 0xCE, 0x86};
-  MicroTVMAotExecutor executor;
+  MicroTVMExecutor executor;
   MicroTVMRpcServer server;
   Link link = {.left_bytes = 1000};
   MicroTVMRpcServerConfig config = {.write = WriteLink,

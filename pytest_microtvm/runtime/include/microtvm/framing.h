@@ -29,12 +29,16 @@ typedef struct {
   void *write_context;
   uint32_t missing_bytes; /* of the payload of the frame being written */
   int32_t status;         /* the first error of the frame being written */
+  uint32_t payload_crc;   /* CRC-32 of the payload so far, see MicroTVMCrc32 */
   uint16_t crc;
   bool after_reset; /* nothing was written yet */
   bool in_frame;
   uint8_t used_bytes; /* of the buffer */
   uint8_t buffer[MICROTVM_FRAME_WRITER_BYTES];
 } MicroTVMFrameWriter;
+
+/* CRC-32 (IEEE 802.3) of more bytes after those that `crc` is of; 0 for none. */
+uint32_t MicroTVMCrc32(uint32_t crc, const void *data, size_t size_bytes);
 
 void MicroTVMFrameWriterInit(MicroTVMFrameWriter *writer, MicroTVMWriteFunction write,
                              void *write_context);
@@ -50,6 +54,10 @@ void MicroTVMFrameWriterPut(MicroTVMFrameWriter *writer, const void *data, size_
  * kMicroTVMErrorInvalidArgument when the parts were more or less than announced (the far end
  * then drops the frame). */
 int32_t MicroTVMFrameWriterEnd(MicroTVMFrameWriter *writer);
+
+/* Gives up the frame that is being written, if any, so that the far end drops it and takes the next
+ * one. For who interrupts a writer and will not return to it. */
+void MicroTVMFrameWriterAbandon(MicroTVMFrameWriter *writer);
 
 typedef enum {
   kMicroTVMFrameNone,     /* nothing to report yet */

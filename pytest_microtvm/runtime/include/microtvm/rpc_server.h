@@ -4,7 +4,7 @@
  * answers leave by the write function before that returns.
  *
  *   static uint8_t packet[512];
- *   static MicroTVMAotExecutor executor;
+ *   static MicroTVMExecutor executor;
  *   static MicroTVMRpcServer server;
  *   ...
  *   MicroTVMAotExecutorInit(&executor, &tvmgen_default_model, io, sizeof(io), workspace,
@@ -29,8 +29,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <microtvm/aot_executor.h>
+#include <microtvm/executor.h>
 #include <microtvm/framing.h>
+#include <microtvm/pool.h>
 #include <microtvm/status.h>
 
 #ifdef __cplusplus
@@ -40,10 +41,21 @@ extern "C" {
 /* The smallest packet buffer a server works with. */
 #define MICROTVM_MIN_PACKET_BYTES 256u
 
-/* Bytes of the packet buffer that a packet's own length and the session header take: a packet of
- * the client may have MicroTVMRpcServerConfig.packet_bytes less this, its length field not
- * counted. */
-#define MICROTVM_PACKET_OVERHEAD_BYTES 11u
+/* Bytes of the packet buffer that a packet's own length, the session header and the checks of a
+ * checked message take: a packet of the client may have MicroTVMRpcServerConfig.packet_bytes less
+ * this, its length field not counted. */
+#define MICROTVM_PACKET_OVERHEAD_BYTES 16u
+
+/* How many time evaluators a host may have at a time; a build may define another number. */
+#ifndef MICROTVM_MAX_TIME_EVALUATORS
+#define MICROTVM_MAX_TIME_EVALUATORS 4
+#endif
+
+/* The most arguments of a kernel that the host may call by name; a build may define another
+ * number. */
+#ifndef MICROTVM_MAX_KERNEL_ARGUMENTS
+#define MICROTVM_MAX_KERNEL_ARGUMENTS 16
+#endif
 
 typedef struct {
   MicroTVMWriteFunction write;
@@ -51,26 +63,46 @@ typedef struct {
   uint8_t *packet_buffer; /* holds the payload of one received frame */
   size_t packet_bytes;    /* at least MICROTVM_MIN_PACKET_BYTES */
   const char *build_id;   /* which firmware this is; a constant string */
-  MicroTVMAotExecutor *executor;
+  /* What runs the model; null: the host calls the kernels one by one. It must be initialized
+   * before the first byte is received, but not earlier, so that its errors can be logged. */
+  MicroTVMExecutor *executor;
+  /* The kernels and constants that the host may name, or null. Not both may be null. */
+  const MicroTVMGraph *graph;
+  uint8_t *pool; /* what the host may allocate from, aligned; may be null */
+  size_t pool_bytes;
 } MicroTVMRpcServerConfig;
+
+/* How the host wants a function to be measured. */
+typedef struct {
+  uint32_t target; /* handle of the function; 0: this place is free */
+  uint32_t number;
+  uint32_t repeat;
+  uint32_t min_repeat_ms;
+  uint32_t limit_zero_time_iterations;
+} MicroTVMTimeEvaluator;
 
 typedef struct {
   MicroTVMFrameReader reader;
   MicroTVMFrameWriter writer;
-  MicroTVMAotExecutor *executor;
+  MicroTVMExecutor *executor;
+  const MicroTVMGraph *graph;
+  MicroTVMPool pool;
   const char *build_id;
   int32_t link_status; /* the latest error of the write function */
   uint16_t session_id; /* low byte: the host's nonce, high byte: ours; 0 when there is no session */
   uint8_t nonce;       /* ours in the latest session */
+  uint8_t sequence;    /* of the latest packet, in a checked session */
+  bool checked;        /* packets of this session travel in checked messages */
   bool session_used;   /* a packet was received in this session */
   bool initialized;    /* the init packet was received in this session */
   bool shutdown;       /* the client said goodbye */
+  MicroTVMTimeEvaluator time_evaluators[MICROTVM_MAX_TIME_EVALUATORS];
 } MicroTVMRpcServer;
 
 /* Prepares the server, sends the log there, and tells the host that the device has (re)started.
  * The strings and buffers that `config` names must live as long as the server; `config` itself
- * need not. Returns 0, kMicroTVMErrorInvalidArgument, kMicroTVMErrorBufferTooSmall or the error
- * of the write function. */
+ * need not. Returns 0, kMicroTVMErrorInvalidArgument, kMicroTVMErrorMisaligned,
+ * kMicroTVMErrorBufferTooSmall or the error of the write function. */
 int32_t MicroTVMRpcServerInit(MicroTVMRpcServer *server, const MicroTVMRpcServerConfig *config);
 
 /* Takes received bytes, in any portion, and serves every frame that they complete. Returns 0,

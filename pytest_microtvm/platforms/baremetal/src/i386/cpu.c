@@ -3,7 +3,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <microtvm/log.h>
+#include <microtvm/fault.h>
 #include <microtvm/platform.h>
 
 #include "../board.h"
@@ -164,11 +164,21 @@ void CpuHandleInterrupt(const CpuFrame *frame) {
   handling_exception = true;
   uint32_t address;
   __asm__ volatile("movl %%cr2, %0" : "=r"(address));
-  TVMLogf("fault: %s (%u) at pc 0x%x, address 0x%x, error 0x%x", ExceptionName(frame->number),
-          (unsigned)frame->number, (unsigned)frame->eip, (unsigned)address, (unsigned)frame->error_code);
-  TVMLogf("fault: eax %x ebx %x ecx %x edx %x esi %x edi %x ebp %x", (unsigned)frame->eax,
-          (unsigned)frame->ebx, (unsigned)frame->ecx, (unsigned)frame->edx, (unsigned)frame->esi,
-          (unsigned)frame->edi, (unsigned)frame->ebp);
-  UartFlush();
-  CpuHalt();
+  const MicroTVMRegister registers[] = {
+      {"pc", frame->eip},
+      {"sp", (uintptr_t)(&frame->eflags + 1)}, /* an exception within a ring pushes no stack pointer */
+      {"address", address},
+      {"exception", frame->number},
+      {"error", frame->error_code},
+      {"eax", frame->eax},
+      {"ebx", frame->ebx},
+      {"ecx", frame->ecx},
+      {"edx", frame->edx},
+      {"esi", frame->esi},
+      {"edi", frame->edi},
+      {"ebp", frame->ebp},
+      {"cs", frame->cs},
+      {"eflags", frame->eflags},
+  };
+  MicroTVMFault(ExceptionName(frame->number), registers, sizeof(registers) / sizeof(registers[0]));
 }

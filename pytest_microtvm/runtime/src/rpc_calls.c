@@ -1,0 +1,336 @@
+#include <microtvm/platform.h>
+
+#include "memory.h"
+#include "rpc_internal.h"
+
+#define MS_PER_S 1000.0
+#define RESULT_BYTES 8u /* of one measurement */
+#define GROWTH 1.618    /* of the number of calls, at least, while they take too little time */
+
+_Static_assert(sizeof(double) == RESULT_BYTES, "measurements travel as 64-bit IEEE 754 numbers");
+
+/* A call with its arguments checked, which can be made again and again. */
+typedef struct {
+  const MicroTVMKernel *kernel; /* null: run the model */
+  uint8_t *workspace;
+  void *pool_block; /* the workspace, when it is from the pool */
+  void *arguments[MICROTVM_MAX_KERNEL_ARGUMENTS];
+} Call;
+
+uint32_t MicroTVMKernelHandle(const MicroTVMRpcServer *server, const void *name,
+                              uint64_t name_bytes) {
+  const MicroTVMGraph *graph = server->graph;
+  for (uint32_t i = 0; graph != NULL && i < graph->num_kernels; ++i) {
+    if (MicroTVMTextEquals(graph->kernels[i].name, name, name_bytes)) {
+      return MICROTVM_HANDLE(kHandleKernel, i);
+    }
+  }
+  return 0;
+}
+
+/* Reads a tensor that a kernel will read, or write. */
+static int32_t ReadKernelArgument(const MicroTVMRpcServer *server, MicroTVMRequest *request,
+                                  const MicroTVMKernel *kernel, uint32_t index, void **argument) {
+  const bool written = index >= (uint32_t)(kernel->num_args - kernel->num_outputs);
+  MicroTVMValue value;
+  MicroTVMReadValue(&request->reader, &value);
+  MicroTVMTextAppend(&request->detail, "argument ");
+  MicroTVMTextAppendUnsigned(&request->detail, index);
+  if (value.type != kValueTensorView) {
+    return kMicroTVMErrorArgumentType;
+  }
+  if (kernel->arg_bytes != NULL && value.tensor.size_bytes != kernel->arg_bytes[index]) {
+    MicroTVMTextAppend(&request->detail, " has not the ");
+    MicroTVMTextAppendUnsigned(&request->detail, kernel->arg_bytes[index]);
+    MicroTVMTextAppend(&request->detail, " bytes it should have");
+    return kMicroTVMErrorTensor;
+  }
+  if (written ? !MicroTVMServerMayWrite(server, value.tensor.address, value.tensor.size_bytes)
+              : !MicroTVMServerMayRead(server, value.tensor.address, value.tensor.size_bytes)) {
+    return kMicroTVMErrorAddress;
+  }
+  *argument = (void *)(uintptr_t)value.tensor.address;
+  if (!MicroTVMIsAligned(*argument)) {
+    return kMicroTVMErrorMisaligned;
+  }
+  MicroTVMTextClear(&request->detail);
+  return kMicroTVMOk;
+}
+
+/* Finds scratch memory for a kernel: in the pool, or else the executor's workspace, which holds
+ * nothing between two runs. */
+static int32_t FindWorkspace(MicroTVMRpcServer *server, MicroTVMRequest *request, Call *call) {
+  const uint32_t size_bytes = call->kernel->workspace_bytes;
+  const MicroTVMExecutor *executor = server->executor;
+  if (size_bytes == 0) {
+    return kMicroTVMOk;
+  }
+  if (executor != NULL && size_bytes <= executor->workspace_bytes) {
+    call->workspace = executor->workspace;
+    return kMicroTVMOk;
+  }
+  const int32_t status = MicroTVMServerAllocate(server, request, size_bytes, &call->pool_block);
+  call->workspace = call->pool_block;
+  return status;
+}
+
+/* Reads the arguments of a call of a kernel, or of the model when `handle` is that function's.
+ * When this returns 0, EndCall has to follow. */
+static int32_t BeginCall(MicroTVMRpcServer *server, MicroTVMRequest *request, uint32_t handle,
+                         uint32_t num_arguments, Call *call) {
+  call->kernel = NULL;
+  call->workspace = NULL;
+  call->pool_block = NULL;
+  if (MicroTVMIsModelRun(handle)) {
+    if (server->executor == NULL) {
+      return kMicroTVMErrorNoExecutor;
+    }
+    return num_arguments == 0 ? kMicroTVMOk : kMicroTVMErrorArgumentCount;
+  }
+  call->kernel = &server->graph->kernels[MICROTVM_HANDLE_INDEX(handle)];
+  if (num_arguments != call->kernel->num_args) {
+    MicroTVMTextAppendUnsigned(&request->detail, call->kernel->num_args);
+    MicroTVMTextAppend(&request->detail, " tensors are wanted, inputs first");
+    return kMicroTVMErrorArgumentCount;
+  }
+  if (num_arguments > MICROTVM_MAX_KERNEL_ARGUMENTS) {
+    MicroTVMTextAppend(&request->detail, "more than MICROTVM_MAX_KERNEL_ARGUMENTS");
+    return kMicroTVMErrorUnsupported;
+  }
+  for (uint32_t i = 0; i < num_arguments; ++i) {
+    const int32_t status =
+        ReadKernelArgument(server, request, call->kernel, i, &call->arguments[i]);
+    if (status != kMicroTVMOk) {
+      return status;
+    }
+  }
+  return FindWorkspace(server, request, call);
+}
+
+static void EndCall(MicroTVMRpcServer *server, const Call *call) {
+  if (call->pool_block != NULL) {
+    (void)MicroTVMPoolFree(&server->pool, (uint64_t)(uintptr_t)call->pool_block);
+  }
+}
+
+static int32_t MakeCall(const MicroTVMRpcServer *server, const Call *call) {
+  const int32_t status = call->kernel != NULL
+                             ? call->kernel->call(call->arguments, call->workspace)
+                             : MicroTVMExecutorRun(server->executor);
+  return status > 0 ? kMicroTVMErrorModel : status;
+}
+
+/* Makes a call `number` times and measures that. The timer is stopped in any case. */
+static int32_t MeasureCalls(const MicroTVMRpcServer *server, const Call *call, uint32_t number,
+                            double *seconds) {
+  int32_t status = kMicroTVMOk;
+  int32_t timer_status = TVMPlatformTimerStart();
+  if (timer_status != kMicroTVMOk) {
+    return timer_status < 0 ? timer_status : kMicroTVMErrorTimer;
+  }
+  for (uint32_t i = 0; i < number && status == kMicroTVMOk; ++i) {
+    status = MakeCall(server, call);
+  }
+  timer_status = TVMPlatformTimerStop(seconds);
+  if (status != kMicroTVMOk) {
+    return status;
+  }
+  return timer_status > 0 ? kMicroTVMErrorTimer : timer_status;
+}
+
+int32_t MicroTVMCallKernel(MicroTVMRpcServer *server, MicroTVMRequest *request, uint32_t handle,
+                           uint32_t num_arguments) {
+  Call call;
+  int32_t status = BeginCall(server, request, handle, num_arguments, &call);
+  if (status == kMicroTVMOk) {
+    status = MakeCall(server, &call);
+    EndCall(server, &call);
+  }
+  if (status == kMicroTVMOk) {
+    MicroTVMReturnNone(server);
+  }
+  return status;
+}
+
+int32_t MicroTVMCallModelRun(MicroTVMRpcServer *server, MicroTVMRequest *request) {
+  const Call call = {.kernel = NULL};
+  double seconds = 0.0;
+  int32_t status;
+  (void)request;
+  if (server->executor == NULL) {
+    return kMicroTVMErrorNoExecutor;
+  }
+  status = MeasureCalls(server, &call, 1, &seconds);
+  if (status == kMicroTVMOk) {
+    MicroTVMReturnFloat(server, seconds);
+  }
+  return status;
+}
+
+/* ---- time evaluators ---- */
+
+/* Reads a whole number of at least `minimum`. */
+static int32_t ReadSetting(MicroTVMRequest *request, uint32_t minimum, uint32_t *setting) {
+  MicroTVMValue value;
+  MicroTVMReadValue(&request->reader, &value);
+  if (value.type != kValueInt) {
+    return kMicroTVMErrorArgumentType;
+  }
+  if (value.bits > INT32_MAX || value.bits < minimum) {
+    return kMicroTVMErrorUnsupported;
+  }
+  *setting = (uint32_t)value.bits;
+  return kMicroTVMOk;
+}
+
+/* Reads which function is meant: module or none, name. */
+static int32_t ReadTarget(const MicroTVMRpcServer *server, MicroTVMRequest *request,
+                          uint32_t *handle) {
+  MicroTVMValue module;
+  MicroTVMValue name;
+  MicroTVMReadValue(&request->reader, &module);
+  MicroTVMReadValue(&request->reader, &name);
+  if ((module.type != kValueModule && module.type != kValueNone) || name.type != kValueRawString) {
+    return kMicroTVMErrorArgumentType;
+  }
+  *handle = module.type == kValueModule ? MicroTVMKernelHandle(server, name.text, name.bits)
+                                        : MicroTVMFunctionHandle(name.text, name.bits);
+  if (*handle == 0) {
+    MicroTVMTextAppendBytes(&request->detail, name.text, (size_t)name.bits);
+    return kMicroTVMErrorUnknownFunction;
+  }
+  if (module.type == kValueNone && !MicroTVMIsModelRun(*handle)) {
+    MicroTVMTextAppend(&request->detail, "only kernels and microtvm.model.run can be timed");
+    return kMicroTVMErrorUnsupported;
+  }
+  return kMicroTVMOk;
+}
+
+/* The settings as the client sends them, in their order. A setting of a machine that has nothing
+ * to cool or flush must be off. */
+static int32_t ReadSettings(const MicroTVMRpcServer *server, MicroTVMRequest *request,
+                            MicroTVMTimeEvaluator *evaluator) {
+  uint32_t device_type = 0;
+  uint32_t device_id = 0;
+  uint32_t cooldown_interval_ms = 0;
+  uint32_t repeats_to_cooldown = 0;
+  uint32_t cache_flush_bytes = 0;
+  MicroTVMValue preprocessing;
+  const struct {
+    const char *name;
+    uint32_t minimum;
+    uint32_t *value;
+  } settings[] = {
+      {"device_type", kDeviceTypeCpu, &device_type},
+      {"device_id", kDeviceIdCpu, &device_id},
+      {"number", 1, &evaluator->number},
+      {"repeat", 1, &evaluator->repeat},
+      {"min_repeat_ms", 0, &evaluator->min_repeat_ms},
+      {"limit_zero_time_iterations", 0, &evaluator->limit_zero_time_iterations},
+      {"cooldown_interval_ms", 0, &cooldown_interval_ms},
+      {"repeats_to_cooldown", 0, &repeats_to_cooldown},
+      {"cache_flush_bytes", 0, &cache_flush_bytes},
+  };
+  for (uint32_t i = 0; i < sizeof(settings) / sizeof(settings[0]); ++i) {
+    const int32_t status = ReadSetting(request, settings[i].minimum, settings[i].value);
+    if (status != kMicroTVMOk) {
+      MicroTVMTextAppend(&request->detail, settings[i].name);
+      return status;
+    }
+  }
+  MicroTVMReadValue(&request->reader, &preprocessing);
+  if (preprocessing.type != kValueRawString) {
+    return kMicroTVMErrorArgumentType;
+  }
+  if (device_type != kDeviceTypeCpu || device_id != kDeviceIdCpu || cooldown_interval_ms > 0 ||
+      cache_flush_bytes > 0 || preprocessing.bits > 0) {
+    MicroTVMTextAppend(&request->detail,
+                       "no other device, no cooldown, cache flush or f_preproc here");
+    return kMicroTVMErrorUnsupported;
+  }
+  if (evaluator->repeat > MicroTVMServerMaxReturnedBytes(server) / RESULT_BYTES) {
+    MicroTVMTextAppend(&request->detail, "repeat is at most ");
+    MicroTVMTextAppendUnsigned(&request->detail,
+                               MicroTVMServerMaxReturnedBytes(server) / RESULT_BYTES);
+    return kMicroTVMErrorUnsupported;
+  }
+  return kMicroTVMOk;
+}
+
+int32_t MicroTVMCreateTimeEvaluator(MicroTVMRpcServer *server, MicroTVMRequest *request) {
+  MicroTVMTimeEvaluator evaluator;
+  int32_t status = ReadTarget(server, request, &evaluator.target);
+  if (status == kMicroTVMOk) {
+    status = ReadSettings(server, request, &evaluator);
+  }
+  if (status != kMicroTVMOk) {
+    return status;
+  }
+  for (uint32_t i = 0; i < MICROTVM_MAX_TIME_EVALUATORS; ++i) {
+    if (server->time_evaluators[i].target == 0) {
+      server->time_evaluators[i] = evaluator;
+      MicroTVMReturnFunction(server, MICROTVM_HANDLE(kHandleTimeEvaluator, i));
+      return kMicroTVMOk;
+    }
+  }
+  MicroTVMTextAppend(&request->detail, "there are ");
+  MicroTVMTextAppendUnsigned(&request->detail, MICROTVM_MAX_TIME_EVALUATORS);
+  return kMicroTVMErrorTooMany;
+}
+
+/* How many calls to make next, when `number` of them took `seconds`, which is less than `min_s`. */
+static uint32_t MoreCalls(uint32_t number, double seconds, double min_s) {
+  const double enough = min_s * (double)number / seconds + 1.0;
+  const double grown = (double)number * GROWTH;
+  const double next = enough > grown ? enough : grown;
+  return next < (double)INT32_MAX ? (uint32_t)next : (uint32_t)INT32_MAX;
+}
+
+/* Measures once more. `*number`, the calls of one measurement, grows until they take the time that
+ * they should. */
+static int32_t Measure(const MicroTVMRpcServer *server, const Call *call,
+                       const MicroTVMTimeEvaluator *evaluator, uint32_t *number,
+                       double *result_s) {
+  const double min_s = (double)evaluator->min_repeat_ms / MS_PER_S;
+  uint32_t zero_times = 0;
+  double seconds = 0.0;
+  do {
+    if (seconds > 0.0) {
+      *number = MoreCalls(*number, seconds, min_s);
+    }
+    const int32_t status = MeasureCalls(server, call, *number, &seconds);
+    if (status != kMicroTVMOk) {
+      return status;
+    }
+    if (seconds <= 0.0) {
+      ++zero_times;
+    }
+  } while (seconds < min_s && zero_times < evaluator->limit_zero_time_iterations &&
+           *number < (uint32_t)INT32_MAX);
+  *result_s = seconds / (double)*number;
+  return kMicroTVMOk;
+}
+
+int32_t MicroTVMCallTimeEvaluator(MicroTVMRpcServer *server, MicroTVMRequest *request,
+                                  uint32_t handle, uint32_t num_arguments) {
+  const MicroTVMTimeEvaluator *evaluator = &server->time_evaluators[MICROTVM_HANDLE_INDEX(handle)];
+  /* The request was read when the first result comes: its buffer holds the results. */
+  uint8_t *results = server->reader.payload;
+  uint32_t number = evaluator->number;
+  Call call;
+  int32_t status = BeginCall(server, request, evaluator->target, num_arguments, &call);
+  if (status != kMicroTVMOk) {
+    return status;
+  }
+  status = MakeCall(server, &call); /* the first call is not measured */
+  for (uint32_t i = 0; i < evaluator->repeat && status == kMicroTVMOk; ++i) {
+    double seconds = 0.0;
+    status = Measure(server, &call, evaluator, &number, &seconds);
+    memcpy(results + i * RESULT_BYTES, &seconds, RESULT_BYTES);
+  }
+  EndCall(server, &call);
+  if (status == kMicroTVMOk) {
+    MicroTVMReturnBytes(server, results, evaluator->repeat * RESULT_BYTES);
+  }
+  return status;
+}
