@@ -22,6 +22,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from pytest_microtvm.errors import ConfigError, ModelError
+from pytest_microtvm.graph_format import DTYPE_BYTES, MAX_DIMENSIONS, check_graph
 
 VERSION = 8
 """The metadata version written here, and the newest that can be read."""
@@ -30,24 +31,9 @@ MAX_ARCHIVE_BYTES = 512 * 1024 * 1024
 MAX_MEMBERS = 4096
 MAX_UNPACKED_BYTES = 512 * 1024 * 1024
 MAX_METADATA_BYTES = 16 * 1024 * 1024
+MAX_GRAPH_BYTES = 4 * 1024 * 1024
 MAX_PATH_LENGTH = 240
 MAX_TENSORS = 1024
-MAX_DIMENSIONS = 32
-
-DTYPE_BYTES: Mapping[str, int] = {
-    "bool": 1,
-    "int8": 1,
-    "uint8": 1,
-    "int16": 2,
-    "uint16": 2,
-    "int32": 4,
-    "uint32": 4,
-    "float32": 4,
-    "int64": 8,
-    "uint64": 8,
-    "float64": 8,
-}
-"""Element types of tensors, and the bytes of one element."""
 
 _IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}\Z")
 _METADATA = "metadata.json"
@@ -90,7 +76,8 @@ class ModelLibrary:
         outputs: Outputs in the model's order.
         workspace_bytes: Size of the arena for intermediates and workspaces.
         constants_bytes: Size of all constants.
-        executors: Executors that the archive can be built for ("aot", "graph").
+        executors: Executors that the archive can be built for ("aot", "graph"). With "graph", the
+            archive holds a graph.
         sha256: Hash of the archive's bytes, in hexadecimal.
         metadata: All of metadata.json.
     """
@@ -149,7 +136,7 @@ def read_graph(library: ModelLibrary) -> str:
     Raises:
         ModelError: The archive has none, or cannot be read any more.
     """
-    member = f"executor-config/graph/{library.name}.graph"
+    member = _graph_member(library.name)
     with _opened(library.path) as archive:
         if member not in archive.members:
             raise archive.error("has no graph", "compile the model again with this version")
@@ -323,12 +310,17 @@ def _read_library(path: Path, archive: _Archive) -> ModelLibrary:
     executors = reader.field(module, "executors", list)
     if not executors or not all(executor in ("aot", "graph") for executor in executors):
         raise archive.error(f"has metadata with the executors {executors!r}", _FOREIGN_CURE)
+    workspace_bytes = reader.size(main, "workspace_size_bytes")
+    if "graph" in executors:
+        counts = _read_graph(archive, name, inputs, outputs, workspace_bytes)
+        if reader.field(module, "graph", dict) != counts:
+            raise archive.error("has metadata that counts its graph wrongly", _FOREIGN_CURE)
     return ModelLibrary(
         path,
         name,
         inputs,
         outputs,
-        reader.size(main, "workspace_size_bytes"),
+        workspace_bytes,
         reader.size(main, "constants_size_bytes"),
         tuple(executors),
         archive.sha256(),
@@ -337,20 +329,49 @@ def _read_library(path: Path, archive: _Archive) -> ModelLibrary:
 
 
 def _read_metadata(archive: _Archive) -> dict[str, Any]:
-    member = archive.members.get(_METADATA)
-    if member is None:
-        raise archive.error(f"has no {_METADATA}", _FOREIGN_CURE)
-    if member.size > MAX_METADATA_BYTES:
-        raise archive.error(f"has a {_METADATA} of {member.size} bytes", _HOSTILE_CURE)
+    return _read_json(archive, _METADATA, MAX_METADATA_BYTES)
+
+
+def _read_graph(
+    archive: _Archive,
+    name: str,
+    inputs: tuple[TensorSpec, ...],
+    outputs: tuple[TensorSpec, ...],
+    workspace_bytes: int,
+) -> dict[str, int]:
+    """Check the graph; what it counts."""
+    document = _read_json(archive, _graph_member(name), MAX_GRAPH_BYTES)
     try:
-        metadata = json.loads(
+        return check_graph(
+            document,
+            [tensor.size_bytes for tensor in inputs],
+            [tensor.size_bytes for tensor in outputs],
+            workspace_bytes,
+        )
+    except ValueError as error:
+        raise archive.error(f"has a graph {error}", _FOREIGN_CURE) from error
+
+
+def _graph_member(name: str) -> str:
+    return f"executor-config/graph/{name}.graph"
+
+
+def _read_json(archive: _Archive, name: str, max_bytes: int) -> dict[str, Any]:
+    """The JSON object in a member."""
+    member = archive.members.get(name)
+    if member is None:
+        raise archive.error(f"has no {name}", _FOREIGN_CURE)
+    if member.size > max_bytes:
+        raise archive.error(f"has a {name} of {member.size} bytes", _HOSTILE_CURE)
+    try:
+        document = json.loads(
             archive.read(member), object_pairs_hook=_unique_keys, parse_constant=_no_constant
         )
     except (ValueError, RecursionError) as error:
-        raise archive.error(f"has a {_METADATA} that is not JSON", _DAMAGED_CURE) from error
-    if not isinstance(metadata, dict):
-        raise archive.error(f"has a {_METADATA} that is not an object", _FOREIGN_CURE)
-    return metadata
+        raise archive.error(f"has a {name} that is not JSON", _DAMAGED_CURE) from error
+    if not isinstance(document, dict):
+        raise archive.error(f"has a {name} that is not an object", _FOREIGN_CURE)
+    return document
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -62,18 +62,25 @@ class NativeModel:
         assert paths
         return "".join(path.read_text() for path in paths)
 
+    def file(self, path: str) -> bytes:
+        """A member of the archive."""
+        return (self.root / path).read_bytes()
+
+    def symbol(self, kind: Any, name: str) -> Any:
+        """A global variable of the built library, as the ctypes type `kind`."""
+        return kind.in_dll(self._functions, name)
+
     def __call__(self, *inputs: Array) -> list[Array]:
         """Run once; inputs in the model's order. Checks that nothing else is written."""
         library = self.library
-        given = [_aligned(spec, array) for spec, array in zip(library.inputs, inputs, strict=True)]
-        results = [_aligned(spec, None) for spec in library.outputs]
-        workspace, arena = _guarded(library.workspace_bytes)
+        given = [aligned(spec, array) for spec, array in zip(library.inputs, inputs, strict=True)]
+        results = [aligned(spec, None) for spec in library.outputs]
+        workspace, arena = guarded(library.workspace_bytes)
         function = getattr(self._functions, f"tvmgen_{library.name}_run")
         function.restype = ctypes.c_int32
         status = function(_pointers(given), _pointers(results), (ctypes.c_void_p * 1)(arena))
         assert status == 0
-        assert (workspace[:_CANARY_BYTES] == _CANARY).all(), "written below the workspace"
-        assert (workspace[-_CANARY_BYTES:] == _CANARY).all(), "written beyond the workspace"
+        assert is_untouched(workspace)
         for array, before in zip(given, inputs, strict=True):
             np.testing.assert_array_equal(array, before, err_msg="an input was written")
         return results
@@ -87,7 +94,7 @@ def compile_c(compiler: Sequence[str], root: Path, arguments: Sequence[str]) -> 
     assert done.returncode == 0, done.stderr
 
 
-def _aligned(spec: TensorSpec, content: Array | None) -> Array:
+def aligned(spec: TensorSpec, content: Array | None) -> Array:
     """A tensor at a multiple of 16 bytes; filled with rubbish when there is no content."""
     raw = np.full(spec.size_bytes + 16, 0x5A, np.uint8)
     start = -raw.ctypes.data % 16
@@ -98,13 +105,19 @@ def _aligned(spec: TensorSpec, content: Array | None) -> Array:
     return array
 
 
-def _guarded(size_bytes: int) -> tuple[Array, int]:
+def guarded(size_bytes: int) -> tuple[Array, int]:
     """A workspace with canaries on both sides, and the address of its usable part."""
     # The part is a multiple of 16 bytes, so that aligning its start leaves the canaries whole.
     raw = np.full(size_bytes + 2 * _CANARY_BYTES + 16, _CANARY, np.uint8)
     start = -raw.ctypes.data % 16
     workspace = raw[start : start + size_bytes + 2 * _CANARY_BYTES]
     return workspace, workspace.ctypes.data + _CANARY_BYTES
+
+
+def is_untouched(workspace: Array) -> bool:
+    """Whether nothing was written below or beyond a workspace."""
+    edges = workspace[:_CANARY_BYTES], workspace[-_CANARY_BYTES:]
+    return all(bool((edge == _CANARY).all()) for edge in edges)
 
 
 def _pointers(arrays: Sequence[Array]) -> Any:

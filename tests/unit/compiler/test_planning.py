@@ -97,7 +97,6 @@ def test_workspaces_live_for_their_call_and_callers_buffers_are_not_planned():
 
 
 def test_a_program_without_intermediates_needs_no_arena():
-    copy = CopyCall(
-        Storage(StorageKind.INPUT, 0, TensorType((4,), "int8")), Storage(StorageKind.OUTPUT, 0, 4)
-    )
+    ty = TensorType((4,), "int8")
+    copy = CopyCall(Storage(StorageKind.INPUT, 0, ty), Storage(StorageKind.OUTPUT, 0, ty))
     assert plan_memory(Program([], [], [], [copy])).arena_bytes == 0
