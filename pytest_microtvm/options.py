@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -305,7 +306,7 @@ def _number(config: pytest.Config, name: str, *, above_zero: bool = False) -> fl
 def _cache_dir(config: pytest.Config) -> Path:
     path = _path(config, "cache_dir")
     if path is None:
-        import platformdirs
-
-        path = platformdirs.user_cache_path("pytest-microtvm")
+        # As the XDG Base Directory Specification says.
+        base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+        path = (base if base.is_absolute() else Path.home() / ".cache") / "pytest-microtvm"
     return path

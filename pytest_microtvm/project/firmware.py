@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import tempfile
@@ -19,7 +21,7 @@ from pytest_microtvm import library as mlf
 from pytest_microtvm.boards import Board
 from pytest_microtvm.compiler import CompileOptions, compile_key, compile_model
 from pytest_microtvm.deadline import Deadline
-from pytest_microtvm.errors import BuildError, MicroTVMError
+from pytest_microtvm.errors import BuildError, ConfigError, MicroTVMError
 from pytest_microtvm.library import ModelLibrary
 from pytest_microtvm.project.cache import Cache
 from pytest_microtvm.project.elf import ImageSize, measure_elf
@@ -201,8 +203,19 @@ class Workshop:
         if target in self._kept or not project.is_dir():
             return
         self._kept.add(target)
-        shutil.rmtree(target, ignore_errors=True)
-        shutil.copytree(project, target)
+        copy = target.with_name(f".{target.name}-{os.getpid()}")
+        try:
+            shutil.copytree(project, copy)
+            shutil.rmtree(target, ignore_errors=True)
+            with contextlib.suppress(OSError):  # another process kept the same one
+                copy.rename(target)
+        except OSError as error:
+            raise ConfigError(
+                f"cannot keep the project in {target}: {error.strerror or error}",
+                cure="make its folder writable, or leave --microtvm-keep-projects out",
+            ) from error
+        finally:
+            shutil.rmtree(copy, ignore_errors=True)
         self.progress(f"kept {target}")
 
 

@@ -196,11 +196,10 @@ class Session:
             assert bridge.stdin is not None
             with contextlib.suppress(OSError):
                 bridge.stdin.close()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                bridge.wait(CLOSE_TIMEOUT_S)
-            kill_group(bridge)
             assert self._events is not None
-            self._events.join(CLOSE_TIMEOUT_S)
+            self._events.join(CLOSE_TIMEOUT_S)  # it follows the bridge to its end
+            kill_group(bridge)
+            self._events.join()
             assert bridge.stdout is not None
             bridge.stdout.close()
             self.flush_log()
