@@ -124,6 +124,7 @@ class ProjectAPIClient:
         self._received = bytearray()
         self._next_id = 0
         self._broken = False
+        self._base64 = False  # whether the server knows more than the published base85
         self._log: Any = None  # what the server prints
 
     def __enter__(self) -> ProjectAPIClient:
@@ -211,6 +212,7 @@ class ProjectAPIClient:
                     f"{reply['protocol_version']}, not 1"
                 )
             self._name = str(reply["platform_name"])
+            self._base64 = "base64" in reply.get("transport_encodings", ())
             path = reply["model_library_format_path"]
             return ServerInfo(
                 platform_name=self._name,
@@ -274,10 +276,15 @@ class ProjectAPIClient:
             TransportTimeout: Nothing came before the deadline.
             TransportClosed: The device or the server is gone.
         """
-        parameters = {"n": size, "timeout_sec": deadline.remaining_s}
+        parameters: dict[str, Any] = {"n": size, "timeout_sec": deadline.remaining_s}
+        if self._base64:
+            parameters["encoding"] = "base64"
         reply = self._call("read_transport", parameters, deadline, _REPLY_MARGIN_S)
         try:
-            data = base64.b85decode(reply["data"])
+            if self._base64:
+                data = base64.b64decode(reply["data"], validate=True)
+            else:
+                data = base64.b85decode(reply["data"])
         except (KeyError, TypeError, ValueError) as exc:
             raise ProtocolError(
                 f"platform {self._name}: malformed reply to read_transport: {exc!r}"
@@ -295,10 +302,13 @@ class ProjectAPIClient:
             TransportTimeout: Not all was taken before the deadline.
             TransportClosed: The device or the server is gone.
         """
-        parameters = {
-            "data": base64.b85encode(data).decode("ascii"),
+        encode = base64.b64encode if self._base64 else base64.b85encode
+        parameters: dict[str, Any] = {
+            "data": encode(data).decode("ascii"),
             "timeout_sec": deadline.remaining_s,
         }
+        if self._base64:
+            parameters["encoding"] = "base64"
         self._call("write_transport", parameters, deadline, _REPLY_MARGIN_S)
 
     def _command(self) -> list[str]:

@@ -39,7 +39,7 @@ from pytest_microtvm.session.wire.session import (
     SessionState,
 )
 
-READ_BYTES = 4096
+READ_BYTES = 1 << 16
 RETRY_START_S = 0.25
 """After how long without an answer a session is started anew: the device may have been booting."""
 MAX_ATTEMPTS = 3
@@ -330,7 +330,14 @@ class Link:
                 details=self.log_tail(),
             ) from error
         except TransportClosed as error:
+            self._read_last(deadline, wanted)
             raise self._gone(error, wanted) from error
+
+    def _read_last(self, deadline: Deadline, wanted: str) -> None:
+        """Take what a device that is gone said before; raises what comes of it."""
+        end = Deadline(deadline.at_most(SLICE_S))
+        while not end.expired:
+            self._read(end.remaining_s, wanted)
 
     def _read(self, timeout_s: float, wanted: str) -> None:
         """Take what the device sends within a time, and sort it."""

@@ -13,8 +13,6 @@ from pytest_microtvm.errors import MicroTVMError
 from pytest_microtvm.project.client import ProjectAPIClient, TransportTimeouts
 
 CLOSE_TIMEOUT_S = 2.0
-WRITE_BYTES = 2048
-"""Written at a time, so that a slow line is busy while the next portion is made ready."""
 
 
 class Transport(abc.ABC):
@@ -94,9 +92,7 @@ class ProjectTransport(Transport):
 
     def write(self, data: bytes, deadline: Deadline) -> None:
         """See `Transport.write`."""
-        client = self._open_client()
-        for start in range(0, len(data), WRITE_BYTES):
-            client.write_transport(data[start : start + WRITE_BYTES], deadline)
+        self._open_client().write_transport(data, deadline)
 
     def _open_client(self) -> ProjectAPIClient:
         assert self._client is not None, "the transport is not open"

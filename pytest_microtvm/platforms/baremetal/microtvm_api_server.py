@@ -104,21 +104,19 @@ class BareMetal(server.MakeProjectHandler):
         return {"memory.ld": memory_script(board)}
 
     def start_device(self, board: Mapping[str, Any]) -> server.ChildTransport:
-        """Start the emulator; its UART is a socket that it inherits."""
+        """Start the emulator; its UART is its standard input and output."""
         emulator = board["emulator"]
         program = server.find_tool(emulator["program"], server.install_cure(emulator["install"]))
 
-        def command(fd: int) -> list[str]:
-            return [
-                program,
-                *("-machine", emulator["machine"]),
-                *emulator["arguments"],
-                *("-display", "none", "-nodefaults", "-no-reboot"),
-                *("-chardev", f"socket,id=uart,fd={fd}", "-serial", "chardev:uart"),
-                *("-kernel", str(self.directory / self.firmware)),
-            ]
-
-        return server.ChildTransport(command, as_stdio=False, statuses=EXIT_STATUSES)
+        command = [
+            program,
+            *("-machine", emulator["machine"]),
+            *emulator["arguments"],
+            *("-display", "none", "-nodefaults", "-no-reboot"),
+            *("-chardev", "stdio,id=uart,signal=off", "-serial", "chardev:uart"),
+            *("-kernel", str(self.directory / self.firmware)),
+        ]
+        return server.ChildTransport(command, EXIT_STATUSES)
 
 
 def memory_script(board: Mapping[str, Any]) -> str:

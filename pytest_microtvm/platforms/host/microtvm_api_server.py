@@ -19,9 +19,7 @@ class Host(server.MakeProjectHandler):
 
     def start_device(self, board: Mapping[str, Any]) -> server.ChildTransport:
         """Run the firmware."""
-        return server.ChildTransport(
-            lambda _fd: [str(self.directory / self.firmware)], as_stdio=True
-        )
+        return server.ChildTransport([str(self.directory / self.firmware)])
 
 
 if __name__ == "__main__":

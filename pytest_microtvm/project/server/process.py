@@ -6,10 +6,10 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 from .api import (
     IoTimeoutError,
@@ -78,39 +78,33 @@ def run_tool(command: Sequence[str], cwd: Path) -> tuple[int, str]:
 
 
 class ChildTransport:
-    """A device that is a child process, spoken to over one end of a socket pair.
+    """A device that is a child process, spoken to over its standard input and output.
+
+    They are pipes: an emulator writes byte by byte, and of single bytes a pipe holds 65,536 where a
+    socket holds some 280.
 
     Args:
-        command: Gives the command line, told the number of the child's file descriptor.
-        as_stdio: The child finds its end as standard input and output, too.
+        command: Program and arguments.
         statuses: What exit statuses of the child mean, for those that mean something.
     """
 
-    def __init__(
-        self,
-        command: Callable[[int], Sequence[str]],
-        *,
-        as_stdio: bool,
-        statuses: Mapping[int, str] | None = None,
-    ) -> None:
+    def __init__(self, command: Sequence[str], statuses: Mapping[int, str] | None = None) -> None:
         self._statuses = statuses or {}
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        with ours, theirs:
-            fd = theirs.fileno()
-            arguments = command(fd)
-            self._program = Path(arguments[0]).name
-            try:
-                self._process = subprocess.Popen(
-                    arguments,
-                    stdin=fd if as_stdio else subprocess.DEVNULL,
-                    stdout=fd if as_stdio else subprocess.DEVNULL,
-                    pass_fds=() if as_stdio else (fd,),
-                    preexec_fn=die_with_parent(),
-                )
-            except OSError as exc:
-                raise ProjectError(f"cannot start {arguments[0]}: {exc.strerror}") from exc
-            ours.setblocking(False)
-            self._fd: int | None = ours.detach()
+        self._program = Path(command[0]).name
+        try:
+            self._process = subprocess.Popen(
+                command,
+                bufsize=0,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                preexec_fn=die_with_parent(),
+            )
+        except OSError as exc:
+            raise ProjectError(f"cannot start {command[0]}: {exc.strerror}") from exc
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._write_fd: int | None = _take_fd(self._process.stdin)
+        self._read_fd: int | None = _take_fd(self._process.stdout)
 
     def read(self, size: int, timeout_s: float | None) -> bytes:
         """Read 1 to `size` bytes.
@@ -119,12 +113,12 @@ class ChildTransport:
             IoTimeoutError: Nothing came in `timeout_s` seconds.
             TransportClosedError: The child is gone, and all it wrote has been read.
         """
-        if self._fd is None:
+        if self._read_fd is None:
             raise self._closed()
         try:
-            return read_with_timeout(self._fd, size, timeout_s)
+            return read_with_timeout(self._read_fd, size, timeout_s)
         except TransportClosedError as exc:
-            self._fd = None
+            self._read_fd = None
             raise self._closed() from exc
 
     def write(self, data: bytes, timeout_s: float | None) -> None:
@@ -132,14 +126,14 @@ class ChildTransport:
 
         Raises:
             IoTimeoutError: Not all was taken in `timeout_s` seconds.
-            TransportClosedError: The child is gone.
+            TransportClosedError: The child is gone; what it wrote can still be read.
         """
-        if self._fd is None:
+        if self._write_fd is None:
             raise self._closed()
         try:
-            written = write_with_timeout(self._fd, data, timeout_s)
+            written = write_with_timeout(self._write_fd, data, timeout_s)
         except TransportClosedError as exc:
-            self._fd = None
+            self._write_fd = None
             raise self._closed() from exc
         if written < len(data):
             raise IoTimeoutError(
@@ -148,9 +142,10 @@ class ChildTransport:
 
     def close(self) -> None:
         """Kill the child; may be called again."""
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
+        for fd in (self._write_fd, self._read_fd):
+            if fd is not None:
+                os.close(fd)
+        self._write_fd = self._read_fd = None
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()
@@ -169,3 +164,11 @@ class ChildTransport:
             if status in self._statuses:
                 message += f": {self._statuses[status]}"
         return TransportClosedError(data={"message": message})
+
+
+def _take_fd(file: IO[bytes]) -> int:
+    """A file's descriptor, non-blocking and no longer the file's."""
+    fd = os.dup(file.fileno())
+    file.close()
+    os.set_blocking(fd, False)
+    return fd

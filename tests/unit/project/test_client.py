@@ -183,6 +183,32 @@ def test_errors_of_the_transport(make_server: MakeServer, raised: str, error: st
     assert type(caught.value).__name__ == error
 
 
+ECHO = """
+def write_transport(self, data, timeout_sec):
+    self.echo = data
+
+def read_transport(self, n, timeout_sec):
+    return self.echo[:n]
+"""
+# As of a server written before encodings other than base85.
+ONLY_BASE85 = """
+from pytest_microtvm.project.server import api
+for name in ("_ENCODINGS", "_OPTIONAL"):
+    setattr(api, name, {key: value for key, value in getattr(api, name).items() if key == "base85"})
+"""
+
+
+@pytest.mark.parametrize("preparation", ["", ONLY_BASE85])
+def test_bytes_survive_the_way(make_server: MakeServer, preparation: str) -> None:
+    directory = make_server(ECHO)
+    server = directory / SERVER_FILE
+    server.write_text(server.read_text().replace("server.main(", f"{preparation}\nserver.main("))
+    data = bytes(range(256)) * 3
+    with open_client(directory) as client:
+        client.write_transport(data, Deadline(1))
+        assert client.read_transport(1000, Deadline(1)) == data
+
+
 @pytest.mark.parametrize("size", [0, 11])
 def test_a_read_of_the_wrong_size(make_server: MakeServer, size: int) -> None:
     directory = make_server(f"def read_transport(self, n, timeout_sec): return bytes({size})")

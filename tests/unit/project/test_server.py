@@ -103,6 +103,7 @@ def test_server_info_travels_as_published() -> None:
                     "help": "Which board.",
                 }
             ],
+            "transport_encodings": ["base85", "base64"],
         },
     }
 
@@ -142,6 +143,26 @@ def test_every_method_reaches_the_handler() -> None:
         }
     }
     assert base64.b85decode(replies[5]["result"]["data"]) == bytes(range(5))
+
+
+def test_bytes_travel_as_base64_when_asked() -> None:
+    handler = Recorder()
+    data = bytes(range(256))
+    text = base64.b64encode(data).decode()
+    written, read, unknown, wrong, garbage = exchange(
+        handler,
+        call("write_transport", data=text, timeout_sec=0.5, encoding="base64"),
+        call("read_transport", n=200, timeout_sec=None, encoding="base64"),
+        call("read_transport", n=5, timeout_sec=None, encoding="base99"),
+        call("read_transport", n=5, timeout_sec=None, encoding=64),
+        call("write_transport", data="~~", timeout_sec=0.5, encoding="base64"),
+    )
+    assert handler.calls == [("write_transport", data, 0.5)]
+    assert written["result"] is None
+    assert base64.b64decode(read["result"]["data"]) == bytes(range(200))
+    assert unknown["error"]["message"] == "encoding: base99 is unknown"
+    assert "parameter encoding has the wrong type" in wrong["error"]["message"]
+    assert "error" in garbage
 
 
 @pytest.mark.parametrize(
