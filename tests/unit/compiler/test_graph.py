@@ -24,7 +24,7 @@ from pytest_microtvm.compiler.program import (
 )
 from pytest_microtvm.errors import ModelError
 from tests.unit.compiler.graph_walker import GraphWalker
-from tests.unit.compiler.native import Array, NativeModel
+from tests.unit.compiler.native import CXX11, Array, NativeModel, compile_c
 from tests.unit.compiler.relax_models import relax_module
 from tests.unit.compiler.tflite_models import two_by_two
 
@@ -352,3 +352,34 @@ def test_a_kernel_of_too_many_tensors_is_refused(count: int):
         return
     with pytest.raises(ModelError, match="256 tensors, more than 255"):
         build_graph(wide, plan_memory(wide))
+
+
+# What the graph costs; symbols for debuggers, which no device holds, stripped.
+
+SECTIONS = ["-O2", "-s", "-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections"]
+
+
+def test_a_firmware_that_does_not_use_the_graph_is_the_same_without_it(tmp_path: Path):
+    model = build("network", tmp_path)
+    program = tmp_path / "main.c"
+    program.write_text(
+        "#include <microtvm/model.h>\n"
+        "extern const MicroTVMModel tvmgen_m_model;\n"
+        "int main(void) { return (int)tvmgen_m_model.run(NULL, NULL, NULL); }\n"
+    )
+    with_graph = [source for source in model.sources if source.endswith(".c")]
+    without = [source for source in with_graph if not source.endswith("_graph.c")]
+    built = []
+    for sources in (with_graph, without):
+        arguments = [*sources, str(program), "-lm", "-o", str(tmp_path / "firmware")]
+        compile_c(["gcc", "-std=c99", "-include", "stddef.h", *SECTIONS], model.root, arguments)
+        built.append((tmp_path / "firmware").read_bytes())
+    assert len(with_graph) == len(without) + 1
+    assert built[0] == built[1]
+
+
+@pytest.mark.parametrize("name", ["in_place", "numbers", "copies"])
+def test_the_c_of_odd_graphs_is_clean_as_c_plus_plus(name: str, tmp_path: Path):
+    model = build(name, tmp_path)
+    for source in model.sources:
+        compile_c([*CXX11, "-c"], model.root, [source, "-o/dev/null"])
