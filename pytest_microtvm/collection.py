@@ -14,7 +14,8 @@ import pytest
 
 from pytest_microtvm.errors import OutputMismatch
 from pytest_microtvm.options import FOUND_SUFFIXES, NAMED_SUFFIXES
-from pytest_microtvm.run import Run, run_of
+from pytest_microtvm.run import Run
+from pytest_microtvm.stash import run_of
 from pytest_microtvm.verify.compare import Comparison
 from pytest_microtvm.verify.model import MicroTVM
 

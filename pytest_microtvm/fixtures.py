@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_microtvm.errors import ConfigError
-from pytest_microtvm.run import Run, run_of
+from pytest_microtvm.stash import run_of
 
 if TYPE_CHECKING:
     from pytest_microtvm.boards import Board
     from pytest_microtvm.library import ModelLibrary
     from pytest_microtvm.project.firmware import Firmware
+    from pytest_microtvm.run import Run
     from pytest_microtvm.session.device import Session
     from pytest_microtvm.verify.model import MicroTVM
 

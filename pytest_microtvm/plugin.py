@@ -5,8 +5,9 @@ Thin on purpose: a pytest run that names no board loads nothing but the faces th
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 
 from pytest_microtvm import fixtures, hookspecs, options
 from pytest_microtvm.errors import ConfigError, MicroTVMError
-from pytest_microtvm.run import RUN_KEY, Run, run_of, usage_errors
+from pytest_microtvm.stash import RUN_KEY, run_of
 
 RECORDS = "microtvm_records"
 
@@ -33,10 +34,11 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     """Answer `--microtvm-list-boards` instead of running tests."""
     if not config.option.microtvm_list_boards:
         return None
+    from pytest_microtvm.settings import load_known_boards
     from pytest_microtvm.tables import board_table
 
-    with usage_errors():
-        boards = options.load_known_boards(config)
+    with _usage_errors():
+        boards = load_known_boards(config)
     sys.stdout.write("\n".join(board_table(boards)) + "\n")
     return 0
 
@@ -47,7 +49,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", f"{fixtures.MODEL_MARKER}(path): the model that the microtvm fixtures run"
     )
     config.pluginmanager.register(fixtures, "microtvm-fixtures")
-    with usage_errors():
+    with _usage_errors():
         if options.asks_for_boards(config):
             _start_run(config)
         else:
@@ -140,9 +142,11 @@ def pytest_terminal_summary(
 
 def _start_run(config: pytest.Config) -> None:
     from pytest_microtvm import collection
+    from pytest_microtvm.run import Run
+    from pytest_microtvm.settings import load_known_boards, read_settings
 
-    boards = options.load_known_boards(config)
-    run = Run(config, options.read_settings(config, boards), boards)
+    boards = load_known_boards(config)
+    run = Run(config, read_settings(config, boards), boards)
     config.add_cleanup(run.close)
     run.open()
     config.stash[RUN_KEY] = run
@@ -158,3 +162,12 @@ def _refuse_models(config: pytest.Config) -> None:
                 f"{path} is a model, but no board is named",
                 cure="add --microtvm-board=NAME; --microtvm-list-boards tells the names",
             )
+
+
+@contextlib.contextmanager
+def _usage_errors() -> Iterator[None]:
+    """Turn our errors into pytest's usage errors: one line, exit code 4."""
+    try:
+        yield
+    except MicroTVMError as error:
+        raise pytest.UsageError(error.one_line()) from error

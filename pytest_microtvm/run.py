@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_microtvm.errors import MicroTVMError
-from pytest_microtvm.options import Settings
+from pytest_microtvm.settings import Settings
 
 if TYPE_CHECKING:
     from pytest_microtvm.boards import Board
@@ -165,23 +164,6 @@ class Run:
             terminal.ensure_newline()
             terminal.write_line(f"microtvm: {line}")
             terminal.flush()
-
-
-RUN_KEY = pytest.StashKey[Run]()
-
-
-def run_of(config: pytest.Config) -> Run | None:
-    """The run of a pytest configuration; None where no board was named."""
-    return config.stash.get(RUN_KEY, None)
-
-
-@contextlib.contextmanager
-def usage_errors() -> Iterator[None]:
-    """Turn our errors into pytest's usage errors: one line, exit code 4."""
-    try:
-        yield
-    except MicroTVMError as error:
-        raise pytest.UsageError(error.one_line()) from error
 
 
 @contextlib.contextmanager

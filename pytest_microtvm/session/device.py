@@ -393,9 +393,11 @@ class _HostDriven:
         self._model: HostDrivenModel = guard(
             "open",
             client.use,
-            lambda: HostDrivenModel(
-                client.session, graph, len(library.inputs), library.workspace_bytes
-            ),
+            HostDrivenModel,
+            client,
+            graph,
+            len(library.inputs),
+            library.workspace_bytes,
         )
 
     def run(self, inputs: list[NDArray[np.generic]]) -> tuple[list[NDArray[np.generic]], float]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from pytest_microtvm.errors import ModelError
 from pytest_microtvm.session.graph import COPY, Graph, Node
+from pytest_microtvm.session.rpc import RpcClient
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class HostDrivenModel:
     """A model whose kernels are on a device.
 
     Args:
-        rpc: TVM's own RPC session with the device (`tvm.rpc.RPCSession`).
+        client: The connection to the device.
         graph: What to call.
         num_inputs: How many inputs the model has.
         arena_bytes: The size of its arena.
@@ -45,9 +46,8 @@ class HostDrivenModel:
         Exception: Whatever TVM's client raises when the device refuses.
     """
 
-    def __init__(self, rpc: Any, graph: Graph, num_inputs: int, arena_bytes: int) -> None:
-        from tvm.runtime import empty
-
+    def __init__(self, client: RpcClient, graph: Graph, num_inputs: int, arena_bytes: int) -> None:
+        rpc = client.session
         self._graph = graph
         self._device = rpc.device("cpu", 0)
         library = rpc.system_lib()
@@ -59,12 +59,12 @@ class HostDrivenModel:
         self._inputs = [index for _, index in sources[:num_inputs]]
         self._tensors = {index: get_constant(name) for name, index in sources[num_inputs:]}
         # One block, laid out as the ahead-of-time executor's: the device needs no more memory.
-        arena = empty((max(1, arena_bytes),), "uint8", self._device)
+        arena = client.allocate((max(1, arena_bytes),), "uint8")
         for index, entry in enumerate(graph.entries):
             if index in self._tensors:
                 continue
             if entry.offset_bytes is None:
-                self._tensors[index] = empty(entry.shape, entry.dtype, self._device)
+                self._tensors[index] = client.allocate(entry.shape, entry.dtype)
             else:
                 self._tensors[index] = arena._create_view(
                     entry.shape, entry.dtype, entry.offset_bytes

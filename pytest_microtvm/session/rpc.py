@@ -91,6 +91,16 @@ class RpcClient:
 
         return tvm.rpc.RPCSession(self._module)
 
+    def allocate(self, shape: tuple[int, ...], dtype: str) -> Any:
+        """A tensor in the device's memory, as TVM's own (`tvm.runtime.Tensor`); imports tvm.
+
+        Raises:
+            Exception: Whatever TVM's client raises when the device has no room.
+        """
+        from tvm.runtime import empty
+
+        return empty(shape, dtype, self.session.device("cpu", 0))
+
     def close(self) -> None:
         """Send shutdown and close the connection; never raises, never waits for the device."""
         self._functions.clear()

@@ -125,7 +125,7 @@ def test_sine(microtvm):
         (
             "@pytest.mark.microtvm_model('models/sine_int8.tflite')\n"
             "def test_it(microtvm): microtvm.run({'z': [1]})",
-            "unknown input 'z'",
+            "unknown tensor 'z'",
         ),
         (
             "@pytest.mark.microtvm_model('models/sine_int8.tflite')\n"
