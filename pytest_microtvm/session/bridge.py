@@ -35,6 +35,8 @@ from typing import Any, TextIO
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import MicroTVMError, ProtocolError
 from pytest_microtvm.process import die_with_parent
+from pytest_microtvm.project.symbols import linked_program
+from pytest_microtvm.session.crash import explain_fault
 from pytest_microtvm.session.faults import FaultPlan, FaultyTransport
 from pytest_microtvm.session.link import Link
 from pytest_microtvm.session.transport import ProjectTransport
@@ -97,6 +99,9 @@ class Bridge:
             self._faults or transport,
             on_log=lambda line: _event("log", text=line),
             keep_waiting=self._hear_parent,
+            explain_fault=lambda registers: explain_fault(
+                registers, linked_program(Path(config.project_dir))
+            ),
         )
 
     def serve(self) -> None:

@@ -11,17 +11,19 @@ import secrets
 import struct
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import (
     MicroTVMError,
     ProtocolError,
+    TargetError,
     TransportClosed,
     TransportError,
     TransportTimeout,
 )
+from pytest_microtvm.session.crash import explain_fault
 from pytest_microtvm.session.replies import check_reply, describe_request
 from pytest_microtvm.session.transport import Transport
 from pytest_microtvm.session.wire.framing import Frame, FrameDecoder, FrameError, FrameFault
@@ -31,6 +33,7 @@ from pytest_microtvm.session.wire.session import (
     Damaged,
     DeviceStarted,
     Established,
+    Fault,
     HostSession,
     Ignored,
     LogLine,
@@ -126,6 +129,7 @@ class Link:
         transport: Is opened by `start` and closed by `close`.
         on_log: Told each line that the device logs, or writes outside of frames.
         keep_waiting: Called between waits; may raise to end them.
+        explain_fault: Makes the error of the registers that a device in trouble reports.
     """
 
     def __init__(
@@ -133,10 +137,12 @@ class Link:
         transport: Transport,
         on_log: Callable[[str], None] = lambda line: None,
         keep_waiting: Callable[[], None] = lambda: None,
+        explain_fault: Callable[[Mapping[str, str]], TargetError] = explain_fault,
     ) -> None:
         self._transport = transport
         self._on_log = on_log
         self._keep_waiting = keep_waiting
+        self._explain_fault = explain_fault
         self._log_lines: deque[str] = deque(maxlen=LOG_TAIL_LINES)
         self._functions: dict[bytes, str] = {}
         self._forget()
@@ -379,6 +385,11 @@ class Link:
         elif isinstance(event, DeviceStarted):
             self._traffic.starts += 1
             self._asked_again = True
+        elif isinstance(event, Fault):
+            self._flush_text()
+            fault = self._explain_fault(event.registers)
+            fault.details = "\n".join(filter(None, (fault.details, self.log_tail())))
+            raise fault
         elif isinstance(event, ChecksRefused):
             self._asked_again = True
         elif isinstance(event, SessionLost):

@@ -13,6 +13,7 @@
 #define INTERRUPT_GATE 0x8e00u
 #define NUM_STUBS 48u
 #define STUB_BYTES 16u
+#define PAGE_FAULT 14u
 #define FIRST_DEVICE_INTERRUPT 32u
 #define FIRST_SLAVE_INTERRUPT 40u
 
@@ -167,7 +168,6 @@ void CpuHandleInterrupt(const CpuFrame *frame) {
   const MicroTVMRegister registers[] = {
       {"pc", frame->eip},
       {"sp", (uintptr_t)(&frame->eflags + 1)}, /* an exception within a ring pushes no stack pointer */
-      {"address", address},
       {"exception", frame->number},
       {"error", frame->error_code},
       {"eax", frame->eax},
@@ -179,6 +179,9 @@ void CpuHandleInterrupt(const CpuFrame *frame) {
       {"ebp", frame->ebp},
       {"cs", frame->cs},
       {"eflags", frame->eflags},
+      {"address", address}, /* of page faults only */
   };
-  MicroTVMFault(ExceptionName(frame->number), registers, sizeof(registers) / sizeof(registers[0]));
+  const size_t count = sizeof(registers) / sizeof(registers[0]);
+  MicroTVMFault(ExceptionName(frame->number), registers,
+                frame->number == PAGE_FAULT ? count : count - 1);
 }
