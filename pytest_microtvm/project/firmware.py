@@ -31,6 +31,7 @@ from pytest_microtvm.project.lifecycle import (
     generate_project,
     platform_directory,
 )
+from pytest_microtvm.project.symbols import linked_program
 
 COMPILE_TIMEOUT_S = 900.0
 BUILD_TIMEOUT_S = 900.0
@@ -173,7 +174,7 @@ class Workshop:
                 self._keep(project_dir, library, board, executor)
                 raise
             seconds["build"] = time.monotonic() - built
-            elf = _linked_program(project_dir)
+            elf = linked_program(project_dir)
             size = dataclasses.asdict(measure_elf(elf)) if elf else None
             (directory / SIZE_FILE).write_text(json.dumps(size))
 
@@ -217,15 +218,6 @@ class Workshop:
         finally:
             shutil.rmtree(copy, ignore_errors=True)
         self.progress(f"kept {target}")
-
-
-def _linked_program(project_dir: Path) -> Path | None:
-    """The program, where the template builds one in the usual place."""
-    for name in ("firmware.elf", "firmware"):
-        path = project_dir / "build" / name
-        if path.is_file():
-            return path
-    return None
 
 
 def _build_id(library: ModelLibrary, board: Board, executor: str, options: dict[str, Any]) -> str:
