@@ -242,7 +242,7 @@ MALFORMED = {
     ),
     "offset beyond the end of all": (
         pack_packet(RpcCode.COPY_FROM_REMOTE, tensor_with(2**64 - 4, byte_offset=16) + EIGHT),
-        "copy from device: inconsistent tensor",
+        "copy from device: address outside",
     ),
     "an offset to nowhere": (
         pack_packet(RpcCode.COPY_FROM_REMOTE, tensor_with(byte_offset=16385) + EIGHT),
