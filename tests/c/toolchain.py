@@ -61,10 +61,19 @@ def build_program(
     """Compile programs/NAME.c and sources of the runtime with sanitizers on."""
     compiler = find_compiler("gcc", "apt-get install gcc libc6-dev")
     output = directory / name
-    compile_sources(
-        compiler, [PROGRAMS_DIR / f"{name}.c", *sources], output, [*SANITIZERS, *flags]
-    )
+    compile_sources(compiler, [PROGRAMS_DIR / f"{name}.c", *sources], output, [*SANITIZERS, *flags])
     return output
+
+
+def fuzz_sources(harness: str) -> list[Path]:
+    """The sources of a fuzzing harness, and what it fuzzes."""
+    if harness == "graph":
+        parts = [
+            RUNTIME_DIR / "src" / f"{each}.c" for each in ("json", "graph_executor", "executor")
+        ]
+    else:
+        parts = runtime_sources()
+    return [PROGRAMS_DIR.parent / "fuzz" / f"fuzz_{harness}.c", *parts]
 
 
 def build_wire_tool(directory: Path) -> Path:

@@ -245,7 +245,7 @@ static int32_t ReadSettings(const MicroTVMRpcServer *server, MicroTVMRequest *re
   if (device_type != kDeviceTypeCpu || device_id != kDeviceIdCpu || cooldown_interval_ms > 0 ||
       cache_flush_bytes > 0 || preprocessing.bits > 0) {
     MicroTVMTextAppend(&request->detail,
-                       "no other device, no cooldown, cache flush or f_preproc here");
+                       "no other device, cooldown, cache flush or f_preproc here");
     return kMicroTVMErrorUnsupported;
   }
   if (evaluator->repeat > MicroTVMServerMaxReturnedBytes(server) / RESULT_BYTES) {

@@ -23,6 +23,8 @@ static int32_t RunNothing(void *const *inputs, void *const *outputs, uint8_t *wo
 static const MicroTVMModel kModel = {"fuzzed", 1, 1, kFuzzInputs, kFuzzOutputs, WORKSPACE_BYTES,
                                      RunNothing};
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size_bytes);
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size_bytes) {
   MicroTVMGraphExecutor executor;
   if (size_bytes < 2) {

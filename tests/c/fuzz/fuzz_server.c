@@ -179,6 +179,8 @@ static void FeedPacket(Device *device, const uint8_t *body, size_t body_bytes) {
   FeedFrame(device, payload, size_bytes);
 }
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size_bytes);
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size_bytes) {
   static const uint8_t kInit[] = {2, 0, 0, 0, 5,   0,   0,   0,   0,   0, 0,
                                   0, '0', '.', '8', '.', '0', 0, 0, 0, 0};
