@@ -24,6 +24,15 @@ PORT = {
     "TVMPlatformTimerStop",
 }
 
+# What firmware.h needs to know.
+PROJECT = [
+    *("-DMICROTVM_EXECUTOR_GRAPH=1", "-DMICROTVM_MODEL=model", "-DMICROTVM_GRAPH=graph"),
+    *("-DMICROTVM_IO_BYTES=0u", "-DMICROTVM_WORKSPACE_BYTES=0u", "-DMICROTVM_POOL_BYTES=16u"),
+    *("-DMICROTVM_GRAPH_NODES=1u", "-DMICROTVM_GRAPH_ENTRIES=1u", "-DMICROTVM_GRAPH_STEPS=0u"),
+    *("-DMICROTVM_GRAPH_ARGUMENTS=0u", "-DMICROTVM_PACKET_BYTES=256u"),
+    '-DMICROTVM_BUILD_ID=""',
+]
+
 MAX_STACK_BYTES = 320  # of one function; the graph executor reads its graph there
 
 
@@ -88,25 +97,11 @@ def test_headers_stand_alone(language: str, tmp_path: Path) -> None:
         compiler = find_compiler("g++", "apt-get install g++")
     headers = sorted((RUNTIME_DIR / "include" / "microtvm").glob("*.h"))
     assert len(headers) >= 12
-    project = [
-        "-DMICROTVM_EXECUTOR_GRAPH=1",
-        "-DMICROTVM_MODEL=model",
-        "-DMICROTVM_GRAPH=graph",
-        "-DMICROTVM_IO_BYTES=0u",
-        "-DMICROTVM_WORKSPACE_BYTES=0u",
-        "-DMICROTVM_GRAPH_NODES=1u",
-        "-DMICROTVM_GRAPH_ENTRIES=1u",
-        "-DMICROTVM_GRAPH_STEPS=0u",
-        "-DMICROTVM_GRAPH_ARGUMENTS=0u",
-        "-DMICROTVM_POOL_BYTES=16u",
-        "-DMICROTVM_PACKET_BYTES=256u",
-        '-DMICROTVM_BUILD_ID=""',
-    ]
     for header in headers:
         if header.name == "firmware.h" and language == "c++":
             continue  # for a port's main.c
         command = [compiler, "-x", language, "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
-        command += ["-fsyntax-only", f"-I{RUNTIME_DIR / 'include'}", *project, "-"]
+        command += ["-fsyntax-only", f"-I{RUNTIME_DIR / 'include'}", *PROJECT, "-"]
         text = f"#include <microtvm/{header.name}>\n#include <microtvm/{header.name}>\n"
         completed = subprocess.run(command, input=text, capture_output=True, text=True, timeout=30)
         assert completed.returncode == 0, completed.stderr

@@ -452,7 +452,7 @@ def test_gives_views_an_address_of_their_own(pool_session: Device) -> None:
     got = call(pool_session, "microtvm.memory.view", value(view))
     assert got == TensorView(block.data + 48, (8, 2), dtype=(0, 8, 1))
     beyond = TensorView(block.data, (1,), byte_offset=TENSOR_BYTES)
-    with pytest.raises(RemoteError, match="microtvm.memory.view: address outside"):
+    with pytest.raises(RemoteError, match=r"microtvm.memory.view: address outside"):
         call(pool_session, "microtvm.memory.view", value(beyond))
 
 
