@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pytest_microtvm.boards import Board, load_boards
-from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import TargetError
-from pytest_microtvm.library import ModelLibrary, TensorSpec
-from pytest_microtvm.project import build_project, generate_project, platform_directory
-from pytest_microtvm.project.firmware import Firmware
-from pytest_microtvm.session.device import Session
 from tests.contract.libraries import FloatModel
 from tests.contract.running import need_tools
-
-BUILD_ID = "0123456789abcdef"
+from tests.contract.sessions import running
 
 
 @pytest.fixture(params=["host", "qemu_x86"])
@@ -29,44 +22,6 @@ def board(request: pytest.FixtureRequest) -> Board:
     board = load_boards()[request.param]
     need_tools(board)
     return board
-
-
-@contextmanager
-def running(directory: Path, model: FloatModel, board: Board) -> Iterator[Session]:
-    """The model, built and running on the board."""
-    archive = model.write(directory / "model.tar")
-    (directory / "board.json").write_text(board.to_json())
-    project = directory / "project"
-    options = {
-        "board": board.name,
-        "board_definition": str(directory / "board.json"),
-        "compile_definitions": [f"-DMICROTVM_BUILD_ID={BUILD_ID}"],
-    }
-    generate_project(platform_directory(board.platform), archive, project, options, Deadline(30))
-    build_project(project, {}, Deadline(60))
-    firmware = Firmware(
-        project_dir=project,
-        build_id=BUILD_ID,
-        board=board,
-        executor="aot",
-        library=ModelLibrary(
-            path=archive,
-            name=model.name,
-            inputs=(TensorSpec("x", (model.count,), "float32", 4 * model.count),),
-            outputs=(TensorSpec("y", (model.count,), "float32", 4 * model.count),),
-            workspace_bytes=model.workspace_bytes,
-            constants_bytes=model.constants_bytes,
-            executors=("aot",),
-            sha256="",
-            metadata={},
-        ),
-        size=None,
-        cached=False,
-        generate_s=0.0,
-        build_s=0.0,
-    )
-    with Session(firmware, timeout_s=20, on_log=print) as session:
-        yield session
 
 
 # One expression in x each, with its value by Python; x is not known to the compiler.
