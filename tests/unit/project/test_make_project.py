@@ -54,7 +54,7 @@ def model(graph: GraphCounts | None) -> server.ModelMetadata:
 
 def test_counts_what_the_graph_executor_has_to_hold() -> None:
     counts = GraphCounts.of(json.loads(GRAPH))
-    assert counts == GraphCounts(nodes=3, entries=4, steps=2, arguments=6)
+    assert counts == GraphCounts(nodes=3, entries=4, steps=2, arguments=6, widest_step=4)
     handler = server.MakeProjectHandler(__file__)
     assert handler.executor_values(model(counts), "graph") == {
         "MICROTVM_EXECUTOR_GRAPH": "1",
@@ -69,7 +69,7 @@ def test_counts_what_the_graph_executor_has_to_hold() -> None:
 
 def test_a_host_that_drives_has_a_pool() -> None:
     handler = server.MakeProjectHandler(__file__)
-    macros = handler.executor_values(model(GraphCounts(0, 0, 0, 0)), "host_driven")
+    macros = handler.executor_values(model(GraphCounts(0, 0, 0, 0, 0)), "host_driven")
     assert macros["MICROTVM_EXECUTOR_HOST_DRIVEN"] == "1"
     # Arena, tensors, scratch memory, and 16 bytes for each block of them and for 8 more.
     assert macros["MICROTVM_POOL_BYTES"] == f"{112 + 64 + 32 + 16 * (1 + 2 + 1 + 8)}u"
