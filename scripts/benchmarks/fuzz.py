@@ -71,8 +71,9 @@ def _fuzz(compiler: str, harness: str, directory: Path, seconds: int, minimize: 
     if status == 0 and minimize:
         smallest = directory / f"{harness}_smallest"
         smallest.mkdir()
-        merge = [str(program), "-merge=1", "-verbosity=0", str(smallest), str(found), *given]
-        subprocess.run(merge, check=True, timeout=seconds + GRACE_S)
+        # Few files that reach every branch, not one for each number of times it was taken.
+        merge = [str(program), "-set_cover_merge=1", "-use_counters=0", "-verbosity=0"]
+        subprocess.run([*merge, smallest, found, *given], check=True, timeout=seconds + GRACE_S)
         shutil.rmtree(CORPUS / harness)
         shutil.copytree(smallest, CORPUS / harness)
     return 1 if status else 0
