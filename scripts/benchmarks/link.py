@@ -164,6 +164,7 @@ def _raw_device(firmware: Firmware) -> Iterator[_RawDevice]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         bufsize=0,
+        start_new_session=True,  # as a Project API server: Linux shares out its time by sessions
     ) as process:
         try:
             yield _RawDevice(process)

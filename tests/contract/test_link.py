@@ -42,6 +42,7 @@ AT_THE_START: dict[str, tuple[type[MicroTVMError], str]] = {
     "babbling": (TransportTimeout, "the device babbles: "),
     "resetting in a loop": (TransportError, "keeps resetting: it started 9 times"),
     "another version": (ProtocolError, "speaks version 02 of the session protocol"),
+    "another shape": (ProtocolError, "a tensor of float32 (5,); x is float32 (4,)"),
     "wrong session at the start": (TransportTimeout, "it sent a start reply of session 0x"),
 }
 IN_A_CALL: dict[str, tuple[type[MicroTVMError], str]] = {
@@ -60,6 +61,7 @@ IN_A_CALL: dict[str, tuple[type[MicroTVMError], str]] = {
     "wrong kind of reply": (ProtocolError, "answer to a call makes no sense: it has code 8"),
     "malformed reply": (ProtocolError, "makes no sense: 2000000000 values announced"),
     "dies": (TransportClosed, "is gone during a call of microtvm.model.run: the emulator ended"),
+    "answers with text": (ProtocolError, "with 'soon', not with seconds"),
     "raises": (TargetError, "run: out of luck (status -7)"),
 }
 
