@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from scripts.benchmarks import overhead
+from scripts.benchmarks import matrix, overhead
 
 
 def main() -> int:
     """Run it; the exit status says whether every limit was kept."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     commands = parser.add_subparsers(dest="name", required=True, metavar="NAME")
+    matrix.add_command(commands)
     overhead.add_command(commands)
     arguments = parser.parse_args()
     status: int = arguments.run(arguments)
