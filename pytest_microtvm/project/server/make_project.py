@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .api import (
+    DoesNotFitError,
     OptionError,
     ProjectAPIHandler,
     ProjectError,
@@ -481,7 +482,7 @@ def build_failure(board: Mapping[str, Any], output: str) -> ProjectError:
     for region in board.get("memory", ()):
         excess = [int(n) for name, n in _OVERFLOW.findall(output) if name == region["name"]]
         if excess:
-            return ProjectError(
+            return DoesNotFitError(
                 f"firmware too large: needs {region['bytes'] + max(excess)} bytes of "
                 f"{region['name']}, {board['name']} has {region['bytes']}",
                 cure="use a smaller model or a larger board",
