@@ -98,7 +98,7 @@ def _pytest(
 def _device_seconds(records: Records) -> float:
     """What the devices themselves computed, in seconds of their own timers."""
     return sum(
-        record["metrics"]["latency_us"]["value"] / 1e6
+        float(record["metrics"]["latency_us"]["value"]) / 1e6
         for record in records
         if "latency_us" in record["metrics"]
     )
