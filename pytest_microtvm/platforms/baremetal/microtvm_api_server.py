@@ -15,6 +15,9 @@ from pytest_microtvm.project import server
 # What CpuHalt in src/ makes QEMU end with.
 EXIT_STATUSES = {3: "the firmware gave up, and its log says why"}
 
+# Stands for the firmware's path in the emulator's arguments.
+FIRMWARE = "{firmware}"
+
 
 class BareMetal(server.MakeProjectHandler):
     """Builds with a cross compiler, runs in an emulator."""
@@ -129,16 +132,25 @@ class BareMetal(server.MakeProjectHandler):
         """Start the emulator; its UART is its standard input and output."""
         emulator = board["emulator"]
         program = server.find_tool(emulator["program"], server.install_cure(emulator["install"]))
-
+        firmware = str(self.directory / self.firmware)
+        arguments = emulator["arguments"]
+        if not any(FIRMWARE in argument for argument in arguments):
+            arguments = [*arguments, "-kernel", FIRMWARE]
         command = [
             program,
             *("-machine", emulator["machine"]),
-            *emulator["arguments"],
             *("-display", "none", "-nodefaults", "-no-reboot"),
             *("-chardev", "stdio,id=uart,signal=off", "-serial", "chardev:uart"),
-            *("-kernel", str(self.directory / self.firmware)),
+            *(with_firmware(argument, firmware) for argument in arguments),
         ]
         return server.ChildTransport(command, EXIT_STATUSES)
+
+
+def with_firmware(argument: str, path: str) -> str:
+    """Put the firmware's path into an argument of QEMU's, where a comma ends a value."""
+    if argument == FIRMWARE:
+        return path
+    return argument.replace(FIRMWARE, path.replace(",", ",,"))
 
 
 def startup_folder(board: Mapping[str, Any]) -> str:
