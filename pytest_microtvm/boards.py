@@ -62,7 +62,8 @@ class Toolchain:
     """The C compiler: `prefix` + "gcc", and what it needs.
 
     `includes` are the C library's header folders, used in place of the compiler's own; `libraries`
-    are archives by path, or by name ("-lm") where the compiler knows the way. `install` is the command that installs it all.
+    are archives by path, or by name ("-lm") where the compiler knows the way. `install` is the
+    command that installs it all.
     """
 
     prefix: str = ""

@@ -52,12 +52,14 @@ class BareMetal(server.MakeProjectHandler):
                     cure=f"it knows {', '.join(known)}",
                 )
 
-    def check_model(self, board: Mapping[str, Any], model: server.ModelMetadata) -> None:
+    def check_model(
+        self, board: Mapping[str, Any], model: server.ModelMetadata, executor: str
+    ) -> None:
         """Compare what is known before the build with the board's memory."""
         firmware = board["firmware"]
+        pointer_bytes = 8 if board["cpu"]["arch"].endswith("64") else 4
         ram_bytes = (
-            model.workspace_bytes
-            + model.io_bytes
+            model.ram_bytes(executor, pointer_bytes)
             + firmware["packet_bytes"]
             + firmware["stack_bytes"]
         )
@@ -133,23 +135,21 @@ class BareMetal(server.MakeProjectHandler):
         emulator = board["emulator"]
         program = server.find_tool(emulator["program"], server.install_cure(emulator["install"]))
         firmware = str(self.directory / self.firmware)
-        arguments = emulator["arguments"]
-        if not any(FIRMWARE in argument for argument in arguments):
-            arguments = [*arguments, "-kernel", FIRMWARE]
+        arguments = [with_firmware(argument, firmware) for argument in emulator["arguments"]]
         command = [
             program,
             *("-machine", emulator["machine"]),
+            *arguments,
             *("-display", "none", "-nodefaults", "-no-reboot"),
             *("-chardev", "stdio,id=uart,signal=off", "-serial", "chardev:uart"),
-            *(with_firmware(argument, firmware) for argument in arguments),
         ]
+        if arguments == list(emulator["arguments"]):
+            command += ["-kernel", firmware]
         return server.ChildTransport(command, EXIT_STATUSES)
 
 
 def with_firmware(argument: str, path: str) -> str:
     """Put the firmware's path into an argument of QEMU's, where a comma ends a value."""
-    if argument == FIRMWARE:
-        return path
     return argument.replace(FIRMWARE, path.replace(",", ",,"))
 
 

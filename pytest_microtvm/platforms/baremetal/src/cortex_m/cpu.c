@@ -176,27 +176,28 @@ void CpuHandleException(void) {
   const CpuException *const e = &cpu_exception;
   uint32_t status = 0;
   uint32_t address = 0;
+  bool has_address = false;
 #if __ARM_ARCH >= 7
   status = CpuRead32(CONFIGURABLE_FAULT_STATUS);
-  if ((status & STATUS_BUS_ADDRESS_VALID) != 0) {
-    address = CpuRead32(BUS_FAULT_ADDRESS);
-  } else if ((status & STATUS_MEMORY_ADDRESS_VALID) != 0) {
-    address = CpuRead32(MEMORY_FAULT_ADDRESS);
+  has_address = (status & (STATUS_BUS_ADDRESS_VALID | STATUS_MEMORY_ADDRESS_VALID)) != 0;
+  if (has_address) {
+    address = CpuRead32((status & STATUS_BUS_ADDRESS_VALID) != 0 ? BUS_FAULT_ADDRESS : MEMORY_FAULT_ADDRESS);
   }
 #endif
   const uint32_t frame_bytes = ((e->exception_return & RETURN_BASIC_FRAME) != 0 ? BASIC_FRAME_BYTES : FPU_FRAME_BYTES) +
                                ((e->psr & PSR_ALIGNED_STACK) != 0 ? 4u : 0u);
   const MicroTVMRegister registers[] = {
-      {"pc", e->pc},        {"sp", e->sp + frame_bytes},
-      {"address", address}, {"lr", e->lr},
-      {"psr", e->psr},      {"cfsr", status},
-      {"r0", e->r0},        {"r1", e->r1},
-      {"r2", e->r2},        {"r3", e->r3},
-      {"r4", e->r4},        {"r5", e->r5},
-      {"r6", e->r6},        {"r7", e->r7},
-      {"r8", e->r8},        {"r9", e->r9},
-      {"r10", e->r10},      {"r11", e->r11},
-      {"r12", e->r12},      {"exc_return", e->exception_return},
+      {"pc", e->pc},   {"sp", e->sp + frame_bytes},
+      {"lr", e->lr},   {"psr", e->psr},
+      {"r0", e->r0},   {"r1", e->r1},
+      {"r2", e->r2},   {"r3", e->r3},
+      {"r4", e->r4},   {"r5", e->r5},
+      {"r6", e->r6},   {"r7", e->r7},
+      {"r8", e->r8},   {"r9", e->r9},
+      {"r10", e->r10}, {"r11", e->r11},
+      {"r12", e->r12}, {"exc_return", e->exception_return},
+      {"cfsr", status}, {"address", address}, /* the last, for it may be left out */
   };
-  MicroTVMFault(ExceptionName(status), registers, sizeof(registers) / sizeof(registers[0]));
+  const size_t count = sizeof(registers) / sizeof(registers[0]);
+  MicroTVMFault(ExceptionName(status), registers, has_address ? count : count - 1u);
 }

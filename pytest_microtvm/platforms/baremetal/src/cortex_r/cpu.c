@@ -127,10 +127,12 @@ void CpuHandleException(void) {
   }
   const uint32_t pc = e->return_address - (e->number == kDataAbort ? 8u : 4u);
   const MicroTVMRegister registers[] = {
-      {"pc", pc},         {"sp", e->sp},     {"address", address}, {"lr", e->lr},      {"psr", e->psr},
-      {"fsr", status},    {"r0", e->r[0]},   {"r1", e->r[1]},      {"r2", e->r[2]},    {"r3", e->r[3]},
-      {"r4", e->r[4]},    {"r5", e->r[5]},   {"r6", e->r[6]},      {"r7", e->r[7]},    {"r8", e->r[8]},
-      {"r9", e->r[9]},    {"r10", e->r[10]}, {"r11", e->r[11]},    {"r12", e->r[12]},
+      {"pc", pc},          {"sp", e->sp},       {"lr", e->lr},       {"psr", e->psr},
+      {"r0", e->r[0]},     {"r1", e->r[1]},     {"r2", e->r[2]},     {"r3", e->r[3]},
+      {"r4", e->r[4]},     {"r5", e->r[5]},     {"r6", e->r[6]},     {"r7", e->r[7]},
+      {"r8", e->r[8]},     {"r9", e->r[9]},     {"r10", e->r[10]},   {"r11", e->r[11]},
+      {"r12", e->r[12]},   {"fsr", status},     {"address", address}, /* the last, for it may be left out */
   };
-  MicroTVMFault(ExceptionName(e->number), registers, sizeof(registers) / sizeof(registers[0]));
+  const size_t count = sizeof(registers) / sizeof(registers[0]);
+  MicroTVMFault(ExceptionName(e->number), registers, e->number == kDataAbort ? count : count - 1u);
 }

@@ -41,6 +41,18 @@ __asm__(".option arch, +zicsr");
 #define CsrWrite(name, value) __asm__ volatile("csrw " name ", %0" : : "r"((uintptr_t)(value)) : "memory")
 #define CsrSet(name, bits) __asm__ volatile("csrs " name ", %0" : : "r"((uintptr_t)(bits)) : "memory")
 
+/* Causes of exceptions. */
+enum {
+  kFetchMisaligned,
+  kFetchFault,
+  kIllegalInstruction,
+  kBreakpoint,
+  kLoadMisaligned,
+  kLoadFault,
+  kStoreMisaligned,
+  kStoreFault,
+};
+
 /* As start.S writes them; the first is not used. */
 extern uintptr_t cpu_registers[NUM_REGISTERS];
 uintptr_t cpu_registers[NUM_REGISTERS];
@@ -109,20 +121,22 @@ static const char *ExceptionName(uintptr_t cause) {
     return "stack overflow";
   }
   switch (cause) {
-    case 0:
-    case 4:
-    case 6:
+    case kFetchMisaligned:
+    case kLoadMisaligned:
+    case kStoreMisaligned:
       return "unaligned access";
-    case 2:
+    case kIllegalInstruction:
       return "invalid instruction";
-    case 1:
-    case 5:
-    case 7:
+    case kFetchFault:
+    case kLoadFault:
+    case kStoreFault:
       return "access fault"; /* nothing there, or protected */
     default:
       return "exception";
   }
 }
+
+static bool HasAddress(uintptr_t cause) { return cause <= kStoreFault && cause != kIllegalInstruction && cause != kBreakpoint; }
 
 void CpuHandleException(void) {
   if (handling_exception) {
@@ -137,7 +151,9 @@ void CpuHandleException(void) {
   size_t count = 0;
   registers[count++] = (MicroTVMRegister){"pc", CsrRead("mepc")};
   registers[count++] = (MicroTVMRegister){"sp", cpu_registers[2]};
-  registers[count++] = (MicroTVMRegister){"address", CsrRead("mtval")};
+  if (HasAddress(cause)) {
+    registers[count++] = (MicroTVMRegister){"address", CsrRead("mtval")};
+  }
   registers[count++] = (MicroTVMRegister){"mcause", cause};
   for (size_t i = 1; i < NUM_REGISTERS; ++i) {
     if (names[i][0] != '\0') {
