@@ -34,9 +34,14 @@ _MEMORY_KINDS = ("flash", "ram")
 
 @dataclasses.dataclass(frozen=True)
 class Cpu:
-    """The processor. `arch` names the start-up code to use ("i386", "host")."""
+    """The processor.
+
+    `arch` is its family ("i386", "arm", "riscv32", "host"), `core` what it is exactly. `startup`
+    names the start-up code of the platform, where that is not called like `arch` ("cortex_m").
+    """
 
     arch: str
+    startup: str = ""
     core: str = ""
     fpu: str = ""
     float_abi: str = ""
@@ -57,7 +62,8 @@ class Toolchain:
     """The C compiler: `prefix` + "gcc", and what it needs.
 
     `includes` are the C library's header folders, used in place of the compiler's own; `libraries`
-    are archives by path. `install` is the command that installs it all.
+    are archives by path, or by name ("-lm") where the compiler knows the way. `install` is the
+    command that installs it all.
     """
 
     prefix: str = ""
@@ -80,13 +86,23 @@ class Uart:
     """The serial port of the link: its driver, base address or port, and speed.
 
     `interrupt` is the number of its interrupt, for the CPU to sleep until bytes arrive; without it,
-    the firmware polls.
+    the firmware polls. `clock_hz` is the rate of the clock that the speed is divided from.
     """
 
     driver: str
     base: int
     baud: int = 115200
     interrupt: int | None = None
+    clock_hz: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Timer:
+    """The timer that measures the model: its driver, base address, and ticks per second."""
+
+    driver: str
+    base: int
+    hz: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,6 +133,7 @@ class Board:
         description: One line for a person.
         target: The TVM target its kernels are compiled for.
         memory: Empty when the board has no limits to keep to.
+        timer: None where the CPU has one of its own.
         emulator: None for a real board.
         flash: None for an emulated board.
     """
@@ -130,6 +147,7 @@ class Board:
     toolchain: Toolchain = Toolchain()
     firmware: Firmware = Firmware()
     uart: Uart | None = None
+    timer: Timer | None = None
     emulator: Emulator | None = None
     flash: Flash | None = None
 

@@ -229,8 +229,8 @@ def _build_id(library: ModelLibrary, board: Board, executor: str, options: dict[
         "template": _hash_files(platform_directory(board.platform)),
         "runtime": _hash_files(RUNTIME),
         "server": _hash_files(Path(__file__).with_name("server")),
-        "toolchain": _toolchain_version(f"{board.toolchain.prefix}gcc", board),
-        "libraries": [_hash_library(Path(path), board) for path in board.toolchain.libraries],
+        "toolchain": _toolchain_version(board),
+        "libraries": [_hash_library(name, board) for name in board.toolchain.libraries],
         "options": options,
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
@@ -253,7 +253,9 @@ def _source_files(directory: Path) -> Iterable[Path]:
 
 
 @functools.cache
-def _hash_library(path: Path, board: Board) -> str:
+def _hash_library(name: str, board: Board) -> str:
+    """Hash a library, given by its path or, as `-lm`, by its name."""
+    path = _find_library(name, board) if name.startswith("-l") else Path(name)
     try:
         return _hash_file(path)
     except OSError as error:
@@ -265,15 +267,27 @@ def _hash_library(path: Path, board: Board) -> str:
         ) from error
 
 
+def _find_library(name: str, board: Board) -> Path:
+    """Where the compiler would find the library `-lNAME` for this board's CPU."""
+    toolchain = board.toolchain
+    output = _compiler_output(board, *toolchain.flags, f"-print-file-name=lib{name[2:]}.a")
+    return Path(output.strip())  # without a folder when there is none
+
+
 def _hash_file(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @functools.cache
-def _toolchain_version(compiler: str, board: Board) -> str:
+def _toolchain_version(board: Board) -> str:
+    return _compiler_output(board, "--version").splitlines()[0]
+
+
+def _compiler_output(board: Board, *arguments: str) -> str:
+    compiler = f"{board.toolchain.prefix}gcc"
     try:
         result = subprocess.run(
-            [compiler, "--version"],
+            [compiler, *arguments],
             capture_output=True,
             text=True,
             timeout=30,
@@ -294,4 +308,4 @@ def _toolchain_version(compiler: str, board: Board) -> str:
             board=board.name,
             operation="build",
         ) from error
-    return result.stdout.splitlines()[0]
+    return result.stdout

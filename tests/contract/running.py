@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import time
 from pathlib import Path
 
@@ -23,9 +24,22 @@ def need_tools(board: Board) -> None:
     for program, install in programs.items():
         if shutil.which(program) is None:
             pytest.skip(f"{program} is missing; install it: {install}")
-    for path in (*board.toolchain.includes, *board.toolchain.libraries):
-        if not Path(path).exists():
-            pytest.skip(f"{path} is missing; install it: {board.toolchain.install}")
+    for name in (*board.toolchain.includes, *board.toolchain.libraries):
+        if not find_library(board, name).exists():
+            pytest.skip(f"{name} is missing; install it: {board.toolchain.install}")
+
+
+def find_library(board: Board, name: str) -> Path:
+    """Where a library is that a board gives by its path or, as `-lm`, by its name."""
+    if not name.startswith("-l"):
+        return Path(name)
+    toolchain = board.toolchain
+    command = [
+        f"{toolchain.prefix}gcc",
+        *toolchain.flags,
+        f"-print-file-name=lib{name[2:]}.a",
+    ]
+    return Path(subprocess.check_output(command, text=True).strip())
 
 
 def is_running(pid: int) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from pytest_microtvm.boards import Board, load_board, load_boards
+from pytest_microtvm.boards import Board, Timer, load_board, load_boards
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import BuildError, ConfigError, TransportClosed, TransportTimeout
 from pytest_microtvm.project import (
@@ -29,7 +29,7 @@ from pytest_microtvm.session.wire.session import Established, HostSession
 from tests.contract.libraries import DOUBLE, FloatModel
 from tests.contract.running import await_end, children_of, need_tools
 
-BOARDS = ["host", "qemu_x86"]
+BOARDS = ["host", "qemu_x86", "microbit", "qemu_riscv64"]  # one of every kind
 BUILD_ID = "0123456789abcdef"
 
 
@@ -277,7 +277,9 @@ def test_the_linker_keeps_to_the_memory(qemu_x86: Board, tmp_path: Path) -> None
         ({"memory": ()}, "has no memory"),
         ({"emulator": None}, "has no emulator"),
         ({"cpu": {"arch": "z80"}}, "no code for the CPU z80"),
-        ({"uart": {"driver": "pl011", "base": 0}}, "no UART driver pl011"),
+        ({"cpu": {"arch": "arm", "startup": "uart"}}, "no code for the CPU uart"),
+        ({"cpu": {"arch": "riscv32", "startup": "riscv"}}, "timer: it needs one"),
+        ({"uart": {"driver": "drum", "base": 0}}, "no UART driver drum"),
     ],
 )
 def test_boards_that_baremetal_cannot_serve(
@@ -285,11 +287,25 @@ def test_boards_that_baremetal_cannot_serve(
 ) -> None:
     board = load_boards()["qemu_x86"]
     for key, value in change.items():
-        current = getattr(board, key)
-        new = type(current)(**value) if isinstance(value, dict) else value
+        new = type(getattr(board, key))(**value) if isinstance(value, dict) else value
         board = dataclasses.replace(board, **{key: new})
+    check_refusal(tmp_path, board, expected)
+
+
+def test_timers_that_baremetal_cannot_serve(tmp_path: Path) -> None:
+    boards = load_boards()
+    x86, arm = boards["qemu_x86"], boards["mps2_an386"]
+    check_refusal(
+        tmp_path, dataclasses.replace(x86, timer=arm.timer), "timer: the CPU i386 has its own"
+    )
+    sundial = Timer(driver="sundial", base=0, hz=1)
+    check_refusal(tmp_path, dataclasses.replace(arm, timer=sundial), "no timer driver sundial")
+
+
+def check_refusal(directory: Path, board: Board, expected: str) -> None:
+    """No project is made for the board, and the error says why."""
     with pytest.raises(ConfigError) as caught:
-        new_project(tmp_path, board).generate()
+        new_project(directory, board).generate()
     assert expected in str(caught.value)
 
 

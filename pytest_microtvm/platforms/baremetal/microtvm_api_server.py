@@ -12,8 +12,11 @@ from typing import Any
 
 from pytest_microtvm.project import server
 
-# What CpuHalt in src/i386/cpu.c makes QEMU end with.
+# What CpuHalt in src/ makes QEMU end with.
 EXIT_STATUSES = {3: "the firmware gave up, and its log says why"}
+
+# Stands for the firmware's path in the emulator's arguments.
+FIRMWARE = "{firmware}"
 
 
 class BareMetal(server.MakeProjectHandler):
@@ -29,27 +32,34 @@ class BareMetal(server.MakeProjectHandler):
             if not board.get(key):
                 raise server.OptionError(f"board {name} has no {key}: platform baremetal needs it")
         sources = self.directory / "src"
-        cpu = board["cpu"]["arch"]
-        if not (sources / cpu / "firmware.ld").is_file():
-            known = sorted(path.parent.name for path in sources.glob("*/firmware.ld"))
+        startup = startup_folder(board)
+        known = sorted(path.parent.name for path in sources.glob("*/cpu.h"))
+        if startup not in known:
             raise server.OptionError(
-                f"board {name}: platform baremetal has no code for the CPU {cpu}",
+                f"board {name}: platform baremetal has no code for the CPU {startup}",
                 cure=f"it knows {', '.join(known)}",
             )
-        driver = board["uart"]["driver"]
-        if not (sources / "uart" / f"{driver}.c").is_file():
-            known = sorted(path.stem for path in sources.glob("uart/*.c"))
-            raise server.OptionError(
-                f"board {name}: platform baremetal has no UART driver {driver}",
-                cure=f"it knows {', '.join(known)}",
-            )
+        own_timer = (sources / startup / "timer.c").is_file()
+        if own_timer == bool(board.get("timer")):
+            trouble = f"the CPU {startup} has its own" if own_timer else "it needs one"
+            raise server.OptionError(f"board {name}: timer: {trouble}")
+        for kind, label in (("uart", "UART"), ("timer", "timer")):
+            driver = board[kind]["driver"] if board.get(kind) else ""
+            if driver and not (sources / kind / f"{driver}.c").is_file():
+                known = sorted(path.stem for path in sources.glob(f"{kind}/*.c"))
+                raise server.OptionError(
+                    f"board {name}: platform baremetal has no {label} driver {driver}",
+                    cure=f"it knows {', '.join(known)}",
+                )
 
-    def check_model(self, board: Mapping[str, Any], model: server.ModelMetadata) -> None:
+    def check_model(
+        self, board: Mapping[str, Any], model: server.ModelMetadata, executor: str
+    ) -> None:
         """Compare what is known before the build with the board's memory."""
         firmware = board["firmware"]
+        pointer_bytes = 8 if board["cpu"]["arch"].endswith("64") else 4
         ram_bytes = (
-            model.workspace_bytes
-            + model.io_bytes
+            model.ram_bytes(executor, pointer_bytes)
             + firmware["packet_bytes"]
             + firmware["stack_bytes"]
         )
@@ -67,20 +77,32 @@ class BareMetal(server.MakeProjectHandler):
         """The compiler, make, and the C library's files."""
         super().check_tools(board)
         toolchain = board["toolchain"]
+        cure = server.install_cure(toolchain["install"])
         for path in (*toolchain["includes"], *toolchain["libraries"]):
-            if not pathlib.Path(path).exists():
-                raise server.ProjectError(
-                    f"{path} of the C library is not installed",
-                    cure=server.install_cure(toolchain["install"]),
-                )
+            if not path.startswith("-l") and not pathlib.Path(path).exists():
+                raise server.ProjectError(f"{path} of the C library is not installed", cure=cure)
+        for name in toolchain["libraries"]:
+            if name.startswith("-l") and not self.has_library(board, f"lib{name[2:]}.a"):
+                raise server.ProjectError(f"lib{name[2:]}.a is not installed", cure=cure)
+
+    def has_library(self, board: Mapping[str, Any], file_name: str) -> bool:
+        """Whether the compiler finds a library for this board's CPU."""
+        command = [
+            server.compiler(board),
+            *board["toolchain"]["flags"],
+            f"-print-file-name={file_name}",
+        ]
+        _, output = server.run_tool(command, self.directory)
+        return "/" in output  # else it repeats the name
 
     def make_variables(self, board: Mapping[str, Any]) -> dict[str, str]:
         """The board's part of the Makefile."""
         toolchain = board["toolchain"]
         return {
             **super().make_variables(board),
-            "CPU": board["cpu"]["arch"],
+            "CPU": startup_folder(board),
             "UART": board["uart"]["driver"],
+            "TIMER": board["timer"]["driver"] if board.get("timer") else "",
             "INCLUDES": " ".join(toolchain["includes"]),
             "LIBRARIES": " ".join(toolchain["libraries"]),
         }
@@ -95,8 +117,13 @@ class BareMetal(server.MakeProjectHandler):
             "MICROTVM_UART_BASE": f"0x{uart['base']:x}u",
             "MICROTVM_UART_BAUD": f"{uart['baud']}u",
         }
-        if uart["interrupt"] is not None:
-            macros["MICROTVM_UART_INTERRUPT"] = f"{uart['interrupt']}u"
+        for key in ("interrupt", "clock_hz"):
+            if uart.get(key) is not None:
+                macros[f"MICROTVM_UART_{key.upper()}"] = f"{uart[key]}u"
+        timer = board.get("timer")
+        if timer:
+            macros["MICROTVM_TIMER_BASE"] = f"0x{timer['base']:x}u"
+            macros["MICROTVM_TIMER_HZ"] = f"{timer['hz']}u"
         return macros
 
     def project_files(self, board: Mapping[str, Any]) -> dict[str, str]:
@@ -107,16 +134,28 @@ class BareMetal(server.MakeProjectHandler):
         """Start the emulator; its UART is its standard input and output."""
         emulator = board["emulator"]
         program = server.find_tool(emulator["program"], server.install_cure(emulator["install"]))
-
+        firmware = str(self.directory / self.firmware)
+        arguments = [with_firmware(argument, firmware) for argument in emulator["arguments"]]
         command = [
             program,
             *("-machine", emulator["machine"]),
-            *emulator["arguments"],
+            *arguments,
             *("-display", "none", "-nodefaults", "-no-reboot"),
             *("-chardev", "stdio,id=uart,signal=off", "-serial", "chardev:uart"),
-            *("-kernel", str(self.directory / self.firmware)),
         ]
+        if arguments == list(emulator["arguments"]):
+            command += ["-kernel", firmware]
         return server.ChildTransport(command, EXIT_STATUSES)
+
+
+def with_firmware(argument: str, path: str) -> str:
+    """Put the firmware's path into an argument of QEMU's, where a comma ends a value."""
+    return argument.replace(FIRMWARE, path.replace(",", ",,"))
+
+
+def startup_folder(board: Mapping[str, Any]) -> str:
+    """The folder in src/ with the CPU's code."""
+    return str(board["cpu"].get("startup") or board["cpu"]["arch"])
 
 
 def memory_script(board: Mapping[str, Any]) -> str:

@@ -31,7 +31,7 @@ from .api import (
     read_with_timeout,
     write_with_timeout,
 )
-from .make_project import MakeProjectHandler, ModelMetadata, install_cure
+from .make_project import MakeProjectHandler, ModelMetadata, compiler, install_cure
 from .process import ChildTransport, find_tool, run_tool
 
 __all__ = [
@@ -53,6 +53,7 @@ __all__ = [
     "TransportClosedError",
     "TransportTimeouts",
     "UnsupportedTVMVersionError",
+    "compiler",
     "default_project_options",
     "find_tool",
     "install_cure",

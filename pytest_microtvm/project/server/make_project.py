@@ -112,6 +112,31 @@ class ModelMetadata:
     scratch_bytes: int = 0
     graph: GraphCounts | None = None
 
+    @property
+    def pool_bytes(self) -> int:
+        """Memory for the executor `host_driven` to allocate from.
+
+        The arena in one block, each input and output, and what a kernel needs besides.
+        """
+        blocks = self.tensors + 2 + _SPARE_POOL_BLOCKS
+        sizes = (self.workspace_bytes, self.io_bytes, self.scratch_bytes)
+        return sum(map(_align, sizes)) + blocks * _POOL_BLOCK_BYTES
+
+    def ram_bytes(self, executor: str, pointer_bytes: int) -> int:
+        """The memory that a model takes with an executor on a CPU of this size.
+
+        It is that of microtvm/firmware.h, without the few hundred bytes that every model needs.
+        """
+        if executor == "host_driven":
+            return self.pool_bytes
+        if executor == "aot" or self.graph is None:
+            return self.workspace_bytes + self.io_bytes
+        step_bytes = {4: 12, 8: 24}[pointer_bytes]  # MicroTVMGraphStep
+        entry_bytes = 2 * pointer_bytes  # MicroTVMGraphEntry
+        start_bytes = self.graph.entries * entry_bytes + (self.graph.nodes + 1) * 4
+        table_bytes = self.graph.steps * step_bytes + self.graph.arguments * pointer_bytes
+        return max(self.workspace_bytes, start_bytes) + self.io_bytes + table_bytes
+
     @classmethod
     def read(cls, archive: pathlib.Path) -> ModelMetadata:
         """Read metadata.json of an archive.
@@ -185,7 +210,7 @@ class MakeProjectHandler(ProjectAPIHandler):
     def check_board(self, board: Mapping[str, Any]) -> None:
         """Refuse a board that the platform cannot serve, by an `OptionError`."""
 
-    def check_model(self, board: Mapping[str, Any], model: ModelMetadata) -> None:
+    def check_model(self, board: Mapping[str, Any], model: ModelMetadata, executor: str) -> None:
         """Refuse a model that cannot fit the board, by a `ProjectError`."""
 
     def check_tools(self, board: Mapping[str, Any]) -> None:
@@ -230,11 +255,7 @@ class MakeProjectHandler(ProjectAPIHandler):
         for name in ("nodes", "entries", "steps", "arguments"):
             macros[f"MICROTVM_GRAPH_{name.upper()}"] = f"{getattr(graph, name)}u"
         if executor == "host_driven":
-            # The arena in one block, each input and output, and what a kernel needs besides.
-            blocks = model.tensors + 2 + _SPARE_POOL_BLOCKS
-            sizes = (model.workspace_bytes, model.io_bytes, model.scratch_bytes)
-            pool_bytes = sum(map(_align, sizes)) + blocks * _POOL_BLOCK_BYTES
-            macros["MICROTVM_POOL_BYTES"] = f"{pool_bytes}u"
+            macros["MICROTVM_POOL_BYTES"] = f"{model.pool_bytes}u"
         return macros
 
     # The Project API.
@@ -306,7 +327,8 @@ class MakeProjectHandler(ProjectAPIHandler):
         board = read_board(pathlib.Path(options["board_definition"]))
         self.check_board(board)
         model = ModelMetadata.read(model_library_format_path)
-        self.check_model(board, model)
+        executor = options.get("executor") or "aot"
+        self.check_model(board, model, executor)
         definitions, build_id = split_definitions(options.get("compile_definitions") or ())
 
         project_dir.mkdir(parents=True)
@@ -319,7 +341,7 @@ class MakeProjectHandler(ProjectAPIHandler):
             shutil.copyfile(self.directory / name, project_dir / name)
 
         header = self.header_values(board, model)
-        header.update(self.executor_values(model, options.get("executor") or "aot"))
+        header.update(self.executor_values(model, executor))
         header["MICROTVM_BUILD_ID"] = json.dumps(build_id)
         variables = self.make_variables(board)
         if model.tensors > _DEFAULT_MAX_TENSORS:

@@ -1,7 +1,9 @@
-/* The parts of a board. A CPU folder supplies cpu.h and the timer, a file in uart/ the serial port. */
+/* The parts of a board: a CPU folder supplies cpu.h, a file in uart/ the serial port, a file in timer/ the
+ * timer (or the CPU folder, for a CPU that has one of its own). */
 #ifndef MICROTVM_BOARD_H_
 #define MICROTVM_BOARD_H_
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,7 +19,13 @@ void UartWrite(const uint8_t *data, size_t size_bytes);
 /* Waits until everything written has left the port. */
 void UartFlush(void);
 
-/* Finds out how fast the timer runs; see TVMPlatformTimerStart. */
+/* Makes the timer ready, and finds out how fast it runs where the board does not say. */
 void TimerInitialize(void);
+
+/* Starts to measure. */
+void TimerStart(void);
+
+/* Gives the seconds since TimerStart. Returns false when they were more than the timer can count. */
+bool TimerStop(double *elapsed_seconds);
 
 #endif /* MICROTVM_BOARD_H_ */

@@ -1,4 +1,6 @@
-/* The platform functions that do not depend on the CPU; its folder has the timer. */
+/* The platform functions. */
+#include <stdbool.h>
+
 #include <microtvm/platform.h>
 
 #include <microtvm/log.h>
@@ -6,6 +8,8 @@
 
 #include "board.h"
 #include "cpu.h"
+
+static bool timer_running;
 
 tvm_crt_error_t TVMPlatformInitialize(void) {
   CpuInitialize();
@@ -18,4 +22,21 @@ void TVMPlatformAbort(tvm_crt_error_t code) {
   TVMLogf("abort: %s (%d)", MicroTVMStatusString(code), (int)code);
   UartFlush();
   CpuHalt();
+}
+
+tvm_crt_error_t TVMPlatformTimerStart(void) {
+  if (timer_running) {
+    return kTvmErrorPlatformTimerBadState;
+  }
+  timer_running = true;
+  TimerStart();
+  return kTvmErrorNoError;
+}
+
+tvm_crt_error_t TVMPlatformTimerStop(double *elapsed_seconds) {
+  if (!timer_running) {
+    return kTvmErrorPlatformTimerBadState;
+  }
+  timer_running = false;
+  return TimerStop(elapsed_seconds) ? kTvmErrorNoError : kTvmErrorPlatformTimerBadState;
 }

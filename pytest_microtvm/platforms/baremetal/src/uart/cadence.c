@@ -1,0 +1,88 @@
+/* The UART of Xilinx Zynq and ZynqMP, Cadence's, with its FIFOs (UG1085, chapter 21). */
+#include <stddef.h>
+#include <stdint.h>
+
+#include "board.h"
+#include "cpu.h"
+#include "microtvm_project.h"
+
+#ifndef MICROTVM_UART_CLOCK_HZ
+#error "the board's definition needs uart.clock_hz"
+#endif
+
+/* Registers, counted from the base. */
+enum {
+  kControl = 0x00,
+  kMode = 0x04,
+  kInterruptEnable = 0x08,
+  kInterruptStatus = 0x14, /* cleared by writing ones */
+  kDivisor = 0x18,
+  kReceiveTimeout = 0x1c,
+  kReceiveTrigger = 0x20,
+  kStatus = 0x2c,
+  kData = 0x30,
+  kSamples = 0x34, /* of a bit, less one */
+};
+
+#define CONTROL_RESET 0x03u
+#define CONTROL_RECEIVE 0x04u
+#define CONTROL_SEND 0x10u
+#define MODE_8N1 0x20u
+#define INTERRUPT_RECEIVED 0x01u
+#define STATUS_RECEIVE_EMPTY 0x002u
+#define STATUS_SEND_EMPTY 0x008u
+#define STATUS_SEND_FULL 0x010u
+#define STATUS_SENDING 0x800u
+#define SAMPLES 8u
+
+static uint32_t Read(unsigned reg) { return CpuRead32((uintptr_t)MICROTVM_UART_BASE + reg); }
+
+static void Write(unsigned reg, uint32_t value) { CpuWrite32((uintptr_t)MICROTVM_UART_BASE + reg, value); }
+
+void UartInitialize(void) {
+  Write(kControl, CONTROL_RESET);
+  Write(kMode, MODE_8N1);
+  Write(kDivisor, MICROTVM_UART_CLOCK_HZ / (SAMPLES * MICROTVM_UART_BAUD));
+  Write(kSamples, SAMPLES - 1u);
+  Write(kReceiveTimeout, 0);
+  Write(kReceiveTrigger, 1);
+  Write(kControl, CONTROL_RECEIVE | CONTROL_SEND);
+  /* QEMU (7.2) looks for bytes that came before only after one is read. */
+  (void)Read(kData);
+#ifdef MICROTVM_UART_INTERRUPT
+  Write(kInterruptEnable, INTERRUPT_RECEIVED);
+  CpuEnableInterrupt(MICROTVM_UART_INTERRUPT);
+#endif
+}
+
+size_t UartRead(uint8_t *data, size_t size_bytes) {
+  size_t count = 0;
+  while (count < size_bytes) {
+    if ((Read(kStatus) & STATUS_RECEIVE_EMPTY) == 0) {
+      data[count++] = (uint8_t)Read(kData);
+    } else if (count > 0) {
+      break;
+    } else {
+#ifdef MICROTVM_UART_INTERRUPT
+      Write(kInterruptStatus, INTERRUPT_RECEIVED);
+      if ((Read(kStatus) & STATUS_RECEIVE_EMPTY) != 0) {
+        CpuWaitForInterrupt();
+      }
+#endif
+    }
+  }
+  return count;
+}
+
+void UartWrite(const uint8_t *data, size_t size_bytes) {
+  for (size_t i = 0; i < size_bytes; ++i) {
+    while ((Read(kStatus) & STATUS_SEND_FULL) != 0) {
+    }
+    Write(kData, data[i]);
+  }
+}
+
+void UartFlush(void) {
+  while ((Read(kStatus) & STATUS_SEND_EMPTY) == 0 || (Read(kStatus) & STATUS_SENDING) != 0) {
+  }
+}
