@@ -205,6 +205,7 @@ class Session:
             bridge.stdout.close()
             self.flush_log()
         self._drop_client()
+        self._error = None  # its traceback holds this session, and with it the connection
 
     def _drop_client(self) -> None:
         """Let go of the client and its handles.
@@ -336,14 +337,22 @@ class Session:
                     operation=operation,
                     elapsed_s=time.monotonic() - start,
                 ) from error
-            self._reported.wait(REPORT_GRACE_S)  # the bridge closes the connection, then reports
-            link_error = self._error or TransportClosed(
-                f"the connection broke: {message.splitlines()[-1]}", board=self.board
-            )
-            link_error.operation = operation
-            raise link_error from None
-        self._interrupted = False
-        return result
+        else:
+            self._interrupted = False
+            return result
+        # TVM has at most 32 connections at a time, and one lasts until its last tensor is gone. The
+        # frames of a traceback hold tensors: no error may hold itself by a frame of its own, nor
+        # the client's error.
+        raise self._link_error(operation, message)
+
+    def _link_error(self, operation: str, message: str) -> MicroTVMError:
+        """What the bridge reports of a broken link, or what the client says if it reports nothing."""
+        self._reported.wait(REPORT_GRACE_S)  # the bridge closes the connection, then reports
+        error = self._error or TransportClosed(
+            f"the connection broke: {message.splitlines()[-1]}", board=self.board
+        )
+        error.operation = operation
+        return error
 
 
 Guard = Callable[..., Any]

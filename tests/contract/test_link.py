@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,6 +26,7 @@ from tests.contract.fake_device import BUILD_ID, COUNT, LOG, SIZE_BYTES
 
 OPEN_TIMEOUT_S = 4.0
 CALL_TIMEOUT_S = 0.6
+MAX_CONNECTIONS = 32  # of a process, by TVM's client
 X = np.arange(COUNT, dtype=np.float32)
 
 SERVER = """\
@@ -146,6 +148,18 @@ def test_misbehaviour_in_a_call(session: Callable[[str], Session], behaviour: st
     start = time.monotonic()
     device.close()
     assert time.monotonic() - start < 3.0
+
+
+def test_broken_sessions_do_not_use_up_tvms_connections(
+    session: Callable[[str], Session],
+) -> None:
+    gc.disable()  # it would help by chance
+    try:
+        for _ in range(MAX_CONNECTIONS + 2):
+            with session("dies") as device, pytest.raises(TransportClosed):
+                device.run({"x": X})
+    finally:
+        gc.enable()
 
 
 def test_every_misbehaviour_has_a_text_of_its_own() -> None:
