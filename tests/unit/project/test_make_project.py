@@ -10,6 +10,7 @@ import pytest
 
 from pytest_microtvm.project import server
 from pytest_microtvm.project.server.make_project import (
+    GraphCounts,
     build_failure,
     extract_codegen,
     read_board,
@@ -30,6 +31,24 @@ def test_metadata_of_a_library(tmp_path: Path) -> None:
     assert server.ModelMetadata.read(path) == server.ModelMetadata(
         name="m", workspace_bytes=100, constants_bytes=7, tensors=2, io_bytes=32
     )
+
+
+def test_the_memory_of_a_model_depends_on_its_executor() -> None:
+    model = server.ModelMetadata(
+        name="m",
+        workspace_bytes=64,
+        constants_bytes=0,
+        tensors=2,
+        io_bytes=32,
+        scratch_bytes=5,
+        graph=GraphCounts(nodes=9, entries=10, steps=3, arguments=7),
+    )
+    assert model.ram_bytes("aot", 4) == 64 + 32
+    # A step takes 12 bytes (24), an argument a pointer; the start needs more than the arena has.
+    assert model.ram_bytes("graph", 4) == (10 * 8 + 10 * 4) + 32 + (3 * 12 + 7 * 4)
+    assert model.ram_bytes("graph", 8) == (10 * 16 + 10 * 4) + 32 + (3 * 24 + 7 * 8)
+    # Twelve blocks, each behind 16 bytes.
+    assert model.ram_bytes("host_driven", 4) == 64 + 32 + 16 + 12 * 16
 
 
 @pytest.mark.parametrize(
