@@ -7,19 +7,23 @@ data of other tests.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from pytest_microtvm.boards import Board
 from pytest_microtvm.errors import OutputMismatch
+from pytest_microtvm.fixtures import BOARD_MARKER
 from pytest_microtvm.options import FOUND_SUFFIXES, NAMED_SUFFIXES
 from pytest_microtvm.run import Run
+from pytest_microtvm.selection import matches
 from pytest_microtvm.stash import run_of
 from pytest_microtvm.verify.compare import Comparison
 from pytest_microtvm.verify.model import MicroTVM
 
 NAMED = "microtvm_named"
+SKIP_MARKER = "skip_boards"
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> ModelFile | None:
@@ -38,6 +42,51 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> ModelFile 
 def pytest_configure_node(node: object) -> None:
     """Tell a worker of pytest-xdist what was named; it sees other arguments."""
     node.workerinput[NAMED] = list(map(str, _named_paths(node.config)))  # type: ignore[attr-defined]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Keep a test from the boards that its markers exclude."""
+    run = run_of(item.config)
+    callspec = getattr(item, "callspec", None)
+    if run is None or callspec is None or "microtvm_board" not in callspec.params:
+        return
+    board = run.board(callspec.params["microtvm_board"])
+    for marker in item.iter_markers(SKIP_MARKER):
+        if any(matches(board, pattern) for pattern in _patterns(marker.args)):
+            pytest.skip(f"{SKIP_MARKER} names {board.name}")
+    for marker in item.iter_markers(BOARD_MARKER):
+        reason = _exclusion(board, **marker.kwargs)
+        if reason:
+            pytest.skip(f"{board.name} {reason}")
+
+
+def _exclusion(
+    board: Board,
+    *,
+    requires_ram: int = 0,
+    requires_flash: int = 0,
+    only: Sequence[str] | str = (),
+    skip: Sequence[str] | str = (),
+) -> str:
+    """Why a test is not for a board; empty when it is."""
+    for kind, needed in (("ram", requires_ram), ("flash", requires_flash)):
+        there = board.memory_bytes(kind)
+        if board.memory and there < needed:
+            return f"has {there} bytes of {kind}, this test requires {needed}"
+    allowed = _patterns([only])
+    if allowed and not any(matches(board, pattern) for pattern in allowed):
+        return f"is none of {', '.join(allowed)}"
+    if any(matches(board, pattern) for pattern in _patterns([skip])):
+        return "is excluded by this test"
+    return ""
+
+
+def _patterns(arguments: Iterable[Sequence[str] | str]) -> list[str]:
+    """The patterns in a marker's arguments, each of which is one or a list of them."""
+    patterns: list[str] = []
+    for argument in arguments:
+        patterns += [argument] if isinstance(argument, str) else argument
+    return patterns
 
 
 class ModelFile(pytest.File):

@@ -4,6 +4,7 @@
     ├── ConfigError               wrong usage: an option, a board file, an unwritable folder
     ├── ModelError                a model or an MLF archive that cannot be used
     ├── BuildError                generating or compiling the firmware failed (tool output kept)
+    │   └── DoesNotFit            the board has too little memory for the model
     ├── FlashError                the firmware did not reach the board
     ├── LeaseError                somebody else holds the board
     ├── TransportError            the link to the device broke
@@ -79,6 +80,10 @@ class ModelError(MicroTVMError):
 
 class BuildError(MicroTVMError):
     """The firmware project could not be generated or built; `details` keeps the tool's output."""
+
+
+class DoesNotFit(BuildError):
+    """The board has too little memory for the model; the message says what is needed and there."""
 
 
 class FlashError(MicroTVMError):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pytest_microtvm.verify.model import MicroTVM
 
 MODEL_MARKER = "microtvm_model"
+BOARD_MARKER = "microtvm_board"
 
 
 @pytest.fixture(scope="session")

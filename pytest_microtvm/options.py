@@ -31,7 +31,8 @@ def add_options(parser: pytest.Parser) -> None:
 
     add(
         "board",
-        "run on these boards: a comma list, may be repeated",
+        "run on these boards: a comma list of names, globs, tags (arch:arm, core:cortex-m4, "
+        "emulated), 'all' or 'available'; may be repeated",
         ini="microtvm_board",
         action="append",
         metavar="NAMES",

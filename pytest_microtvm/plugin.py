@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from pytest_microtvm import fixtures, hookspecs, options
-from pytest_microtvm.errors import ConfigError, MicroTVMError
+from pytest_microtvm.errors import ConfigError, DoesNotFit, MicroTVMError
 from pytest_microtvm.stash import RUN_KEY, run_of
 
 RECORDS = "microtvm_records"
@@ -48,6 +48,12 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", f"{fixtures.MODEL_MARKER}(path): the model that the microtvm fixtures run"
     )
+    config.addinivalue_line(
+        "markers",
+        f"{fixtures.BOARD_MARKER}(requires_ram=BYTES, requires_flash=BYTES, only=PATTERNS, "
+        "skip=PATTERNS): the boards that a test is for",
+    )
+    config.addinivalue_line("markers", "skip_boards(*names): boards that a test is kept from")
     config.pluginmanager.register(fixtures, "microtvm-fixtures")
     with _usage_errors():
         if options.asks_for_boards(config):
@@ -76,6 +82,13 @@ def pytest_runtest_makereport(
     """Keep errors and failures apart: a broken board is no verdict on the model."""
     report = yield
     error = call.excinfo.value if call.excinfo is not None else None
+    run = run_of(item.config)
+    if isinstance(error, DoesNotFit) and run is not None and not run.is_named(error.board):
+        # The board was found by a glob or a tag: nobody said that this model runs there.
+        report.outcome, report.when = "skipped", "setup"
+        report.longrepr = (str(item.path), 0, f"Skipped: {error.one_line()}")
+        run.note_outcome(item.nodeid, "skipped", error.one_line())
+        return report
     if isinstance(error, MicroTVMError):
         # A user needs the line and what the tools said, not the way through our code.
         if not item.config.option.fulltrace:
@@ -83,7 +96,6 @@ def pytest_runtest_makereport(
         if report.when == "call":
             # pytest calls what goes wrong around a test an error, and inside it a failure.
             report.when = "setup"
-    run = run_of(item.config)
     if run is not None and report.failed and report.when == "call":
         run.note_outcome(item.nodeid, "failed")
     elif run is not None and report.failed:

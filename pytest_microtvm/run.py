@@ -50,6 +50,10 @@ class Run:
         """A board by its name, which was checked."""
         return self._boards[name]
 
+    def is_named(self, board: str | None) -> bool:
+        """Whether a board was asked for by its own name, not found by a glob or a tag."""
+        return board is None or board in self.settings.boards_by_name
+
     def open(self) -> None:
         """Make sure that the run can start.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 from pytest_microtvm.boards import Board, load_boards
 from pytest_microtvm.errors import ConfigError
 from pytest_microtvm.options import EXECUTORS, KEPT_PROJECTS, REFERENCES, comma_list, text_of
+from pytest_microtvm.selection import select_boards
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,7 @@ class Settings:
 
     Attributes:
         boards: Names, in the order of the command line.
+        boards_by_name: Those of them that were named, not found by a glob or tag.
         executors: Names, likewise.
         cache_dir: The build cache; None for one that lasts as long as the run.
         cache_limit_bytes: Its size.
@@ -34,6 +35,7 @@ class Settings:
     """
 
     boards: tuple[str, ...]
+    boards_by_name: frozenset[str]
     executors: tuple[str, ...]
     cache_dir: Path | None
     cache_limit_bytes: int
@@ -67,8 +69,10 @@ def read_settings(config: pytest.Config, boards: dict[str, Board]) -> Settings:
     if inputs is not None and not inputs.is_file():
         raise ConfigError(f"there is no file {inputs}", cure="check --microtvm-inputs")
     option = config.option
+    selection = select_boards(boards, comma_list(config, "board"), text_of(config, "platform"))
     return Settings(
-        boards=select_boards(boards, comma_list(config, "board"), text_of(config, "platform")),
+        boards=selection.boards,
+        boards_by_name=selection.by_name,
         executors=tuple(executors),
         cache_dir=None if option.microtvm_no_cache else _cache_dir(config),
         cache_limit_bytes=int(_number(config, "cache_size_mb") * 1e6),
@@ -93,40 +97,6 @@ def load_known_boards(config: pytest.Config) -> dict[str, Board]:
     for found in config.hook.pytest_microtvm_board_directories(config=config):
         folders += [config.rootpath / path for path in found]
     return load_boards(folders)
-
-
-def select_boards(
-    boards: dict[str, Board], names: Sequence[str], platform: str | None
-) -> tuple[str, ...]:
-    """Find the boards that were named.
-
-    Args:
-        boards: All there are.
-        names: What was asked for; none with `platform` means all of that platform.
-        platform: Only boards of this one.
-
-    Raises:
-        ConfigError: A board or platform is unknown, or a board is of another platform.
-    """
-    platforms = sorted({board.platform for board in boards.values()})
-    if platform is not None and platform not in platforms:
-        raise ConfigError(
-            f"no board has the platform {platform!r}", cure=f"platforms: {', '.join(platforms)}"
-        )
-    for name in names:
-        if name not in boards:
-            raise ConfigError(
-                f"unknown board {name!r}",
-                cure=f"boards: {', '.join(boards)}; add your own with --microtvm-boards-dir",
-            )
-        if platform is not None and boards[name].platform != platform:
-            raise ConfigError(
-                f"board {name} belongs to platform {boards[name].platform}, not {platform}",
-                cure="leave --microtvm-platform out, or name a board of that platform",
-            )
-    if platform is not None and not names:
-        names = [name for name, board in boards.items() if board.platform == platform]
-    return tuple(dict.fromkeys(names))
 
 
 def _paths(config: pytest.Config, name: str) -> list[Path]:

@@ -22,6 +22,7 @@ from ..deadline import Deadline
 from ..errors import (
     BuildError,
     ConfigError,
+    DoesNotFit,
     FlashError,
     MicroTVMError,
     ProtocolError,
@@ -50,6 +51,7 @@ _ERROR_OF_METHOD: dict[str, type[MicroTVMError]] = {
     "flash": FlashError,
 }
 _ERROR_OF_CLASS: dict[str, type[MicroTVMError]] = {
+    "DoesNotFitError": DoesNotFit,
     "OptionError": ConfigError,
     "UnsupportedTVMVersionError": ConfigError,
     "TransportClosedError": TransportClosed,

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Protocol
 
@@ -28,7 +28,7 @@ from pytest_microtvm.errors import (
     TransportClosed,
     TransportTimeout,
 )
-from pytest_microtvm.library import ModelLibrary, read_graph
+from pytest_microtvm.library import ModelLibrary, TensorSpec, read_graph
 from pytest_microtvm.process import kill_group, package_environment
 from pytest_microtvm.project.firmware import Firmware
 from pytest_microtvm.session.faults import FaultPlan
@@ -41,6 +41,7 @@ CLOSE_TIMEOUT_S = 5.0
 REPORT_GRACE_S = 1.0
 """How long to wait for the bridge to say why it closed the connection."""
 LOG_LINES = 1000
+REBUILD = "build and flash it again, for example with --microtvm-no-cache"
 
 
 class Session:
@@ -204,6 +205,7 @@ class Session:
             bridge.stdout.close()
             self.flush_log()
         self._drop_client()
+        self._error = None  # its traceback holds this session, and with it the connection
 
     def _drop_client(self) -> None:
         """Let go of the client and its handles.
@@ -299,7 +301,7 @@ class Session:
         if actual != expected:
             raise ProtocolError(
                 f"stale firmware: the device runs build {actual}, this test needs {expected}",
-                cure="build and flash it again, for example with --microtvm-no-cache",
+                cure=REBUILD,
                 board=self.board,
                 operation="open",
             )
@@ -335,14 +337,22 @@ class Session:
                     operation=operation,
                     elapsed_s=time.monotonic() - start,
                 ) from error
-            self._reported.wait(REPORT_GRACE_S)  # the bridge closes the connection, then reports
-            link_error = self._error or TransportClosed(
-                f"the connection broke: {message.splitlines()[-1]}", board=self.board
-            )
-            link_error.operation = operation
-            raise link_error from None
-        self._interrupted = False
-        return result
+        else:
+            self._interrupted = False
+            return result
+        # TVM has at most 32 connections at a time, and one lasts until its last tensor is gone. The
+        # frames of a traceback hold tensors: no error may hold itself by a frame of its own, nor
+        # the client's error.
+        raise self._link_error(operation, message)
+
+    def _link_error(self, operation: str, message: str) -> MicroTVMError:
+        """What the bridge reports of a broken link, or what the client says if it reports nothing."""
+        self._reported.wait(REPORT_GRACE_S)  # the bridge closes the connection, then reports
+        error = self._error or TransportClosed(
+            f"the connection broke: {message.splitlines()[-1]}", board=self.board
+        )
+        error.operation = operation
+        return error
 
 
 Guard = Callable[..., Any]
@@ -362,14 +372,19 @@ class _OnDevice:
         self._client = client
         self._library = library
         self._guard = guard
-        self._inputs = self._tensors("microtvm.model.get_input", len(library.inputs))
-        self._outputs = self._tensors("microtvm.model.get_output", len(library.outputs))
+        self._inputs = self._tensors("microtvm.model.get_input", library.inputs)
+        self._outputs = self._tensors("microtvm.model.get_output", library.outputs)
 
     def run(self, inputs: list[NDArray[np.generic]]) -> tuple[list[NDArray[np.generic]], float]:
         for spec, tensor, array in zip(self._library.inputs, self._inputs, inputs, strict=True):
             self._guard(f"write {spec.name}", self._client.copy_to, tensor, array)
         name = "microtvm.model.run"
-        seconds = float(self._guard(f"call {name}", self._client.call, name))
+        seconds = self._guard(f"call {name}", self._client.call, name)
+        if not isinstance(seconds, float):
+            raise ProtocolError(
+                f"the device answered a call of {name} with {seconds!r}, not with seconds",
+                cure=REBUILD,
+            )
         outputs = []
         for spec, tensor in zip(self._library.outputs, self._outputs, strict=True):
             output: NDArray[np.generic] = np.empty(spec.shape, np.dtype(spec.dtype))
@@ -377,10 +392,19 @@ class _OnDevice:
             outputs.append(output)
         return outputs, seconds
 
-    def _tensors(self, name: str, count: int) -> list[Any]:
-        return [
-            self._guard(f"call {name}", self._client.call, name, index) for index in range(count)
-        ]
+    def _tensors(self, name: str, specs: Sequence[TensorSpec]) -> list[Any]:
+        tensors = []
+        for index, spec in enumerate(specs):
+            tensor = self._guard(f"call {name}", self._client.call, name, index)
+            found = (tuple(getattr(tensor, "shape", ())), str(getattr(tensor, "dtype", "")))
+            if found != (spec.shape, spec.dtype):
+                raise ProtocolError(
+                    f"the device answered a call of {name}({index}) with a tensor of "
+                    f"{found[1] or 'no type'} {found[0]}; {spec.name} is {spec.dtype} {spec.shape}",
+                    cure=REBUILD,
+                )
+            tensors.append(tensor)
+        return tensors
 
 
 class _HostDriven:

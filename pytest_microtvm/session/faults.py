@@ -239,8 +239,7 @@ class FrameCutter:
         Yields:
             Pieces of the stream, with the payload when the piece ends with a whole frame.
         """
-        # A frame ends with its last byte, which only the decoder knows; it is told one at a time
-        # where a frame may end, and that is within the bytes that it misses.
+        # Where a frame ends only the decoder knows: never before the bytes that it misses.
         while data:
             portion = max(1, self._decoder.missing_bytes)
             chunk, data = data[:portion], data[portion:]
@@ -250,7 +249,8 @@ class FrameCutter:
                     yield self._take(), event.payload
                 elif isinstance(event, FrameError):
                     yield self._take(), None
-        if not self._decoder.missing_bytes:
+        # An escape byte at the end may be the first of a frame.
+        if not self._decoder.missing_bytes and self._pending[-1:] != b"\xff":
             yield from self.flush()
 
     def flush(self) -> Iterator[tuple[bytes, bytes | None]]:

@@ -173,6 +173,8 @@ class Link:
             timeouts = self._transport.open(deadline)
             share_s = deadline.timeout_s / MAX_ATTEMPTS
             limit_s = min(timeouts.session_start_timeout_s or share_s, share_s)
+            if attempt == MAX_ATTEMPTS:
+                limit_s = deadline.remaining_s
             self._forget()
             try:
                 self._start_once(Deadline(deadline.at_most(limit_s)))

@@ -22,7 +22,7 @@ SCHEMA_VERSION = 1
 
 STEPS = ("compile", "generate", "build", "flash", "open", "run", "close")
 
-OUTCOMES = ("built", "passed", "failed", "error")
+OUTCOMES = ("built", "skipped", "passed", "failed", "error")
 """From the least to the most serious; a record keeps the worst of its tests."""
 
 
@@ -37,7 +37,8 @@ class Record:
         executor: Executor name.
         reference: What its outputs were compared with.
         outcome: One of `OUTCOMES`.
-        error: The first error on one line, where outcome is "error".
+        error: The first error on one line, where outcome is "error"; what does not fit, where it is
+            "skipped".
         elements: Output elements compared, over all comparisons.
         mismatched: How many of them were outside the tolerance.
         max_abs_diff: The largest absolute difference; None where nothing was compared.

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 
-from scripts.benchmarks import overhead
+from scripts.benchmarks import faults, fuzz, link, matrix, overhead, soak, wire
 
 
 def main() -> int:
     """Run it; the exit status says whether every limit was kept."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     commands = parser.add_subparsers(dest="name", required=True, metavar="NAME")
-    overhead.add_command(commands)
+    for benchmark in (faults, fuzz, link, matrix, overhead, soak, wire):
+        benchmark.add_command(commands)
     arguments = parser.parse_args()
     status: int = arguments.run(arguments)
     return status

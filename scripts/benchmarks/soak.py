@@ -28,6 +28,7 @@ from scripts.benchmarks.devices import MODELS, ROOT, build_firmware, inputs_of, 
 MODEL = MODELS / "sine_int8.tflite"
 TIMEOUT_S = 60.0
 COUNT_EVERY = 100
+SLOW_S = 5.0
 TOKEN = "MICROTVM_SOAK_TOKEN"
 BUSY = """
 from pytest_microtvm.process import die_with_parent
@@ -115,13 +116,19 @@ def soak(firmware: Firmware, count: int, token: str, temporary: Path) -> int:
     seconds: list[float] = []
     for number in range(1, count + 1):
         start = time.monotonic()
+        lines: list[str] = []
         try:
-            with Session(firmware, TIMEOUT_S) as session:
+            with Session(firmware, TIMEOUT_S, lines.append) as session:
                 if not same_bytes(session.run(inputs), expected):
                     failures.append(f"session {number}: wrong outputs")
         except MicroTVMError as error:
             failures.append(f"session {number}: {type(error).__name__}: {error}")
         seconds.append(time.monotonic() - start)
+        if lines or seconds[-1] > SLOW_S:
+            print(
+                f"session {number} took {seconds[-1]:.1f} s, {session.open_s:.1f} of them to open"
+            )
+            print("\n".join(f"  {line}" for line in lines), flush=True)
         if number % COUNT_EVERY == 0 or number == count:
             held = Held.count(token, temporary)
             print(

@@ -1,6 +1,6 @@
 """TVM's own RPC client against a device, as a program: prints what it saw as JSON.
 
-usage: python -m tests.c.stock_client PORT
+usage: python -m tests.c.stock_client PORT model|kernels
 """
 
 from __future__ import annotations
@@ -24,10 +24,61 @@ def error_of(function: Callable[..., Any], *arguments: object) -> str:
     return "no error"
 
 
-def main(port: str) -> None:
+def main(port: str, what: str) -> None:
     from tvm import rpc
 
     session = rpc.connect("127.0.0.1", int(port), session_timeout=0)
+    seen = use_model(session) if what == "model" else use_kernels(session)
+    del session
+    sys.stdout.write(json.dumps(seen))
+
+
+def use_kernels(session: Any) -> dict[str, Any]:
+    """A device that the host drives: memory, kernels by name, measurements."""
+    import tvm
+
+    device = session.cpu(0)
+    library = session.system_lib()
+    twice, add = library.get_function("toy_twice"), library["toy_add"]
+    one = session.get_function("microtvm.model.get_constant")("one")
+    values = np.arange(4096, dtype="float32").reshape(64, 64)
+    x = tvm.runtime.tensor(values, device)
+    y, z = (tvm.runtime.empty((64, 64), "float32", device) for _ in range(2))
+    twice(x, y)
+    add(y, one, z)
+    result = z.numpy()
+    z.copyto(y)
+    evaluator = library.time_evaluator("toy_add", device, number=2, repeat=5, min_repeat_ms=1)
+    times = evaluator(x, one, z)
+    arena = tvm.runtime.empty((8, 64, 64), "uint8", device)
+    view = session.get_function("microtvm.memory.view")
+    part = view(arena._create_view((64, 64), "float32", 4096 * 4))
+    part.copyfrom(values)
+    first = view(arena._create_view((4,), "uint8", 0))
+    seen = {
+        "executor": session.get_function("microtvm.executor")(),
+        "correct": bool((result == 2 * values + 1).all()),
+        "copied": bool((y.numpy() == result).all()),
+        "one": one.numpy().tolist(),
+        "measured": bool((z.numpy() == values + 1).all()),
+        "times": [*times.results],
+        "view": bool((part.numpy() == values).all()),
+        "whole": bool(
+            (arena.numpy().reshape(-1)[4096 * 4 :].view("float32") == values.ravel()).all()
+        ),
+        "first": list(first.shape),
+        "no_kernel": error_of_lookup(library),
+        "too_small": error_of(twice, x, first),
+        "too_much": error_of(lambda: tvm.runtime.empty((1 << 20,), "float32", device)),
+        "constant": error_of(lambda: one.copyfrom(np.float32(2.0))),
+    }
+    del x, y, z, arena, part, first
+    seen["again"] = list(tvm.runtime.empty((3, 64, 64), "float32", device).shape)  # was all freed
+    return seen
+
+
+def use_model(session: Any) -> dict[str, Any]:
+    """A device with an executor."""
     get_input = session.get_function("microtvm.model.get_input")
     get_output = session.get_function("microtvm.model.get_output")
     run = session.get_function("microtvm.model.run")
@@ -55,13 +106,16 @@ def main(port: str) -> None:
     }
     x.copyfrom(np.full((64, 64), np.nan, dtype="float32"))
     seen["failed_run"] = error_of(run)
-    del x, y, get_input, get_output, run, session
-    sys.stdout.write(json.dumps(seen))
+    timer = session._sess.time_evaluator("microtvm.model.run", session.cpu(0), number=3)
+    x.copyfrom(values)
+    seen["mean"] = float(timer().mean)
+    return seen
 
 
-def error_of_lookup(session: Any) -> str:
+def error_of_lookup(module: Any) -> str:
+    """What looking for a function that is not there raises."""
     try:
-        session.get_function("microtvm.no_such_function")
+        module.get_function("microtvm.no_such_function")
     except AttributeError as error:
         return f"AttributeError: {error}"
     return "no error"

@@ -1,6 +1,6 @@
 """A small bridge for tests: one TVM RPC client on TCP, one device on pipes, a process of its own.
 
-usage: python -m tests.c.tcp_bridge SERVER_PROGRAM PACKET_BYTES TIMEOUT_S
+usage: python -m tests.c.tcp_bridge SERVER_PROGRAM PACKET_BYTES TIMEOUT_S EXECUTOR POOL_BYTES
 
 Prints its port, then one line per packet that went to the device: code and size, length field not
 counted. Leaves when the client does, or when the time is up.
@@ -17,10 +17,10 @@ from pytest_microtvm.session.wire import rpc
 from tests.c.device import Device
 
 
-def main(program: str, packet_bytes: str, timeout_s: str) -> None:
+def main(program: str, packet_bytes: str, timeout_s: str, executor: str, pool_bytes: str) -> None:
     signal.alarm(int(timeout_s))
     with (
-        Device(Path(program), int(packet_bytes)) as device,
+        Device(Path(program), int(packet_bytes), executor, int(pool_bytes)) as device,
         socket.create_server(("127.0.0.1", 0)) as listener,
     ):
         report(listener.getsockname()[1])

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import struct
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from pytest_microtvm.errors import ProtocolError
-from pytest_microtvm.session.wire.framing import Frame, encode
+from pytest_microtvm.session.wire.framing import Frame, FrameDecoder, encode
 from pytest_microtvm.session.wire.rpc import RpcCode, pack_packet
 from pytest_microtvm.session.wire.session import (
     DeviceStarted,
     Established,
+    Fault,
+    HostSession,
     LogLine,
     Message,
     MessageType,
@@ -24,11 +28,17 @@ from pytest_microtvm.session.wire.session import (
 from tests.c.conftest import PACKET_BYTES
 from tests.c.device import Device, RemoteError
 from tests.c.values import (
+    BYTES,
+    FUNCTION,
+    MODULE,
+    NONE,
     TENSOR,
+    TENSOR_VIEW,
     TensorView,
     cpu,
     handle,
     integer,
+    module,
     raw_string,
     sequence,
 )
@@ -36,15 +46,28 @@ from tests.c.values import (
 MAX_PACKET_BYTES = PACKET_BYTES - 16
 COPY_OVERHEAD_BYTES = 4 + 8 + 8 + 4 + 4 + 16 + 8 + 8  # of a packet about a tensor of two dimensions
 ELEMENTS = 4096
+POOL_BYTES = 1024 + 3 * ELEMENTS * 4
+TENSOR_BYTES = ELEMENTS * 4
 INIT_BODY = struct.pack("<Q", 5) + b"0.8.0" + sequence()
+
+
+def start(device: Device) -> Device:
+    device.start()
+    assert device.request(RpcCode.INIT_SERVER, INIT_BODY) == [None]
+    return device
 
 
 @pytest.fixture
 def session(device: Device) -> Device:
     """A device in an initialized session."""
-    device.start()
-    assert device.request(RpcCode.INIT_SERVER, INIT_BODY) == [None]
-    return device
+    return start(device)
+
+
+@pytest.fixture
+def pool_session(host_server: Path) -> Iterator[Device]:
+    """Likewise, with the host as the executor."""
+    with Device(host_server, PACKET_BYTES, "host_driven", POOL_BYTES) as running:
+        yield start(running)
 
 
 def find(device: Device, name: str) -> int:
@@ -58,6 +81,7 @@ def call(device: Device, name: str, *arguments: bytes) -> object:
     body = struct.pack("<Q", find(device, name)) + sequence(*arguments)
     kind, value, *rest = device.request(RpcCode.CALL_FUNCTION, body)
     assert rest == ([0] if kind == TENSOR else [])
+    assert (kind in (FUNCTION, MODULE)) <= isinstance(value, int)
     return value
 
 
@@ -242,7 +266,7 @@ MALFORMED = {
     ),
     "offset beyond the end of all": (
         pack_packet(RpcCode.COPY_FROM_REMOTE, tensor_with(2**64 - 4, byte_offset=16) + EIGHT),
-        "copy from device: inconsistent tensor",
+        "copy from device: address outside",
     ),
     "an offset to nowhere": (
         pack_packet(RpcCode.COPY_FROM_REMOTE, tensor_with(byte_offset=16385) + EIGHT),
@@ -306,10 +330,10 @@ def test_no_copy_leaves_the_buffers(session: Device, size_bytes: int) -> None:
     before = TensorView(x.data - size_bytes, x.shape)
     behind = TensorView(y.data + ELEMENTS * 4 - size_bytes, y.shape)
     for view in (before, TensorView(x.data - 1, x.shape)):
-        with pytest.raises(RemoteError, match="address outside the memory of the model and the client"):
+        with pytest.raises(RemoteError, match="address outside the memory of this session"):
             copy_to(session, view, bytes(size_bytes))
     copy_to(session, behind, bytes(size_bytes))
-    with pytest.raises(RemoteError, match="address outside the memory of the model and the client"):
+    with pytest.raises(RemoteError, match="address outside the memory of this session"):
         copy_from(session, behind, size_bytes + 1)
     assert_usable(session)
 
@@ -347,6 +371,398 @@ def test_a_packet_too_large_is_refused_with_both_sizes(session: Device, packet_b
     answer = session.ask(pack_packet(RpcCode.COPY_TO_REMOTE, b"\xff" * (packet_bytes - 4)))
     assert f"packet too large: {packet_bytes} bytes, at most {MAX_PACKET_BYTES} " in str(answer)
     assert_usable(session)
+
+
+# ---- memory ----
+
+
+def value(view: TensorView) -> bytes:
+    """A tensor as an argument."""
+    return struct.pack("<i", TENSOR_VIEW) + view.pack()
+
+
+def none() -> bytes:
+    return struct.pack("<i", NONE)
+
+
+def allocate(device: Device, shape: tuple[int, ...] = (64, 64)) -> TensorView:
+    body = sequence(value(TensorView(0, shape)), none())
+    (address,) = device.request(RpcCode.ALLOCATE_WITH_SCOPE, body)
+    assert isinstance(address, int)
+    return TensorView(address, shape)
+
+
+def free(device: Device, address: int) -> None:
+    assert device.request(RpcCode.FREE, sequence(cpu(), handle(address))) == [None]
+
+
+def test_allocates_copies_and_frees(pool_session: Device) -> None:
+    first, second = allocate(pool_session), allocate(pool_session)
+    assert first.data % 16 == second.data % 16 == 0
+    copy_to(pool_session, first, b"0123456789abcdef")
+    body = sequence(value(first), value(second), none())
+    assert pool_session.request(RpcCode.COPY_AMONG_REMOTE, body) == [None]
+    assert copy_from(pool_session, second, 16) == b"0123456789abcdef"
+    free(pool_session, first.data)
+    with pytest.raises(RemoteError, match="copy from device: address outside"):
+        copy_from(pool_session, first, 1)
+    with pytest.raises(RemoteError, match="free: address outside"):
+        free(pool_session, first.data)
+    body = sequence(cpu(), integer(8), integer(64), bytes((5, 0, 0, 0, 2, 32, 1, 0, 0, 0, 0, 0)))
+    (address,) = pool_session.request(RpcCode.ALLOCATE, body)
+    assert address == first.data
+
+
+def test_says_how_much_memory_there_is(pool_session: Device) -> None:
+    with pytest.raises(
+        RemoteError, match=r"^allocate: not enough memory in the pool: 65536 bytes asked, largest"
+    ):
+        allocate(pool_session, (16384,))
+    assert_usable(pool_session)
+
+
+def test_a_new_session_starts_with_an_empty_pool(pool_session: Device) -> None:
+    for _ in range(3):
+        for _ in range(3):
+            view = allocate(pool_session)
+        start(pool_session)
+        with pytest.raises(RemoteError, match="address outside"):
+            copy_from(pool_session, view, 4)
+
+
+def test_copies_do_not_overlap(pool_session: Device) -> None:
+    block = allocate(pool_session)
+    half = TensorView(block.data, (64, 32))
+    for offset, message in ((4, "the two overlap"), (0, "the two overlap"), (8192, None)):
+        to = TensorView(block.data, (64, 32), byte_offset=offset)
+        body = sequence(value(half), value(to), none())
+        if message is None:
+            assert pool_session.request(RpcCode.COPY_AMONG_REMOTE, body) == [None]
+        else:
+            with pytest.raises(RemoteError, match=f"copy on device: inconsistent.*{message}"):
+                pool_session.request(RpcCode.COPY_AMONG_REMOTE, body)
+    body = sequence(value(block), value(half), none())
+    with pytest.raises(RemoteError, match="copy on device: inconsistent tensor"):
+        pool_session.request(RpcCode.COPY_AMONG_REMOTE, body)
+
+
+def test_gives_views_an_address_of_their_own(pool_session: Device) -> None:
+    block = allocate(pool_session)
+    view = TensorView(block.data, (8, 2), dtype=(0, 8, 1), byte_offset=48)
+    got = call(pool_session, "microtvm.memory.view", value(view))
+    assert got == TensorView(block.data + 48, (8, 2), dtype=(0, 8, 1))
+    beyond = TensorView(block.data, (1,), byte_offset=TENSOR_BYTES)
+    with pytest.raises(RemoteError, match=r"microtvm.memory.view: address outside"):
+        call(pool_session, "microtvm.memory.view", value(beyond))
+
+
+def test_a_kernel_that_writes_too_much_is_noticed(pool_session: Device) -> None:
+    view = allocate(pool_session, (4,))
+    allocate(pool_session)
+    call_kernel(pool_session, "toy_overrun", value(view))
+    with pytest.raises(RemoteError, match="allocate: memory pool overwritten"):
+        allocate(pool_session)
+    start(pool_session)
+    allocate(pool_session)
+
+
+# ---- kernels ----
+
+
+def find_kernel(device: Device, name: str) -> int | None:
+    library = call(device, "ffi.SystemLib")
+    assert isinstance(library, int)
+    found = call(
+        device,
+        "tvm.rpc.server.ModuleGetFunction",
+        module(library),
+        raw_string(name),
+        struct.pack("<iq", 2, 1),
+    )
+    assert found is None or isinstance(found, int)
+    return found
+
+
+def call_kernel(device: Device, name: str, *arguments: bytes) -> None:
+    body = struct.pack("<Q", find_kernel(device, name) or 0) + sequence(*arguments)
+    assert device.request(RpcCode.CALL_FUNCTION, body) == [NONE, None]
+
+
+def test_calls_kernels_by_name(pool_session: Device) -> None:
+    x, y, z = (allocate(pool_session) for _ in range(3))
+    one = call(pool_session, "microtvm.model.get_constant", raw_string("one"))
+    assert isinstance(one, TensorView)
+    copy_to(pool_session, x, struct.pack("<2f", 0.0, 20.5))
+    free(pool_session, z.data)  # the kernel needs scratch memory
+    call_kernel(pool_session, "toy_twice", value(x), value(y))
+    z = allocate(pool_session)
+    call_kernel(pool_session, "toy_add", value(y), value(one), value(z))
+    assert struct.unpack("<2f", copy_from(pool_session, z, 8)) == (1.0, 42.0)
+    assert find_kernel(pool_session, "toy_nothing") is None
+    assert find(pool_session, "toy_add") == 0
+
+
+def test_checks_what_a_kernel_gets(pool_session: Device) -> None:
+    x, y = allocate(pool_session), allocate(pool_session)
+    one = call(pool_session, "microtvm.model.get_constant", raw_string("one"))
+    assert isinstance(one, TensorView)
+    cases = [
+        ("toy_twice", [value(x)], "toy_twice: wrong number of arguments: 2 tensors are wanted"),
+        ("toy_twice", [value(x), integer(1)], "toy_twice: wrong type of an argument: argument 1"),
+        (
+            "toy_twice",
+            [value(x), value(TensorView(y.data, (64, 63)))],
+            "inconsistent tensor: argument 1 has not the 16384 bytes it should have",
+        ),
+        ("toy_twice", [value(x), value(TensorView(1, (64, 64)))], "address outside.*argument 1"),
+        (
+            "toy_twice",
+            [value(x), value(TensorView(y.data + 16, (64, 64)))],
+            "address outside.*argument 1",
+        ),
+        ("toy_overrun", [value(one)], "address outside.*argument 0"),
+        (
+            "toy_overrun",
+            [value(TensorView(x.data, (4,), byte_offset=4))],
+            "not aligned to 16 bytes: argument 0",
+        ),
+    ]
+    for name, arguments, message in cases:
+        with pytest.raises(RemoteError, match=message):
+            call_kernel(pool_session, name, *arguments)
+    copy_to(pool_session, x, struct.pack("<f", float("nan")))
+    with pytest.raises(RemoteError, match=r"toy_twice: a kernel failed"):
+        call_kernel(pool_session, "toy_twice", value(x), value(y))
+    allocate(pool_session, ((POOL_BYTES - 2 * TENSOR_BYTES - 3 * 16) // 4,))  # all that is left
+    with pytest.raises(RemoteError, match="toy_twice: not enough memory in the pool: 32 bytes"):
+        call_kernel(pool_session, "toy_twice", value(x), value(y))
+
+
+def test_constants_can_be_read_only(pool_session: Device) -> None:
+    one = call(pool_session, "microtvm.model.get_constant", raw_string("one"))
+    assert isinstance(one, TensorView)
+    assert one.shape == ()
+    assert struct.unpack("<f", copy_from(pool_session, one, 4)) == (1.0,)
+    with pytest.raises(RemoteError, match="copy to device: address outside"):
+        copy_to(pool_session, one, bytes(4))
+    with pytest.raises(RemoteError, match=r"no constant of this name: two"):
+        call(pool_session, "microtvm.model.get_constant", raw_string("two"))
+
+
+# ---- executors ----
+
+
+@pytest.mark.parametrize("executor", ["aot", "graph"])
+def test_executors_give_the_same(host_server: Path, executor: str) -> None:
+    with Device(host_server, PACKET_BYTES, executor) as device:
+        start(device)
+        assert call(device, "microtvm.executor") == executor
+        own_bytes = call(device, "microtvm.model.executor_bytes")
+        assert isinstance(own_bytes, int)
+        assert 50 < own_bytes < 1000
+        x, y = (
+            tensor(device, "microtvm.model.get_input"),
+            tensor(device, "microtvm.model.get_output"),
+        )
+        copy_to(device, x, struct.pack("<2f", 0.25, -8.0))
+        call(device, "microtvm.model.run")
+        assert struct.unpack("<2f", copy_from(device, y, 8)) == (1.5, -15.0)
+        call_kernel(device, "toy_twice", value(x), value(y))  # scratch memory: the workspace
+        assert struct.unpack("<2f", copy_from(device, y, 8)) == (0.5, -16.0)
+        with pytest.raises(RemoteError, match="allocate: not enough memory in the pool"):
+            allocate(device)
+
+
+def test_without_an_executor_there_is_no_model_to_run(pool_session: Device) -> None:
+    assert call(pool_session, "microtvm.executor") == "host_driven"
+    assert call(pool_session, "microtvm.model.executor_bytes") == 0
+    for name, arguments in (("get_input", [integer(0)]), ("get_output", [integer(0)]), ("run", [])):
+        with pytest.raises(RemoteError, match="this firmware has no executor"):
+            call(pool_session, f"microtvm.model.{name}", *arguments)
+
+
+# ---- time evaluators ----
+
+SETTINGS = {
+    "device_type": 1,
+    "device_id": 0,
+    "number": 3,
+    "repeat": 4,
+    "min_repeat_ms": 0,
+    "limit_zero_time_iterations": 100,
+    "cooldown_interval_ms": 0,
+    "repeats_to_cooldown": 1,
+    "cache_flush_bytes": 0,
+}
+
+
+def time_evaluator(
+    device: Device, name: str, preprocessing: str = "", **changes: int | bytes
+) -> int:
+    """Create one, for a kernel or for the function that runs the model."""
+    library = call(device, "ffi.SystemLib")
+    assert isinstance(library, int)
+    settings = {**SETTINGS, **changes}
+    found = call(
+        device,
+        "runtime.RPCTimeEvaluator",
+        none() if name.startswith("microtvm.") else module(library),
+        raw_string(name),
+        *(each if isinstance(each, bytes) else integer(each) for each in settings.values()),
+        raw_string(preprocessing),
+    )
+    assert isinstance(found, int)
+    return found
+
+
+def measure(device: Device, evaluator: int, *arguments: bytes) -> tuple[float, ...]:
+    body = struct.pack("<Q", evaluator) + sequence(*arguments)
+    kind, blob = device.request(RpcCode.CALL_FUNCTION, body)
+    assert kind == BYTES
+    assert isinstance(blob, bytes)
+    return struct.unpack(f"<{len(blob) // 8}d", blob)
+
+
+def runs_logged(device: Device) -> int:
+    count = device.other_events.count(LogLine("toy model runs on 4096 elements"))
+    device.other_events.clear()
+    return count
+
+
+def test_measures_the_model_and_its_kernels(session: Device) -> None:
+    x, y = tensor(session, "microtvm.model.get_input"), tensor(session, "microtvm.model.get_output")
+    run = time_evaluator(session, "microtvm.model.run")
+    assert all(0.0 < seconds < 1.0 for seconds in measure(session, run))
+    assert runs_logged(session) == 1 + 3 * 4
+    kernel = time_evaluator(session, "toy_twice", repeat=1)
+    assert len(measure(session, kernel, value(x), value(y))) == 1
+    assert runs_logged(session) == 1 + 3
+    slow = time_evaluator(session, "toy_twice", number=1, repeat=2, min_repeat_ms=5)
+    results = measure(session, slow, value(x), value(y))
+    assert runs_logged(session) * max(results) > 2 * 0.005
+    with pytest.raises(RemoteError, match="time evaluator: wrong number of arguments"):
+        measure(session, kernel, value(x))
+    assert isinstance(call(session, "microtvm.model.run"), float)  # the timer was stopped
+
+
+def test_time_evaluators_are_few_and_can_be_freed(session: Device) -> None:
+    made = [time_evaluator(session, "toy_twice") for _ in range(4)]
+    with pytest.raises(RemoteError, match="too many time evaluators: there are 4"):
+        time_evaluator(session, "toy_twice")
+    assert session.request(RpcCode.FREE_HANDLE, sequence(handle(made[1]))) == [None]
+    with pytest.raises(RemoteError, match="unknown handle"):
+        measure(session, made[1])
+    assert time_evaluator(session, "toy_twice") == made[1]
+    start(session)
+    with pytest.raises(RemoteError, match="unknown handle"):
+        measure(session, made[0])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"number": 0}, "unsupported setting: number"),
+        ({"repeat": 2**40}, "unsupported setting: repeat"),
+        ({"repeat": -1}, "unsupported setting: repeat"),
+        ({"min_repeat_ms": raw_string("1")}, "wrong type of an argument: min_repeat_ms"),
+        ({"repeat": 1000}, "unsupported setting: repeat is at most 122"),
+        ({"cooldown_interval_ms": 1}, "no other device, cooldown"),
+        ({"device_type": 2}, "no other device"),
+        ({"preprocessing": "cache_flush_cpu_non_first_arg"}, "cache flush or f_preproc here"),
+    ],
+)
+def test_refuses_settings_that_it_does_not_have(
+    session: Device, changes: dict[str, object], message: str
+) -> None:
+    with pytest.raises(RemoteError, match=message):
+        time_evaluator(session, "toy_twice", **changes)  # type: ignore[arg-type]
+    assert_usable(session)
+
+
+def test_times_only_what_there_is(session: Device) -> None:
+    with pytest.raises(RemoteError, match="no function of this name: toy_nothing"):
+        time_evaluator(session, "toy_nothing")
+    with pytest.raises(RemoteError, match=r"only kernels and microtvm.model.run can be timed"):
+        time_evaluator(session, "microtvm.build_id")
+    copy_to(session, tensor(session, "microtvm.model.get_input"), struct.pack("<f", float("nan")))
+    with pytest.raises(RemoteError, match="time evaluator: a kernel failed"):
+        measure(session, time_evaluator(session, "microtvm.model.run"))
+
+
+# ---- faults ----
+
+
+def test_a_fault_is_reported_with_its_registers(host_server: Path) -> None:
+    with Device(host_server, PACKET_BYTES, "host_driven") as device:
+        start(device)
+        body = struct.pack("<Q", find_kernel(device, "toy_fault") or 0) + sequence()
+        device.write(device.session.send(pack_packet(RpcCode.CALL_FUNCTION, body)))
+        fault = device.next_event()
+        assert isinstance(fault, Fault)
+        assert list(fault.registers) == ["kind", "pc", "sp", "address", "eax"]
+        assert fault.registers["kind"] == "page fault"
+        assert int(fault.registers["pc"], 16) == 0x00100F3C
+        assert fault.registers["sp"] == "0x" + "f" * 16
+        assert device.next_event() == LogLine("abort: fault")
+
+
+# ---- checked sessions ----
+
+
+@pytest.fixture
+def checked(device: Device) -> Device:
+    device.session = HostSession(checked=True)
+    start(device)
+    assert device.session.checked
+    return device
+
+
+def test_checked_sessions_do_the_same(checked: Device) -> None:
+    x, y = tensor(checked, "microtvm.model.get_input"), tensor(checked, "microtvm.model.get_output")
+    size_bytes = MAX_PACKET_BYTES - COPY_OVERHEAD_BYTES
+    copy_to(checked, x, struct.pack("<f", 4.0) * (size_bytes // 4))
+    call(checked, "microtvm.model.run")
+    assert copy_from(checked, y, MAX_PACKET_BYTES - 4)[:8] == struct.pack("<2f", 9.0, 9.0)
+    answer = checked.ask(pack_packet(RpcCode.COPY_TO_REMOTE, bytes(MAX_PACKET_BYTES - 3)))
+    assert "packet too large: 1009 bytes, at most 1008" in str(answer)
+    assert_usable(checked)
+
+
+def test_a_packet_that_came_twice_is_served_once(checked: Device) -> None:
+    frame = checked.session.send(pack_packet(RpcCode.STREAM_SYNC, sequence()))
+    checked.write(frame + frame)
+    assert isinstance(checked.next_event(), Packet)
+    assert checked.next_event() == LogLine("dropped a packet that came twice")
+    assert_usable(checked)
+
+
+def test_a_damaged_packet_in_a_whole_frame_is_dropped(checked: Device) -> None:
+    frame = FrameDecoder().feed(checked.session.send(pack_packet(RpcCode.STREAM_SYNC, sequence())))[
+        0
+    ]
+    assert isinstance(frame, Frame)
+    damaged = bytearray(frame.payload)
+    damaged[8] ^= 1
+    checked.write(encode(bytes(damaged)) + encode(frame.payload[:7]))
+    assert checked.next_event() == LogLine("dropped a packet with a wrong checksum")
+    checked.write(encode(frame.payload))
+    assert isinstance(checked.next_event(), Packet)
+    plain = pack_packet(RpcCode.STREAM_SYNC, sequence())
+    checked.write(encode(pack_message(checked.session.session_id, MessageType.NORMAL, plain)))
+    assert checked.drain(0.05) == []
+
+
+def test_the_features_granted_are_those_asked_for_and_known(device: Device) -> None:
+    for asked, granted in (
+        (b"\x01", b"\x01"),
+        (b"\x01\xff", b"\x01\x01"),
+        (b"\x01\x02", b"\x01\x00"),
+    ):
+        device.drain(0.05)
+        device.write(encode(pack_message(9, MessageType.START_INIT, asked)))
+        (event,) = device.drain(0.05)
+        assert isinstance(event, Frame)
+        assert parse_message(event.payload).body == granted
 
 
 # ---- sessions ----

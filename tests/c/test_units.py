@@ -10,7 +10,8 @@ from tests.c.toolchain import RUNTIME_DIR, build_program, runtime_sources
 
 
 def test_units(tmp_path: Path) -> None:
-    program = build_program("unit_test", tmp_path, runtime_sources())
+    inside = [f"-I{RUNTIME_DIR / 'src'}"]
+    program = build_program("unit_test", tmp_path, runtime_sources(), inside)
     completed = subprocess.run([program], capture_output=True, text=True, timeout=10)
     assert (completed.returncode, completed.stderr) == (0, "")
 

@@ -55,9 +55,37 @@ def compile_sources(
     assert completed.returncode == 0, completed.stderr
 
 
-def build_program(name: str, directory: Path, sources: Iterable[Path]) -> Path:
+def build_program(
+    name: str, directory: Path, sources: Iterable[Path], flags: Sequence[str] = ()
+) -> Path:
     """Compile programs/NAME.c and sources of the runtime with sanitizers on."""
     compiler = find_compiler("gcc", "apt-get install gcc libc6-dev")
     output = directory / name
-    compile_sources(compiler, [PROGRAMS_DIR / f"{name}.c", *sources], output, SANITIZERS)
+    compile_sources(compiler, [PROGRAMS_DIR / f"{name}.c", *sources], output, [*SANITIZERS, *flags])
+    return output
+
+
+def fuzz_sources(harness: str) -> list[Path]:
+    """The sources of a fuzzing harness, and what it fuzzes."""
+    if harness == "graph":
+        parts = [
+            RUNTIME_DIR / "src" / f"{each}.c" for each in ("json", "graph_executor", "executor")
+        ]
+    else:
+        parts = runtime_sources()
+    return [PROGRAMS_DIR.parent / "fuzz" / f"fuzz_{harness}.c", *parts]
+
+
+def build_wire_tool(directory: Path) -> Path:
+    """Compile programs/wire_tool.c, which looks into the runtime.
+
+    Raises:
+        subprocess.CalledProcessError: It does not compile.
+    """
+    source = RUNTIME_DIR / "src"
+    parts = [source / f"{name}.c" for name in ("framing", "session", "rpc_packet")]
+    command = ["gcc", *WARNINGS, *SANITIZERS, f"-I{RUNTIME_DIR / 'include'}", f"-I{source}"]
+    output = directory / "wire_tool"
+    command += [str(PROGRAMS_DIR / "wire_tool.c"), *map(str, parts), "-o", str(output)]
+    subprocess.run(command, check=True, capture_output=True, text=True, timeout=COMPILE_TIMEOUT_S)
     return output

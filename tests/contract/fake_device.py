@@ -159,6 +159,9 @@ class FakeDevice:
         if behaviour == "malformed reply":
             body = struct.pack("<iiqiq", 2_000_000_000, 1, 3, 3, 0)
             return b"", pack_packet(RpcCode.RETURN, body)
+        if behaviour == "answers with text":
+            body = struct.pack("<iiqiQ", 2, 1, 65, 8, 4) + b"soon"
+            return b"", pack_packet(RpcCode.RETURN, body)
         if behaviour == "raises":
             return b"", exception_packet("run: out of luck (status -7)")
         return b"", reply
@@ -195,7 +198,8 @@ class FakeDevice:
             body = struct.pack("<iiqid", 2, 1, 3, 3, 0.001)
         else:
             address = INPUT if name.endswith("input") else OUTPUT
-            view = struct.pack("<iQiiiBBHqQ", 7, address, 1, 0, 1, 2, 32, 1, COUNT, 0)
+            count = COUNT + (self.behaviour == "another shape")
+            view = struct.pack("<iQiiiBBHqQ", 7, address, 1, 0, 1, 2, 32, 1, count, 0)
             body = struct.pack("<iiq", 3, 1, 70) + view + struct.pack("<iQ", 4, 0)
         return pack_packet(RpcCode.RETURN, body)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,6 +26,7 @@ from tests.contract.fake_device import BUILD_ID, COUNT, LOG, SIZE_BYTES
 
 OPEN_TIMEOUT_S = 4.0
 CALL_TIMEOUT_S = 0.6
+MAX_CONNECTIONS = 32  # of a process, by TVM's client
 X = np.arange(COUNT, dtype=np.float32)
 
 SERVER = """\
@@ -42,6 +44,7 @@ AT_THE_START: dict[str, tuple[type[MicroTVMError], str]] = {
     "babbling": (TransportTimeout, "the device babbles: "),
     "resetting in a loop": (TransportError, "keeps resetting: it started 9 times"),
     "another version": (ProtocolError, "speaks version 02 of the session protocol"),
+    "another shape": (ProtocolError, "a tensor of float32 (5,); x is float32 (4,)"),
     "wrong session at the start": (TransportTimeout, "it sent a start reply of session 0x"),
 }
 IN_A_CALL: dict[str, tuple[type[MicroTVMError], str]] = {
@@ -60,6 +63,7 @@ IN_A_CALL: dict[str, tuple[type[MicroTVMError], str]] = {
     "wrong kind of reply": (ProtocolError, "answer to a call makes no sense: it has code 8"),
     "malformed reply": (ProtocolError, "makes no sense: 2000000000 values announced"),
     "dies": (TransportClosed, "is gone during a call of microtvm.model.run: the emulator ended"),
+    "answers with text": (ProtocolError, "with 'soon', not with seconds"),
     "raises": (TargetError, "run: out of luck (status -7)"),
 }
 
@@ -144,6 +148,18 @@ def test_misbehaviour_in_a_call(session: Callable[[str], Session], behaviour: st
     start = time.monotonic()
     device.close()
     assert time.monotonic() - start < 3.0
+
+
+def test_broken_sessions_do_not_use_up_tvms_connections(
+    session: Callable[[str], Session],
+) -> None:
+    gc.disable()  # it would help by chance
+    try:
+        for _ in range(MAX_CONNECTIONS + 2):
+            with session("dies") as device, pytest.raises(TransportClosed):
+                device.run({"x": X})
+    finally:
+        gc.enable()
 
 
 def test_every_misbehaviour_has_a_text_of_its_own() -> None:

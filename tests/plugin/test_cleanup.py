@@ -161,18 +161,27 @@ def test_a_killed_pytest_leaves_no_process(start_pytest, number):
     wait_until_gone(token)
 
 
+def signal_emulator(name: str) -> str:
+    """Python source that signals the emulator of this test."""
+    return (
+        "import contextlib, os, signal\n"
+        "    token = os.environ['MICROTVM_TEST_TOKEN'].encode()\n"
+        "    pids = []\n"
+        "    for process in filter(str.isdigit, os.listdir('/proc')):\n"
+        "        with contextlib.suppress(OSError):  # it may end at any time\n"
+        "            if (b'qemu-system-i386' in open(f'/proc/{process}/cmdline', 'rb').read()\n"
+        "                    and token in open(f'/proc/{process}/environ', 'rb').read()):\n"
+        f"                os.kill(int(process), signal.{name})\n"
+        "                pids.append(process)\n"
+        "    print('SIGNALLED', pids, flush=True)\n"
+        "    microtvm.run()"
+    )
+
+
 def test_ctrl_c_during_a_call_to_the_device_ends_it(start_pytest):
     # The emulator is stopped, so that the call has no answer.
-    then = (
-        "import os, signal, subprocess; "
-        "pids = [int(p) for p in os.listdir('/proc') if p.isdigit() and "
-        "b'qemu-system-i386' in open(f'/proc/{p}/cmdline', 'rb').read() and "
-        "os.environ['MICROTVM_TEST_TOKEN'].encode() in open(f'/proc/{p}/environ', 'rb').read()]; "
-        "[os.kill(pid, signal.SIGSTOP) for pid in pids]; "
-        "print('STOPPED', pids, flush=True); microtvm.run()"
-    )
-    process, token = start_pytest(then)
-    wait_for_line(process, "STOPPED [")
+    process, token = start_pytest(signal_emulator("SIGSTOP"))
+    assert "[]" not in wait_for_line(process, "SIGNALLED [")
     time.sleep(0.5)
     os.killpg(process.pid, signal.SIGINT)
     assert process.wait(GONE_WITHIN_S * 2) == 2
@@ -180,14 +189,7 @@ def test_ctrl_c_during_a_call_to_the_device_ends_it(start_pytest):
 
 
 def test_a_dead_emulator_is_an_error_at_once(start_pytest):
-    then = (
-        "import os, signal; "
-        "pids = [int(p) for p in os.listdir('/proc') if p.isdigit() and "
-        "b'qemu-system-i386' in open(f'/proc/{p}/cmdline', 'rb').read() and "
-        "os.environ['MICROTVM_TEST_TOKEN'].encode() in open(f'/proc/{p}/environ', 'rb').read()]; "
-        "[os.kill(pid, signal.SIGKILL) for pid in pids]; microtvm.run()"
-    )
-    process, token = start_pytest(then)
+    process, token = start_pytest(signal_emulator("SIGKILL"))
     output = wait_for_line(process, "1 error in")
     assert "TransportClosed: qemu_x86" in output
     assert "Traceback" not in output

@@ -179,7 +179,7 @@ def test_a_model_too_large_for_the_board_is_told_before_the_build(run_pytest, wo
     outcome = run_pytest(
         "keyword.tflite", "--microtvm-board=small_pc", "--microtvm-boards-dir=boards"
     )
-    assert_test_error(outcome, "BuildError", "too large", "small_pc", "100000")
+    assert_test_error(outcome, "DoesNotFit", "too large", "small_pc", "100000")
     assert not outcome.lines("microtvm: building")
 
 

@@ -67,7 +67,7 @@ class BareMetal(server.MakeProjectHandler):
         for kind, label, needed in needs:
             regions = [region["bytes"] for region in board["memory"] if region["kind"] == kind]
             if regions and needed > regions[0]:
-                raise server.ProjectError(
+                raise server.DoesNotFitError(
                     f"model too large: needs {needed} bytes of {label}, "
                     f"{board['name']} has {regions[0]}",
                     cure="use a smaller model or a larger board",

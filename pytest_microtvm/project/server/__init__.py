@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from .api import (
     PROTOCOL_VERSION,
+    DoesNotFitError,
     ErrorCode,
     IoTimeoutError,
     JSONRPCError,
@@ -36,6 +37,7 @@ from .process import ChildTransport, find_tool, run_tool
 __all__ = [
     "PROTOCOL_VERSION",
     "ChildTransport",
+    "DoesNotFitError",
     "ErrorCode",
     "IoTimeoutError",
     "JSONRPCError",

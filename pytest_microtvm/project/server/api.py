@@ -122,6 +122,10 @@ class ProjectError(ServerError):
         return str(self.data["message"])
 
 
+class DoesNotFitError(ProjectError):
+    """The board has too little memory for the model."""
+
+
 class OptionError(ProjectError):
     """An option has a value the platform cannot use."""
 

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .api import (
+    DoesNotFitError,
     OptionError,
     ProjectAPIHandler,
     ProjectError,
@@ -37,6 +38,7 @@ _BUILD_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 _DEFINITION = re.compile(r"-D([A-Za-z_][A-Za-z0-9_]*)(?:=(.*))?\Z", re.DOTALL)
 _TENSOR_ALIGNMENT_BYTES = 16  # MICROTVM_ALIGNMENT_BYTES of the runtime
 _DEFAULT_MAX_TENSORS = 32  # MICROTVM_MAX_TENSORS of the runtime
+_DEFAULT_MAX_KERNEL_ARGUMENTS = 16  # MICROTVM_MAX_KERNEL_ARGUMENTS of the runtime
 _POOL_BLOCK_BYTES = 16  # MICROTVM_POOL_BLOCK_BYTES of the runtime
 _SPARE_POOL_BLOCKS = 8
 _EXECUTORS = ("aot", "graph", "host_driven")
@@ -66,25 +68,30 @@ serves it to the host in runtime/, the board's own code in src/.
 class GraphCounts:
     """How large a model's graph is.
 
-    `steps` counts the nodes that do something, `arguments` the tensors that these take and give.
+    `steps` counts the nodes that do something, `arguments` the tensors that these take and give,
+    `widest_step` those of the one with most.
     """
 
     nodes: int
     entries: int
     steps: int
     arguments: int
+    widest_step: int
 
     @classmethod
     def of(cls, graph: Mapping[str, Any]) -> GraphCounts:
         """Count what is in the JSON of TVM's graph executor."""
-        steps = [node for node in graph["nodes"] if node["op"] != "null"]
+        steps = [
+            len(node["inputs"]) + int(node["attrs"]["num_outputs"])
+            for node in graph["nodes"]
+            if node["op"] != "null"
+        ]
         return cls(
             nodes=len(graph["nodes"]),
             entries=int(graph["node_row_ptr"][-1]),
             steps=len(steps),
-            arguments=sum(
-                len(node["inputs"]) + int(node["attrs"]["num_outputs"]) for node in steps
-            ),
+            arguments=sum(steps),
+            widest_step=max(steps, default=0),
         )
 
 
@@ -245,8 +252,8 @@ class MakeProjectHandler(ProjectAPIHandler):
                 cure="compile the model again",
             )
         macros["MICROTVM_GRAPH"] = f"tvmgen_{model.name}_graph"
-        for field in dataclasses.fields(graph):
-            macros[f"MICROTVM_GRAPH_{field.name.upper()}"] = f"{getattr(graph, field.name)}u"
+        for name in ("nodes", "entries", "steps", "arguments"):
+            macros[f"MICROTVM_GRAPH_{name.upper()}"] = f"{getattr(graph, name)}u"
         if executor == "host_driven":
             macros["MICROTVM_POOL_BYTES"] = f"{model.pool_bytes}u"
         return macros
@@ -339,6 +346,8 @@ class MakeProjectHandler(ProjectAPIHandler):
         variables = self.make_variables(board)
         if model.tensors > _DEFAULT_MAX_TENSORS:
             definitions.append(f"-DMICROTVM_MAX_TENSORS={model.tensors}")
+        if model.graph is not None and model.graph.widest_step > _DEFAULT_MAX_KERNEL_ARGUMENTS:
+            definitions.append(f"-DMICROTVM_MAX_KERNEL_ARGUMENTS={model.graph.widest_step}")
         variables["DEFINITIONS"] = _for_shell(definitions)
         variables["WARNINGS_AS_ERRORS"] = "-Werror" if options.get("warning_as_error") else ""
         readme = _README.format(model=model.name, board=board["name"], firmware=self.firmware)
@@ -495,7 +504,7 @@ def build_failure(board: Mapping[str, Any], output: str) -> ProjectError:
     for region in board.get("memory", ()):
         excess = [int(n) for name, n in _OVERFLOW.findall(output) if name == region["name"]]
         if excess:
-            return ProjectError(
+            return DoesNotFitError(
                 f"firmware too large: needs {region['bytes'] + max(excess)} bytes of "
                 f"{region['name']}, {board['name']} has {region['bytes']}",
                 cure="use a smaller model or a larger board",

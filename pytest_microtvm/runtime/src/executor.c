@@ -64,8 +64,8 @@ void *MicroTVMExecutorOutput(const MicroTVMExecutor *executor, uint32_t index) {
              : NULL;
 }
 
-bool MicroTVMExecutorOwns(const MicroTVMExecutor *executor, uint64_t address,
-                          uint64_t size_bytes) {
+bool MicroTVMExecutorOwns(const MicroTVMExecutor *executor, uintptr_t address,
+                          size_t size_bytes) {
   return MicroTVMContains(executor->io, executor->io_bytes, address, size_bytes) ||
          MicroTVMContains(executor->workspace, executor->workspace_bytes, address, size_bytes);
 }

@@ -20,9 +20,9 @@ static inline bool MicroTVMIsAligned(const void *pointer) {
 
 /* Whether `size_bytes` bytes from `address` lie wholly in a buffer, which may be null. Written so
  * that no sum can wrap around. */
-static inline bool MicroTVMContains(const void *buffer, size_t buffer_bytes, uint64_t address,
-                                    uint64_t size_bytes) {
-  const uint64_t start = (uint64_t)(uintptr_t)buffer;
+static inline bool MicroTVMContains(const void *buffer, size_t buffer_bytes, uintptr_t address,
+                                    size_t size_bytes) {
+  const uintptr_t start = (uintptr_t)buffer;
   return buffer != NULL && address >= start && address - start <= buffer_bytes &&
          size_bytes <= buffer_bytes - (address - start);
 }

@@ -113,11 +113,11 @@ int32_t MicroTVMPoolAllocate(MicroTVMPool *pool, uint64_t size_bytes, void **con
   return walk.damaged ? kMicroTVMErrorPoolDamaged : kMicroTVMErrorNoMemory;
 }
 
-int32_t MicroTVMPoolFree(MicroTVMPool *pool, uint64_t address) {
+int32_t MicroTVMPoolFree(MicroTVMPool *pool, uintptr_t address) {
   Walk walk = StartWalk(pool);
   Block *block;
   while ((block = NextBlock(&walk)) != NULL) {
-    if (block->state == USED && (uint64_t)(uintptr_t)ContentOf(block) == address) {
+    if (block->state == USED && (uintptr_t)ContentOf(block) == address) {
       SetBlock(block, FREE, block->size_bytes);
       return MergeFreeBlocks(pool) ? kMicroTVMOk : kMicroTVMErrorPoolDamaged;
     }
@@ -125,7 +125,7 @@ int32_t MicroTVMPoolFree(MicroTVMPool *pool, uint64_t address) {
   return walk.damaged ? kMicroTVMErrorPoolDamaged : kMicroTVMErrorAddress;
 }
 
-bool MicroTVMPoolOwns(const MicroTVMPool *pool, uint64_t address, uint64_t size_bytes) {
+bool MicroTVMPoolOwns(const MicroTVMPool *pool, uintptr_t address, size_t size_bytes) {
   Walk walk = StartWalk(pool);
   bool owned = false;
   Block *block;

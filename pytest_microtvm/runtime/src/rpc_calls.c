@@ -2,12 +2,12 @@
 
 #include "memory.h"
 #include "rpc_internal.h"
+#include "seconds.h"
 
-#define MS_PER_S 1000.0
-#define RESULT_BYTES 8u /* of one measurement */
-#define GROWTH 1.618    /* of the number of calls, at least, while they take too little time */
-
-_Static_assert(sizeof(double) == RESULT_BYTES, "measurements travel as 64-bit IEEE 754 numbers");
+#define MAX_SETTING (1u << 30)
+#define NS_PER_MS 1000000u
+#define MAX_NUMBER MAX_SETTING /* of calls in one measurement */
+#define RESULT_BYTES 8u /* of one measurement: the bits of a double */
 
 /* A call with its arguments checked, which can be made again and again. */
 typedef struct {
@@ -49,7 +49,7 @@ static int32_t ReadKernelArgument(const MicroTVMRpcServer *server, MicroTVMReque
               : !MicroTVMServerMayRead(server, value.tensor.address, value.tensor.size_bytes)) {
     return kMicroTVMErrorAddress;
   }
-  *argument = (void *)(uintptr_t)value.tensor.address;
+  *argument = (void *)value.tensor.address;
   if (!MicroTVMIsAligned(*argument)) {
     return kMicroTVMErrorMisaligned;
   }
@@ -109,7 +109,7 @@ static int32_t BeginCall(MicroTVMRpcServer *server, MicroTVMRequest *request, ui
 
 static void EndCall(MicroTVMRpcServer *server, const Call *call) {
   if (call->pool_block != NULL) {
-    (void)MicroTVMPoolFree(&server->pool, (uint64_t)(uintptr_t)call->pool_block);
+    (void)MicroTVMPoolFree(&server->pool, (uintptr_t)call->pool_block);
   }
 }
 
@@ -176,7 +176,7 @@ static int32_t ReadSetting(MicroTVMRequest *request, uint32_t minimum, uint32_t 
   if (value.type != kValueInt) {
     return kMicroTVMErrorArgumentType;
   }
-  if (value.bits > INT32_MAX || value.bits < minimum) {
+  if (value.bits > MAX_SETTING || value.bits < minimum) {
     return kMicroTVMErrorUnsupported;
   }
   *setting = (uint32_t)value.bits;
@@ -245,7 +245,7 @@ static int32_t ReadSettings(const MicroTVMRpcServer *server, MicroTVMRequest *re
   if (device_type != kDeviceTypeCpu || device_id != kDeviceIdCpu || cooldown_interval_ms > 0 ||
       cache_flush_bytes > 0 || preprocessing.bits > 0) {
     MicroTVMTextAppend(&request->detail,
-                       "no other device, no cooldown, cache flush or f_preproc here");
+                       "no other device, cooldown, cache flush or f_preproc here");
     return kMicroTVMErrorUnsupported;
   }
   if (evaluator->repeat > MicroTVMServerMaxReturnedBytes(server) / RESULT_BYTES) {
@@ -278,36 +278,34 @@ int32_t MicroTVMCreateTimeEvaluator(MicroTVMRpcServer *server, MicroTVMRequest *
   return kMicroTVMErrorTooMany;
 }
 
-/* How many calls to make next, when `number` of them took `seconds`, which is less than `min_s`. */
-static uint32_t MoreCalls(uint32_t number, double seconds, double min_s) {
-  const double enough = min_s * (double)number / seconds + 1.0;
-  const double grown = (double)number * GROWTH;
-  const double next = enough > grown ? enough : grown;
-  return next < (double)INT32_MAX ? (uint32_t)next : (uint32_t)INT32_MAX;
-}
-
-/* Measures once more. `*number`, the calls of one measurement, grows until they take the time that
- * they should. */
+/* Measures once more, and gives the mean time of a call as the bits of a double. `*number`, the
+ * calls of one measurement, grows until they take the time that they should. */
 static int32_t Measure(const MicroTVMRpcServer *server, const Call *call,
                        const MicroTVMTimeEvaluator *evaluator, uint32_t *number,
-                       double *result_s) {
-  const double min_s = (double)evaluator->min_repeat_ms / MS_PER_S;
+                       uint64_t *mean_seconds) {
+  const uint64_t min_ns = (uint64_t)evaluator->min_repeat_ms * NS_PER_MS;
   uint32_t zero_times = 0;
-  double seconds = 0.0;
+  uint64_t ns;
+  bool again;
   do {
-    if (seconds > 0.0) {
-      *number = MoreCalls(*number, seconds, min_s);
-    }
+    double seconds = 0.0;
     const int32_t status = MeasureCalls(server, call, *number, &seconds);
     if (status != kMicroTVMOk) {
       return status;
     }
-    if (seconds <= 0.0) {
-      ++zero_times;
+    ns = MicroTVMNanoseconds(seconds);
+    *mean_seconds = MicroTVMMeanSeconds(ns, *number);
+    zero_times += ns == 0 ? 1u : 0u;
+    again = ns < min_ns && zero_times < evaluator->limit_zero_time_iterations &&
+            *number < MAX_NUMBER;
+    if (again && ns > 0) {
+      /* As many calls more as should be enough. */
+      do {
+        *number *= 2u;
+        ns *= 2u;
+      } while (ns < min_ns && *number < MAX_NUMBER);
     }
-  } while (seconds < min_s && zero_times < evaluator->limit_zero_time_iterations &&
-           *number < (uint32_t)INT32_MAX);
-  *result_s = seconds / (double)*number;
+  } while (again);
   return kMicroTVMOk;
 }
 
@@ -324,9 +322,11 @@ int32_t MicroTVMCallTimeEvaluator(MicroTVMRpcServer *server, MicroTVMRequest *re
   }
   status = MakeCall(server, &call); /* the first call is not measured */
   for (uint32_t i = 0; i < evaluator->repeat && status == kMicroTVMOk; ++i) {
-    double seconds = 0.0;
-    status = Measure(server, &call, evaluator, &number, &seconds);
-    memcpy(results + i * RESULT_BYTES, &seconds, RESULT_BYTES);
+    uint64_t mean_seconds = 0;
+    status = Measure(server, &call, evaluator, &number, &mean_seconds);
+    for (uint32_t j = 0; j < RESULT_BYTES; ++j) {
+      results[i * RESULT_BYTES + j] = (uint8_t)(mean_seconds >> (8u * j));
+    }
   }
   EndCall(server, &call);
   if (status == kMicroTVMOk) {

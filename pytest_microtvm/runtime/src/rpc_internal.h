@@ -50,7 +50,7 @@ void MicroTVMReturnTensor(MicroTVMRpcServer *server, const MicroTVMTensorInfo *i
 /* Returns the tensor that stands, as a value, in `size_bytes` bytes of a packet, with this address
  * in place of its own and its byte offset. */
 void MicroTVMReturnView(MicroTVMRpcServer *server, const uint8_t *bytes, size_t size_bytes,
-                        uint64_t address);
+                        uintptr_t address);
 void MicroTVMReturnFunction(MicroTVMRpcServer *server, uint32_t handle);
 void MicroTVMReturnModule(MicroTVMRpcServer *server, uint32_t handle);
 
@@ -107,9 +107,8 @@ int32_t MicroTVMCreateTimeEvaluator(MicroTVMRpcServer *server, MicroTVMRequest *
 
 /* Whether a client may read or write `size_bytes` bytes from `address`: those of the executor and
  * of blocks of the pool; constants it may read only. */
-bool MicroTVMServerMayRead(const MicroTVMRpcServer *server, uint64_t address, uint64_t size_bytes);
-bool MicroTVMServerMayWrite(const MicroTVMRpcServer *server, uint64_t address,
-                            uint64_t size_bytes);
+bool MicroTVMServerMayRead(const MicroTVMRpcServer *server, uintptr_t address, size_t size_bytes);
+bool MicroTVMServerMayWrite(const MicroTVMRpcServer *server, uintptr_t address, size_t size_bytes);
 
 /* Allocates from the pool; a failure notes in the request what there is. Returns 0 or the status
  * of MicroTVMPoolAllocate. */

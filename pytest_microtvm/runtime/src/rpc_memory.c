@@ -1,14 +1,14 @@
 #include "memory.h"
 #include "rpc_internal.h"
 
-bool MicroTVMServerMayWrite(const MicroTVMRpcServer *server, uint64_t address,
-                            uint64_t size_bytes) {
+bool MicroTVMServerMayWrite(const MicroTVMRpcServer *server, uintptr_t address,
+                            size_t size_bytes) {
   return (server->executor != NULL &&
           MicroTVMExecutorOwns(server->executor, address, size_bytes)) ||
          MicroTVMPoolOwns(&server->pool, address, size_bytes);
 }
 
-static bool IsConstant(const MicroTVMGraph *graph, uint64_t address, uint64_t size_bytes) {
+static bool IsConstant(const MicroTVMGraph *graph, uintptr_t address, size_t size_bytes) {
   for (uint32_t i = 0; graph != NULL && i < graph->num_constants; ++i) {
     if (MicroTVMContains(graph->constants[i].data, graph->constants[i].info.size_bytes, address,
                          size_bytes)) {
@@ -18,8 +18,8 @@ static bool IsConstant(const MicroTVMGraph *graph, uint64_t address, uint64_t si
   return false;
 }
 
-bool MicroTVMServerMayRead(const MicroTVMRpcServer *server, uint64_t address,
-                           uint64_t size_bytes) {
+bool MicroTVMServerMayRead(const MicroTVMRpcServer *server, uintptr_t address,
+                           size_t size_bytes) {
   return MicroTVMServerMayWrite(server, address, size_bytes) ||
          IsConstant(server->graph, address, size_bytes);
 }

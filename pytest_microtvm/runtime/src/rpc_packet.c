@@ -64,12 +64,12 @@ void MicroTVMReadTensor(MicroTVMPacketReader *reader, MicroTVMRemoteTensor *tens
     size_bytes *= extent;
   }
   byte_offset = MicroTVMReadU64(reader);
-  if (data > UINT64_MAX - byte_offset) {
-    MicroTVMReaderFail(reader, kMicroTVMErrorTensor);
+  if (data > UINTPTR_MAX || byte_offset > UINTPTR_MAX - data) {
+    MicroTVMReaderFail(reader, kMicroTVMErrorAddress);
     return;
   }
-  tensor->address = data + byte_offset;
-  tensor->size_bytes = size_bytes;
+  tensor->address = (uintptr_t)(data + byte_offset);
+  tensor->size_bytes = (size_t)size_bytes;
 }
 
 static void ReadText(MicroTVMPacketReader *reader, MicroTVMValue *value) {

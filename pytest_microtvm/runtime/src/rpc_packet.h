@@ -69,8 +69,8 @@ typedef struct {
 } MicroTVMPacketReader;
 
 typedef struct {
-  uint64_t address;    /* of the first element, byte offset included */
-  uint64_t size_bytes; /* by shape and type */
+  uintptr_t address; /* of the first element, byte offset included */
+  size_t size_bytes; /* by shape and type */
 } MicroTVMRemoteTensor;
 
 typedef struct {
@@ -86,7 +86,8 @@ uint64_t MicroTVMReadU64(MicroTVMPacketReader *reader);
 /* Gives the next bytes where they stand in the packet, or null when there are not as many. */
 const uint8_t *MicroTVMReadBytes(MicroTVMPacketReader *reader, uint64_t size_bytes);
 
-/* Reads a DLTensor; anything but a row-major tensor on the CPU is kMicroTVMErrorTensor. */
+/* Reads a DLTensor; anything but a row-major tensor on the CPU is kMicroTVMErrorTensor, an address
+ * that this machine does not have is kMicroTVMErrorAddress. */
 void MicroTVMReadTensor(MicroTVMPacketReader *reader, MicroTVMRemoteTensor *tensor);
 
 void MicroTVMReadValue(MicroTVMPacketReader *reader, MicroTVMValue *value);

@@ -132,7 +132,7 @@ void MicroTVMReturnTensor(MicroTVMRpcServer *server, const MicroTVMTensorInfo *i
 }
 
 void MicroTVMReturnView(MicroTVMRpcServer *server, const uint8_t *bytes, size_t size_bytes,
-                        uint64_t address) {
+                        uintptr_t address) {
   const size_t kept_bytes = size_bytes - TYPE_BYTES - WORD_BYTES - WORD_BYTES; /* device to shape */
   BeginReturn(server, 3, kValueTensor, (uint32_t)size_bytes + TYPE_BYTES + WORD_BYTES);
   MicroTVMWriteU32(&server->writer, kValueTensorView);
@@ -297,10 +297,10 @@ static int32_t ServeCopyToRemote(MicroTVMRpcServer *server, MicroTVMRequest *req
   if (size_bytes > tensor.size_bytes) {
     return kMicroTVMErrorTensor;
   }
-  if (!MicroTVMServerMayWrite(server, tensor.address, size_bytes)) {
+  if (!MicroTVMServerMayWrite(server, tensor.address, (size_t)size_bytes)) {
     return kMicroTVMErrorAddress;
   }
-  memcpy((void *)(uintptr_t)tensor.address, data, (size_t)size_bytes);
+  memcpy((void *)tensor.address, data, (size_t)size_bytes);
   AnswerNothing(server);
   return kMicroTVMOk;
 }
@@ -320,7 +320,7 @@ static int32_t ServeCopyFromRemote(MicroTVMRpcServer *server, MicroTVMRequest *r
   if (size_bytes > tensor.size_bytes) {
     return kMicroTVMErrorTensor;
   }
-  if (!MicroTVMServerMayRead(server, tensor.address, size_bytes)) {
+  if (!MicroTVMServerMayRead(server, tensor.address, (size_t)size_bytes)) {
     return kMicroTVMErrorAddress;
   }
   /* The limit holds for answers, too: a host may keep a buffer of the same size. */
@@ -328,7 +328,7 @@ static int32_t ServeCopyFromRemote(MicroTVMRpcServer *server, MicroTVMRequest *r
     return kMicroTVMErrorPacketTooLarge;
   }
   BeginPacket(server, kRpcCopyAck, (uint32_t)size_bytes);
-  MicroTVMFrameWriterPut(&server->writer, (const void *)(uintptr_t)tensor.address,
+  MicroTVMFrameWriterPut(&server->writer, (const void *)tensor.address,
                          (size_t)size_bytes);
   MicroTVMServerEndPacket(server);
   return kMicroTVMOk;
@@ -338,7 +338,7 @@ static int32_t ServeCopyFromRemote(MicroTVMRpcServer *server, MicroTVMRequest *r
 static int32_t ServeCopyAmongRemote(MicroTVMRpcServer *server, MicroTVMRequest *request) {
   MicroTVMValue from;
   MicroTVMValue to;
-  uint64_t size_bytes;
+  size_t size_bytes;
   const int32_t status = CheckArguments(request, 3);
   if (status != kMicroTVMOk) {
     return status;
@@ -362,8 +362,7 @@ static int32_t ServeCopyAmongRemote(MicroTVMRpcServer *server, MicroTVMRequest *
     MicroTVMTextAppend(&request->detail, "the two overlap");
     return kMicroTVMErrorTensor;
   }
-  memcpy((void *)(uintptr_t)to.tensor.address, (const void *)(uintptr_t)from.tensor.address,
-         (size_t)size_bytes);
+  memcpy((void *)to.tensor.address, (const void *)from.tensor.address, size_bytes);
   AnswerNothing(server);
   return kMicroTVMOk;
 }
@@ -434,7 +433,9 @@ static int32_t ServeFree(MicroTVMRpcServer *server, MicroTVMRequest *request) {
   if (address.type != kValueOpaquePointer) {
     return kMicroTVMErrorArgumentType;
   }
-  status = MicroTVMPoolFree(&server->pool, address.bits);
+  status = address.bits > UINTPTR_MAX
+               ? kMicroTVMErrorAddress
+               : MicroTVMPoolFree(&server->pool, (uintptr_t)address.bits);
   if (status == kMicroTVMOk) {
     AnswerNothing(server);
   }

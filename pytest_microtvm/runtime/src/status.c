@@ -51,7 +51,7 @@ const char *MicroTVMStatusString(int32_t status) {
     case kMicroTVMErrorIndex:
       return "index out of range";
     case kMicroTVMErrorAddress:
-      return "address outside the memory of the model and the client";
+      return "address outside the memory of this session";
     case kMicroTVMErrorTensor:
       return "inconsistent tensor";
     case kMicroTVMErrorNoExecutor:

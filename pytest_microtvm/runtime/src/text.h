@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MICROTVM_TEXT_BYTES 80u
+#define MICROTVM_TEXT_BYTES 112u
 
 /* A text of limited length; what does not fit is cut. */
 typedef struct {

@@ -1,12 +1,18 @@
 /* What the other tests cannot reach over the wire: the executor's checks, the frame writer's
  * errors, the log sink, the server's own arguments. Prints the line of each check that fails. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <microtvm/aot_executor.h>
+#include <microtvm/graph_executor.h>
 #include <microtvm/log.h>
+#include <microtvm/pool.h>
 #include <microtvm/rpc_server.h>
+
+#include "json.h"
+#include "seconds.h"
 
 static int failures;
 
@@ -47,6 +53,7 @@ static const MicroTVMTensorInfo kInputs[] = {{"a", 5, 1, kMicroTVMTypeInt, 8, kS
                                              {"b", 4, 0, kMicroTVMTypeFloat, 32, NULL}};
 static const MicroTVMTensorInfo kOutputs[] = {{"c", 20, 1, kMicroTVMTypeInt, 32, kShape}};
 static const MicroTVMModel kModel = {"m", 2, 1, kInputs, kOutputs, 32, RunNothing};
+static const MicroTVMGraph kNoGraph = {"{}", 2, 0, 0, 0, 0, NULL, 0, NULL};
 
 #define IO_BYTES (16 + 16 + 32)
 
@@ -66,17 +73,16 @@ static void TestExecutor(void) {
   CHECK(MicroTVMExecutorRun(&executor) == -1000);
   CHECK(io[0] == 0 && io[IO_BYTES - 1] == 0 && io[IO_BYTES] == 0xAA);
 
-  const uint64_t start = (uint64_t)(uintptr_t)io;
+  const uintptr_t start = (uintptr_t)io;
   CHECK(MicroTVMExecutorOwns(&executor, start, IO_BYTES));
   CHECK(!MicroTVMExecutorOwns(&executor, start, IO_BYTES + 1));
   CHECK(!MicroTVMExecutorOwns(&executor, start - 1, 2));
   CHECK(MicroTVMExecutorOwns(&executor, start + IO_BYTES - 1, 1));
   CHECK(!MicroTVMExecutorOwns(&executor, start + IO_BYTES - 1, 2));
-  CHECK(!MicroTVMExecutorOwns(&executor, start + 1, UINT64_MAX));
-  CHECK(!MicroTVMExecutorOwns(&executor, UINT64_MAX, 2));
+  CHECK(!MicroTVMExecutorOwns(&executor, start + 1, UINTPTR_MAX));
+  CHECK(!MicroTVMExecutorOwns(&executor, UINTPTR_MAX, 2));
   CHECK(!MicroTVMExecutorOwns(&executor, 0, 1));
-  CHECK(!MicroTVMExecutorOwns(&executor, start + ((uint64_t)1 << 32), 1));
-  CHECK(MicroTVMExecutorOwns(&executor, (uint64_t)(uintptr_t)workspace, 32));
+  CHECK(MicroTVMExecutorOwns(&executor, (uintptr_t)workspace, 32));
 
   CHECK(MicroTVMAotExecutorInit(&executor, &kModel, io, IO_BYTES - 1, workspace, 32) ==
         kMicroTVMErrorBufferTooSmall);
@@ -102,6 +108,131 @@ static void TestExecutor(void) {
   model.workspace_bytes = 0;
   CHECK(MicroTVMAotExecutorInit(&executor, &model, io, IO_BYTES, NULL, 0) == kMicroTVMOk);
   CHECK(!MicroTVMExecutorOwns(&executor, 0, 0));
+}
+
+static void TestPool(void) {
+  static _Alignas(16) uint8_t buffer[16 * 16 + 7];
+  MicroTVMPool pool;
+  void *blocks[4];
+
+  MicroTVMPoolInit(&pool, NULL, 100);
+  CHECK(MicroTVMPoolAllocate(&pool, 1, &blocks[0]) == kMicroTVMErrorNoMemory);
+  MicroTVMPoolInit(&pool, buffer, 31);
+  CHECK(MicroTVMPoolAllocate(&pool, 0, &blocks[0]) == kMicroTVMErrorNoMemory);
+  CHECK(!MicroTVMPoolOwns(&pool, (uintptr_t)buffer, 0));
+
+  MicroTVMPoolInit(&pool, buffer, sizeof(buffer));
+  CHECK(MicroTVMPoolLargestFree(&pool) == 15 * 16);
+  CHECK(MicroTVMPoolAllocate(&pool, UINT64_MAX, &blocks[0]) == kMicroTVMErrorNoMemory);
+  CHECK(MicroTVMPoolAllocate(&pool, 15 * 16 + 1, &blocks[0]) == kMicroTVMErrorNoMemory);
+  CHECK(MicroTVMPoolAllocate(&pool, 1, &blocks[0]) == kMicroTVMOk && blocks[0] == buffer + 16);
+  CHECK(MicroTVMPoolAllocate(&pool, 32, &blocks[1]) == kMicroTVMOk && blocks[1] == buffer + 48);
+  CHECK(MicroTVMPoolAllocate(&pool, 0, &blocks[2]) == kMicroTVMOk && blocks[2] == buffer + 96);
+  /* What is left after the last block cannot be a block of its own, and stays part of this one. */
+  CHECK(MicroTVMPoolAllocate(&pool, 7 * 16, &blocks[3]) == kMicroTVMOk);
+  CHECK(MicroTVMPoolLargestFree(&pool) == 0);
+  CHECK(MicroTVMPoolOwns(&pool, (uintptr_t)blocks[1], 32));
+  CHECK(!MicroTVMPoolOwns(&pool, (uintptr_t)blocks[1], 33));
+  CHECK(!MicroTVMPoolOwns(&pool, (uintptr_t)blocks[1] - 1, 1));
+  CHECK(!MicroTVMPoolOwns(&pool, (uintptr_t)blocks[1], SIZE_MAX));
+
+  CHECK(MicroTVMPoolFree(&pool, (uintptr_t)blocks[1] + 16) == kMicroTVMErrorAddress);
+  CHECK(MicroTVMPoolFree(&pool, (uintptr_t)blocks[1]) == kMicroTVMOk);
+  CHECK(MicroTVMPoolFree(&pool, (uintptr_t)blocks[1]) == kMicroTVMErrorAddress);
+  CHECK(!MicroTVMPoolOwns(&pool, (uintptr_t)blocks[1], 1));
+  CHECK(MicroTVMPoolLargestFree(&pool) == 32);
+  CHECK(MicroTVMPoolFree(&pool, (uintptr_t)blocks[0]) == kMicroTVMOk); /* merged with the next */
+  CHECK(MicroTVMPoolLargestFree(&pool) == 64);
+  CHECK(MicroTVMPoolFree(&pool, (uintptr_t)blocks[3]) == kMicroTVMOk);
+  CHECK(MicroTVMPoolFree(&pool, (uintptr_t)blocks[2]) == kMicroTVMOk); /* with both neighbours */
+  CHECK(MicroTVMPoolLargestFree(&pool) == 15 * 16);
+
+  CHECK(MicroTVMPoolAllocate(&pool, 16, &blocks[0]) == kMicroTVMOk);
+  CHECK(MicroTVMPoolAllocate(&pool, 16, &blocks[1]) == kMicroTVMOk);
+  memset(blocks[0], 0, 17); /* a byte too many */
+  CHECK(MicroTVMPoolAllocate(&pool, 16, &blocks[2]) == kMicroTVMErrorPoolDamaged);
+  CHECK(MicroTVMPoolFree(&pool, (uintptr_t)blocks[1]) == kMicroTVMErrorPoolDamaged);
+  CHECK(!MicroTVMPoolOwns(&pool, (uintptr_t)blocks[0], 1));
+  MicroTVMPoolReset(&pool);
+  CHECK(MicroTVMPoolLargestFree(&pool) == 15 * 16);
+}
+
+static MicroTVMJson Json(const char *text) {
+  MicroTVMJson json;
+  MicroTVMJsonInit(&json, text, strlen(text));
+  return json;
+}
+
+static bool Equals(const char *json_string, const char *text) {
+  MicroTVMJson json = Json(json_string);
+  return MicroTVMJsonEquals(MicroTVMJsonReadString(&json), text) && !json.failed;
+}
+
+static bool ReadsInt(const char *text, int32_t wanted) {
+  MicroTVMJson json = Json(text);
+  return MicroTVMJsonReadInt(&json) == wanted && MicroTVMJsonAtEnd(&json);
+}
+
+static bool Skips(const char *text) {
+  MicroTVMJson json = Json(text);
+  MicroTVMJsonSkip(&json);
+  return MicroTVMJsonAtEnd(&json);
+}
+
+static void TestJson(void) {
+  char deep[70];
+  CHECK(Equals("\"plain\"", "plain") && Equals(" \"\"", ""));
+  CHECK(!Equals("\"plain\"", "plai") && !Equals("\"plai\"", "plain") && !Equals("\"a", "a"));
+  CHECK(Equals("\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"", "\"\\/\b\f\n\r\t"));
+  CHECK(Equals("\"\\u0041\\u00e9\\u20AC\"", "A\xC3\xA9\xE2\x82\xAC"));
+  CHECK(Equals("\"\xC3\xA9\"", "\xC3\xA9"));
+  CHECK(Equals("\"\\ud83d\\ude00\"", "\xF0\x9F\x98\x80"));
+  CHECK(!Equals("\"\\ud83d\\u0041\"", "\xF0\x9F\x98\x80"));
+  CHECK(!Equals("\"\\u00\"", "") && !Equals("\"\\u00zz\"", "") && !Equals("\"\\q\"", "q"));
+  CHECK(!Equals("\"a\\u0000\"", "a"));
+
+  CHECK(ReadsInt("0", 0) && ReadsInt(" -7 ", -7) && ReadsInt("2147483647", 2147483647));
+  CHECK(!ReadsInt("2147483648", 0) && !ReadsInt("1.5", 1) && !ReadsInt("1e3", 1));
+  CHECK(!ReadsInt("-", 0) && !ReadsInt("- 1", -1) && !ReadsInt("", 0) && !ReadsInt("x", 0));
+  CHECK(!ReadsInt("99999999999999999999999", 0));
+
+  CHECK(Skips("[1, -2.5e+3, \"]\\\"\", true, null, {\"a\": [{}]}]") && Skips("false"));
+  CHECK(!Skips("[1") && !Skips("[}") && !Skips("{]") && !Skips("") && !Skips("]"));
+  CHECK(!Skips("\"a") && !Skips("\"a\\") && !Skips("\"a\\\"") && !Skips("[1] 2"));
+  memset(deep, '[', 33);
+  memset(deep + 33, ']', 33);
+  deep[66] = '\0';
+  CHECK(!Skips(deep));
+  deep[65] = '\0';
+  CHECK(Skips(deep + 1));
+}
+
+static double FromBits(uint64_t bits) {
+  double value;
+  memcpy(&value, &bits, sizeof(value));
+  return value;
+}
+
+static void TestSeconds(void) {
+  static const double kSeconds[] = {1e-9, 0.5e-6, 1e-6, 0.00072, 0.1, 1.0, 3.75, 4e3, 4.2e9};
+  static const uint32_t kCounts[] = {1, 2, 3, 7, 1000, 999999, 1u << 31};
+  for (size_t i = 0; i < sizeof(kSeconds) / sizeof(kSeconds[0]); ++i) {
+    const uint64_t ns = MicroTVMNanoseconds(kSeconds[i]);
+    const double error = (double)ns - kSeconds[i] * 1e9;
+    CHECK(error <= 1.0 && error >= -1.0 - kSeconds[i] * 1e9 / 4e9);
+    for (size_t j = 0; j < sizeof(kCounts) / sizeof(kCounts[0]); ++j) {
+      const double wanted = (double)ns / 1e9 / (double)kCounts[j];
+      const double mean = FromBits(MicroTVMMeanSeconds(ns, kCounts[j]));
+      CHECK(mean <= wanted * (1.0 + 1e-15) && mean >= wanted * (1.0 - 1e-15));
+    }
+  }
+  CHECK(MicroTVMNanoseconds(0.0) == 0 && MicroTVMNanoseconds(-1.0) == 0);
+  CHECK(MicroTVMNanoseconds(1e-300) == 0 && MicroTVMNanoseconds(4.9e-324) == 0);
+  CHECK(MicroTVMNanoseconds(1e300) == (uint64_t)1 << 62);
+  CHECK(MicroTVMNanoseconds((double)INFINITY) == (uint64_t)1 << 62);
+  CHECK(MicroTVMNanoseconds((double)NAN) == (uint64_t)1 << 62);
+  CHECK(MicroTVMMeanSeconds(0, 5) == 0);
+  CHECK(FromBits(MicroTVMMeanSeconds((uint64_t)1 << 62, 1)) > 4.6e9);
 }
 
 /* A link that takes a number of bytes and then fails. */
@@ -178,6 +309,13 @@ static void TestServer(void) {
   config.build_id = NULL;
   CHECK(MicroTVMRpcServerInit(&server, &config) == kMicroTVMErrorInvalidArgument);
   config.build_id = "id";
+  config.executor = NULL;
+  CHECK(MicroTVMRpcServerInit(&server, &config) == kMicroTVMErrorInvalidArgument);
+  config.graph = &kNoGraph;
+  config.pool = packet + 1;
+  CHECK(MicroTVMRpcServerInit(&server, &config) == kMicroTVMErrorMisaligned);
+  config.pool = NULL;
+  config.executor = &executor;
   CHECK(MicroTVMRpcServerInit(&server, &config) == kMicroTVMOk);
   CHECK(link.calls == 1 && link.first_byte == 0xFE); /* only the first frame has this before it */
 
@@ -196,6 +334,9 @@ static void TestServer(void) {
 
 int main(void) {
   TestExecutor();
+  TestPool();
+  TestJson();
+  TestSeconds();
   TestFrameWriter();
   TestServer();
   return failures == 0 ? 0 : 1;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,67 @@ def test_metadata_of_a_library(tmp_path: Path) -> None:
     )
 
 
+GRAPH = """{"nodes": [{"op": "null", "inputs": []},
+    {"op": "tvm_op", "inputs": [[0, 0, 0], [0, 0, 0]], "attrs": {"num_outputs": "2"}},
+    {"op": "tvm_op", "inputs": [[1, 1, 0]], "attrs": {"num_outputs": "1"}}],
+    "node_row_ptr": [0, 1, 3, 4]}"""
+
+
+def model(graph: GraphCounts | None) -> server.ModelMetadata:
+    return server.ModelMetadata(
+        name="m",
+        workspace_bytes=100,
+        constants_bytes=0,
+        tensors=2,
+        io_bytes=64,
+        scratch_bytes=20,
+        graph=graph,
+    )
+
+
+def test_counts_what_the_graph_executor_has_to_hold() -> None:
+    counts = GraphCounts.of(json.loads(GRAPH))
+    assert counts == GraphCounts(nodes=3, entries=4, steps=2, arguments=6, widest_step=4)
+    handler = server.MakeProjectHandler(__file__)
+    assert handler.executor_values(model(counts), "graph") == {
+        "MICROTVM_EXECUTOR_GRAPH": "1",
+        "MICROTVM_POOL_BYTES": "0u",
+        "MICROTVM_GRAPH": "tvmgen_m_graph",
+        "MICROTVM_GRAPH_NODES": "3u",
+        "MICROTVM_GRAPH_ENTRIES": "4u",
+        "MICROTVM_GRAPH_STEPS": "2u",
+        "MICROTVM_GRAPH_ARGUMENTS": "6u",
+    }
+
+
+def test_a_host_that_drives_has_a_pool() -> None:
+    handler = server.MakeProjectHandler(__file__)
+    macros = handler.executor_values(model(GraphCounts(0, 0, 0, 0, 0)), "host_driven")
+    assert macros["MICROTVM_EXECUTOR_HOST_DRIVEN"] == "1"
+    # Arena, tensors, scratch memory, and 16 bytes for each block of them and for 8 more.
+    assert macros["MICROTVM_POOL_BYTES"] == f"{112 + 64 + 32 + 16 * (1 + 2 + 1 + 8)}u"
+
+
+def test_only_the_call_plan_does_without_a_graph() -> None:
+    handler = server.MakeProjectHandler(__file__)
+    assert "MICROTVM_GRAPH" not in handler.executor_values(model(None), "aot")
+    for executor in ("graph", "host_driven"):
+        with pytest.raises(server.ProjectError, match=f"no graph, which the executor {executor}"):
+            handler.executor_values(model(None), executor)
+
+
+@pytest.mark.parametrize("graph", ["{", "[]", '{"nodes": [1], "node_row_ptr": []}'])
+def test_a_bad_graph(tmp_path: Path, graph: str) -> None:
+    path = FloatModel("m", "", count=3).write(tmp_path / "m.tar")
+    with tarfile.open(path) as tar:
+        content = {
+            member.name: file.read().decode() for member in tar if (file := tar.extractfile(member))
+        }
+    content["./executor-config/graph/m.graph"] = graph
+    with pytest.raises(server.ProjectError, match=r"m\.tar is not a usable MLF archive"):
+        server.ModelMetadata.read(write_archive(tmp_path / "m.tar", content))
+
+
 def test_the_memory_of_a_model_depends_on_its_executor() -> None:
     model = server.ModelMetadata(
         name="m",
@@ -41,7 +103,7 @@ def test_the_memory_of_a_model_depends_on_its_executor() -> None:
         tensors=2,
         io_bytes=32,
         scratch_bytes=5,
-        graph=GraphCounts(nodes=9, entries=10, steps=3, arguments=7),
+        graph=GraphCounts(nodes=9, entries=10, steps=3, arguments=7, widest_step=4),
     )
     assert model.ram_bytes("aot", 4) == 64 + 32
     # A step takes 12 bytes (24), an argument a pointer; the start needs more than the arena has.

@@ -12,6 +12,7 @@ from pytest_microtvm.session.wire.session import (
     Damaged,
     DeviceStarted,
     Established,
+    Fault,
     HostSession,
     Ignored,
     LogLine,
@@ -72,6 +73,15 @@ def test_log_lines_come_at_any_time(session: HostSession) -> None:
     line = pack_message(0, MessageType.LOG, b"warm \xc2\xb0 \xff")
     assert HostSession().accept(line) == LogLine("warm ° �")
     assert session.accept(line) == LogLine("warm ° �")
+
+
+def test_a_fault_comes_at_any_time(session: HostSession) -> None:
+    text = b"kind=page fault\npc=0x00100f3c\nnonsense\nnote=a=b\n"
+    report = pack_message(0, MessageType.FAULT, b"\x01" + text)
+    expected = {"kind": "page fault", "pc": "0x00100f3c", "note": "a=b"}
+    assert HostSession().accept(report) == session.accept(report) == Fault(expected)
+    for body in (b"", b"\x02" + text):
+        assert isinstance(session.accept(pack_message(0, MessageType.FAULT, body)), Ignored)
 
 
 def test_a_second_answer_to_a_repeated_start_is_ignored(session: HostSession) -> None:

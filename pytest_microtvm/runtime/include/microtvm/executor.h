@@ -51,7 +51,7 @@ void *MicroTVMExecutorOutput(const MicroTVMExecutor *executor, uint32_t index);
 
 /* Whether `size_bytes` bytes from `address` lie wholly in io or wholly in workspace. Any numbers
  * may be asked about, for instance such as came over a wire. */
-bool MicroTVMExecutorOwns(const MicroTVMExecutor *executor, uint64_t address, uint64_t size_bytes);
+bool MicroTVMExecutorOwns(const MicroTVMExecutor *executor, uintptr_t address, size_t size_bytes);
 
 /* Runs the model once. Returns 0 or the negative status of a kernel. */
 int32_t MicroTVMExecutorRun(MicroTVMExecutor *executor);

@@ -40,11 +40,11 @@ int32_t MicroTVMPoolAllocate(MicroTVMPool *pool, uint64_t size_bytes, void **blo
 
 /* Frees a block. Returns 0, kMicroTVMErrorAddress when no block that is in use starts there, or
  * kMicroTVMErrorPoolDamaged. */
-int32_t MicroTVMPoolFree(MicroTVMPool *pool, uint64_t address);
+int32_t MicroTVMPoolFree(MicroTVMPool *pool, uintptr_t address);
 
 /* Whether `size_bytes` bytes from `address` lie wholly in one block that is in use; false in a
  * damaged pool. Any numbers may be asked about. */
-bool MicroTVMPoolOwns(const MicroTVMPool *pool, uint64_t address, uint64_t size_bytes);
+bool MicroTVMPoolOwns(const MicroTVMPool *pool, uintptr_t address, size_t size_bytes);
 
 /* The bytes of the largest block that could be allocated now. */
 uint32_t MicroTVMPoolLargestFree(const MicroTVMPool *pool);

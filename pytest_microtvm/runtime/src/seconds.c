@@ -1,0 +1,57 @@
+#include "seconds.h"
+
+#include "memory.h"
+
+#define NS_PER_S 1000000000u
+
+/* IEEE 754, 64 bits: sign, exponent, and the fraction behind a leading 1. */
+#define FRACTION_BITS 52u
+#define EXPONENT_MASK 0x7FFu
+#define EXPONENT_BIAS 1023u
+
+_Static_assert(sizeof(double) == sizeof(uint64_t), "a double has 64 bits");
+
+uint64_t MicroTVMNanoseconds(double seconds) {
+  /* The 32 leading bits are a whole number of 2^(exponent - bias - 31) seconds. */
+  const uint32_t no_shift = EXPONENT_BIAS + 31u;
+  uint64_t bits;
+  memcpy(&bits, &seconds, sizeof(bits));
+  const uint32_t exponent = (uint32_t)(bits >> FRACTION_BITS) & EXPONENT_MASK;
+  const uint32_t leading = 1u << 31 | (uint32_t)(bits >> (FRACTION_BITS - 31u));
+  const uint64_t nanoseconds = (uint64_t)leading * NS_PER_S;
+  if (bits >> 63 != 0 || exponent + 63u < no_shift) {
+    return 0;
+  }
+  if (exponent > no_shift) {
+    return (uint64_t)1 << 62;
+  }
+  return nanoseconds >> (no_shift - exponent);
+}
+
+uint64_t MicroTVMMeanSeconds(uint64_t nanoseconds, uint32_t count) {
+  uint64_t dividend = nanoseconds;
+  uint64_t divisor = (uint64_t)count * NS_PER_S; /* below 2^61 */
+  uint64_t quotient = 0;
+  uint32_t exponent = EXPONENT_BIAS;
+  if (nanoseconds == 0) {
+    return 0;
+  }
+  /* Bring the quotient to at least 1 and less than 2, then take it bit by bit. */
+  while (dividend < divisor) {
+    dividend <<= 1;
+    --exponent;
+  }
+  while (dividend - divisor >= divisor) {
+    divisor <<= 1;
+    ++exponent;
+  }
+  for (uint32_t i = 0; i <= FRACTION_BITS; ++i) {
+    quotient <<= 1;
+    if (dividend >= divisor) {
+      dividend -= divisor;
+      quotient |= 1u;
+    }
+    dividend <<= 1;
+  }
+  return (uint64_t)exponent << FRACTION_BITS | (quotient & (((uint64_t)1 << FRACTION_BITS) - 1u));
+}
