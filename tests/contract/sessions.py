@@ -17,11 +17,8 @@ from tests.contract.libraries import FloatModel
 BUILD_ID = "0123456789abcdef"
 
 
-@contextmanager
-def running(
-    directory: Path, model: FloatModel, board: Board, timeout_s: float = 20.0
-) -> Iterator[Session]:
-    """The model, built and running on the board."""
+def build_firmware(directory: Path, model: FloatModel, board: Board) -> Firmware:
+    """Build the model for the board; no warning is accepted."""
     archive = model.write(directory / "model.tar")
     (directory / "board.json").write_text(board.to_json())
     project = directory / "project"
@@ -29,10 +26,11 @@ def running(
         "board": board.name,
         "board_definition": str(directory / "board.json"),
         "compile_definitions": [f"-DMICROTVM_BUILD_ID={BUILD_ID}"],
+        "warning_as_error": True,
     }
     generate_project(platform_directory(board.platform), archive, project, options, Deadline(30))
     build_project(project, {}, Deadline(60))
-    firmware = Firmware(
+    return Firmware(
         project_dir=project,
         build_id=BUILD_ID,
         board=board,
@@ -53,5 +51,13 @@ def running(
         generate_s=0.0,
         build_s=0.0,
     )
+
+
+@contextmanager
+def running(
+    directory: Path, model: FloatModel, board: Board, timeout_s: float = 20.0
+) -> Iterator[Session]:
+    """The model, built and running on the board."""
+    firmware = build_firmware(directory, model, board)
     with Session(firmware, timeout_s, on_log=print, open_timeout_s=20.0) as session:
         yield session

@@ -15,17 +15,12 @@ import pytest
 from numpy.typing import NDArray
 
 from pytest_microtvm.boards import Board, load_boards
-from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import TargetError
-from pytest_microtvm.library import ModelLibrary, TensorSpec
-from pytest_microtvm.project import build_project, generate_project, platform_directory
 from pytest_microtvm.project.firmware import Firmware
 from pytest_microtvm.session.device import Session
 from tests.contract.libraries import FloatModel
 from tests.contract.running import need_tools
-
-BUILD_ID = "0123456789abcdef"
-
+from tests.contract.sessions import build_firmware
 
 COUNT = 256
 """Elements of the model's vectors."""
@@ -223,39 +218,7 @@ def firmware(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     board = load_boards()[request.param]
     need_tools(board)
     directory = tmp_path_factory.mktemp(board.name)
-    model = FloatModel("probe", kernel_source(), COUNT)
-    archive = model.write(directory / "model.tar")
-    (directory / "board.json").write_text(board.to_json())
-    project = directory / "project"
-    options = {
-        "board": board.name,
-        "board_definition": str(directory / "board.json"),
-        "compile_definitions": [f"-DMICROTVM_BUILD_ID={BUILD_ID}"],
-        "warning_as_error": True,
-    }
-    generate_project(platform_directory(board.platform), archive, project, options, Deadline(30))
-    build_project(project, {}, Deadline(60))
-    return Firmware(
-        project_dir=project,
-        build_id=BUILD_ID,
-        board=board,
-        executor="aot",
-        library=ModelLibrary(
-            path=archive,
-            name=model.name,
-            inputs=(TensorSpec("x", (model.count,), "float32", 4 * model.count),),
-            outputs=(TensorSpec("y", (model.count,), "float32", 4 * model.count),),
-            workspace_bytes=model.workspace_bytes,
-            constants_bytes=model.constants_bytes,
-            executors=("aot",),
-            sha256="",
-            metadata={},
-        ),
-        size=None,
-        cached=False,
-        generate_s=0.0,
-        build_s=0.0,
-    )
+    return build_firmware(directory, FloatModel("probe", kernel_source(), COUNT), board)
 
 
 @pytest.fixture(scope="module")

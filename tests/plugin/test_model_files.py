@@ -147,8 +147,13 @@ def test_ini_keys_stand_in_for_options(run_pytest, workspace, sine):
 
 
 def test_a_platform_stands_for_its_boards(run_pytest, sine):
-    outcome = run_pytest(sine.name, "--microtvm-platform=baremetal", status=0)
-    assert [record["platform"] for record in outcome.records] == ["baremetal"]
+    outcome = run_pytest(sine.name, "--microtvm-platform=host", status=0)
+    assert [record["platform"] for record in outcome.records] == ["host"]
+    outcome = run_pytest(sine.name, "--microtvm-platform=baremetal", "--collect-only", "-q")
+    boards = [line for line in outcome.output.splitlines() if line.startswith("sine")]
+    assert any("[qemu_x86]" in line for line in boards)
+    assert len(boards) > 10
+    assert not any("[host]" in line for line in boards)
 
 
 def test_a_board_of_ones_own_is_a_file(run_pytest, workspace, sine):

@@ -32,6 +32,11 @@ def test_our_own_boards() -> None:
     assert qemu.memory_bytes("flash") == 16 << 20
     assert qemu.memory_bytes("ram") == 32 << 20
     assert "apt-get install" in qemu.toolchain.install
+    microbit = boards["microbit"]
+    assert (microbit.cpu.arch, microbit.cpu.startup) == ("arm", "cortex_m")
+    assert microbit.memory_bytes("ram") == 16 << 10
+    assert microbit.timer is not None
+    assert microbit.timer.hz == 16_000_000
 
 
 def test_minimal_board_gets_defaults(tmp_path: Path) -> None:
@@ -57,6 +62,7 @@ def test_json_is_canonical_and_whole(tmp_path: Path) -> None:
         (MINIMAL + MEMORY + "size = 1\n", "unknown key memory[0].size"),
         ('name = "demo"\nplatform = "host"\n', "key cpu is missing"),
         (MINIMAL + "[uart]\nbase = 1\n", "key uart.driver is missing"),
+        (MINIMAL + "[timer]\ndriver = 'd'\nbase = 1\n", "key timer.hz is missing"),
         (MINIMAL + "[firmware]\nstack_bytes = '1k'\n", "firmware.stack_bytes must be a whole"),
         (MINIMAL + "[firmware]\nstack_bytes = true\n", "firmware.stack_bytes must be a whole"),
         (MINIMAL + "[firmware]\nstack_bytes = -1\n", "firmware.stack_bytes must not be negative"),

@@ -95,6 +95,24 @@ def test_a_bad_graph(tmp_path: Path, graph: str) -> None:
         server.ModelMetadata.read(write_archive(tmp_path / "m.tar", content))
 
 
+def test_the_memory_of_a_model_depends_on_its_executor() -> None:
+    model = server.ModelMetadata(
+        name="m",
+        workspace_bytes=64,
+        constants_bytes=0,
+        tensors=2,
+        io_bytes=32,
+        scratch_bytes=5,
+        graph=GraphCounts(nodes=9, entries=10, steps=3, arguments=7, widest_step=4),
+    )
+    assert model.ram_bytes("aot", 4) == 64 + 32
+    # A step takes 12 bytes (24), an argument a pointer; the start needs more than the arena has.
+    assert model.ram_bytes("graph", 4) == (10 * 8 + 10 * 4) + 32 + (3 * 12 + 7 * 4)
+    assert model.ram_bytes("graph", 8) == (10 * 16 + 10 * 4) + 32 + (3 * 24 + 7 * 8)
+    # Twelve blocks, each behind 16 bytes.
+    assert model.ram_bytes("host_driven", 4) == 64 + 32 + 16 + 12 * 16
+
+
 @pytest.mark.parametrize(
     "metadata",
     [

@@ -136,7 +136,9 @@ static const char *ExceptionName(uintptr_t cause) {
   }
 }
 
-static bool HasAddress(uintptr_t cause) { return cause <= kStoreFault && cause != kIllegalInstruction && cause != kBreakpoint; }
+static bool HasAddress(uintptr_t cause) {
+  return cause <= kStoreFault && cause != kIllegalInstruction && cause != kBreakpoint;
+}
 
 void CpuHandleException(void) {
   if (handling_exception) {

@@ -54,7 +54,10 @@ _start:
 exception:
   csrw mscratch, t0
   la t0, cpu_registers
-  .irp number, 1, 2, 3, 4, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31
+  .irp number, 1, 2, 3, 4, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19
+  STORE x\number, (\number * BYTES)(t0)
+  .endr
+  .irp number, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31
   STORE x\number, (\number * BYTES)(t0)
   .endr
   csrr t1, mscratch
