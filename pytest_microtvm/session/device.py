@@ -346,7 +346,7 @@ class Session:
         raise self._link_error(operation, message)
 
     def _link_error(self, operation: str, message: str) -> MicroTVMError:
-        """What the bridge reports of a broken link, or what the client says if it reports nothing."""
+        """What the bridge reports of a broken link; what the client says if it reports nothing."""
         self._reported.wait(REPORT_GRACE_S)  # the bridge closes the connection, then reports
         error = self._error or TransportClosed(
             f"the connection broke: {message.splitlines()[-1]}", board=self.board
