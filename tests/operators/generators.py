@@ -45,7 +45,9 @@ def _zero_point(rng: Rng, dtype: str) -> int:
         return 0
     limits = np.iinfo(dtype.lower())
     edges = [int(limits.min), int(limits.max), (int(limits.min) + int(limits.max) + 1) // 2]
-    return int(rng.integers(limits.min, limits.max + 1)) if rng.random() < 0.5 else _pick(rng, edges)
+    return (
+        int(rng.integers(limits.min, limits.max + 1)) if rng.random() < 0.5 else _pick(rng, edges)
+    )
 
 
 def _quantization(rng: Rng, dtype: str, scale: float | None = None) -> Quantization:
@@ -101,7 +103,9 @@ class _Layer:
         self.output_scale = _output_scale(rng, depth_scale, depth)
         if dtype == "INT16":
             self.output_scale = float(np.float32(self.output_scale / 256))
-        self.bias_scales = [np.float32(self.input_scale) * np.float32(s) for s in self.weight_scales]
+        self.bias_scales = [
+            np.float32(self.input_scale) * np.float32(s) for s in self.weight_scales
+        ]
 
     def weights(self, rng: Rng, shape: list[int], axis: int) -> Tensor:
         return Tensor(
@@ -249,7 +253,11 @@ def depthwise_conv2d(rng: Rng) -> Case:
 def fully_connected(rng: Rng) -> Case:
     """FULLY_CONNECTED, with and without a bias."""
     dtype = _layer_dtype(rng)
-    rows, depth, outputs = int(rng.integers(1, 4)), int(rng.integers(1, 70)), int(rng.integers(1, 20))
+    rows, depth, outputs = (
+        int(rng.integers(1, 4)),
+        int(rng.integers(1, 70)),
+        int(rng.integers(1, 20)),
+    )
     layer = _Layer(rng, dtype, outputs, depth, rng.random() < 0.3)
     activation = _activation(rng)
     case = Case(f"fully connected {dtype} {rows}x{depth} to {outputs}{activation}")
@@ -374,7 +382,8 @@ def max_pool(rng: Rng) -> Case:
     return _pool(rng, "MAX_POOL_2D")
 
 
-def _reduction(rng: Rng, name: str) -> Case:
+def mean(rng: Rng) -> Case:
+    """MEAN over some axes."""
     dtype = str(_pick(rng, ["INT8", "INT8", "INT8", "UINT8"]))
     shape = _shape(rng, int(rng.integers(2, 5)))
     axes = sorted(
@@ -382,7 +391,7 @@ def _reduction(rng: Rng, name: str) -> Case:
         for axis in rng.choice(len(shape), int(rng.integers(1, len(shape) + 1)), replace=False)
     )
     keep = bool(rng.random() < 0.5)
-    case = Case(f"{name.lower()} {dtype} {shape} {axes} {'kept' if keep else ''}")
+    case = Case(f"mean {dtype} {shape} {axes} {'kept' if keep else ''}")
     scale = _scale(rng)
     source = case.add(Tensor("", shape, dtype, None, _quantization(rng, dtype, scale)))
     table = case.add(Tensor("", [len(axes)], "INT32", np.array(axes, np.int32)))
@@ -392,23 +401,11 @@ def _reduction(rng: Rng, name: str) -> Case:
         if keep or axis not in axes
     ]
     factor = float(_pick(rng, [0.3, 1.0, 2.0]))
-    if name == "SUM":
-        factor *= math.sqrt(math.prod(shape[axis] for axis in axes))
     output = _quantization(rng, dtype, float(np.float32(scale * factor)))
     result = case.add(Tensor("", kept, dtype, None, output))
-    case.apply(name, [source, table], [result], options("Reducer", KeepDims=keep))
+    case.apply("MEAN", [source, table], [result], options("Reducer", KeepDims=keep))
     case.inputs, case.outputs = [source], [result]
     return case
-
-
-def mean(rng: Rng) -> Case:
-    """MEAN over some axes."""
-    return _reduction(rng, "MEAN")
-
-
-def total(rng: Rng) -> Case:
-    """SUM over some axes."""
-    return _reduction(rng, "SUM")
 
 
 def softmax(rng: Rng) -> Case:
@@ -632,7 +629,6 @@ GENERATORS: dict[str, tuple[Callable[[Rng], Case], int]] = {
     "average_pool": (average_pool, 1),
     "max_pool": (max_pool, 1),
     "mean": (mean, 1),
-    "sum": (total, 1),
     "softmax": (softmax, 1),
     "unary": (unary, 2),
     "concatenation": (concatenation, 1),
