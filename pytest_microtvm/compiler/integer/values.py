@@ -161,6 +161,8 @@ class Values:
         name = operator_name(value)
         if name == "dequantize":
             return self._dequantized(value)
+        if name == "multiply":
+            return self._scaled(value)
         if name == "reshape":
             source = self.weights(value.args[0])
             return source and source.moved(lambda array: array.reshape(shape_of(value)))
@@ -171,6 +173,16 @@ class Values:
             axes = _axes(value, source.values.ndim)
             return source.moved(lambda array: np.transpose(array, axes))
         return None
+
+    def _scaled(self, call: Any) -> Weights | None:
+        """Weights of int64: a cast times a scale for each element of the last axis, or for all."""
+        cast = self.call(call.args[0], "astype")
+        values = None if cast is None else self.constant(cast.args[0])
+        scales = self.constant(call.args[1])
+        if values is None or scales is None or str(values.dtype) != "int64":
+            return None
+        spread = np.broadcast_to(scales.astype(np.float32), values.shape)
+        return Weights(values, spread, np.zeros(values.shape, np.int64))
 
     def _dequantized(self, call: Any) -> Weights | None:
         values, scales, zero_points = (self.constant(argument) for argument in call.args)
