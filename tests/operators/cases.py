@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import flatbuffers
@@ -28,6 +29,7 @@ class Case:
     """A few operators, the tensors that they read and write, and inputs to run them with.
 
     Args:
+        operator: A name of `OPERATORS`.
         name: The operator and a number.
         tensors: Those that indices refer to.
         operators: In order of execution.
@@ -36,6 +38,7 @@ class Case:
         samples: Arrays for each input, `SAMPLES` times.
     """
 
+    operator: str
     name: str
     tensors: list[Tensor] = field(default_factory=list)
     operators: list[Operator] = field(default_factory=list)
@@ -121,18 +124,21 @@ def merged(cases: Sequence[Case]) -> Model:
     return model
 
 
-def draw(count: int, seed: int = 0, operators: Sequence[str] = ()) -> Iterator[Case]:
+def draw(
+    count: int, seed: int = 0, operators: Sequence[str] = (), start: int = 0
+) -> Iterator[Case]:
     """Cases, each operator as often as any other.
 
     Args:
         count: How many.
         seed: Each case depends on it and on its own number only.
         operators: Names of `OPERATORS`; all when empty.
+        start: The first one's number.
     """
     names = operators or tuple(OPERATORS)
-    for number in range(count):
+    for number in range(start, start + count):
         name = names[number % len(names)]
-        case = Case(f"{name}-{number}")
+        case = Case(name, f"{name}-{number}")
         OPERATORS[name](np.random.default_rng([seed, number]), case)
         yield case
 
@@ -194,8 +200,18 @@ def _image(rng: Rng, least: int = 1, most: int = 10, channels: int = 12) -> list
     ]
 
 
-def _activation(rng: Rng, names: Sequence[str] = _ACTIVATIONS) -> int:
-    return int(getattr(tflite.ActivationFunctionType, str(rng.choice(names))))
+def _activation(rng: Rng) -> int:
+    name = str(rng.choice(_ACTIVATIONS, p=[0.4, 0.25, 0.2, 0.15]))
+    return int(getattr(tflite.ActivationFunctionType, name))
+
+
+def _output(rng: Rng, dtype: str, scale: float, activation: int) -> Quantization:
+    """A quantization; what an activation leaves is mostly a good part of the range."""
+    zero_point = _zero_point(rng, dtype)
+    if activation and dtype != "int16" and rng.random() < 0.8:
+        least = int(np.iinfo(dtype).min)
+        zero_point = least + int(rng.integers(128)) * int(rng.integers(2))
+    return Quantization([float(np.float32(scale))], [zero_point])
 
 
 # Options of operators.
@@ -210,7 +226,6 @@ _OPTIONS = {
     "LEAKY_RELU": "LeakyReluOptions",
     "MAX_POOL_2D": "Pool2DOptions",
     "MEAN": "ReducerOptions",
-    "SUM": "ReducerOptions",
     "MUL": "MulOptions",
     "RESHAPE": "ReshapeOptions",
     "RESIZE_BILINEAR": "ResizeBilinearOptions",
@@ -227,21 +242,20 @@ def _options(
     operator: str, values: Mapping[str, Any]
 ) -> tuple[str, Callable[[flatbuffers.Builder], int]] | None:
     name = _OPTIONS.get(operator)
-    if name is None:
-        return None
+    return None if name is None else (name, partial(_build_options, name, dict(values)))
 
-    def build(builder: flatbuffers.Builder) -> int:
-        vectors = {
-            key: builder.CreateNumpyVector(np.array(value, np.int32))
-            for key, value in values.items()
-            if isinstance(value, list)
-        }
-        getattr(tflite, f"{name}Start")(builder)
-        for key, value in {**values, **vectors}.items():
-            getattr(tflite, f"{name}Add{key}")(builder, value)
-        return int(getattr(tflite, f"{name}End")(builder))
 
-    return name, build
+def _build_options(name: str, values: dict[str, Any], builder: flatbuffers.Builder) -> int:
+    """Write a table of options; lists become vectors of int32."""
+    vectors = {
+        key: builder.CreateNumpyVector(np.array(value, np.int32))
+        for key, value in values.items()
+        if isinstance(value, list)
+    }
+    getattr(tflite, f"{name}Start")(builder)
+    for key, value in {**values, **vectors}.items():
+        getattr(tflite, f"{name}Add{key}")(builder, value)
+    return int(getattr(tflite, f"{name}End")(builder))
 
 
 # Layers with weights.
@@ -286,7 +300,7 @@ def _weights(
     else:
         values = rng.integers(least, limits.max, shape, dtype, endpoint=True)
     zero_point = 0 if dtype == "int8" else _zero_point(rng, dtype)
-    quantization = Quantization(list(scales), [zero_point] * count, axis if per_channel else 0)
+    quantization = Quantization(list(scales), [zero_point] * count, axis)
     return case.add(shape, dtype, quantization, values.astype(dtype)), scales
 
 
@@ -298,6 +312,7 @@ def _biased_output(
     taps: int,
     channels: int,
     dtype: str,
+    activation: int,
     is_optional: bool = True,
 ) -> tuple[list[int], Quantization]:
     """Add a bias, perhaps; its index, if any, and a quantization that suits the sums."""
@@ -305,7 +320,7 @@ def _biased_output(
     levels = 2**15 if dtype == "int16" else 2**7
     # Some saturate, some hardly move.
     scale = spread / levels * 2.0 ** rng.uniform(-2.5, 2)
-    output = Quantization([float(np.float32(scale))], [_zero_point(rng, dtype)])
+    output = _output(rng, dtype, scale, activation)
     if is_optional and rng.random() < 0.2:
         return [], output
     reach = levels * scale / (scales * np.float32(source.scales[0]))
@@ -334,8 +349,9 @@ def _conv_2d(rng: Rng, case: Case) -> None:
     weights, scales = _weights(rng, case, shape, 0, weights_dtype, per_channel)
     taps = math.prod(shape[1:])
     # LiteRT has no convolution without a bias.
+    activation = _activation(rng)
     bias, output = _biased_output(
-        rng, case, source, scales, taps, channels, dtype, is_optional=False
+        rng, case, source, scales, taps, channels, dtype, activation, is_optional=False
     )
     result = case.add([image[0], *window["outputs"], channels], dtype, output)
     case.run(
@@ -347,7 +363,7 @@ def _conv_2d(rng: Rng, case: Case) -> None:
         StrideW=window["strides"][1],
         DilationHFactor=window["dilation"][0],
         DilationWFactor=window["dilation"][1],
-        FusedActivationFunction=_activation(rng),
+        FusedActivationFunction=activation,
     )
 
 
@@ -364,7 +380,8 @@ def _depthwise_conv_2d(rng: Rng, case: Case) -> None:
     shape = [1, *window["taps"], channels]
     weights, scales = _weights(rng, case, shape, 3, weights_dtype, per_channel)
     taps = math.prod(window["taps"])
-    bias, output = _biased_output(rng, case, source, scales, taps, channels, dtype)
+    activation = _activation(rng)
+    bias, output = _biased_output(rng, case, source, scales, taps, channels, dtype, activation)
     result = case.add([image[0], *window["outputs"], channels], dtype, output)
     case.run(
         "DEPTHWISE_CONV_2D",
@@ -376,7 +393,7 @@ def _depthwise_conv_2d(rng: Rng, case: Case) -> None:
         DepthMultiplier=multiplier,
         DilationHFactor=window["dilation"][0],
         DilationWFactor=window["dilation"][1],
-        FusedActivationFunction=_activation(rng),
+        FusedActivationFunction=activation,
     )
 
 
@@ -388,13 +405,14 @@ def _fully_connected(rng: Rng, case: Case) -> None:
     data = case.add_input(rng, [rows, inputs], dtype, source)
     per_channel = dtype == "int8" and rng.random() < 0.4
     weights, scales = _weights(rng, case, [outputs, inputs], 0, weights_dtype, per_channel)
-    bias, output = _biased_output(rng, case, source, scales, inputs, outputs, dtype)
+    activation = _activation(rng)
+    bias, output = _biased_output(rng, case, source, scales, inputs, outputs, dtype, activation)
     result = case.add([rows, outputs], dtype, output)
     case.run(
         "FULLY_CONNECTED",
         [data, weights, *bias],
         [result],
-        FusedActivationFunction=_activation(rng),
+        FusedActivationFunction=activation,
     )
 
 
@@ -413,8 +431,9 @@ def _padded_conv_2d(rng: Rng, case: Case) -> None:
     channels = int(rng.integers(1, 6, endpoint=True))
     weights, scales = _weights(rng, case, [channels, *taps, image[3]], 0, "int8", True)
     depth = math.prod(taps) * image[3]
+    activation = _activation(rng)
     bias, output = _biased_output(
-        rng, case, source, scales, depth, channels, "int8", is_optional=False
+        rng, case, source, scales, depth, channels, "int8", activation, is_optional=False
     )
     extents = [
         (extent - tap) // stride + 1
@@ -428,7 +447,7 @@ def _padded_conv_2d(rng: Rng, case: Case) -> None:
         Padding=tflite.Padding.VALID,
         StrideH=strides[0],
         StrideW=strides[1],
-        FusedActivationFunction=_activation(rng),
+        FusedActivationFunction=activation,
     )
 
 
@@ -443,6 +462,7 @@ def _network(rng: Rng, case: Case) -> None:
         other, known = made[int(rng.integers(len(made)))]
         kind = str(rng.choice(["conv", "depthwise", "add", "mul", "relu", "leaky", "pool", "max"]))
         output = _quantization(rng, "int8", _scale(rng, -6, -3))
+        window: dict[str, Any] = {"StrideH": 1, "StrideW": 1, "Padding": tflite.Padding.SAME}
         if kind in ("pool", "max"):
             output = given
         if kind in ("conv", "depthwise"):
@@ -450,11 +470,12 @@ def _network(rng: Rng, case: Case) -> None:
             axis = 3 if kind == "depthwise" else 0
             weights, scales = _weights(rng, case, shape, axis, "int8", image[3] > 1)
             taps = 9 if kind == "depthwise" else 9 * image[3]
+            activation = _activation(rng)
             bias, output = _biased_output(
-                rng, case, given, scales, taps, image[3], "int8", is_optional=False
+                rng, case, given, scales, taps, image[3], "int8", activation, is_optional=False
             )
+            window["FusedActivationFunction"] = activation
         result = case.add(image, "int8", output)
-        window = {"StrideH": 1, "StrideW": 1, "Padding": tflite.Padding.SAME}
         if kind == "conv":
             case.step("CONV_2D", [index, weights, *bias], [result], **window)
         elif kind == "depthwise":
@@ -463,7 +484,6 @@ def _network(rng: Rng, case: Case) -> None:
                 [index, weights, *bias],
                 [result],
                 DepthMultiplier=1,
-                FusedActivationFunction=_activation(rng),
                 **window,
             )
         elif kind in ("add", "mul"):
@@ -481,7 +501,7 @@ def _network(rng: Rng, case: Case) -> None:
     flat = case.add([1, count], "int8", known)
     case.step("RESHAPE", [last, case.constant([1, count])], [flat], NewShape=[1, count])
     weights, scales = _weights(rng, case, [5, count], 0, "int8", False)
-    bias, output = _biased_output(rng, case, known, scales, count, 5, "int8")
+    bias, output = _biased_output(rng, case, known, scales, count, 5, "int8", 0)
     scores = case.add([1, 5], "int8", output)
     case.step("FULLY_CONNECTED", [flat, weights, *bias], [scores])
     chances = case.add([1, 5], "int8", Quantization([1 / 256], [-128]))
@@ -522,9 +542,10 @@ def _binary(operator: str) -> Callable[[Rng, Case], None]:
                 inputs.append(case.add(extents, dtype, quantization, data))
             else:
                 inputs.append(case.add_input(rng, extents, dtype, quantization))
-        output = _quantization(rng, dtype, float(np.float32(reach * 2.0 ** rng.uniform(-2, 2))))
+        activation = _activation(rng)
+        output = _output(rng, dtype, reach * 2.0 ** rng.uniform(-2, 2), activation)
         result = case.add(shape, dtype, output)
-        case.run(operator, inputs, [result], FusedActivationFunction=_activation(rng))
+        case.run(operator, inputs, [result], FusedActivationFunction=activation)
 
     return draw_case
 
@@ -553,14 +574,6 @@ def _pool(operator: str) -> Callable[[Rng, Case], None]:
 
 
 def _mean(rng: Rng, case: Case) -> None:
-    _reduction(rng, case, "MEAN")
-
-
-def _sum(rng: Rng, case: Case) -> None:
-    _reduction(rng, case, "SUM")
-
-
-def _reduction(rng: Rng, case: Case, operator: str) -> None:
     dtype = _dtype(rng, "uint8")
     shape = _shape(rng, int(rng.integers(2, 4, endpoint=True)), 1, 8)
     if len(shape) == 4 and rng.random() < 0.5:
@@ -570,16 +583,13 @@ def _reduction(rng: Rng, case: Case, operator: str) -> None:
         axes = sorted(int(axis) for axis in rng.choice(len(shape), count, replace=False))
     source = _quantization(rng, dtype)
     keep = bool(rng.random() < 0.5)
-    reach = source.scales[0] * rng.uniform(0.3, 2)
-    if operator == "SUM":
-        reach *= math.sqrt(math.prod(shape[axis] for axis in axes))
-    output = _quantization(rng, dtype, float(np.float32(reach)))
+    output = _quantization(rng, dtype, float(np.float32(source.scales[0] * rng.uniform(0.3, 2))))
     kept = [extent for axis, extent in enumerate(shape) if axis not in axes]
     if keep:
         kept = [1 if axis in axes else extent for axis, extent in enumerate(shape)]
     data = case.add_input(rng, shape, dtype, source)
     result = case.add(kept, dtype, output)
-    case.run(operator, [data, case.constant(axes)], [result], KeepDims=keep)
+    case.run("MEAN", [data, case.constant(axes)], [result], KeepDims=keep)
 
 
 def _softmax(rng: Rng, case: Case) -> None:
@@ -770,7 +780,6 @@ OPERATORS: dict[str, Callable[[Rng, Case], None]] = {
     "average_pool_2d": _pool("AVERAGE_POOL_2D"),
     "max_pool_2d": _pool("MAX_POOL_2D"),
     "mean": _mean,
-    "sum": _sum,
     "softmax": _softmax,
     "logistic": _unary("LOGISTIC", "uint8"),
     "tanh": _unary("TANH", "uint8"),

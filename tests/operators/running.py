@@ -28,12 +28,19 @@ class Difference:
     """What went wrong with a case.
 
     Args:
-        case: Its name.
+        case: The case.
         text: On one line.
+        bytes: How many differ; 0 when it could not be compiled.
     """
 
-    case: str
+    case: Case
     text: str
+    bytes: int = 0
+
+    @property
+    def operator(self) -> str:
+        """The case's operator."""
+        return self.case.operator
 
     def __str__(self) -> str:
         return f"{self.case}: {self.text}"
@@ -96,7 +103,7 @@ def compiled(
             files = compile_to_files(path, options)
         except ModelError as error:
             if len(part) == 1:
-                refused.append(Difference(part[0].name, error.message))
+                refused.append(Difference(part[0], error.message))
             for case in part if len(part) > 1 else ():
                 compile_together([case])
         else:
@@ -155,11 +162,11 @@ def compared(model: CompiledModel, outputs: Sequence[Sequence[Array]]) -> list[D
         position = 0
         for case in model.cases:
             for index in case.outputs:
-                text = _differs(results[position], expected[position])
+                text, count = _differs(results[position], expected[position])
                 position += 1
-                if text and case.name not in found:
+                if count and case.name not in found:
                     what = f"output {case.tensors[index].name}, sample {number}, {text}"
-                    found[case.name] = Difference(case.name, what)
+                    found[case.name] = Difference(case, what, count)
     return list(found.values())
 
 
@@ -179,20 +186,16 @@ def run_litert(model: bytes, inputs: Sequence[Array]) -> list[Array]:
     return [np.array(interpreter.get_tensor(d["index"])) for d in interpreter.get_output_details()]
 
 
-def _differs(actual: Array, expected: Array) -> str:
-    """Where two tensors differ; empty when their bytes are equal."""
-    if actual.tobytes() == expected.tobytes():
-        return ""
-    if actual.shape != expected.shape or actual.dtype != expected.dtype:
-        return f"{actual.dtype} {actual.shape} instead of {expected.dtype} {expected.shape}"
-    places = np.argwhere(actual != expected)
-    if not len(places):
-        return "numbers equal, bytes not"
-    first = tuple(int(index) for index in places[0])
-    bytes_differ = np.frombuffer(actual.tobytes(), np.uint8) != np.frombuffer(
-        expected.tobytes(), np.uint8
-    )
-    return (
-        f"{int(bytes_differ.sum())} of {bytes_differ.size} bytes differ, first at {list(first)}: "
-        f"{actual[first]} instead of {expected[first]}"
-    )
+def _differs(actual: Array, expected: Array) -> tuple[str, int]:
+    """Where two tensors differ, and how many bytes do."""
+    if actual.size != expected.size or actual.dtype != expected.dtype:
+        text = f"{actual.dtype} {actual.shape} instead of {expected.dtype} {expected.shape}"
+        return text, max(actual.nbytes, expected.nbytes)
+    got, wanted = (array.reshape(-1) for array in (actual, expected))
+    wrong = got.view(np.uint8) != wanted.view(np.uint8)
+    count = int(wrong.sum())
+    if not count:
+        return "", 0
+    first = int(wrong.argmax()) // actual.itemsize
+    values = f"element {first} is {got[first]} instead of {wanted[first]}"
+    return f"{count} of {wrong.size} bytes differ, {values}", count

@@ -90,7 +90,7 @@ class _Rewriter:
 
         if type(binding).__name__ != "VarBinding" or not operator_name(binding.value):
             return binding
-        if not is_static_tensor(binding.value):
+        if not is_static_tensor(binding.value) or self._values.is_only_clipped(binding.var):
             return binding
         match = self._match(binding.value)
         if match is None:
@@ -119,5 +119,8 @@ class _Rewriter:
                 return None
             output = Output(quantization, dtype, low, high)
             result, output = without_activation(values, quantize.args[0], output)
-            return match_weighted(values, result, output) or match_simple(values, result, output)
+            is_activation = result is not quantize.args[0]
+            return match_weighted(values, result, output) or match_simple(
+                values, result, output, is_activation
+            )
         return match_integers(values, quantize, low, high)

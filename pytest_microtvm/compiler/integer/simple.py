@@ -19,6 +19,7 @@ from pytest_microtvm.compiler.integer.specs import (
     Mean,
     Operand,
     Pool,
+    Quantize,
     Requantize,
     Resize,
     Softmax,
@@ -39,11 +40,20 @@ _KINDS = {"add": "add", "subtract": "subtract", "multiply": "multiply"}
 _POOLS = {"nn.avg_pool2d": "average", "nn.max_pool2d": "max"}
 
 
-def match_simple(values: Values, result: Any, output: Output) -> Match | None:
-    """The operator whose float result `result` is, quantized to `output`."""
+def match_simple(values: Values, result: Any, output: Output, is_activation: bool) -> Match | None:
+    """The operator whose float result `result` is, quantized to `output`.
+
+    Args:
+        values: The function's.
+        result: The float.
+        output: What it is quantized to.
+        is_activation: Whether an activation was between the two.
+    """
     source = values.activation(result)
     if source is not None:
-        return _requantize(source, output)
+        return _requantize(source, output, is_activation)
+    if _is_given(values, result):
+        return _quantize(result, output)
     value = values.definition(result)
     matcher = _MATCHERS.get(operator_name(value))
     return None if matcher is None else matcher(values, value, output)
@@ -65,8 +75,28 @@ def match_integers(values: Values, call: Any, low: int, high: int) -> Match | No
     return None
 
 
-def _requantize(source: Activation, output: Output) -> Match:
-    real = float(source.quantization.scale) / float(output.quantization.scale)
+def _is_given(values: Values, result: Any) -> bool:
+    """Whether a float is an input of the model."""
+    return type(values.definition(result)).__name__ == "Var"
+
+
+def _quantize(result: Any, output: Output) -> Match:
+    quantization = output.quantization
+    spec = Quantize(
+        math.prod(shape_of(result)),
+        quantization.scale,
+        quantization.zero_point,
+        output.minimum,
+        output.maximum,
+        output.dtype,
+    )
+    return Match("quantize", spec, (result,))
+
+
+def _requantize(source: Activation, output: Output, is_activation: bool) -> Match:
+    scales = source.quantization.scale, output.quantization.scale
+    # TFLite divides in float32 for RELU and its like, but not for QUANTIZE.
+    real = float(scales[0] / scales[1]) if is_activation else float(scales[0]) / float(scales[1])
     requantization = output.requantization(*quantize_multiplier(real))
     if source.dtype in _BYTES and output.dtype in _BYTES:
         table = tables.requantization_table(source, requantization)

@@ -226,6 +226,27 @@ class Requantize:
 
 
 @dataclass(frozen=True)
+class Quantize:
+    """From float32 to integers: `clamp(round(value / scale) + zero_point)`, ties away from zero.
+
+    Args:
+        size: Number of elements.
+        scale: Of the output.
+        zero_point: Of the output.
+        minimum: Least value of the output.
+        maximum: Greatest value of the output.
+        dtype: Of the output: int8, uint8 or int16.
+    """
+
+    size: int
+    scale: np.float32
+    zero_point: int
+    minimum: int
+    maximum: int
+    dtype: str = "int8"
+
+
+@dataclass(frozen=True)
 class Operand:
     """One side of an arithmetic operator.
 
@@ -335,6 +356,7 @@ Spec = (
     | Mean
     | Lookup
     | Requantize
+    | Quantize
     | Arithmetic
     | Concatenation
     | Resize

@@ -89,13 +89,20 @@ class Values:
 
     def __init__(self, function: Any) -> None:
         self._bound: dict[Any, Any] = {}
-        self.uses: Counter[Any] = Counter()
+        self._uses: Counter[Any] = Counter()
+        self._clipped: set[Any] = set()
         for block in function.body.blocks:
             for binding in block.bindings:
                 if type(binding).__name__ == "VarBinding":
                     self._bound[binding.var] = binding.value
-                    self.uses.update(_variables(binding.value))
-        self.uses.update(_variables(function.body.body))
+                    if operator_name(binding.value) == "clip":
+                        self._clipped.add(binding.value.args[0])
+                    self._uses.update(_variables(binding.value))
+        self._uses.update(_variables(function.body.body))
+
+    def is_only_clipped(self, variable: Any) -> bool:
+        """Whether nothing but one `clip` reads a variable: the group goes on there."""
+        return variable in self._clipped and self._uses[variable] == 1
 
     def definition(self, expression: Any) -> Any:
         """What a variable is bound to; the expression itself when it is no bound variable."""

@@ -32,6 +32,7 @@ from pytest_microtvm.compiler.integer.specs import (
     Lookup,
     Mean,
     Pool,
+    Quantize,
     Requantize,
     Resize,
     Softmax,
@@ -66,6 +67,8 @@ def _others(spec: Spec) -> KernelSource:
         return elementwise.lookup(spec)
     if isinstance(spec, Requantize):
         return elementwise.requantize(spec)
+    if isinstance(spec, Quantize):
+        return elementwise.quantize(spec)
     if isinstance(spec, Arithmetic):
         return elementwise.arithmetic(spec)
     if isinstance(spec, Concatenation):

@@ -17,6 +17,7 @@ from pytest_microtvm.compiler.integer.specs import (
     KernelSource,
     Lookup,
     Operand,
+    Quantize,
     Requantize,
 )
 from pytest_microtvm.compiler.program import C_TYPES
@@ -57,6 +58,21 @@ def requantize(spec: Requantize) -> KernelSource:
         body(text),
         in_place=spec.requantization.dtype == spec.input_dtype,
     )
+
+
+def quantize(spec: Quantize) -> KernelSource:
+    """A kernel that turns floats into integers; what is no number becomes the least."""
+    low, high = (float(limit - spec.zero_point) for limit in (spec.minimum, spec.maximum))
+    value = centered("(int32_t)clamped", -spec.zero_point)
+    text = f"""
+    for (int32_t i = 0; i < {spec.size}; ++i) {{
+      const float steps = roundf(input0[i] / {float(spec.scale).hex()}f);
+      const float raised = steps > {low}f ? steps : {low}f;
+      const float clamped = raised < {high}f ? raised : {high}f;
+      output[i] = ({C_TYPES[spec.dtype]}){value};
+    }}
+    """
+    return KernelSource(("float32",), (), spec.dtype, body(text))
 
 
 def arithmetic(spec: Arithmetic) -> KernelSource:
