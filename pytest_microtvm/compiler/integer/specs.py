@@ -226,6 +226,27 @@ class Requantize:
 
 
 @dataclass(frozen=True)
+class Quantize:
+    """Each float32 to the nearest value of the output.
+
+    Args:
+        size: Number of elements.
+        scale: Of the output.
+        zero_point: Of the output.
+        minimum: Least value of the output.
+        maximum: Greatest value of the output.
+        dtype: Of the output: int8, uint8 or int16.
+    """
+
+    size: int
+    scale: np.float32
+    zero_point: int
+    minimum: int
+    maximum: int
+    dtype: str
+
+
+@dataclass(frozen=True)
 class Operand:
     """One side of an arithmetic operator.
 
@@ -333,6 +354,7 @@ Spec = (
     | FullyConnected
     | Pool
     | Mean
+    | Quantize
     | Lookup
     | Requantize
     | Arithmetic

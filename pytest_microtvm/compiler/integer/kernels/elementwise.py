@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from pytest_microtvm.compiler.c_literals import float_literal
 from pytest_microtvm.compiler.integer.kernels.text import (
     Constants,
     body,
@@ -17,6 +18,7 @@ from pytest_microtvm.compiler.integer.specs import (
     KernelSource,
     Lookup,
     Operand,
+    Quantize,
     Requantize,
 )
 from pytest_microtvm.compiler.program import C_TYPES
@@ -38,6 +40,18 @@ def lookup(spec: Lookup) -> KernelSource:
         body(text),
         in_place=output_dtype == spec.input_dtype,
     )
+
+
+def quantize(spec: Quantize) -> KernelSource:
+    """A kernel that quantizes floats."""
+    scale = float_literal(float(spec.scale), "float32")
+    bounds = f"{spec.zero_point}, {spec.minimum}, {spec.maximum}"
+    text = f"""
+    for (int32_t i = 0; i < {spec.size}; ++i) {{
+      output[i] = ({C_TYPES[spec.dtype]})microtvm_quantize(input0[i], {scale}, {bounds});
+    }}
+    """
+    return KernelSource(("float32",), (), spec.dtype, body(text))
 
 
 def requantize(spec: Requantize) -> KernelSource:
