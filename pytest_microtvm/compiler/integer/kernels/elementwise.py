@@ -38,7 +38,7 @@ def lookup(spec: Lookup) -> KernelSource:
         (table,),
         output_dtype,
         body(text),
-        in_place=output_dtype == spec.input_dtype,
+        in_place=(0,) if output_dtype == spec.input_dtype else (),
     )
 
 
@@ -69,7 +69,7 @@ def requantize(spec: Requantize) -> KernelSource:
         tuple(constants),
         spec.requantization.dtype,
         body(text),
-        in_place=spec.requantization.dtype == spec.input_dtype,
+        in_place=(0,) if spec.requantization.dtype == spec.input_dtype else (),
     )
 
 
@@ -93,13 +93,14 @@ def arithmetic(spec: Arithmetic) -> KernelSource:
     output = requantized(spec.requantization, f"{sides[0]} {sign} {sides[1]}", "0", constants)
     extents, strides = _collapsed(spec.output_shape, [operand.shape for operand in spec.operands])
     statement = f"*output++ = ({C_TYPES[spec.dtype]}){output};"
-    is_whole = all(operand.shape == spec.output_shape for operand in spec.operands)
+    computed = [operand for operand in spec.operands if operand.values is None]
+    whole = [i for i, operand in enumerate(computed) if operand.shape == spec.output_shape]
     return KernelSource(
         (spec.dtype,) * inputs,
         tuple(constants),
         spec.dtype,
         body(_nest(extents, strides, statement)),
-        in_place=is_whole,
+        in_place=tuple(whole),
     )
 
 
