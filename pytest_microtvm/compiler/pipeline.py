@@ -46,12 +46,12 @@ def compile_to_files(
     if not isinstance(model, Path):
         progress("importing")
         name = sanitize(options.name or "default_model", "model")
-        return _compile(name, imported(model, None, None), progress)
+        return _compile(name, imported(model, None, None), options, progress)
     try:
         progress("importing")
         found = import_model(model, _read(model))
         name = sanitize(options.name or model.stem, "model")
-        return _compile(name, found, progress)
+        return _compile(name, found, options, progress)
     except ModelError as error:
         raise ModelError(f"{model.name}: {error.message}", cure=error.cure) from error
 
@@ -70,7 +70,9 @@ def _read(model: Path) -> bytes:
         ) from error
 
 
-def _compile(name: str, model: ImportedModel, progress: Progress) -> Mapping[str, bytes]:
+def _compile(
+    name: str, model: ImportedModel, options: CompileOptions, progress: Progress
+) -> Mapping[str, bytes]:
     progress("lowering")
     ir_text = model.module.script(show_meta=False)
     try:
@@ -83,7 +85,7 @@ def _compile(name: str, model: ImportedModel, progress: Progress) -> Mapping[str
     except Exception as error:
         raise tvm_failure("compile", error) from error
     progress("planning")
-    plan = plan_memory(program)
+    plan = plan_memory(program, options.io_in_arena)
     graph = build_graph(program, plan)
     progress("emitting")
     return library_files(

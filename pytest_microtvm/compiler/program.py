@@ -130,7 +130,8 @@ class Kernel:
         body: The statements between the braces.
         helpers: Names of the `c_printer` helper functions the body calls.
         is_integer: The body needs `tvmgen_integer.h`, and no two of its pointers overlap.
-        in_place: The output may be the memory of the first input after all.
+        in_place: Positions of parameters whose memory the last parameter may have after all, one
+            at a time.
     """
 
     name: str
@@ -140,7 +141,7 @@ class Kernel:
     body: str
     helpers: frozenset[str]
     is_integer: bool = False
-    in_place: bool = False
+    in_place: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -52,9 +52,9 @@ def match_simple(values: Values, result: Any, output: Output, is_activation: boo
     source = values.activation(result)
     if source is not None:
         return _requantize(source, output, is_activation)
-    if _is_given(values, result):
-        return _quantize(result, output)
     value = values.definition(result)
+    if type(value).__name__ == "Var" and dtype_of(value) == "float32":
+        return _quantize(value, output)
     matcher = _MATCHERS.get(operator_name(value))
     return None if matcher is None else matcher(values, value, output)
 
@@ -75,22 +75,17 @@ def match_integers(values: Values, call: Any, low: int, high: int) -> Match | No
     return None
 
 
-def _is_given(values: Values, result: Any) -> bool:
-    """Whether a float is an input of the model."""
-    return type(values.definition(result)).__name__ == "Var"
-
-
-def _quantize(result: Any, output: Output) -> Match:
-    quantization = output.quantization
+def _quantize(source: Any, output: Output) -> Match:
+    """An input of the model in float."""
     spec = Quantize(
-        math.prod(shape_of(result)),
-        quantization.scale,
-        quantization.zero_point,
+        math.prod(shape_of(source)),
+        output.quantization.scale,
+        output.quantization.zero_point,
         output.minimum,
         output.maximum,
         output.dtype,
     )
-    return Match("quantize", spec, (result,))
+    return Match("quantize", spec, (source,))
 
 
 def _requantize(source: Activation, output: Output, is_activation: bool) -> Match:

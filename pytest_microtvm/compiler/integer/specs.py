@@ -227,7 +227,7 @@ class Requantize:
 
 @dataclass(frozen=True)
 class Quantize:
-    """From float32 to integers: `clamp(round(value / scale) + zero_point)`, ties away from zero.
+    """Each float32 to the nearest value of the output.
 
     Args:
         size: Number of elements.
@@ -243,7 +243,7 @@ class Quantize:
     zero_point: int
     minimum: int
     maximum: int
-    dtype: str = "int8"
+    dtype: str
 
 
 @dataclass(frozen=True)
@@ -354,9 +354,9 @@ Spec = (
     | FullyConnected
     | Pool
     | Mean
+    | Quantize
     | Lookup
     | Requantize
-    | Quantize
     | Arithmetic
     | Concatenation
     | Resize
@@ -377,7 +377,7 @@ class KernelSource:
         output_dtype: Element type of the output.
         body: The statements between the braces, C99.
         workspace_bytes: Scratch memory in the arena.
-        in_place: The output may be the same memory as `input0`.
+        in_place: Numbers of inputs that the output may take the memory of, one at a time.
         macs: Multiplications with accumulation, for the per-layer table.
     """
 
@@ -386,7 +386,7 @@ class KernelSource:
     output_dtype: str
     body: str
     workspace_bytes: int = 0
-    in_place: bool = False
+    in_place: tuple[int, ...] = ()
     macs: int = 0
 
     def has_code_of(self, other: KernelSource) -> bool:

@@ -65,10 +65,10 @@ def _others(spec: Spec) -> KernelSource:
         return reduction.mean(spec)
     if isinstance(spec, Lookup):
         return elementwise.lookup(spec)
-    if isinstance(spec, Requantize):
-        return elementwise.requantize(spec)
     if isinstance(spec, Quantize):
         return elementwise.quantize(spec)
+    if isinstance(spec, Requantize):
+        return elementwise.requantize(spec)
     if isinstance(spec, Arithmetic):
         return elementwise.arithmetic(spec)
     if isinstance(spec, Concatenation):
