@@ -152,6 +152,7 @@ class KernelSource:
         workspace_bytes: Scratch memory in the arena.
         in_place: The output may be the same memory as `input0`.
         macs: Multiplications with accumulation, for the per-layer table.
+        headers: Headers of `include/` that the body needs beside `tvmgen_integer.h`.
     """
 
     input_dtypes: tuple[str, ...]
@@ -161,3 +162,4 @@ class KernelSource:
     workspace_bytes: int = 0
     in_place: bool = False
     macs: int = 0
+    headers: tuple[str, ...] = ()
