@@ -2,6 +2,7 @@
 
     include/tvmgen_<m>.h            the C interface that a firmware calls
     include/tvmgen_<m>_internal.h   kernels and constants, shared by the sources
+    include/tvmgen_integer.h        arithmetic of integer kernels, when there are any
     src/<m>_lib0.c                  constants and kernels
     src/<m>_lib1.c                  the call plan and tvmgen_<m>_run
     src/<m>_model.c, <m>_graph.c    descriptions for the runtime (see `emit_runtime`)
@@ -12,6 +13,7 @@ All but the last two need only <stdbool.h>, <stddef.h>, <stdint.h>, <math.h> and
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from pytest_microtvm.compiler.c_literals import NOTICE, array_definition
 from pytest_microtvm.compiler.c_printer import HELPERS
@@ -29,6 +31,9 @@ from pytest_microtvm.compiler.program import (
     Storage,
     StorageKind,
 )
+
+INTEGER_INCLUDE = Path(__file__).parent / "integer" / "include"
+"""The headers of integer kernels."""
 
 
 class CFiles:
@@ -51,7 +56,7 @@ class CFiles:
 
     def files(self) -> dict[str, str]:
         """Contents by path below `codegen/host`."""
-        return {
+        files = {
             f"include/{self._prefix}.h": self._public_header(),
             f"include/{self._prefix}_internal.h": self._internal_header(),
             f"src/{self._name}_lib0.c": self._kernels(),
@@ -61,6 +66,14 @@ class CFiles:
             ),
             f"src/{self._name}_graph.c": graph_source(self._name, self._program, self._graph),
         }
+        if self._has_integer_kernels:
+            for path in sorted(INTEGER_INCLUDE.glob("*.h")):
+                files[f"include/{path.name}"] = path.read_text(encoding="utf-8")
+        return files
+
+    @property
+    def _has_integer_kernels(self) -> bool:
+        return any(kernel.is_integer for kernel in self._program.kernels.values())
 
     def size_macro(self, port: Port) -> str:
         """The macro with the size in bytes of an input or output."""
@@ -136,6 +149,13 @@ class CFiles:
             f"#define TVMGEN_ALIGNED __attribute__((aligned({ALIGNMENT_BYTES})))\n"
             "#else\n"
             "#define TVMGEN_ALIGNED\n"
+            "#endif\n"
+            "#if defined(__GNUC__)\n"
+            "#define TVMGEN_RESTRICT __restrict__\n"
+            "#elif !defined(__cplusplus)\n"
+            "#define TVMGEN_RESTRICT restrict\n"
+            "#else\n"
+            "#define TVMGEN_RESTRICT\n"
             "#endif\n\n"
             "#ifdef __cplusplus\n"
             'extern "C" {\n'
@@ -152,8 +172,9 @@ class CFiles:
     def _kernels(self) -> str:
         kernels = self._program.kernels.values()
         helpers = sorted({helper for kernel in kernels for helper in kernel.helpers})
+        integer = '#include "tvmgen_integer.h"\n' if self._has_integer_kernels else ""
         parts = [
-            NOTICE + f'#include "{self._prefix}_internal.h"\n\n#include <math.h>\n',
+            NOTICE + f'#include "{self._prefix}_internal.h"\n{integer}\n#include <math.h>\n',
             *(
                 array_definition(self._constant_name(i), array)
                 for i, array in enumerate(self._program.constants)
@@ -254,15 +275,16 @@ def _shape_text(shape: Sequence[int]) -> str:
 
 def _signature(kernel: Kernel) -> str:
     parameters = []
+    restrict = "TVMGEN_RESTRICT " if kernel.is_integer and not kernel.in_place else ""
     for parameter in kernel.parameters:
         c_type = C_TYPES[parameter.dtype]
         if not parameter.is_pointer:
             parameters.append(f"{c_type} {parameter.name}")
         else:
             const = "" if parameter.is_written else "const "
-            parameters.append(f"{const}{c_type} *{parameter.name}")
+            parameters.append(f"{const}{c_type} *{restrict}{parameter.name}")
     if kernel.workspace_bytes:
-        parameters.append("uint8_t *workspace")
+        parameters.append(f"uint8_t *{restrict}workspace")
     return f"void {kernel.c_name}({', '.join(parameters) or 'void'})"
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from pytest_microtvm.compiler.failures import tvm_failure
 from pytest_microtvm.compiler.graph import Graph, build_graph
 from pytest_microtvm.compiler.importing import ImportedModel, import_model, imported
+from pytest_microtvm.compiler.integer.groups import group_integers
 from pytest_microtvm.compiler.lowering import lower
 from pytest_microtvm.compiler.mlf import library_files
 from pytest_microtvm.compiler.naming import sanitize
@@ -73,7 +74,10 @@ def _compile(name: str, model: ImportedModel, progress: Progress) -> Mapping[str
     progress("lowering")
     ir_text = model.module.script(show_meta=False)
     try:
-        program = lower(model.module, model.inputs, model.outputs, f"tvmgen_{name}_")
+        grouped = group_integers(model.module)
+        program = lower(
+            grouped.module, model.inputs, model.outputs, f"tvmgen_{name}_", grouped.kernels
+        )
     except MicroTVMError:
         raise
     except Exception as error:

@@ -20,7 +20,11 @@ class Rounding(Enum):
     DOUBLE = "double"
     """Rounded after the doubling high multiplication, and again after the shift."""
     SINGLE = "single"
-    """Rounded once, after multiplication and shift as one."""
+    """Rounded once, after multiplication and shift as one, ties away from zero."""
+    WIDE = "wide"
+    """int64 accumulators times the upper 16 bits of the multiplier, rounded once, ties up."""
+    REAL = "real"
+    """int64 accumulators times a double, ties away from zero."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,8 @@ class Requantization:
         zero_point: Of the output.
         minimum: Least value of the output; the fused activation is in it.
         maximum: Greatest value of the output.
-        dtype: Of the output: int8 or int16.
+        dtype: Of the output: int8, uint8 or int16.
+        reals: The factors as they are, float64, the shape of `multipliers`; for `Rounding.REAL`.
     """
 
     multipliers: npt.NDArray[np.int32]
@@ -44,6 +49,7 @@ class Requantization:
     minimum: int
     maximum: int
     dtype: str = "int8"
+    reals: npt.NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
@@ -138,6 +144,51 @@ class FullyConnected:
 
 
 @dataclass(frozen=True)
+class AveragePool:
+    """Means of windows, over the taps inside of the image; the scale stays.
+
+    Args:
+        input_shape: (n, height, width, channels).
+        output_shape: (n, height, width, channels).
+        window: How it slides; without dilation.
+        minimum: Least value of the output.
+        maximum: Greatest value of the output.
+        dtype: int8, uint8 or int16.
+    """
+
+    input_shape: tuple[int, int, int, int]
+    output_shape: tuple[int, int, int, int]
+    window: Window
+    minimum: int
+    maximum: int
+    dtype: str = "int8"
+
+
+@dataclass(frozen=True)
+class Softmax:
+    """Softmax over the last axis; outputs are 256 times the probabilities, less 128 for int8.
+
+    Args:
+        rows: All elements by `columns`.
+        columns: Extent of the last axis.
+        multiplier: Of the factor from steps of the input to 26 bits after the point.
+        shift: Of the same, to the left: not negative.
+        least_difference: From the greatest element; e to the power of lower ones counts as 0.
+        dtype: int8 or uint8.
+    """
+
+    rows: int
+    columns: int
+    multiplier: int
+    shift: int
+    least_difference: int
+    dtype: str = "int8"
+
+
+Spec = Conv2D | DepthwiseConv2D | FullyConnected | AveragePool | Softmax
+
+
+@dataclass(frozen=True)
 class KernelSource:
     """A kernel in C, as the generators make it.
 
@@ -163,3 +214,15 @@ class KernelSource:
     in_place: bool = False
     macs: int = 0
     headers: tuple[str, ...] = ()
+
+    def has_code_of(self, other: KernelSource) -> bool:
+        """Whether one function can be both; constants are given to it."""
+        return (
+            self.body == other.body
+            and self.input_dtypes == other.input_dtypes
+            and [array.dtype for array in self.constants]
+            == [array.dtype for array in other.constants]
+            and self.output_dtype == other.output_dtype
+            and self.workspace_bytes == other.workspace_bytes
+            and self.in_place == other.in_place
+        )
