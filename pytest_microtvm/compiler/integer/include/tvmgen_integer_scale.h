@@ -12,10 +12,6 @@
 #define MICROTVM_HAS_HIGH_PRODUCT 0
 #endif
 
-#if defined(__ARM_FEATURE_SAT) && __ARM_FEATURE_SAT
-#include <arm_acle.h>
-#endif
-
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -43,13 +39,9 @@ static inline int32_t microtvm_high(int32_t a, int32_t b, int32_t offset) {
 #endif
 }
 
-/* The nearest int8. */
+/* The nearest int8: an instruction on Arm, as compilers know. */
 static inline int32_t microtvm_saturate8(int32_t value) {
-#if defined(__ARM_FEATURE_SAT) && __ARM_FEATURE_SAT
-  return __ssat(value, 8);
-#else
   return value < -128 ? -128 : value > 127 ? 127 : value;
-#endif
 }
 
 #ifdef __cplusplus

@@ -192,7 +192,8 @@ def _write_section(
             if scaling.common_shift is None:
                 text.add(f"const int32_t shift{n} = {shift};")
                 shift = f"shift{n}"
-            text.add(f"const int32_t offset{n} = {scaling.offset(shift)};")
+            if scaling.short:
+                text.add(f"const int32_t offset{n} = {scaling.offset(shift)};")
             for p in range(pixels):
                 _write_output(text, section, scaling, n, p, shift, channel, channels)
         text.add(f"parameters += {2 * width};", f"to += {width};")

@@ -55,9 +55,7 @@ class Scaling:
         return f"shifts[{channel}]" if self.common_shift is None else str(self.common_shift)
 
     def offset(self, shift: str) -> str:
-        """C: what goes into the multiplication, by a shift in C."""
-        if not self.short:
-            return "0"
+        """C: what goes into the multiplication when `short`, by a shift in C."""
         factor = 2 * self.requantization.zero_point + 1
         if self.common_shift is not None:
             return str(factor * (1 << (self.common_shift - 1)))
