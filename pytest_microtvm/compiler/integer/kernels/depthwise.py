@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pytest_microtvm.compiler.integer.features import Simd
+from pytest_microtvm.compiler.integer.kernels import dsp_depthwise
 from pytest_microtvm.compiler.integer.kernels.text import Constants, body, requantized
 from pytest_microtvm.compiler.integer.specs import DepthwiseConv2D, KernelSource
 
 
 def depthwise_conv2d(spec: DepthwiseConv2D, simd: Simd) -> KernelSource:
     """A kernel for `spec` on a CPU with `simd`."""
+    if simd is Simd.DSP and dsp_depthwise.fits(spec):
+        return dsp_depthwise.depthwise_conv2d(spec)
     batches, height, width, channels = spec.input_shape
     _, output_height, output_width, output_channels = spec.output_shape
     window = spec.window
