@@ -23,9 +23,7 @@ def folded_bias(
     return start if bias is None else start + bias.astype(np.int64)
 
 
-def bounds(
-    weights: npt.NDArray[np.int8], start: npt.NDArray[np.int64]
-) -> npt.NDArray[np.int64]:
+def bounds(weights: npt.NDArray[np.int8], start: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """By output channel, the greatest magnitude of the sum of int8 inputs times weights.
 
     It holds for every part of the sum as well.

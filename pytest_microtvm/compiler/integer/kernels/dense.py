@@ -10,7 +10,7 @@ from pytest_microtvm.compiler.integer.specs import Conv2D, FullyConnected, Kerne
 
 def fully_connected(spec: FullyConnected, simd: Simd) -> KernelSource:
     """A kernel for `spec` on a CPU with `simd`."""
-    if simd is Simd.DSP and spec.weights_zero_point == 0:
+    if spec.weights_zero_point == 0:
         return conv2d(_as_convolution(spec), simd)
     outputs, inputs = spec.weights.shape
     constants: Constants = [spec.weights]

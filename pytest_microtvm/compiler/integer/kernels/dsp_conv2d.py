@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from pytest_microtvm.compiler.integer.kernels.accumulators import bounds, folded_bias, wrapped
 from pytest_microtvm.compiler.integer.kernels.c_text import Text
-from pytest_microtvm.compiler.integer.kernels.patch import Patches
+from pytest_microtvm.compiler.integer.kernels.patch import WordPatches
 from pytest_microtvm.compiler.integer.kernels.scaling import Scaling, plan_scaling
 from pytest_microtvm.compiler.integer.specs import Conv2D, KernelSource
 
@@ -54,7 +54,7 @@ def conv2d(spec: Conv2D) -> KernelSource:
     pixel_count = int(np.prod(spec.output_shape[:3]))
     pixels = _pixels(pixel_count)
     sections = _sections(weights, limits, pixels)
-    patches = Patches(spec, pixels)
+    patches = WordPatches(spec, pixels)
     constants = [
         _packed_weights(weights, sections, patches.quads),
         _parameters(start, scaling, sections),
@@ -95,12 +95,13 @@ def conv2d(spec: Conv2D) -> KernelSource:
 def _pixels(count: int) -> int:
     """Pixels at a time: three take the fewest instructions, but not to compute some in vain."""
     instructions = {1: 9, 2: 13, 3: 18}
-    return min((1, 2, 3), key=lambda n: (-(-count // n) * instructions[n], n) if n <= count else (1 << 40, n))
+    return min(
+        (1, 2, 3),
+        key=lambda n: (-(-count // n) * instructions[n], n) if n <= count else (1 << 40, n),
+    )
 
 
-def _sections(
-    weights: Int8Array, limits: npt.NDArray[np.int64], pixels: int
-) -> list[_Section]:
+def _sections(weights: Int8Array, limits: npt.NDArray[np.int64], pixels: int) -> list[_Section]:
     channels = len(weights)
     even = channels - channels % 2
     a = weights[0:even:2].astype(np.int64) * 256 + weights[1:even:2]
@@ -159,7 +160,7 @@ def _write_section(
     text: Text,
     section: _Section,
     channel: int,
-    patches: Patches,
+    patches: WordPatches,
     scaling: Scaling,
     channels: int,
 ) -> None:

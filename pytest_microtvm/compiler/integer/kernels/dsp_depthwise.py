@@ -11,14 +11,15 @@ A kernel of one row takes its pairs from neighbouring columns instead.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from pytest_microtvm.compiler.integer.kernels.accumulators import bounds, folded_bias, wrapped
 from pytest_microtvm.compiler.integer.kernels.c_text import Text
+from pytest_microtvm.compiler.integer.kernels.lying import lying
 from pytest_microtvm.compiler.integer.kernels.scaling import Scaling, plan_scaling
-from pytest_microtvm.compiler.integer.specs import DepthwiseConv2D, KernelSource, Window
+from pytest_microtvm.compiler.integer.specs import DepthwiseConv2D, KernelSource
 
 _LANES = 4
 
@@ -79,7 +80,7 @@ def fits(spec: DepthwiseConv2D) -> bool:
 
 def depthwise_conv2d(spec: DepthwiseConv2D) -> KernelSource:
     """A depthwise convolution of int8 that `fits`, with weights of zero point 0."""
-    spec = _lying(spec)
+    spec = lying(spec)
     plan = _plan(spec)
     channels = spec.output_shape[3]
     # A row for each channel, its taps from left to right and in each column from top to bottom.
@@ -94,7 +95,9 @@ def depthwise_conv2d(spec: DepthwiseConv2D) -> KernelSource:
         text.add("const int8_t *const shifts = constant2;")
     zero = f"{(spec.input_zero_point & 0xFF) * 0x01010101:#010x}u"
     text.add(
-        "uint32_t *const columns = (uint32_t *)(void *)workspace;", f"const uint32_t zero = {zero};"
+        "uint32_t *const columns = (uint32_t *)(void *)workspace;",
+        f"const uint32_t zero = {zero};",
+        "(void)zero;",
     )
     batches, out_height = spec.output_shape[:2]
     input_channels = spec.input_shape[3]
@@ -117,24 +120,6 @@ def depthwise_conv2d(spec: DepthwiseConv2D) -> KernelSource:
         workspace_bytes=4 * _LANES * plan.lane_words,
         macs=int(np.prod(spec.output_shape)) * weights.shape[1],
         headers=("tvmgen_integer_dsp.h", "tvmgen_integer_scale.h"),
-    )
-
-
-def _lying(spec: DepthwiseConv2D) -> DepthwiseConv2D:
-    """The same, on its side when all is one column wide: the same memory, and longer rows."""
-    n, height, width, channels = spec.input_shape
-    out_height, out_width, out_channels = spec.output_shape[1:]
-    window = spec.window
-    if not width == out_width == window.shape[1] == 1 or window.padding[1]:
-        return spec
-    return replace(
-        spec,
-        input_shape=(n, 1, height, channels),
-        output_shape=(n, 1, out_height, out_channels),
-        window=Window(
-            window.shape[::-1], window.strides[::-1], window.dilation[::-1], window.padding[::-1]
-        ),
-        weights=spec.weights.reshape(1, window.shape[0], out_channels),
     )
 
 
@@ -231,9 +216,7 @@ def _write_source(text: Text, plan: _Plan, name: str, row: int) -> None:
     address = f"{image} + ({y}) * {width * channels} + channel"
     last = (spec.output_shape[1] - plan.rows) * window.strides[0] + row - window.padding[0]
     if row - window.padding[0] >= 0 and last < height:
-        text.add(
-            f"const int8_t *{name} = {address};", f"const int32_t {name}_step = {channels};"
-        )
+        text.add(f"const int8_t *{name} = {address};", f"const int32_t {name}_step = {channels};")
         return
     condition = f"{y} >= 0 && {y} < {height}"
     text.add(
@@ -284,11 +267,9 @@ def _write_lanes(text: Text, plan: _Plan, scaling: Scaling) -> None:
             f"const uint32_t *from = columns + lane * {plan.lane_words};",
             f"int8_t *to = output + {image} * {out_width * channels} + c;",
         )
-        with text.repeated("x", out_width):
+        with text.repeated("output_column", out_width):
             _write_outputs(text, plan, scaling, words, shift)
-            text.add(
-                f"to += {channels};", f"from += {spec.window.strides[1] * plan.pairs};"
-            )
+            text.add(f"to += {channels};", f"from += {spec.window.strides[1] * plan.pairs};")
 
 
 def _weight_words(plan: _Plan) -> list[tuple[int, int | None]]:

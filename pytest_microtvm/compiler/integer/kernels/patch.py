@@ -1,9 +1,9 @@
-"""Copies the taps that one output pixel sees, in C, as words of two int16.
+"""Copies the taps that output pixels see, in C: as they are, or as words of two int16.
 
-Four taps in a row, t0 to t3, become the words (t0, t2) and (t1, t3): what the DSP extension makes
-of four bytes by two instructions. The taps of a pixel are in the order of the weights: vertical,
-horizontal, channel. Taps outside of the image are the input's zero point; up to three more, to
-fill the last four, meet weights of 0.
+The taps of a pixel are in the order of the weights: vertical, horizontal, channel. Taps outside of
+the image are the input's zero point. As words, four taps in a row, t0 to t3, become (t0, t2) and
+(t1, t3): what the DSP extension makes of four bytes by two instructions. Up to three more, to fill
+the last four, meet weights of 0.
 """
 
 from __future__ import annotations
@@ -18,9 +18,27 @@ from pytest_microtvm.compiler.integer.specs import Conv2D
 _UNROLLED = 4
 
 
+def is_flat(spec: Conv2D) -> bool:
+    """Whether the taps of a pixel are just its channels, and pixels follow each other."""
+    window = spec.window
+    is_point = window.shape == (1, 1) and window.padding == (0, 0)
+    return is_point and spec.input_shape[:3] == spec.output_shape[:3]
+
+
+def write_bytes(text: Text, spec: Conv2D, pixels: int) -> None:
+    """The taps of `pixels` patches as bytes, one after the other.
+
+    The statements read `start`, the number of the first pixel, and write to the workspace.
+    """
+    text.add("int8_t *tap_to = (int8_t *)workspace;")
+    with text.repeated("p", pixels):
+        _write_position(text, spec)
+        _write_gathering(text, spec)
+
+
 @dataclass(frozen=True)
-class Patches:
-    """The patches of a convolution, several at a time.
+class WordPatches:
+    """The patches of a convolution as words, several at a time.
 
     Args:
         spec: The convolution.
@@ -46,16 +64,6 @@ class Patches:
         return 8 * self.quads * self.pixels + (4 * self.quads if self._gathers else 0)
 
     @property
-    def _is_flat(self) -> bool:
-        """Whether the taps of a pixel are just its channels, and pixels follow each other."""
-        window = self.spec.window
-        return (
-            window.shape == (1, 1)
-            and window.strides == (1, 1)
-            and self.spec.input_shape == (*self.spec.output_shape[:3], self.taps)
-        )
-
-    @property
     def _gathers(self) -> bool:
         return self.spec.input_shape[3] % 4 != 0
 
@@ -63,68 +71,42 @@ class Patches:
         """The statements; they read `start`, the number of the first pixel."""
         with text.repeated("p", self.pixels):
             text.add("uint32_t *to = (uint32_t *)(void *)workspace + 2 * p;")
-            if self._is_flat:
+            if is_flat(self.spec):
                 text.add(f"const int8_t *from = input0 + (start + p) * {self.taps};")
                 if self._gathers:
                     text.add(f"memcpy(patch, from, {self.taps});", "from = patch;")
                 self._expand(text, self.quads)
                 return
-            self._write_position(text)
+            _write_position(text, self.spec)
             if self._gathers:
-                self._write_gathering(text)
+                text.add("int8_t *tap_to = patch;")
+                _write_gathering(text, self.spec)
+                text.add("const int8_t *from = patch;")
+                self._expand(text, self.quads)
             else:
                 self._write_rows(text)
 
-    def _write_position(self, text: Text) -> None:
-        _, height, width, channels = self.spec.input_shape
-        _, out_height, out_width, _ = self.spec.output_shape
-        window = self.spec.window
-        (down, right), (above, before) = window.strides, window.padding
-        image = "input0"
-        if self.spec.input_shape[0] > 1:
-            image += f" + (start + p) / {out_height * out_width} * {height * width * channels}"
-            text.add(f"const int32_t pixel = (start + p) % {out_height * out_width};")
-        else:
-            text.add("const int32_t pixel = start + p;")
-        text.add(
-            f"const int8_t *const image = {image};",
-            f"int32_t y = pixel / {out_width} * {down} - {above};",
-            f"const int32_t x = pixel % {out_width} * {right} - {before};",
-        )
-
     def _write_rows(self, text: Text) -> None:
         """Runs of whole rows of the kernel where they are inside, else tap by tap."""
-        _, height, width, channels = self.spec.input_shape
+        width, channels = self.spec.input_shape[2:]
         window = self.spec.window
         rows, columns = window.shape
         quads = channels // 4
-        with self._rows(text, rows):
+        with _rows(text, self.spec, rows):
             if window.dilation[1] == 1:
-                with text.block(f"if ({self._inside_row('x', columns)})"):
+                with text.block(f"if ({_inside_row(self.spec, 'x', columns)})"):
                     text.add(f"const int8_t *from = image + (y * {width} + x) * {channels};")
                     self._expand(text, quads * columns)
                     text.add("continue;")
             self._write_taps(text)
 
-    def _rows(self, text: Text, rows: int) -> AbstractContextManager[None]:
-        step = self.spec.window.dilation[0]
-        advance = "++y" if step == 1 else f"y += {step}"
-        return text.block(f"for (int32_t row = 0; row < {rows}; ++row, {advance})")
-
-    def _inside_row(self, x: str, columns: int) -> str:
-        _, height, width, _ = self.spec.input_shape
-        last = (
-            f"{x} <= {width - columns}" if columns > 1 else f"{x} < {width}"
-        )
-        return f"y >= 0 && y < {height} && {x} >= 0 && {last}"
-
     def _write_taps(self, text: Text) -> None:
-        _, height, width, channels = self.spec.input_shape
+        width, channels = self.spec.input_shape[2:]
         columns, step = self.spec.window.shape[1], self.spec.window.dilation[1]
         quads = channels // 4
         with text.block(f"for (int32_t column = 0; column < {columns}; ++column)"):
             text.add(f"const int32_t tap = x + column * {step};")
-            with text.block(f"if ({self._inside_row('tap', 1)})"):
+            with text.block(f"if ({_inside_row(self.spec, 'tap', 1)})"):
                 text.add(f"const int8_t *from = image + (y * {width} + tap) * {channels};")
                 self._expand(text, quads)
             with text.block("else"):
@@ -135,31 +117,6 @@ class Patches:
                         f"to[1] = {zero * 0x10001:#010x}u;",
                         f"to += {2 * self.pixels};",
                     )
-
-    def _write_gathering(self, text: Text) -> None:
-        _, height, width, channels = self.spec.input_shape
-        window = self.spec.window
-        rows, columns = window.shape
-        text.add("int8_t *tap_to = patch;")
-        with self._rows(text, rows):
-            address = f"image + (y * {width} + x) * {channels}"
-            if window.dilation[1] == 1:
-                with text.block(f"if ({self._inside_row('x', columns)})"):
-                    text.add(
-                        f"memcpy(tap_to, {address}, {columns * channels});",
-                        f"tap_to += {columns * channels};",
-                        "continue;",
-                    )
-            with text.block(f"for (int32_t column = 0; column < {columns}; ++column)"):
-                text.add(f"const int32_t tap = x + column * {window.dilation[1]};")
-                address = f"image + (y * {width} + tap) * {channels}"
-                with text.block(f"if ({self._inside_row('tap', 1)})"):
-                    text.add(f"memcpy(tap_to, {address}, {channels});")
-                with text.block("else"):
-                    text.add(f"memset(tap_to, {self.spec.input_zero_point}, {channels});")
-                text.add(f"tap_to += {channels};")
-        text.add("const int8_t *from = patch;")
-        self._expand(text, self.quads)
 
     def _expand(self, text: Text, quads: int) -> None:
         """The words of `quads` groups of four bytes, from `from` to `to`."""
@@ -176,6 +133,57 @@ class Patches:
     def declare(self, text: Text) -> None:
         """Declare what `write` needs outside of the loops."""
         if self._gathers:
-            text.add(
-                f"int8_t *const patch = (int8_t *)workspace + {8 * self.quads * self.pixels};"
-            )
+            text.add(f"int8_t *const patch = (int8_t *)workspace + {8 * self.quads * self.pixels};")
+
+
+def _write_position(text: Text, spec: Conv2D) -> None:
+    _, height, width, channels = spec.input_shape
+    _, out_height, out_width, _ = spec.output_shape
+    window = spec.window
+    (down, right), (above, before) = window.strides, window.padding
+    image = "input0"
+    if spec.input_shape[0] > 1:
+        image += f" + (start + p) / {out_height * out_width} * {height * width * channels}"
+        text.add(f"const int32_t pixel = (start + p) % {out_height * out_width};")
+    else:
+        text.add("const int32_t pixel = start + p;")
+    text.add(
+        f"const int8_t *const image = {image};",
+        f"int32_t y = pixel / {out_width} * {down} - {above};",
+        f"const int32_t x = pixel % {out_width} * {right} - {before};",
+    )
+
+
+def _rows(text: Text, spec: Conv2D, rows: int) -> AbstractContextManager[None]:
+    step = spec.window.dilation[0]
+    advance = "++y" if step == 1 else f"y += {step}"
+    return text.block(f"for (int32_t row = 0; row < {rows}; ++row, {advance})")
+
+
+def _inside_row(spec: Conv2D, x: str, columns: int) -> str:
+    _, height, width, _ = spec.input_shape
+    last = f"{x} <= {width - columns}" if columns > 1 else f"{x} < {width}"
+    return f"y >= 0 && y < {height} && {x} >= 0 && {last}"
+
+
+def _write_gathering(text: Text, spec: Conv2D) -> None:
+    width, channels = spec.input_shape[2:]
+    window = spec.window
+    rows, columns = window.shape
+    with _rows(text, spec, rows):
+        address = f"image + (y * {width} + x) * {channels}"
+        if window.dilation[1] == 1:
+            with text.block(f"if ({_inside_row(spec, 'x', columns)})"):
+                text.add(
+                    f"memcpy(tap_to, {address}, {columns * channels});",
+                    f"tap_to += {columns * channels};",
+                    "continue;",
+                )
+        with text.block(f"for (int32_t column = 0; column < {columns}; ++column)"):
+            text.add(f"const int32_t tap = x + column * {window.dilation[1]};")
+            address = f"image + (y * {width} + tap) * {channels}"
+            with text.block(f"if ({_inside_row(spec, 'tap', 1)})"):
+                text.add(f"memcpy(tap_to, {address}, {channels});")
+            with text.block("else"):
+                text.add(f"memset(tap_to, {spec.input_zero_point}, {channels});")
+            text.add(f"tap_to += {channels};")

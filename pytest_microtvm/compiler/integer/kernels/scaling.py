@@ -75,9 +75,7 @@ class Scaling:
         if not self.short:
             name = "microtvm_requantize_single" if single else "microtvm_requantize"
             value = f"{name}({total}, {multiplier}, {shift}) + {requantization.zero_point}"
-            return (
-                f"microtvm_clamp({value}, {requantization.minimum}, {requantization.maximum})"
-            )
+            return f"microtvm_clamp({value}, {requantization.minimum}, {requantization.maximum})"
         if single:
             value = f"microtvm_high({total}, {multiplier}, {offset})"
         else:
@@ -88,9 +86,7 @@ class Scaling:
         return result
 
 
-def plan_scaling(
-    requantization: Requantization, bounds: npt.NDArray[np.int64]
-) -> Scaling:
+def plan_scaling(requantization: Requantization, bounds: npt.NDArray[np.int64]) -> Scaling:
     """Choose how to scale.
 
     Args:
