@@ -8,6 +8,7 @@ from typing import Any
 from pytest_microtvm.compiler.integer.arithmetic import LIMITS
 from pytest_microtvm.compiler.integer.features import Simd
 from pytest_microtvm.compiler.integer.kernels import generate
+from pytest_microtvm.compiler.integer.matches import Match, Output, without_activation
 from pytest_microtvm.compiler.integer.simple import match_integers, match_simple
 from pytest_microtvm.compiler.integer.specs import KernelSource
 from pytest_microtvm.compiler.integer.values import (
@@ -16,7 +17,7 @@ from pytest_microtvm.compiler.integer.values import (
     is_static_tensor,
     operator_name,
 )
-from pytest_microtvm.compiler.integer.weighted import Match, Output, match_weighted
+from pytest_microtvm.compiler.integer.weighted import match_weighted
 
 PREFIX = "microtvm.integer."
 """Begins the names of the functions that `main` calls in place of groups; a number follows."""
@@ -104,7 +105,7 @@ class _Rewriter:
         bounds = None
         quantize = call
         if operator_name(call) == "clip" and dtype_of(call) in LIMITS:
-            bounds = (_number(values, call.args[1]), _number(values, call.args[2]))
+            bounds = (values.number(call.args[1]), values.number(call.args[2]))
             quantize = values.definition(call.args[0])
         dtype = dtype_of(call)
         if dtype not in LIMITS:
@@ -117,16 +118,6 @@ class _Rewriter:
             if quantization is None:
                 return None
             output = Output(quantization, dtype, low, high)
-            result = quantize.args[0]
+            result, output = without_activation(values, quantize.args[0], output)
             return match_weighted(values, result, output) or match_simple(values, result, output)
         return match_integers(values, quantize, low, high)
-
-
-def _number(values: Values, expression: Any) -> float:
-    """A number given as an expression."""
-    known = values.constant(expression)
-    if known is not None:
-        return float(known.reshape(-1)[0])
-    while hasattr(expression, "value"):
-        expression = expression.value
-    return float(expression)

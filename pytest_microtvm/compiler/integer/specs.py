@@ -74,25 +74,31 @@ class Window:
 class Conv2D:
     """A convolution; one output channel is a row of the weights.
 
+    Output channels fall into as many equal groups as the input has times the weights' input
+    channels; each group reads its own part of the input's channels. Nearly always that is one.
+
     Args:
         input_shape: (n, height, width, channels).
         output_shape: (n, height, width, channels).
         window: How the kernel slides; taps outside of the image count as the zero point.
-        weights: int8, shape (output channels, height, width, input channels), zero point 0.
+        weights: int8, or uint8 for an input of uint8; shape (output channels, height, width,
+            input channels of a group).
         bias: int64 or int32, shape (output channels,), in units of the accumulator; None is 0.
         input_zero_point: Of the input.
         requantization: To the output, by output channel.
-        input_dtype: int8 or int16.
+        input_dtype: int8, uint8 or int16.
+        weights_zero_point: Of the weights; 0 unless the input is uint8.
     """
 
     input_shape: tuple[int, int, int, int]
     output_shape: tuple[int, int, int, int]
     window: Window
-    weights: npt.NDArray[np.int8]
+    weights: npt.NDArray[Any]
     bias: npt.NDArray[Any] | None
     input_zero_point: int
     requantization: Requantization
     input_dtype: str = "int8"
+    weights_zero_point: int = 0
 
 
 @dataclass(frozen=True)
@@ -103,21 +109,23 @@ class DepthwiseConv2D:
         input_shape: (n, height, width, channels).
         output_shape: (n, height, width, channels * multiplier).
         window: How the kernel slides; taps outside of the image count as the zero point.
-        weights: int8, shape (height, width, output channels), zero point 0.
+        weights: int8, or uint8 for an input of uint8; shape (height, width, output channels).
         bias: int64 or int32, shape (output channels,), in units of the accumulator; None is 0.
         input_zero_point: Of the input.
         requantization: To the output, by output channel.
-        input_dtype: int8 or int16.
+        input_dtype: int8, uint8 or int16.
+        weights_zero_point: Of the weights; 0 unless the input is uint8.
     """
 
     input_shape: tuple[int, int, int, int]
     output_shape: tuple[int, int, int, int]
     window: Window
-    weights: npt.NDArray[np.int8]
+    weights: npt.NDArray[Any]
     bias: npt.NDArray[Any] | None
     input_zero_point: int
     requantization: Requantization
     input_dtype: str = "int8"
+    weights_zero_point: int = 0
 
 
 @dataclass(frozen=True)
@@ -126,16 +134,16 @@ class FullyConnected:
 
     Args:
         rows: Rows of the input, shape (rows, inputs); the output has the shape (rows, outputs).
-        weights: int8, shape (outputs, inputs).
+        weights: int8, or uint8 for an input of uint8; shape (outputs, inputs).
         weights_zero_point: Of the weights.
         bias: int64 or int32, shape (outputs,), in units of the accumulator; None is 0.
         input_zero_point: Of the input.
         requantization: To the output, by output.
-        input_dtype: int8 or int16.
+        input_dtype: int8, uint8 or int16.
     """
 
     rows: int
-    weights: npt.NDArray[np.int8]
+    weights: npt.NDArray[Any]
     weights_zero_point: int
     bias: npt.NDArray[Any] | None
     input_zero_point: int
@@ -144,10 +152,11 @@ class FullyConnected:
 
 
 @dataclass(frozen=True)
-class AveragePool:
-    """Means of windows, over the taps inside of the image; the scale stays.
+class Pool:
+    """Means or maxima of windows, over the taps inside of the image; the scale stays.
 
     Args:
+        kind: "average" or "max".
         input_shape: (n, height, width, channels).
         output_shape: (n, height, width, channels).
         window: How it slides; without dilation.
@@ -156,11 +165,144 @@ class AveragePool:
         dtype: int8, uint8 or int16.
     """
 
+    kind: str
     input_shape: tuple[int, int, int, int]
     output_shape: tuple[int, int, int, int]
     window: Window
     minimum: int
     maximum: int
+    dtype: str = "int8"
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """The sum over some axes, less the zero points, requantized; with its factor, a mean.
+
+    Args:
+        input_shape: Any.
+        axes: Those that are summed over; in order, not negative.
+        input_zero_point: Of the input.
+        requantization: To the output.
+        input_dtype: int8, uint8 or int16.
+    """
+
+    input_shape: tuple[int, ...]
+    axes: tuple[int, ...]
+    input_zero_point: int
+    requantization: Requantization
+    input_dtype: str = "int8"
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """A function of each element alone.
+
+    Args:
+        size: Number of elements.
+        table: What becomes of each value of the input, from the least on; 256 elements.
+        input_dtype: int8 or uint8.
+    """
+
+    size: int
+    table: npt.NDArray[Any]
+    input_dtype: str = "int8"
+
+
+@dataclass(frozen=True)
+class Requantize:
+    """Each element to another scale.
+
+    Args:
+        size: Number of elements.
+        input_zero_point: Of the input.
+        requantization: To the output.
+        input_dtype: int8, uint8 or int16.
+    """
+
+    size: int
+    input_zero_point: int
+    requantization: Requantization
+    input_dtype: str
+
+
+@dataclass(frozen=True)
+class Operand:
+    """One side of an arithmetic operator.
+
+    Args:
+        shape: Any that broadcasts to the output's.
+        zero_point: Of its values.
+        multiplier: To the common scale; without meaning for products.
+        shift: To the same; not positive.
+        values: When they are known.
+    """
+
+    shape: tuple[int, ...]
+    zero_point: int
+    multiplier: int = 0
+    shift: int = 0
+    values: npt.NDArray[Any] | None = None
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """A sum, a difference or a product, element by element.
+
+    Sums and differences are taken in a common scale: each side is shifted to the left, then
+    requantized (twice rounded); the sum is requantized once more to the output.
+
+    Args:
+        kind: "add", "subtract" or "multiply".
+        output_shape: Both sides broadcast to it.
+        operands: Left and right; at least one is not known.
+        left_shift: Bits that the sides of a sum are shifted by.
+        requantization: To the output.
+        dtype: Of all: int8, uint8 or int16.
+    """
+
+    kind: str
+    output_shape: tuple[int, ...]
+    operands: tuple[Operand, Operand]
+    left_shift: int
+    requantization: Requantization
+    dtype: str = "int8"
+
+
+@dataclass(frozen=True)
+class Concatenation:
+    """Tensors one after the other along an axis.
+
+    Args:
+        rows: Product of the extents before the axis.
+        lengths: Of each input, the product of the extents from the axis on.
+        tables: Of each input, what becomes of its values (see `Lookup`); None when they stay.
+        dtype: Of all.
+    """
+
+    rows: int
+    lengths: tuple[int, ...]
+    tables: tuple[npt.NDArray[Any] | None, ...]
+    dtype: str = "int8"
+
+
+@dataclass(frozen=True)
+class Resize:
+    """An image of another size.
+
+    Args:
+        kind: "nearest", or "bilinear" in fixed point with 10 bits after the point.
+        input_shape: (n, height, width, channels).
+        output_shape: (n, height, width, channels).
+        align_corners: The corner pixels of both images are the same places.
+        half_pixel_centers: A pixel is where its center is, not its corner.
+        dtype: int8, uint8 (nearest) or int16.
+    """
+
+    kind: str
+    input_shape: tuple[int, int, int, int]
+    output_shape: tuple[int, int, int, int]
+    align_corners: bool
+    half_pixel_centers: bool
     dtype: str = "int8"
 
 
@@ -185,7 +327,19 @@ class Softmax:
     dtype: str = "int8"
 
 
-Spec = Conv2D | DepthwiseConv2D | FullyConnected | AveragePool | Softmax
+Spec = (
+    Conv2D
+    | DepthwiseConv2D
+    | FullyConnected
+    | Pool
+    | Reduction
+    | Lookup
+    | Requantize
+    | Arithmetic
+    | Concatenation
+    | Resize
+    | Softmax
+)
 
 
 @dataclass(frozen=True)

@@ -139,6 +139,15 @@ class Values:
         source = call.args[0]
         return Activation(source, shape_of(source), dtype_of(source), quantization)
 
+    def number(self, expression: Any) -> float:
+        """A number given as an expression."""
+        known = self.constant(expression)
+        if known is not None:
+            return float(known.reshape(-1)[0])
+        while hasattr(expression, "value"):
+            expression = expression.value
+        return float(expression)
+
     def quantization(self, call: Any) -> Quantization | None:
         """The parameters of a `quantize` or `dequantize` with one scale for all."""
         scale, zero_point = (self.constant(argument) for argument in call.args[1:3])

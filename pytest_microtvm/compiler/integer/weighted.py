@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,55 +12,22 @@ from pytest_microtvm.compiler.integer.arithmetic import (
     quantize_multipliers,
     single_multiplier,
 )
+from pytest_microtvm.compiler.integer.matches import Match, Output
 from pytest_microtvm.compiler.integer.specs import (
     Conv2D,
     DepthwiseConv2D,
     FullyConnected,
     Requantization,
     Rounding,
-    Spec,
     Window,
 )
 from pytest_microtvm.compiler.integer.values import (
     Activation,
-    Quantization,
     Values,
     Weights,
+    image_shape,
     operator_name,
-    shape_of,
 )
-
-
-@dataclass(frozen=True)
-class Output:
-    """What a group of operators ends in.
-
-    Args:
-        quantization: Of the result.
-        dtype: Of the result.
-        minimum: Least value of the result; fused activations are in it.
-        maximum: Greatest value of the result.
-    """
-
-    quantization: Quantization
-    dtype: str
-    minimum: int
-    maximum: int
-
-
-@dataclass(frozen=True)
-class Match:
-    """A group of operators that one kernel can do.
-
-    Args:
-        name: The operator, for the names of kernels.
-        spec: What the kernel does.
-        inputs: The tensors that it reads.
-    """
-
-    name: str
-    spec: Spec
-    inputs: tuple[Any, ...]
 
 
 def match_weighted(values: Values, result: Any, output: Output) -> Match | None:
@@ -105,24 +71,11 @@ def _fully_connected(
     scales, zero_points = _by_channel(by_output)
     if isinstance(known_bias, bool) or scales is None or zero_points.size != 1:
         return None
-    if source.dtype != "int8" or output.dtype != "int8":
+    if not _fits(source, weights, output):
         return None
-    reals = _reals(source, scales, output)
-    low, high = LIMITS[output.dtype]
-    zero_point = output.quantization.zero_point
-    try:
-        pairs = [single_multiplier(float(r), low - zero_point, high - zero_point) for r in reals]
-    except ValueError:
+    requantization = _single(_reals(source, scales, output), output)
+    if requantization is None:
         return None
-    requantization = Requantization(
-        np.array([multiplier for multiplier, _ in pairs], np.int32),
-        np.array([shift for _, shift in pairs], np.int32),
-        Rounding.SINGLE,
-        zero_point,
-        output.minimum,
-        output.maximum,
-        output.dtype,
-    )
     spec = FullyConnected(
         rows=int(np.prod(source.shape[:-1], dtype=np.int64)),
         weights=np.ascontiguousarray(by_output.values),
@@ -130,63 +83,126 @@ def _fully_connected(
         bias=known_bias,
         input_zero_point=source.quantization.zero_point,
         requantization=requantization,
+        input_dtype=source.dtype,
     )
     return Match("fully_connected", spec, (source.expression,))
+
+
+def _fits(source: Activation, weights: Weights, output: Output) -> bool:
+    """Whether there are kernels for these element types."""
+    found = (source.dtype, str(weights.values.dtype), output.dtype)
+    return found in (
+        ("int8", "int8", "int8"),
+        ("uint8", "uint8", "uint8"),
+        ("int16", "int8", "int16"),
+    )
+
+
+def _single(reals: npt.NDArray[np.float64], output: Output) -> Requantization | None:
+    """The requantization of fully connected layers; None when no integers do it."""
+    multipliers, shifts = quantize_multipliers(reals)
+    rounding = Rounding.REAL
+    if output.dtype != "int16":
+        rounding = Rounding.SINGLE
+        zero_point = output.quantization.zero_point
+        low, high = (limit - zero_point for limit in LIMITS[output.dtype])
+        try:
+            pairs = [single_multiplier(float(real), low, high) for real in reals]
+        except ValueError:
+            return None
+        multipliers = np.array([multiplier for multiplier, _ in pairs], np.int32)
+        shifts = np.array([shift for _, shift in pairs], np.int32)
+    return _requantization(multipliers, shifts, rounding, output, reals)
+
+
+def _double(
+    reals: npt.NDArray[np.float64], bias: npt.NDArray[Any] | None, output: Output
+) -> Requantization:
+    """The requantization of convolutions."""
+    multipliers, shifts = quantize_multipliers(reals)
+    is_narrow = bias is not None and str(bias.dtype) == "int32"
+    rounding = Rounding.WIDE if output.dtype == "int16" and not is_narrow else Rounding.DOUBLE
+    return _requantization(multipliers, shifts, rounding, output, reals)
+
+
+def _requantization(
+    multipliers: npt.NDArray[np.int32],
+    shifts: npt.NDArray[np.int32],
+    rounding: Rounding,
+    output: Output,
+    reals: npt.NDArray[np.float64],
+) -> Requantization:
+    return Requantization(
+        multipliers,
+        shifts,
+        rounding,
+        output.quantization.zero_point,
+        output.minimum,
+        output.maximum,
+        output.dtype,
+        reals,
+    )
 
 
 def _conv2d(
     values: Values, call: Any, source: Activation, weights: Weights, bias: Any, output: Output
 ) -> Match | None:
     attributes = call.attrs
-    if str(attributes.data_layout) != "NHWC" or source.dtype != "int8" or output.dtype != "int8":
-        return None
-    groups = int(attributes.groups)
-    input_shape, output_shape = shape_of(call.args[0]), shape_of(call)
-    channels, output_channels = input_shape[3], output_shape[3]
     layout = str(attributes.kernel_layout)
-    if layout not in ("HWIO", "HWOI"):
+    if str(attributes.data_layout) != "NHWC" or layout not in ("HWIO", "HWOI"):
         return None
     # Output channels first, then height, width, input channels.
     order = (3, 0, 1, 2) if layout == "HWIO" else (2, 0, 1, 3)
     by_output = weights.moved(lambda array: np.transpose(array, order))
-    known_bias = _bias(values, bias, output_channels)
+    output_shape = image_shape(call)
+    known_bias = _bias(values, bias, output_shape[3])
     scales, zero_points = _by_channel(by_output)
-    if isinstance(known_bias, bool) or scales is None or zero_points.any():
+    if isinstance(known_bias, bool) or scales is None or zero_points.size != 1:
         return None
-    multipliers, shifts = quantize_multipliers(_reals(source, scales, output))
-    requantization = Requantization(
-        multipliers,
-        shifts,
-        Rounding.DOUBLE,
-        output.quantization.zero_point,
-        output.minimum,
-        output.maximum,
-        output.dtype,
-    )
+    if not _fits(source, weights, output):
+        return None
+    image, padding = _unpadded(values, source)
     shape = by_output.values.shape
-    window = Window(
-        shape=(shape[1], shape[2]),
-        strides=_pair(attributes.strides),
-        dilation=_pair(attributes.dilation),
-        padding=_pair(attributes.padding),
-    )
     common: dict[str, Any] = {
-        "input_shape": input_shape,
+        "input_shape": image_shape(image),
         "output_shape": output_shape,
-        "window": window,
+        "window": Window(
+            shape=(shape[1], shape[2]),
+            strides=_pair(attributes.strides),
+            dilation=_pair(attributes.dilation),
+            padding=(
+                int(attributes.padding[0]) + padding[0],
+                int(attributes.padding[1]) + padding[1],
+            ),
+        ),
         "bias": known_bias,
         "input_zero_point": source.quantization.zero_point,
-        "requantization": requantization,
+        "requantization": _double(_reals(source, scales, output), known_bias, output),
         "input_dtype": source.dtype,
+        "weights_zero_point": int(zero_points[0]),
     }
-    if groups == channels and shape[3] == 1 and (channels > 1 or layout == "HWOI"):
+    channels = source.shape[3]
+    if int(attributes.groups) == channels and shape[3] == 1:
         by_tap = np.ascontiguousarray(np.transpose(by_output.values[..., 0], (1, 2, 0)))
-        spec: Spec = DepthwiseConv2D(weights=by_tap, **common)
-        return Match("depthwise_conv2d", spec, (source.expression,))
-    if groups != 1:
-        return None
-    spec = Conv2D(weights=np.ascontiguousarray(by_output.values), **common)
-    return Match("conv2d", spec, (source.expression,))
+        return Match("depthwise_conv2d", DepthwiseConv2D(weights=by_tap, **common), (image,))
+    by_output_values = np.ascontiguousarray(by_output.values)
+    return Match("conv2d", Conv2D(weights=by_output_values, **common), (image,))
+
+
+def _unpadded(values: Values, source: Activation) -> tuple[Any, tuple[int, int]]:
+    """The image before a PAD operator, and the rows and columns it puts in front.
+
+    What it puts behind follows from the shapes: taps there count as zero, too.
+    """
+    pad = values.call(source.expression, "nn.pad")
+    if pad is None or str(pad.attrs.pad_mode) != "constant":
+        return source.expression, (0, 0)
+    widths = [int(width) for width in pad.attrs.pad_width]
+    is_spatial = not any((*widths[:2], *widths[6:]))
+    value = float(pad.attrs.pad_value)
+    if not is_spatial or min(widths) < 0 or value != source.quantization.zero_point:
+        return source.expression, (0, 0)
+    return pad.args[0], (widths[2], widths[4])
 
 
 def _by_channel(

@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <stdint.h>
+#include <string.h>
 
 /* `value` between `minimum` and `maximum`. */
 static inline int32_t microtvm_clamp(int32_t value, int32_t minimum, int32_t maximum) {

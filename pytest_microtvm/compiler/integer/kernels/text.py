@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from textwrap import dedent, indent
 from typing import Any
 
 import numpy as np
@@ -20,8 +19,28 @@ _FUNCTIONS = {
 
 
 def body(text: str) -> str:
-    """The statements of a kernel, shifted to where they stand between its braces."""
-    return indent(dedent(text).strip("\n"), "  ") + "\n"
+    """The statements of a kernel, each line indented by the braces it stands between."""
+    lines = []
+    depth = 1
+    is_continued = False
+    for line in filter(None, map(str.strip, text.splitlines())):
+        depth -= line.startswith("}")
+        lines.append("  " * depth + ("    " if is_continued else "") + line + "\n")
+        depth += line.endswith("{")
+        is_continued = not line.endswith((";", "{", "}"))
+    return "".join(lines)
+
+
+def centered(value: str, zero_point: int) -> str:
+    """An expression for `value - zero_point`, fit to be a factor."""
+    if zero_point == 0:
+        return value
+    return f"({value} - {zero_point})" if zero_point > 0 else f"({value} + {-zero_point})"
+
+
+def by_bits(table: npt.NDArray[Any], dtype: str) -> npt.NDArray[Any]:
+    """A table of all values of `dtype`, from the least on, in the order of their bits."""
+    return np.roll(table, 128) if dtype == "int8" else table
 
 
 def requantized(
