@@ -15,9 +15,12 @@ class CompileOptions:
 
     Args:
         name: Names the module, made a C identifier; the stem of the model's file when None.
+        simd: Vector instructions that integer kernels are written for: `none`, `dsp` or `helium`.
+            The archive runs on every CPU all the same, only slower.
     """
 
     name: str | None = None
+    simd: str = "none"
 
 
 def export_time_s() -> int:

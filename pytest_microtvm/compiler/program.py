@@ -131,6 +131,7 @@ class Kernel:
         helpers: Names of the `c_printer` helper functions the body calls.
         is_integer: The body needs `tvmgen_integer.h`, and no two of its pointers overlap.
         in_place: The output may be the memory of the first input after all.
+        headers: Headers beside `tvmgen_integer.h` that the body needs.
     """
 
     name: str
@@ -141,6 +142,7 @@ class Kernel:
     helpers: frozenset[str]
     is_integer: bool = False
     in_place: bool = False
+    headers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,9 @@ def _zero_point(rng: Rng, dtype: str) -> int:
         return 0
     limits = np.iinfo(dtype.lower())
     edges = [int(limits.min), int(limits.max), (int(limits.min) + int(limits.max) + 1) // 2]
-    return int(rng.integers(limits.min, limits.max + 1)) if rng.random() < 0.5 else _pick(rng, edges)
+    return (
+        int(rng.integers(limits.min, limits.max + 1)) if rng.random() < 0.5 else _pick(rng, edges)
+    )
 
 
 def _quantization(rng: Rng, dtype: str, scale: float | None = None) -> Quantization:
@@ -101,7 +103,9 @@ class _Layer:
         self.output_scale = _output_scale(rng, depth_scale, depth)
         if dtype == "INT16":
             self.output_scale = float(np.float32(self.output_scale / 256))
-        self.bias_scales = [np.float32(self.input_scale) * np.float32(s) for s in self.weight_scales]
+        self.bias_scales = [
+            np.float32(self.input_scale) * np.float32(s) for s in self.weight_scales
+        ]
 
     def weights(self, rng: Rng, shape: list[int], axis: int) -> Tensor:
         return Tensor(
@@ -249,7 +253,11 @@ def depthwise_conv2d(rng: Rng) -> Case:
 def fully_connected(rng: Rng) -> Case:
     """FULLY_CONNECTED, with and without a bias."""
     dtype = _layer_dtype(rng)
-    rows, depth, outputs = int(rng.integers(1, 4)), int(rng.integers(1, 70)), int(rng.integers(1, 20))
+    rows, depth, outputs = (
+        int(rng.integers(1, 4)),
+        int(rng.integers(1, 70)),
+        int(rng.integers(1, 20)),
+    )
     layer = _Layer(rng, dtype, outputs, depth, rng.random() < 0.3)
     activation = _activation(rng)
     case = Case(f"fully connected {dtype} {rows}x{depth} to {outputs}{activation}")

@@ -15,6 +15,7 @@ from pytest_microtvm.compiler.integer.kernels.accumulators import bounds, folded
 from pytest_microtvm.compiler.integer.kernels.c_text import Text
 from pytest_microtvm.compiler.integer.kernels.patch import is_flat, write_bytes
 from pytest_microtvm.compiler.integer.kernels.scaling import Scaling, plan_scaling
+from pytest_microtvm.compiler.integer.kernels.text import Constants
 from pytest_microtvm.compiler.integer.specs import Conv2D, KernelSource
 
 _UNROLLED = 4
@@ -44,7 +45,7 @@ def conv2d(spec: Conv2D) -> KernelSource:
     pixels = int(np.prod(spec.output_shape[:3]))
     block = _block(pixels, len(weights))
     parameters = np.stack([wrapped(start), scaling.multipliers], axis=1).ravel()
-    constants = [_ordered(weights, block), parameters]
+    constants: Constants = [_ordered(weights, block), parameters]
     text = Text()
     if scaling.common_shift is None:
         constants.append(scaling.shifts)

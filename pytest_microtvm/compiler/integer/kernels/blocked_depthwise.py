@@ -11,6 +11,7 @@ from pytest_microtvm.compiler.integer.kernels.accumulators import bounds, folded
 from pytest_microtvm.compiler.integer.kernels.c_text import Text
 from pytest_microtvm.compiler.integer.kernels.lying import lying
 from pytest_microtvm.compiler.integer.kernels.scaling import Scaling, plan_scaling
+from pytest_microtvm.compiler.integer.kernels.text import Constants
 from pytest_microtvm.compiler.integer.specs import DepthwiseConv2D, KernelSource
 
 _UNROLLED_TAPS = 32
@@ -27,7 +28,7 @@ def depthwise_conv2d(spec: DepthwiseConv2D) -> KernelSource:
     start = folded_bias(weights, spec.bias, spec.input_zero_point)
     scaling = plan_scaling(spec.requantization, bounds(weights, start))
     parameters = np.stack([wrapped(start), scaling.multipliers], axis=1).ravel()
-    constants = [weights, parameters]
+    constants: Constants = [weights, parameters]
     text = Text()
     if scaling.common_shift is None:
         constants.append(scaling.shifts)

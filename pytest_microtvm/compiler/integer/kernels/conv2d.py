@@ -9,6 +9,6 @@ from pytest_microtvm.compiler.integer.specs import Conv2D, KernelSource
 
 def conv2d(spec: Conv2D, simd: Simd) -> KernelSource:
     """A kernel for `spec` on a CPU with `simd`."""
-    if simd is Simd.DSP:
+    if simd is not Simd.NONE:
         return dsp_conv2d.conv2d(spec)
     return blocked_conv2d.conv2d(spec)

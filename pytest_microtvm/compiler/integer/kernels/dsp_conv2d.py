@@ -22,6 +22,7 @@ from pytest_microtvm.compiler.integer.kernels.accumulators import bounds, folded
 from pytest_microtvm.compiler.integer.kernels.c_text import Text
 from pytest_microtvm.compiler.integer.kernels.patch import WordPatches
 from pytest_microtvm.compiler.integer.kernels.scaling import Scaling, plan_scaling
+from pytest_microtvm.compiler.integer.kernels.text import Constants
 from pytest_microtvm.compiler.integer.specs import Conv2D, KernelSource
 
 _SHARED_LIMIT = 1 << 23
@@ -55,7 +56,7 @@ def conv2d(spec: Conv2D) -> KernelSource:
     pixels = _pixels(pixel_count)
     sections = _sections(weights, limits, pixels)
     patches = WordPatches(spec, pixels)
-    constants = [
+    constants: Constants = [
         _packed_weights(weights, sections, patches.quads),
         _parameters(start, scaling, sections),
     ]

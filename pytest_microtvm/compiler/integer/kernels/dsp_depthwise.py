@@ -19,6 +19,7 @@ from pytest_microtvm.compiler.integer.kernels.accumulators import bounds, folded
 from pytest_microtvm.compiler.integer.kernels.c_text import Text
 from pytest_microtvm.compiler.integer.kernels.lying import lying
 from pytest_microtvm.compiler.integer.kernels.scaling import Scaling, plan_scaling
+from pytest_microtvm.compiler.integer.kernels.text import Constants
 from pytest_microtvm.compiler.integer.specs import DepthwiseConv2D, KernelSource
 
 _LANES = 4
@@ -88,7 +89,7 @@ def depthwise_conv2d(spec: DepthwiseConv2D) -> KernelSource:
     start = folded_bias(weights, spec.bias, spec.input_zero_point)
     scaling = plan_scaling(spec.requantization, bounds(weights, start))
     parameters = np.stack([wrapped(start), scaling.multipliers], axis=1).ravel()
-    constants = [weights, parameters]
+    constants: Constants = [weights, parameters]
     text = Text()
     if scaling.common_shift is None:
         constants.append(scaling.shifts)
@@ -196,10 +197,13 @@ def _write_copy(text: Text, plan: _Plan, pair: int) -> None:
                     "const uint32_t b13 = microtvm_sxtb16_odd(b);",
                     "lower += lower_step;",
                 )
-                words = ("pkhbt(a02, b02)", "pkhbt(a13, b13)", "pkhtb(a02, b02)", "pkhtb(a13, b13)")
-                words = tuple(f"microtvm_{word}" for word in words)
+                words = [
+                    f"microtvm_{instruction}(a{lanes}, b{lanes})"
+                    for instruction in ("pkhbt", "pkhtb")
+                    for lanes in ("02", "13")
+                ]
             else:
-                words = ("a02", "a13", "a02 >> 16", "a13 >> 16")
+                words = ["a02", "a13", "a02 >> 16", "a13 >> 16"]
             for n, word in enumerate(words):
                 text.add(f"to[{n * lane}] = {word};")
             text.add(f"to += {plan.pairs};")
