@@ -27,16 +27,20 @@ static inline uint32_t microtvm_load_word(const void *address) {
   return word;
 }
 
-/* The two words at *address, which has to be a multiple of 4; then moves on by two. An instruction
- * of its own, so that the compiler neither splits it nor loads words long before their use. */
-static inline void microtvm_load_pair(uint32_t *first, uint32_t *second, const uint32_t **address) {
+/* The two words at *address, which has to be a multiple of 4; then moves on by two. They are loaded
+ * after two sums have been computed: a compiler that loads words long before their use runs out of
+ * registers. */
+static inline void microtvm_load_pair(uint32_t *first, uint32_t *second, const uint32_t **address,
+    int32_t sum, int32_t other_sum) {
 #if MICROTVM_HAS_DSP
   const uint32_t *from = *address;
   __asm__("ldrd %0, %1, [%2], #8"
           : "=&r"(*first), "=&r"(*second), "+r"(from)
-          : "m"(*(const uint32_t(*)[2])from));
+          : "m"(*(const uint32_t(*)[2])from), "r"(sum), "r"(other_sum));
   *address = from;
 #else
+  (void)sum;
+  (void)other_sum;
   *first = (*address)[0];
   *second = (*address)[1];
   *address += 2;

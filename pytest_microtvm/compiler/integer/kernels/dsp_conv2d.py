@@ -208,39 +208,46 @@ def _unrolled(quads: int) -> int:
 
 
 def _write_quad(text: Text, pixels: int, pairs: int) -> None:
-    """Four taps of all pixels times those of all channels at hand."""
+    """Four taps of all pixels times those of all channels at hand.
+
+    Each load waits for the sums before it, so that few words are in registers at a time.
+    """
+    last = f"sum0_{pixels - 1}", f"sum{max(1, 2 * pairs) - 1}_{pixels - 1}"
+
+    def load(first: str, second: str, address: str, *after: str) -> str:
+        return f"microtvm_load_pair(&{first}, &{second}, &{address}, {', '.join(after)});"
+
     with text.block():
         text.add("uint32_t x0, x1, w0, w1;")
         if pairs == 0:
-            text.add(
-                "w0 = microtvm_sxtb16(*weights);",
-                "w1 = microtvm_sxtb16_odd(*weights++);",
-            )
+            text.add("w0 = microtvm_sxtb16(*weights);", "w1 = microtvm_sxtb16_odd(*weights++);")
             for p in range(pixels):
                 text.add(
-                    "microtvm_load_pair(&x0, &x1, &taps);",
+                    load("x0", "x1", "taps", *last),
                     f"sum0_{p} = microtvm_smlad(x0, w0, sum0_{p});",
                     f"sum0_{p} = microtvm_smlad(x1, w1, sum0_{p});",
                 )
+                last = f"sum0_{p}", f"sum0_{p}"
             return
         if pixels == 1:
-            text.add("microtvm_load_pair(&x0, &x1, &taps);")
+            text.add(load("x0", "x1", "taps", *last))
         for pair in range(pairs):
             a, b = 2 * pair, 2 * pair + 1
-            text.add("microtvm_load_pair(&w0, &w1, &weights);")
             text.add(
+                load("w0", "w1", "weights", *last),
                 f"const uint32_t low{a} = microtvm_sxtb16(w0);",
                 f"const uint32_t low{b} = microtvm_sxtb16(w1);",
             )
             for p in range(pixels):
                 if pixels > 1:
-                    text.add("microtvm_load_pair(&x0, &x1, &taps);")
+                    text.add(load("x0", "x1", "taps", *last))
                 text.add(
                     f"sum{a}_{p} = microtvm_smlad(x0, w0, sum{a}_{p});",
                     f"sum{b}_{p} = microtvm_smlad(x0, low{a}, sum{b}_{p});",
                     f"sum{a}_{p} = microtvm_smlad(x1, w1, sum{a}_{p});",
                     f"sum{b}_{p} = microtvm_smlad(x1, low{b}, sum{b}_{p});",
                 )
+                last = f"sum{a}_{p}", f"sum{b}_{p}"
 
 
 def _write_output(
