@@ -39,9 +39,15 @@ static inline int32_t microtvm_high(int32_t a, int32_t b, int32_t offset) {
 #endif
 }
 
-/* The nearest int8: an instruction on Arm, as compilers know. */
+/* The nearest int8. */
 static inline int32_t microtvm_saturate8(int32_t value) {
+#if defined(__ARM_FEATURE_SAT) && __ARM_FEATURE_SAT && defined(__GNUC__)
+  int32_t result;
+  __asm__("ssat %0, #8, %1" : "=r"(result) : "r"(value));
+  return result;
+#else
   return value < -128 ? -128 : value > 127 ? 127 : value;
+#endif
 }
 
 #ifdef __cplusplus
