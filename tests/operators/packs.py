@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -206,14 +205,3 @@ def differences(cases: Sequence[Case], rng: np.random.Generator) -> list[Differe
     """Build and compare cases; see `Pack`."""
     with tempfile.TemporaryDirectory() as folder:
         return Pack(cases, Path(folder)).differences(rng)
-
-
-def failing(cases: Sequence[Case], seed: int) -> list[str]:
-    """Which of the cases the compiler refuses, one by one; for messages."""
-    lines = []
-    for case in cases:
-        try:
-            differences([case], np.random.default_rng(seed))
-        except (Exception, subprocess.SubprocessError) as error:
-            lines.append(f"{case.name}: {type(error).__name__}: {error}")
-    return lines

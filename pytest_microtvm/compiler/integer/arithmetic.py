@@ -130,7 +130,9 @@ def _reals(requantization: Requantization) -> npt.NDArray[np.float64]:
     return requantization.reals
 
 
-def single_multiplier(real: float, minimum: int, maximum: int) -> tuple[int, int]:
+def single_multiplier(
+    real: float, minimum: int, maximum: int, reach: int
+) -> tuple[int, int] | None:
     """The factor for `Rounding.SINGLE` that agrees with rounding the product of doubles.
 
     TFLite rounds `double(sum) * real` for fully connected layers. A multiplier of 31 bits gives the
@@ -141,17 +143,16 @@ def single_multiplier(real: float, minimum: int, maximum: int) -> tuple[int, int
         real: The factor.
         minimum: Least output that is not clamped, the zero point subtracted.
         maximum: Greatest such output.
+        reach: No sum is further from 0.
 
     Returns:
-        Multiplier and shift.
-
-    Raises:
-        ValueError: No multiplier agrees.
+        Multiplier and shift, or None when no multiplier agrees.
     """
     multiplier, shift = quantize_multiplier(real)
     if multiplier == 0:
         return 0, 0
     steps = _steps(real, minimum, maximum)
+    steps = steps[np.abs(steps) <= reach]
     for offset in (0, *(sign * step for step in range(1, 9) for sign in (1, -1))):
         candidate = multiplier + offset
         if not 0 < candidate < 1 << 31:
@@ -162,16 +163,15 @@ def single_multiplier(real: float, minimum: int, maximum: int) -> tuple[int, int
         expected_before = round_away(np.float64(real) * (steps - 1)).astype(np.int64)
         if np.array_equal(at, expected) and np.array_equal(before, expected_before):
             return candidate, shift
-    raise ValueError(f"no multiplier of 31 bits stands for {real}")
+    return None
 
 
 def _steps(real: float, minimum: int, maximum: int) -> Int64Array:
-    """For each output but the least, the first sum in the range of int32 that gives it."""
+    """For each output but the least, the first sum that gives it."""
     outputs = np.arange(minimum + 1, maximum + 1, dtype=np.int64)
     guesses = np.floor((outputs - 0.5) / real).astype(np.float64)
     around = guesses[:, None] + np.arange(-2, 4)
     reached = round_away(around * real) >= outputs[:, None]
     found = reached.any(axis=1)
     steps = np.take_along_axis(around, reached.argmax(axis=1)[:, None], axis=1)[found, 0]
-    steps = steps[(steps > -(2**31)) & (steps < 2**31)]
     return steps.astype(np.int64)

@@ -90,7 +90,7 @@ class _Rewriter:
 
         if type(binding).__name__ != "VarBinding" or not operator_name(binding.value):
             return binding
-        if not is_static_tensor(binding.value):
+        if not is_static_tensor(binding.value) or self._values.is_only_clipped(binding.var):
             return binding
         match = self._match(binding.value)
         if match is None:

@@ -16,9 +16,9 @@ from pytest_microtvm.compiler.integer.specs import (
     Arithmetic,
     Concatenation,
     Lookup,
+    Mean,
     Operand,
     Pool,
-    Reduction,
     Requantize,
     Resize,
     Softmax,
@@ -190,7 +190,7 @@ def _known(values: Values, call: Any) -> list[Any]:
     return [None if weights is None else weights.values for weights in found]
 
 
-def _reduction(values: Values, call: Any, output: Output) -> Match | None:
+def _mean(values: Values, call: Any, output: Output) -> Match | None:
     source = values.activation(call.args[0])
     if source is None or source.dtype != output.dtype:
         return None
@@ -199,20 +199,17 @@ def _reduction(values: Values, call: Any, output: Output) -> Match | None:
     axes = tuple(sorted({int(axis) % rank for axis in (range(rank) if given is None else given)}))
     real = float(source.quantization.scale) / float(output.quantization.scale)
     multiplier, shift = quantize_multiplier(real)
-    name = operator_name(call)
-    if name == "mean":
-        count = math.prod(source.shape[axis] for axis in axes)
-        # The multiplier takes the division in, at the full width that is left.
-        spare = min(count.bit_length() - 1, 32, 31 + shift)
-        multiplier, shift = (multiplier << spare) // count, shift - spare
-    spec = Reduction(
+    count = math.prod(source.shape[axis] for axis in axes)
+    # The multiplier takes the division in, at the full width that is left.
+    spare = min(count.bit_length() - 1, 32, 31 + shift)
+    spec = Mean(
         source.shape,
         axes,
         source.quantization.zero_point,
-        output.requantization(multiplier, shift),
+        output.requantization((multiplier << spare) // count, shift - spare),
         source.dtype,
     )
-    return Match(name, spec, (source.expression,))
+    return Match("mean", spec, (source.expression,))
 
 
 def _concatenation(values: Values, call: Any, output: Output) -> Match | None:
@@ -294,7 +291,7 @@ _MATCHERS: dict[str, Callable[[Values, Any, Output], Match | None]] = {
     "add": _arithmetic,
     "concat": _concatenation,
     "image.resize2d": _bilinear,
-    "mean": _reduction,
+    "mean": _mean,
     "multiply": _arithmetic,
     "nn.avg_pool2d": _float_pool,
     "nn.leakyrelu": _leaky_relu,
@@ -302,6 +299,5 @@ _MATCHERS: dict[str, Callable[[Values, Any, Output], Match | None]] = {
     "nn.softmax": _softmax,
     "sigmoid": partial(_unary, "logistic", tables.sigmoid),
     "subtract": _arithmetic,
-    "sum": _reduction,
     "tanh": partial(_unary, "tanh", tables.tanh),
 }

@@ -175,14 +175,14 @@ class Pool:
 
 
 @dataclass(frozen=True)
-class Reduction:
-    """The sum over some axes, less the zero points, requantized; with its factor, a mean.
+class Mean:
+    """The mean over some axes.
 
     Args:
         input_shape: Any.
         axes: Those that are summed over; in order, not negative.
         input_zero_point: Of the input.
-        requantization: To the output.
+        requantization: From the sum to the output: it divides by the number of elements, too.
         input_dtype: int8, uint8 or int16.
     """
 
@@ -332,7 +332,7 @@ Spec = (
     | DepthwiseConv2D
     | FullyConnected
     | Pool
-    | Reduction
+    | Mean
     | Lookup
     | Requantize
     | Arithmetic

@@ -89,13 +89,20 @@ class Values:
 
     def __init__(self, function: Any) -> None:
         self._bound: dict[Any, Any] = {}
-        self.uses: Counter[Any] = Counter()
+        self._uses: Counter[Any] = Counter()
+        self._clipped: set[Any] = set()
         for block in function.body.blocks:
             for binding in block.bindings:
                 if type(binding).__name__ == "VarBinding":
                     self._bound[binding.var] = binding.value
-                    self.uses.update(_variables(binding.value))
-        self.uses.update(_variables(function.body.body))
+                    if operator_name(binding.value) == "clip":
+                        self._clipped.add(binding.value.args[0])
+                    self._uses.update(_variables(binding.value))
+        self._uses.update(_variables(function.body.body))
+
+    def is_only_clipped(self, variable: Any) -> bool:
+        """Whether nothing but one `clip` reads a variable: the group goes on there."""
+        return variable in self._clipped and self._uses[variable] == 1
 
     def definition(self, expression: Any) -> Any:
         """What a variable is bound to; the expression itself when it is no bound variable."""
@@ -161,6 +168,8 @@ class Values:
         name = operator_name(value)
         if name == "dequantize":
             return self._dequantized(value)
+        if name == "multiply":
+            return self._scaled(value)
         if name == "reshape":
             source = self.weights(value.args[0])
             return source and source.moved(lambda array: array.reshape(shape_of(value)))
@@ -171,6 +180,16 @@ class Values:
             axes = _axes(value, source.values.ndim)
             return source.moved(lambda array: np.transpose(array, axes))
         return None
+
+    def _scaled(self, call: Any) -> Weights | None:
+        """Weights of int64: a cast times a scale for each element of the last axis, or for all."""
+        cast = self.call(call.args[0], "astype")
+        values = None if cast is None else self.constant(cast.args[0])
+        scales = self.constant(call.args[1])
+        if values is None or scales is None or str(values.dtype) != "int64":
+            return None
+        spread = np.broadcast_to(scales.astype(np.float32), values.shape)
+        return Weights(values, spread, np.zeros(values.shape, np.int64))
 
     def _dequantized(self, call: Any) -> Weights | None:
         values, scales, zero_points = (self.constant(argument) for argument in call.args)

@@ -73,16 +73,14 @@ def _fully_connected(
         return None
     if not _fits(source, weights, output):
         return None
-    requantization = _single(_reals(source, scales, output), output)
-    if requantization is None:
-        return None
+    reach = _reach(source, by_output, known_bias)
     spec = FullyConnected(
         rows=int(np.prod(source.shape[:-1], dtype=np.int64)),
         weights=np.ascontiguousarray(by_output.values),
         weights_zero_point=int(zero_points[0]),
         bias=known_bias,
         input_zero_point=source.quantization.zero_point,
-        requantization=requantization,
+        requantization=_single(_reals(source, scales, output), reach, output),
         input_dtype=source.dtype,
     )
     return Match("fully_connected", spec, (source.expression,))
@@ -98,21 +96,28 @@ def _fits(source: Activation, weights: Weights, output: Output) -> bool:
     )
 
 
-def _single(reals: npt.NDArray[np.float64], output: Output) -> Requantization | None:
-    """The requantization of fully connected layers; None when no integers do it."""
-    multipliers, shifts = quantize_multipliers(reals)
-    rounding = Rounding.REAL
+def _reach(source: Activation, weights: Weights, bias: npt.NDArray[Any] | None) -> int:
+    """How far from 0 a sum can be: every input at the end of its range that adds most."""
+    low, high = (limit - source.quantization.zero_point for limit in LIMITS[source.dtype])
+    by_output = np.abs(weights.values.astype(np.int64) - weights.zero_points).sum(axis=1)
+    reach = by_output * max(-low, high)
+    if bias is not None:
+        reach = reach + np.abs(bias.astype(np.int64))
+    return int(reach.max())
+
+
+def _single(reals: npt.NDArray[np.float64], reach: int, output: Output) -> Requantization:
+    """The requantization of fully connected layers: doubles where integers do not do."""
+    zero_point = output.quantization.zero_point
+    low, high = (limit - zero_point for limit in LIMITS[output.dtype])
+    found = []
     if output.dtype != "int16":
-        rounding = Rounding.SINGLE
-        zero_point = output.quantization.zero_point
-        low, high = (limit - zero_point for limit in LIMITS[output.dtype])
-        try:
-            pairs = [single_multiplier(float(real), low, high) for real in reals]
-        except ValueError:
-            return None
-        multipliers = np.array([multiplier for multiplier, _ in pairs], np.int32)
-        shifts = np.array([shift for _, shift in pairs], np.int32)
-    return _requantization(multipliers, shifts, rounding, output, reals)
+        pairs = [single_multiplier(float(real), low, high, reach) for real in reals]
+        found = [pair for pair in pairs if pair is not None]
+    if len(found) < len(reals):
+        return _requantization(*quantize_multipliers(reals), Rounding.REAL, output, reals)
+    multipliers, shifts = (np.array(values, np.int32) for values in zip(*found, strict=True))
+    return _requantization(multipliers, shifts, Rounding.SINGLE, output, reals)
 
 
 def _double(

@@ -30,8 +30,8 @@ from pytest_microtvm.compiler.integer.specs import (
     FullyConnected,
     KernelSource,
     Lookup,
+    Mean,
     Pool,
-    Reduction,
     Requantize,
     Resize,
     Softmax,
@@ -60,8 +60,8 @@ def _others(spec: Spec) -> KernelSource:
     """The kernels that are the same for all CPUs."""
     if isinstance(spec, Pool):
         return pooling.pool(spec)
-    if isinstance(spec, Reduction):
-        return reduction.reduction(spec)
+    if isinstance(spec, Mean):
+        return reduction.mean(spec)
     if isinstance(spec, Lookup):
         return elementwise.lookup(spec)
     if isinstance(spec, Requantize):

@@ -29,7 +29,7 @@ from pytest_microtvm.compiler.program import C_TYPES
 def is_rare(spec: Conv2D | DepthwiseConv2D | FullyConnected) -> bool:
     """Whether the fast kernels cannot do it."""
     if isinstance(spec, FullyConnected):
-        return spec.input_dtype != "int8"
+        return spec.input_dtype != "int8" or spec.requantization.rounding is Rounding.REAL
     return spec.input_dtype != "int8" or spec.weights_zero_point != 0
 
 

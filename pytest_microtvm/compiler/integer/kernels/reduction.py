@@ -1,15 +1,15 @@
-"""Sums and means over axes."""
+"""Means over axes."""
 
 from __future__ import annotations
 
 import math
 
 from pytest_microtvm.compiler.integer.kernels.text import Constants, body, requantized
-from pytest_microtvm.compiler.integer.specs import KernelSource, Reduction
+from pytest_microtvm.compiler.integer.specs import KernelSource, Mean
 from pytest_microtvm.compiler.program import C_TYPES
 
 
-def reduction(spec: Reduction) -> KernelSource:
+def mean(spec: Mean) -> KernelSource:
     """A kernel with one accumulator at a time."""
     constants: Constants = []
     shape = spec.input_shape
