@@ -37,16 +37,8 @@ TIMEOUT_S = 600.0
 
 # As the baremetal platform builds models; the image itself is small.
 FLAGS = [
-    "-std=gnu99",
-    "-O2",
-    "-ffp-contract=off",
-    "-fno-math-errno",
-    "-ffunction-sections",
-    "-fdata-sections",
-    "-fno-common",
-    "-Wall",
-    "-Wextra",
-    "-Werror",
+    *("-std=gnu99", "-O2", "-ffp-contract=off", "-fno-math-errno", "-fno-common"),
+    *("-ffunction-sections", "-fdata-sections", "-Wall", "-Wextra", "-Werror"),
 ]
 
 LINKER_SCRIPT = """\
