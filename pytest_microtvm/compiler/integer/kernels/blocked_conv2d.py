@@ -44,12 +44,9 @@ def conv2d(spec: Conv2D) -> KernelSource:
     scaling = plan_scaling(spec.requantization, bounds(weights, start))
     pixels = int(np.prod(spec.output_shape[:3]))
     block = _block(pixels, len(weights))
-    parameters = np.stack([wrapped(start), scaling.multipliers], axis=1).ravel()
-    constants: Constants = [_ordered(weights, block), parameters]
+    parameters = scaling.parameters(wrapped(start))
+    constants: Constants = [_ordered(weights, block), parameters, *scaling.constants]
     text = Text()
-    if scaling.common_shift is None:
-        constants.append(scaling.shifts)
-        text.add("const int8_t *const shifts = constant2;")
     taps = weights.shape[1]
     with text.repeated("first", pixels, block.pixels):
         last = pixels - block.pixels
@@ -115,7 +112,7 @@ def _write_channels(
     with text.repeated("channel", count, block.channels):
         for n in range(block.channels):
             sums = ", ".join(
-                f"sum{n}_{p} = " + (f"parameters[{2 * n}]" if p == 0 else f"sum{n}_0")
+                f"sum{n}_{p} = " + (f"parameters[{scaling.stride * n}]" if p == 0 else f"sum{n}_0")
                 for p in range(block.pixels)
             )
             text.add(f"int32_t {sums};")
@@ -129,19 +126,17 @@ def _write_channels(
         for n in range(taps % _UNROLLED):
             _write_tap(text, block, taps, n)
         for n in range(block.channels):
-            shift = scaling.shift(f"{first + n} + channel")
-            text.add(f"const int32_t multiplier{n} = parameters[{2 * n + 1}];")
-            if scaling.common_shift is None:
-                text.add(f"const int32_t shift{n} = {shift};")
-                shift = f"shift{n}"
-            if scaling.short:
-                text.add(f"const int32_t offset{n} = {scaling.offset(shift)};")
+            text.add(
+                *scaling.declare(
+                    str(n), f"parameters[{scaling.stride * n + 1}]", f"{first + n} + channel"
+                )
+            )
             for p in range(block.pixels):
                 twice = " * 2" if scaling.short else ""
                 text.add(f"const int32_t total{n}_{p} = sum{n}_{p}{twice};")
-                value = scaling.output(f"total{n}_{p}", f"multiplier{n}", shift, f"offset{n}")
+                value = scaling.output(f"total{n}_{p}", str(n))
                 text.add(f"to[{p * channels + n}] = (int8_t)({value});")
-        text.add(f"parameters += {2 * block.channels};", f"to += {block.channels};")
+        text.add(f"parameters += {scaling.stride * block.channels};", f"to += {block.channels};")
 
 
 def _write_tap(text: Text, block: _Block, taps: int, offset: int) -> None:

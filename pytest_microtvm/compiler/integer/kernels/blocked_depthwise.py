@@ -27,12 +27,8 @@ def depthwise_conv2d(spec: DepthwiseConv2D) -> KernelSource:
     weights = np.ascontiguousarray(spec.weights.reshape(-1, out_channels).T)
     start = folded_bias(weights, spec.bias, spec.input_zero_point)
     scaling = plan_scaling(spec.requantization, bounds(weights, start))
-    parameters = np.stack([wrapped(start), scaling.multipliers], axis=1).ravel()
-    constants: Constants = [weights, parameters]
+    constants: Constants = [weights, scaling.parameters(wrapped(start)), *scaling.constants]
     text = Text()
-    if scaling.common_shift is None:
-        constants.append(scaling.shifts)
-        text.add("const int8_t *const shifts = constant2;")
     columns = (out_width - 1) * window.strides[1] + (window.shape[1] - 1) * window.dilation[1] + 1
     last_row = (out_height - 1) * window.strides[0] + (window.shape[0] - 1) * window.dilation[0]
     is_padded = (
@@ -113,17 +109,12 @@ def _write_channels(
     with text.repeated("c", out_channels):
         text.add(
             f"const int8_t *const weights = constant0 + c * {len(offsets)};",
-            "const int32_t initial = constant1[2 * c];",
-            "const int32_t multiplier = constant1[2 * c + 1];",
+            f"const int32_t *const parameters = constant1 + {scaling.stride} * c;",
+            "const int32_t initial = parameters[0];",
+            *scaling.declare("", "parameters[1]", "c"),
             f"const int8_t *from = rows + {'c' if multiplier == 1 else f'c / {multiplier}'};",
             "int8_t *to = to_row + c;",
         )
-        shift = scaling.shift("c")
-        if scaling.common_shift is None:
-            text.add(f"const int32_t shift = {shift};")
-            shift = "shift"
-        if scaling.short:
-            text.add(f"const int32_t offset = {scaling.offset(shift)};")
         is_unrolled = len(offsets) <= _UNROLLED_TAPS
         if is_unrolled:
             for n in range(len(offsets)):
@@ -145,7 +136,7 @@ def _write_channels(
                         f"weights[i * {columns} + j];"
                     )
             text.add(f"const int32_t total = sum{' * 2' if scaling.short else ''};")
-            value = scaling.output("total", "multiplier", shift, "offset")
+            value = scaling.output("total", "")
             text.add(
                 f"*to = (int8_t)({value});",
                 f"to += {out_channels};",

@@ -59,12 +59,9 @@ def conv2d(spec: Conv2D) -> KernelSource:
     constants: Constants = [
         _packed_weights(weights, sections, patches.quads),
         _parameters(start, scaling, sections),
+        *scaling.constants,
     ]
-    if scaling.common_shift is None:
-        constants.append(scaling.shifts)
     text = Text()
-    if scaling.common_shift is None:
-        text.add("const int8_t *const shifts = constant2;")
     patches.declare(text)
     with text.repeated("first", pixel_count, pixels):
         last = pixel_count - pixels
@@ -141,19 +138,17 @@ def _packed_weights(weights: Int8Array, sections: list[_Section], quads: int) ->
 def _parameters(
     start: npt.NDArray[np.int64], scaling: Scaling, sections: list[_Section]
 ) -> npt.NDArray[np.int32]:
-    """Start of the sum and multiplier; for two that share words, both starts and then both."""
+    """Of two channels that share words, both starts first, and of the first that of `t`."""
     parts = []
     channel = 0
     for section in sections:
-        for first in range(channel, channel + section.channels, 2 if section.shared else 1):
-            if section.shared:
-                a, b = start[first], start[first + 1]
-                parts.append(wrapped(np.array([256 * a + b, b])))
-                parts.append(scaling.multipliers[first : first + 2])
-            else:
-                parts.append(wrapped(start[first : first + 1]))
-                parts.append(scaling.multipliers[first : first + 1])
+        channels = slice(channel, channel + section.channels)
         channel += section.channels
+        sums = start[channels].copy()
+        if section.shared:
+            sums[0::2] = 256 * sums[0::2] + sums[1::2]
+        together = 2 if section.shared else 1
+        parts.append(scaling.parameters(wrapped(sums), channels, together))
     return np.concatenate(parts)
 
 
@@ -171,7 +166,7 @@ def _write_section(
     with text.repeated("channel", section.channels, width):
         text.add("const uint32_t *taps = (const uint32_t *)(const void *)workspace;")
         for n in range(width):
-            index = 4 * (n // 2) + n % 2 if section.shared else 2 * n
+            index = _parameter_index(section, scaling, n)
             sums = ", ".join(
                 f"sum{n}_{p} = " + (f"parameters[{index}]" if p == 0 else f"sum{n}_0")
                 for p in range(pixels)
@@ -188,17 +183,18 @@ def _write_section(
             for _ in range(quads % unrolled):
                 _write_quad(text, pixels, pairs)
         for n in range(width):
-            index = 4 * (n // 2) + 2 + n % 2 if section.shared else 2 * n + 1
-            shift = scaling.shift(f"{channel + n} + channel")
-            text.add(f"const int32_t multiplier{n} = parameters[{index}];")
-            if scaling.common_shift is None:
-                text.add(f"const int32_t shift{n} = {shift};")
-                shift = f"shift{n}"
-            if scaling.short:
-                text.add(f"const int32_t offset{n} = {scaling.offset(shift)};")
+            word = f"parameters[{_parameter_index(section, scaling, n, 1)}]"
+            text.add(*scaling.declare(str(n), word, f"{channel + n} + channel"))
             for p in range(pixels):
-                _write_output(text, section, scaling, n, p, shift, channel, channels)
-        text.add(f"parameters += {2 * width};", f"to += {width};")
+                _write_output(text, section, scaling, n, p, channels)
+        text.add(f"parameters += {scaling.stride * width};", f"to += {width};")
+
+
+def _parameter_index(section: _Section, scaling: Scaling, n: int, which: int = 0) -> int:
+    """Where the start (0) or the factor (1) of the section's channel `n` is."""
+    if section.shared:
+        return scaling.stride * (n - n % 2) + 2 * which + n % 2
+    return scaling.stride * n + which
 
 
 def _unrolled(quads: int) -> int:
@@ -256,8 +252,6 @@ def _write_output(
     scaling: Scaling,
     n: int,
     p: int,
-    shift: str,
-    channel: int,
     channels: int,
 ) -> None:
     total = f"total{n}_{p}"
@@ -266,5 +260,4 @@ def _write_output(
         text.add(f"const int32_t {total} = {difference} >> {7 if scaling.short else 8};")
     else:
         text.add(f"const int32_t {total} = sum{n}_{p}{' * 2' if scaling.short else ''};")
-    value = scaling.output(total, f"multiplier{n}", shift, f"offset{n}")
-    text.add(f"to[{p * channels + n}] = (int8_t)({value});")
+    text.add(f"to[{p * channels + n}] = (int8_t)({scaling.output(total, str(n))});")

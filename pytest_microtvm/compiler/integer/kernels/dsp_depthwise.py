@@ -88,12 +88,8 @@ def depthwise_conv2d(spec: DepthwiseConv2D) -> KernelSource:
     weights = np.ascontiguousarray(spec.weights.transpose(2, 1, 0).reshape(channels, -1))
     start = folded_bias(weights, spec.bias, spec.input_zero_point)
     scaling = plan_scaling(spec.requantization, bounds(weights, start))
-    parameters = np.stack([wrapped(start), scaling.multipliers], axis=1).ravel()
-    constants: Constants = [weights, parameters]
+    constants: Constants = [weights, scaling.parameters(wrapped(start)), *scaling.constants]
     text = Text()
-    if scaling.common_shift is None:
-        constants.append(scaling.shifts)
-        text.add("const int8_t *const shifts = constant2;")
     zero = f"{(spec.input_zero_point & 0xFF) * 0x01010101:#010x}u"
     text.add(
         "uint32_t *const columns = (uint32_t *)(void *)workspace;",
@@ -256,23 +252,18 @@ def _write_lanes(text: Text, plan: _Plan, scaling: Scaling) -> None:
         )
         for number, (low, high) in enumerate(words):
             text.add(f"const uint32_t w{number} = {_weight_word(low, high)};")
-        shift = scaling.shift("c")
-        if scaling.common_shift is None:
-            text.add(f"const int32_t shift = {shift};")
-            shift = "shift"
         text.add(
-            "const int32_t initial = constant1[2 * c];",
-            "const int32_t multiplier = constant1[2 * c + 1];",
+            f"const int32_t *const parameters = constant1 + {scaling.stride} * c;",
+            "const int32_t initial = parameters[0];",
+            *scaling.declare("", "parameters[1]", "c"),
         )
-        if scaling.short:
-            text.add(f"const int32_t offset = {scaling.offset(shift)};")
         image = f"(n * {out_height} + row)" if spec.output_shape[0] > 1 else "row"
         text.add(
             f"const uint32_t *from = columns + lane * {plan.lane_words};",
             f"int8_t *to = output + {image} * {out_width * channels} + c;",
         )
         with text.repeated("output_column", out_width):
-            _write_outputs(text, plan, scaling, words, shift)
+            _write_outputs(text, plan, scaling, words)
             text.add(f"to += {channels};", f"from += {spec.window.strides[1] * plan.pairs};")
 
 
@@ -301,7 +292,6 @@ def _write_outputs(
     plan: _Plan,
     scaling: Scaling,
     words: list[tuple[int, int | None]],
-    shift: str,
 ) -> None:
     """One output of each row."""
     _, out_width, channels = plan.spec.output_shape[1:]
@@ -318,7 +308,7 @@ def _write_outputs(
     for row in range(plan.rows):
         twice = " * 2" if scaling.short else ""
         text.add(f"const int32_t total{row} = sum{row}{twice};")
-        value = scaling.output(f"total{row}", "multiplier", shift, "offset")
+        value = scaling.output(f"total{row}", "")
         text.add(f"to[{row * out_width * channels}] = (int8_t)({value});")
 
 

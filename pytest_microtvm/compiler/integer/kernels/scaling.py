@@ -33,6 +33,10 @@ _SUM_LIMIT = 1 << 30
 class Scaling:
     """How a kernel scales its accumulators.
 
+    What differs between channels is stored in as few bytes as can be: nothing for one factor,
+    the multipliers where all shifts are the same, multipliers with two bits for the shift where
+    these are close to each other, or else shifts in an array of their own.
+
     Args:
         requantization: What is to be computed.
         multipliers: int32, one for each channel.
@@ -46,40 +50,103 @@ class Scaling:
     short: bool
 
     @property
+    def common_multiplier(self) -> int | None:
+        """The multiplier, when all channels have the same factor."""
+        if self.common_shift is None or np.any(self.multipliers != self.multipliers[0]):
+            return None
+        return int(self.multipliers[0])
+
+    @property
     def common_shift(self) -> int | None:
         """The shift, when all channels have the same."""
         return int(self.shifts[0]) if np.all(self.shifts == self.shifts[0]) else None
 
-    def shift(self, channel: str) -> str:
-        """C: the shift of a channel, read from an array `shifts` unless all are the same."""
-        return f"shifts[{channel}]" if self.common_shift is None else str(self.common_shift)
+    @property
+    def _is_packed(self) -> bool:
+        """Whether multipliers and shifts share words: the upper two bits are known to be 01."""
+        spread = int(self.shifts.max()) - int(self.shifts.min())
+        return self.common_shift is None and spread < 4 and bool(np.all(self.multipliers > 0))
 
-    def offset(self, shift: str) -> str:
-        """C: what goes into the multiplication when `short`, by a shift in C."""
-        factor = 2 * self.requantization.zero_point + 1
+    def parameters(
+        self,
+        start: npt.NDArray[np.int32],
+        channels: slice = slice(None),
+        together: int = 1,
+    ) -> npt.NDArray[np.int32]:
+        """What kernels read of each channel, an array for `constant1`.
+
+        Args:
+            start: What the sums of these channels begin with.
+            channels: Which channels.
+            together: Channels whose starts are stored side by side, before what else they have.
+
+        Returns:
+            int32, `stride` for each channel.
+        """
+        if self.common_multiplier is not None:
+            return start
+        words = self.multipliers
+        if self._is_packed:
+            low = (self.shifts - self.shifts.min()).astype(np.int32)
+            words = (self.multipliers - (1 << 30)) * 4 + low
+        pair = start.reshape(-1, together), words[channels].reshape(-1, together)
+        return np.stack(pair, axis=1).ravel()
+
+    @property
+    def stride(self) -> int:
+        """Words of a channel in `parameters`."""
+        return 1 if self.common_multiplier is not None else 2
+
+    @property
+    def constants(self) -> list[npt.NDArray[np.int8]]:
+        """What kernels read beside `parameters`, for `constant2`."""
+        return [] if self.common_shift is not None or self._is_packed else [self.shifts]
+
+    def declare(self, name: str, word: str, channel: str) -> list[str]:
+        """C: declare what `output` needs of a channel.
+
+        Args:
+            name: Ends the names of the variables.
+            word: Where the channel's second parameter is.
+            channel: The channel's number.
+        """
+        multiplier, shift = word, f"constant2[{channel}]"
+        lines = []
+        if self.common_multiplier is not None:
+            multiplier = str(self.common_multiplier)
         if self.common_shift is not None:
-            return str(factor * (1 << (self.common_shift - 1)))
-        return f"{factor} * (1 << ({shift} - 1))"
+            shift = str(self.common_shift)
+        elif self._is_packed:
+            lines.append(f"const uint32_t packed{name} = (uint32_t){word};")
+            multiplier = f"(int32_t)(packed{name} >> 2 | 0x40000000u)"
+            shift = f"(int32_t)(packed{name} & 3u) + {int(self.shifts.min())}"
+        lines += [
+            f"const int32_t multiplier{name} = {multiplier};",
+            f"const int32_t shift{name} = {shift};",
+        ]
+        if self.short:
+            factor = 2 * self.requantization.zero_point + 1
+            lines.append(f"const int32_t offset{name} = {factor} * (1 << (shift{name} - 1));")
+        return lines
 
-    def output(self, total: str, multiplier: str, shift: str, offset: str) -> str:
+    def output(self, total: str, name: str) -> str:
         """C: the output, int32 in the range of int8.
 
         Args:
             total: A variable with twice the sum when `short`, else with the sum.
-            multiplier: The channel's.
-            shift: The channel's, from `shift`.
-            offset: The channel's, from `offset`.
+            name: As for `declare`.
         """
         requantization = self.requantization
         single = requantization.rounding is Rounding.SINGLE
+        multiplier, shift = f"multiplier{name}", f"shift{name}"
         if not self.short:
-            name = "microtvm_requantize_single" if single else "microtvm_requantize"
-            value = f"{name}({total}, {multiplier}, {shift}) + {requantization.zero_point}"
+            function = "microtvm_requantize_single" if single else "microtvm_requantize"
+            value = f"{function}({total}, {multiplier}, {shift}) + {requantization.zero_point}"
             return f"microtvm_clamp({value}, {requantization.minimum}, {requantization.maximum})"
         if single:
-            value = f"microtvm_high({total}, {multiplier}, {offset})"
+            value = f"microtvm_high({total}, {multiplier}, offset{name})"
         else:
-            value = f"microtvm_high_rounded({total}, {multiplier}, {offset}) + ({total} >> 31)"
+            value = f"microtvm_high_rounded({total}, {multiplier}, offset{name}) + ({total} >> 31)"
         result = f"microtvm_saturate8(({value}) >> {shift})"
         if (requantization.minimum, requantization.maximum) != (-128, 127):
             result = f"microtvm_clamp({result}, {requantization.minimum}, {requantization.maximum})"
