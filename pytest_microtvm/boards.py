@@ -30,6 +30,7 @@ ENTRY_POINT_GROUP = "pytest_microtvm.boards"
 _PACKAGE = Path(__file__).absolute().parent
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _MEMORY_KINDS = ("flash", "ram")
+_SIMD = ("none", "dsp", "helium")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Cpu:
 
     `arch` is its family ("i386", "arm", "riscv32", "host"), `core` what it is exactly. `startup`
     names the start-up code of the platform, where that is not called like `arch` ("cortex_m").
+    `simd` names the vector instructions that kernels over int8 may use: "none", "dsp" or "helium".
     """
 
     arch: str
@@ -45,6 +47,7 @@ class Cpu:
     core: str = ""
     fpu: str = ""
     float_abi: str = ""
+    simd: str = "none"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -273,6 +276,8 @@ def _check(board: Board, path: Path) -> None:
         )
     if board.emulator is not None and board.flash is not None:
         raise ConfigError(f"{path}: a board has either emulator or flash, not both")
+    if board.cpu.simd not in _SIMD:
+        raise ConfigError(f"{path}: cpu.simd must be one of {', '.join(_SIMD)}")
     if board.firmware.packet_bytes < 256:
         raise ConfigError(f"{path}: firmware.packet_bytes must be at least 256")
     for index, region in enumerate(board.memory):

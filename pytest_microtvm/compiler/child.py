@@ -92,6 +92,7 @@ def _command(model: Path, archive: Path, options: CompileOptions, report_fd: int
         command += ["--name", options.name]
     if options.io_in_arena:
         command.append("--io-in-arena")
+    command += ["--simd", options.simd]
     return [*command, "--report-fd", str(report_fd), "--parent-pid", str(os.getpid())]
 
 

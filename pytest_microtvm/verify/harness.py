@@ -80,7 +80,7 @@ class Harness:
         self.workshop = workshop
         self.boards = boards
         self.options = options
-        self._compiled: dict[Path, CompiledModel] = {}
+        self._compiled: dict[tuple[Path, str], CompiledModel] = {}
         self._firmware: dict[tuple[str, str, str], Firmware] = {}
         self._failed: dict[object, MicroTVMError] = {}
         self._sessions: dict[str, tuple[Session, Record]] = {}
@@ -106,17 +106,17 @@ class Harness:
         )
         return self._records.setdefault(record.key, record)
 
-    def compile(self, model: Path, record: Record) -> CompiledModel:
-        """Compile a model, once a run.
+    def compile(self, model: Path, board: Board, record: Record) -> CompiledModel:
+        """Compile a model for a board, once a run for all boards whose CPUs can do the same.
 
         Raises:
             ModelError: It cannot be compiled; said again to every test that needs it.
         """
-        if model not in self._compiled:
-            self._compiled[model] = self._once(
-                model, lambda: self.workshop.compile(model, CompileOptions())
-            )
-        compiled = self._compiled[model]
+        key = (model, board.cpu.simd)
+        if key not in self._compiled:
+            options = CompileOptions(simd=board.cpu.simd)
+            self._compiled[key] = self._once(key, lambda: self.workshop.compile(model, options))
+        compiled = self._compiled[key]
         if "mlf" not in record.cached:
             record.cached["mlf"] = compiled.cached
             record.add_seconds("compile", compiled.compile_s)
