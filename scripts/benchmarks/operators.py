@@ -14,6 +14,8 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
+from pytest_microtvm.compiler import CompileOptions
+from pytest_microtvm.compiler.integer.features import Simd
 from tests.operators.cases import OPERATORS, draw
 from tests.operators.running import Difference, differences
 
@@ -29,6 +31,12 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser.add_argument(
         "--operator", action="append", default=[], choices=tuple(OPERATORS), help="only these"
     )
+    parser.add_argument(
+        "--simd",
+        choices=[simd.value for simd in Simd],
+        default=Simd.NONE.value,
+        help="kernels for these instructions, by their twins in plain C (default: none)",
+    )
     parser.add_argument("--jobs", type=int, default=2, help="processes (default 2)")
     parser.set_defaults(run=run)
 
@@ -37,7 +45,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Run all cases; the exit status says whether every byte was right."""
     start = time.perf_counter()
     batches = range(0, arguments.cases, _BATCH)
-    work = partial(_run_batch, arguments.cases, arguments.seed, tuple(arguments.operator))
+    work = partial(
+        _run_batch, arguments.cases, arguments.seed, tuple(arguments.operator), arguments.simd
+    )
     total: Counter[str] = Counter()
     found: list[Difference] = []
     # TVM keeps threads: a fork could inherit a lock that is never released.
@@ -63,9 +73,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _run_batch(
-    count: int, seed: int, operators: tuple[str, ...], start: int
+    count: int, seed: int, operators: tuple[str, ...], simd: str, start: int
 ) -> tuple[Counter[str], list[Difference]]:
     """Run the cases from `start` on: how many of each operator, and what was wrong."""
     cases = list(draw(min(_BATCH, count - start), seed, operators, start))
     with tempfile.TemporaryDirectory() as folder:
-        return Counter(case.operator for case in cases), differences(cases, Path(folder))
+        found = differences(cases, Path(folder), CompileOptions(simd=simd))
+    return Counter(case.operator for case in cases), found

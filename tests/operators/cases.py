@@ -192,12 +192,19 @@ def _shape(rng: Rng, rank: int, low: int = 1, high: int = 6) -> list[int]:
     return [int(extent) for extent in rng.integers(low, high, rank, endpoint=True)]
 
 
-def _image(rng: Rng, least: int = 1, most: int = 10, channels: int = 12) -> list[int]:
+def _image(rng: Rng, least: int = 1, most: int = 10) -> list[int]:
     return [
         int(rng.choice([1, 1, 1, 2])),
         *(int(extent) for extent in rng.integers(least, most, 2, endpoint=True)),
-        int(rng.integers(1, channels, endpoint=True)),
+        _channels(rng),
     ]
+
+
+def _channels(rng: Rng) -> int:
+    """Mostly a few; often as many as vectors have lanes, or a few more or fewer."""
+    if rng.random() < 0.6:
+        return int(rng.integers(1, 9, endpoint=True))
+    return int(rng.choice([4, 8, 16, 32])) + int(rng.choice([-1, 0, 0, 0, 1]))
 
 
 def _activation(rng: Rng) -> int:
@@ -339,7 +346,7 @@ def _conv_2d(rng: Rng, case: Case) -> None:
     image = _image(rng)
     groups = int(rng.choice([2, 3])) if dtype == "int8" and rng.random() < 0.1 else 1
     image[3] *= groups
-    channels = groups * int(rng.integers(1, 12, endpoint=True))
+    channels = groups * _channels(rng)
     source = _quantization(rng, dtype)
     window = _window(rng, image, 5, dilated=True)
     weights_dtype = "uint8" if dtype == "uint8" else "int8"
@@ -400,6 +407,8 @@ def _depthwise_conv_2d(rng: Rng, case: Case) -> None:
 def _fully_connected(rng: Rng, case: Case) -> None:
     dtype = _dtype(rng, "int16", "uint8")
     rows, inputs, outputs = int(rng.integers(1, 4)), *_shape(rng, 2, 1, 40)
+    if rng.random() < 0.3:
+        inputs = 4 * _channels(rng)
     source = _quantization(rng, dtype)
     weights_dtype = "uint8" if dtype == "uint8" else "int8"
     data = case.add_input(rng, [rows, inputs], dtype, source)
@@ -755,7 +764,7 @@ def _resize(operator: str, *dtypes: str) -> Callable[[Rng, Case], None]:
     def draw_case(rng: Rng, case: Case) -> None:
         dtype = _dtype(rng, *dtypes)
         quantization = _quantization(rng, dtype)
-        image = _image(rng, 1, 8, 9)
+        image = _image(rng, 1, 8)
         size = _shape(rng, 2, 1, 16)
         if rng.random() < 0.4:
             size = [2 * image[1], 2 * image[2]]

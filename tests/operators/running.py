@@ -14,7 +14,7 @@ import numpy as np
 from pytest_microtvm.compiler import CompileOptions, compile_to_files
 from pytest_microtvm.errors import ModelError
 from pytest_microtvm.library import ModelLibrary, extract_library, open_library, write_library
-from tests.operators.cases import Array, Case, merged
+from tests.operators.cases import SAMPLES, Array, Case, merged
 from tests.unit.compiler.native import C99, aligned, compile_c, guarded, is_untouched
 
 CASES_PER_MODEL = 10
@@ -62,19 +62,23 @@ class CompiledModel:
 
 
 def differences(
-    cases: Sequence[Case], folder: Path, change: Change = lambda files: files
+    cases: Sequence[Case],
+    folder: Path,
+    options: CompileOptions | None = None,
+    change: Change = lambda files: files,
 ) -> list[Difference]:
     """Compile and run all cases on the host, and compare with LiteRT byte by byte.
 
     Args:
         cases: Any number.
         folder: An empty folder to work in.
+        options: For the compiler; vector instructions have plain C in their place here.
         change: What is done to the files of each archive before they are built.
 
     Returns:
         What differs, and what could not be compiled.
     """
-    models, refused = compiled(cases, folder)
+    models, refused = compiled(cases, folder, options)
     for model in models:
         files = change(model.files)
         write_library(folder / f"{model.name}.tar", files)
@@ -83,15 +87,18 @@ def differences(
     found = list(refused)
     for model in models:
         library = open_library(folder / f"{model.name}.tar")
-        outputs = [run_native(built, library, inputs) for inputs in _samples(model)]
+        outputs = [run_native(built, library, inputs) for inputs in samples(model)]
         found += compared(model, outputs)
     return found
 
 
 def compiled(
-    cases: Sequence[Case], folder: Path, options: CompileOptions | None = None
+    cases: Sequence[Case],
+    folder: Path,
+    options: CompileOptions | None = None,
+    cases_per_model: int = CASES_PER_MODEL,
 ) -> tuple[list[CompiledModel], list[Difference]]:
-    """Models of `CASES_PER_MODEL` cases each, and the cases that the compiler refuses."""
+    """Models of `cases_per_model` cases each, and the cases that the compiler refuses."""
     models: list[CompiledModel] = []
     refused: list[Difference] = []
 
@@ -109,8 +116,8 @@ def compiled(
         else:
             models.append(CompiledModel(name, part, files))
 
-    for start in range(0, len(cases), CASES_PER_MODEL):
-        compile_together(cases[start : start + CASES_PER_MODEL])
+    for start in range(0, len(cases), cases_per_model):
+        compile_together(cases[start : start + cases_per_model])
     return models, refused
 
 
@@ -145,19 +152,16 @@ def _pointers(arrays: Sequence[Array]) -> Any:
     return (ctypes.c_void_p * max(1, len(arrays)))(*(array.ctypes.data for array in arrays))
 
 
-def _samples(model: CompiledModel) -> list[list[Array]]:
+def samples(model: CompiledModel) -> list[list[Array]]:
     """The inputs of a model, once for each sample."""
     by_case = [case.samples for case in model.cases]
-    return [
-        [array for samples in by_case for array in samples[number]]
-        for number in range(len(by_case[0]))
-    ]
+    return [[array for given in by_case for array in given[n]] for n in range(SAMPLES)]
 
 
 def compared(model: CompiledModel, outputs: Sequence[Sequence[Array]]) -> list[Difference]:
     """What differs from LiteRT, at most one difference for each case."""
     found: dict[str, Difference] = {}
-    for number, (inputs, results) in enumerate(zip(_samples(model), outputs, strict=True)):
+    for number, (inputs, results) in enumerate(zip(samples(model), outputs, strict=True)):
         expected = run_litert(merged(model.cases).to_bytes(), inputs)
         position = 0
         for case in model.cases:

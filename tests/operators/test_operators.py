@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pytest_microtvm.compiler import CompileOptions
 from pytest_microtvm.compiler.integer import groups
 from pytest_microtvm.compiler.integer.features import Simd
 from pytest_microtvm.compiler.integer.kernels import generate
@@ -27,6 +28,8 @@ pytest.importorskip("ai_edge_litert", reason="pip install 'pytest-microtvm[liter
 CASES = 30
 """Of each operator; `scripts/bench operators` runs as many as one likes."""
 IN_FLOAT = {"quantize", "dequantize"}
+WITH_WEIGHTS = ("conv_2d", "depthwise_conv_2d", "fully_connected", "padded_conv_2d", "network")
+"""Operators that are written anew for each kind of vector instructions."""
 WITHOUT_FACTORS = {
     *IN_FLOAT,
     "average_pool_2d",
@@ -52,6 +55,15 @@ def test_outputs_are_the_reference_s_bytes(operator, tmp_path):
     assert kernels
     # Nothing falls back to float.
     assert operator in IN_FLOAT or not any("float" in text for text in kernels)
+
+
+@pytest.mark.parametrize("simd", [Simd.DSP.value, Simd.HELIUM.value])
+@pytest.mark.parametrize("operator", WITH_WEIGHTS)
+def test_vector_kernels_give_the_same_bytes_by_their_twins(operator, simd, tmp_path):
+    found = differences(
+        list(draw(CASES, operators=[operator])), tmp_path, CompileOptions(simd=simd)
+    )
+    assert not found, "\n".join(map(str, found))
 
 
 def changed(spec: Any) -> Any:
@@ -115,7 +127,9 @@ def test_a_wrong_byte_in_the_archive_is_noticed(tmp_path):
         return {**files, path: changed_text.encode()}
 
     cases = list(draw(2, operators=["average_pool_2d"]))
-    assert [d.case.name for d in differences(cases, tmp_path, change)] == [c.name for c in cases]
+    assert [d.case.name for d in differences(cases, tmp_path, change=change)] == [
+        c.name for c in cases
+    ]
 
 
 def test_cases_do_not_depend_on_which_are_drawn():
