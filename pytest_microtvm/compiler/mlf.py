@@ -91,7 +91,7 @@ def _metadata(
         }
         for kernel in program.kernels.values()
     ]
-    module = {
+    module: dict[str, Any] = {
         "model_name": name,
         "export_datetime": exported.strftime("%Y-%m-%d %H:%M:%SZ"),
         "target": [TARGET],
@@ -110,6 +110,13 @@ def _metadata(
             "tvm_version": distributions.version("apache-tvm"),
         },
     }
+    if program.float_operators:
+        constants_bytes, workspace_bytes = program.float_cost()
+        module["float_operators"] = {
+            "operators": list(program.float_operators),
+            "constants_size_bytes": constants_bytes,
+            "workspace_size_bytes": workspace_bytes,
+        }
     return {"version": VERSION, "modules": {name: module}}
 
 
