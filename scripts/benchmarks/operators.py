@@ -31,9 +31,10 @@ def run(arguments: argparse.Namespace) -> int:
     for first in range(0, len(drawn), arguments.pack):
         part = drawn[first : first + arguments.pack]
         with tempfile.TemporaryDirectory() as folder:
-            found = Pack(part, Path(folder)).differences(
-                np.random.default_rng([arguments.seed, first])
-            )
+            pack = Pack(part, Path(folder))
+            found = pack.differences(np.random.default_rng([arguments.seed, first]))
+            if pack.library.float_operators is not None:
+                print(f"  {pack.library.float_operators}")
         differing += len(found)
         for difference in found:
             print(f"  {difference}")

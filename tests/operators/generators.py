@@ -328,7 +328,7 @@ def add(rng: Rng) -> Case:
 
 def subtract(rng: Rng) -> Case:
     """SUB, likewise."""
-    return _arithmetic(rng, "SUB", ["INT8"] * 5 + ["UINT8"])
+    return _arithmetic(rng, "SUB", ["INT8"] * 5 + ["UINT8", "INT16"])
 
 
 def multiply(rng: Rng) -> Case:
@@ -337,7 +337,7 @@ def multiply(rng: Rng) -> Case:
 
 
 def _pool(rng: Rng, name: str) -> Case:
-    dtype = str(_pick(rng, ["INT8", "INT8", "INT8", "UINT8"]))
+    dtype = str(_pick(rng, ["INT8", "INT8", "INT8", "UINT8", "INT16"]))
     image = _image(rng)
     taps = [int(extent) for extent in rng.integers(1, 5, 2)]
     strides = [int(step) for step in rng.integers(1, 4, 2)]
@@ -384,7 +384,7 @@ def max_pool(rng: Rng) -> Case:
 
 def mean(rng: Rng) -> Case:
     """MEAN over some axes."""
-    dtype = str(_pick(rng, ["INT8", "INT8", "INT8", "UINT8"]))
+    dtype = str(_pick(rng, ["INT8", "INT8", "INT8", "UINT8", "INT16"]))
     shape = _shape(rng, int(rng.integers(2, 5)))
     axes = sorted(
         int(axis)
@@ -446,7 +446,7 @@ def unary(rng: Rng) -> Case:
 
 def concatenation(rng: Rng) -> Case:
     """CONCATENATION; of uint8, the parts may have other scales."""
-    dtype = str(_pick(rng, ["INT8", "INT8", "INT8", "UINT8"]))
+    dtype = str(_pick(rng, ["INT8", "INT8", "INT8", "UINT8", "INT16"]))
     shape = _shape(rng)
     axis = int(rng.integers(len(shape)))
     output = _quantization(rng, dtype)
@@ -469,9 +469,9 @@ def concatenation(rng: Rng) -> Case:
 def resize(rng: Rng) -> Case:
     """RESIZE_NEAREST_NEIGHBOR or RESIZE_BILINEAR."""
     name = str(_pick(rng, ["RESIZE_NEAREST_NEIGHBOR", "RESIZE_BILINEAR"]))
-    dtype = "INT8"
+    dtype = str(_pick(rng, ["INT8", "INT8", "INT16"]))
     if name == "RESIZE_NEAREST_NEIGHBOR":
-        dtype = str(_pick(rng, ["INT8", "INT8", "UINT8"]))
+        dtype = str(_pick(rng, ["INT8", "INT8", "UINT8", "INT16"]))
     image = _image(rng)
     size = [int(extent) for extent in rng.integers(1, 15, 2)]
     mode = str(_pick(rng, ["plain", "align_corners", "half_pixel_centers"]))

@@ -15,6 +15,7 @@ import tflite
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from pytest_microtvm.compiler import compile_to_files
+from pytest_microtvm.library import ModelLibrary
 from tests.unit.compiler.native import NativeModel
 from tests.unit.compiler.tflite_models import Model, Operator, Tensor
 
@@ -176,6 +177,7 @@ class Pack:
         self.files = change(dict(compile_to_files(path)))
         self._native = NativeModel(self.files, directory, flags)
         self._reference = Reference(self.model)
+        self.library: ModelLibrary = self._native.library
 
     def differences(
         self, rng: np.random.Generator, kinds: Sequence[str] = ("uniform", "edges", "narrow")

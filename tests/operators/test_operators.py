@@ -24,6 +24,7 @@ CASES = 120
 def test_all_operators_give_the_reference_s_bytes(number: int, tmp_path: Path):
     pack = Pack(cases(SEED + number, CASES), tmp_path)
     assert pack.differences(np.random.default_rng(number)) == []
+    assert pack.library.float_operators is None
 
 
 @pytest.fixture
