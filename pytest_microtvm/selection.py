@@ -90,7 +90,7 @@ def missing_tools(board: Board) -> Iterator[str]:
     yield from (program for program in programs if shutil.which(program) is None)
     files = (*board.toolchain.includes, *board.toolchain.libraries)
     yield from (file for file in files if not Path(file).exists())
-    if board.flash is not None:
+    if board.emulator is None and board.flash is not None:
         yield "the board itself"
 
 

@@ -55,6 +55,7 @@ class Session:
         on_log: Told each line that the device logs, when the session next touches the device.
         open_timeout_s: For opening, if that is another.
         faults: What goes wrong on the link, for tests of it; see `faults`.
+        options: Project options that say which real board is meant; none for an emulated one.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Session:
         *,
         open_timeout_s: float | None = None,
         faults: FaultPlan | None = None,
+        options: Mapping[str, object] | None = None,
     ) -> None:
         self.firmware = firmware
         self.timeout_s = timeout_s
@@ -79,6 +81,7 @@ class Session:
         self._ports: queue.Queue[int | None] = queue.Queue()
         self._logs: deque[str] = deque(maxlen=LOG_LINES)
         self._faults = faults
+        self._options = dict(options or {})
         self._error: MicroTVMError | None = None
         self._reported = threading.Event()
         self._interrupted = False
@@ -221,7 +224,7 @@ class Session:
     def _start_bridge(self, key: str) -> None:
         config = {
             "project_dir": str(self.firmware.project_dir),
-            "options": {},
+            "options": self._options,
             "board": self.board,
             "key": key,
             "open_timeout_s": self.open_timeout_s,
