@@ -31,7 +31,7 @@ from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.lab.file import LabBoard
 from pytest_microtvm.lab.pool import Lab, Quarantine
 board = LabBoard("theirs", "netduinoplus2", port="/dev/microtvm-left")
-lab = Lab([board], Quarantine(Path(sys.argv[1)), "make coffee")
+lab = Lab([board], Quarantine(Path(sys.argv[1])), "make coffee")
 lease = lab.acquire("netduinoplus2", Deadline(10))
 print("held", flush=True)
 time.sleep(60)
