@@ -50,6 +50,7 @@ class LabBoard:
         coordinator: labgrid's coordinator, "host:port", for `place`.
         probe: The debug probe, as the flash method understands it.
         flash: The flash method, in place of the definition's.
+        flash_command: For the flash method `command`, in place of the definition's.
         reset: A command that resets the board.
         power_off: A command that takes its power away.
         power_on: A command that gives it back.
@@ -64,6 +65,7 @@ class LabBoard:
     coordinator: str = ""
     probe: str = ""
     flash: str = ""
+    flash_command: tuple[str, ...] = ()
     reset: tuple[str, ...] = ()
     power_off: tuple[str, ...] = ()
     power_on: tuple[str, ...] = ()
@@ -75,13 +77,21 @@ class LabBoard:
         return f"{self.kind} ({self.name})"
 
     @property
-    def has_power_switch(self) -> bool:
-        """Whether its power can be taken away: labgrid says so only when it is asked."""
-        return bool(self.power_off) or bool(self.place)
+    def project_options(self) -> dict[str, object]:
+        """What tells a platform that this board is meant: its project options."""
+        values: dict[str, object] = {
+            "port": self.port,
+            "usb": self.usb,
+            "probe": self.probe,
+            "flash_method": self.flash,
+            "flash_command": list(self.flash_command),
+            "reset_command": list(self.reset),
+        }
+        return {name: value for name, value in values.items() if value}
 
 
 _FIELDS = {field.name: field for field in dataclasses.fields(LabBoard)}
-_COMMANDS = ("reset", "power_off", "power_on")
+_COMMANDS = ("flash_command", "reset", "power_off", "power_on")
 
 
 def find_lab_file(

@@ -7,7 +7,7 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
 from pytest_microtvm.deadline import Deadline
@@ -35,6 +35,11 @@ class Lease:
     def __exit__(self, *_exc: object) -> None:
         self.release()
 
+    @property
+    def firmware(self) -> str:
+        """What the board was last flashed with, as noted by its users; empty when nobody noted."""
+        return self._locks.firmware
+
     def note_firmware(self, build_id: str) -> None:
         """Leave word of what the board runs, for whoever would like to flash it no more."""
         self._locks.firmware = build_id
@@ -58,8 +63,11 @@ class Quarantine:
 
     def add(self, board: LabBoard, cause: str) -> None:
         """Put a board in; the first cause given stays."""
-        with contextlib.suppress(FileExistsError), open(self._path(board), "x") as file:
-            json.dump({"cause": " ".join(cause.split())}, file)
+        text = json.dumps({"cause": " ".join(cause.split())})
+        # The folder is gone when the process that made it was interrupted.
+        gone = contextlib.suppress(FileExistsError, FileNotFoundError)
+        with gone, open(self._path(board), "x", encoding="utf-8") as file:
+            file.write(text)
 
     def cause(self, board: LabBoard) -> str | None:
         """Why a board is in; None when it is not."""
@@ -103,6 +111,7 @@ class Lab:
         deadline: Deadline,
         *,
         firmware: str = "",
+        without: Collection[str] = (),
         on_wait: Callable[[str], None] = lambda line: None,
     ) -> Lease:
         """Take a board of a kind, waiting until one is free.
@@ -112,6 +121,7 @@ class Lab:
             deadline: Ends the waiting.
             firmware: The build id that the board is wanted for: one that seems to run it is taken
                 rather than another that is free as well.
+            without: The names of boards that will not do.
             on_wait: Told who holds the boards, when nobody has given one back at once, and again
                 when that changes.
 
@@ -119,7 +129,7 @@ class Lab:
             LeaseError: All are still held when the deadline expires, or in quarantine.
             ConfigError: Boards cannot be locked on this machine.
         """
-        pool = [board for board in self.boards if board.kind == kind]
+        pool = [b for b in self.boards if b.kind == kind and b.name not in without]
         told = ""
         while True:
             lease = self._acquire_free(pool, firmware)

@@ -39,7 +39,12 @@ def test_a_whole_entry(tmp_path: Path) -> None:
         notes="by the window",
     )
     assert board.label == "netduinoplus2 (left)"
-    assert board.has_power_switch
+    assert board.project_options == {
+        "port": "/dev/ttyACM0",
+        "probe": "localhost:3333",
+        "flash_method": "gdb",
+        "reset_command": ["r", "1"],
+    }
 
 
 @pytest.mark.parametrize(
