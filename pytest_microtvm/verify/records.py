@@ -46,6 +46,9 @@ class Record:
         cached: What was not made anew: {"mlf": bool, "firmware": bool}.
         timings_s: Seconds by step: compile, generate, build, flash, open, run, close.
         metrics: By name: {"value", "unit", "source", "samples"}.
+        absent: Why a figure is not among them, by name.
+        layers: Each call of a kernel in an inference: {"kernel", "instructions", "macs",
+            "instructions_per_mac", "workspace_bytes"}; empty where instructions are not counted.
     """
 
     model: str
@@ -62,6 +65,8 @@ class Record:
     cached: dict[str, bool] = field(default_factory=dict)
     timings_s: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STEPS, 0.0))
     metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
+    absent: dict[str, str] = field(default_factory=dict)
+    layers: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -88,6 +93,11 @@ class Record:
     def set_metrics(self, metrics: Metrics) -> None:
         """Take the latest figures."""
         self.metrics = {name: asdict(metric) for name, metric in metrics.items()}
+        self.absent = dict(metrics.absent)
+        self.layers = [
+            {**asdict(layer), "instructions_per_mac": layer.instructions_per_mac}
+            for layer in metrics.layers
+        ]
 
     def merge(self, other: Record) -> None:
         """Take what another process recorded about the same thing."""
@@ -101,7 +111,8 @@ class Record:
             self.cached[part] = self.cached.get(part, True) and cached
         for step, seconds in other.timings_s.items():
             self.add_seconds(step, seconds)
-        self.metrics = self.metrics or other.metrics
+        if len(other.metrics) > len(self.metrics):  # one that ran knows more than one that built
+            self.metrics, self.absent, self.layers = other.metrics, other.absent, other.layers
 
     def to_json(self) -> dict[str, Any]:
         """The record as the schema has it."""
