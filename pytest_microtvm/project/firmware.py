@@ -100,12 +100,14 @@ class Workshop:
         progress: Told each step that takes time, as one line.
         detail: Told what goes on inside a step.
         keep_projects: A folder that gets a copy of every project, also of one that fails to build.
+        count_instructions: Whether emulators count them.
     """
 
     cache: Cache
     progress: Progress = silent
     detail: Progress = silent
     keep_projects: Path | None = None
+    count_instructions: bool = True
     _kept: set[Path] = field(default_factory=set)
     _plugins: dict[str, Path | str] = field(default_factory=dict)
 
@@ -206,6 +208,8 @@ class Workshop:
 
     def _counter(self, board: Board, functions: Path, image: Image | None) -> Counter | str:
         """What counts the instructions of a firmware, or why nothing can."""
+        if not self.count_instructions:
+            return "not to be counted"
         if board.emulator is None:
             return "only an emulator counts instructions"
         if image is None or RUN_FUNCTION not in image.functions:

@@ -99,6 +99,12 @@ class Record:
             for layer in metrics.layers
         ]
 
+    def properties(self) -> list[tuple[str, object]]:
+        """Name and value of what it is about and of its metrics, for reports on single tests."""
+        about = {"model": self.model, "board": self.board, "executor": self.executor}
+        figures = {name: metric["value"] for name, metric in self.metrics.items()}
+        return [(f"microtvm_{name}", value) for name, value in {**about, **figures}.items()]
+
     def merge(self, other: Record) -> None:
         """Take what another process recorded about the same thing."""
         self.worsen(other.outcome, other.error)
