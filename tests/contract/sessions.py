@@ -46,7 +46,7 @@ def build_firmware(directory: Path, model: FloatModel, board: Board) -> Firmware
             sha256="",
             metadata={},
         ),
-        size=None,
+        image=None,
         cached=False,
         generate_s=0.0,
         build_s=0.0,

@@ -130,7 +130,20 @@ class BareMetal(server.MakeProjectHandler):
         """The memory map, for the linker."""
         return {"memory.ld": memory_script(board)}
 
-    def start_device(self, board: Mapping[str, Any]) -> server.ChildTransport:
+    def project_options(self) -> list[server.ProjectOption]:
+        """The emulator's own option besides."""
+        plugin = server.ProjectOption(
+            "qemu_plugin",
+            optional=["open_transport"],
+            type="str",
+            default="",
+            help="A plugin for the emulator, as QEMU's -plugin takes it.",
+        )
+        return [*super().project_options(), plugin]
+
+    def start_device(
+        self, board: Mapping[str, Any], options: Mapping[str, Any]
+    ) -> server.ChildTransport:
         """Start the emulator; its UART is its standard input and output."""
         emulator = board["emulator"]
         program = server.find_tool(emulator["program"], server.install_cure(emulator["install"]))
@@ -145,6 +158,8 @@ class BareMetal(server.MakeProjectHandler):
         ]
         if arguments == list(emulator["arguments"]):
             command += ["-kernel", firmware]
+        if options.get("qemu_plugin"):
+            command += ["-plugin", options["qemu_plugin"]]
         return server.ChildTransport(command, EXIT_STATUSES)
 
 
