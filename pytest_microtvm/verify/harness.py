@@ -18,6 +18,7 @@ from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import BuildError, MicroTVMError
 from pytest_microtvm.library import ModelLibrary
 from pytest_microtvm.project.firmware import CompiledModel, Firmware, Workshop
+from pytest_microtvm.project.progress import long_step
 from pytest_microtvm.session.bridges import Bridges
 from pytest_microtvm.session.device import HOST_DRIVEN, Session
 from pytest_microtvm.session.host_driven import NodeResult
@@ -264,6 +265,10 @@ class Harness:
                 key,
                 lambda directory: self._run_on_host(host, inputs, directory),
                 Deadline(self.options.timeout_s * 2),
+                lambda: long_step(
+                    f"waiting for another process to run the reference of {library.name}",
+                    self.workshop.progress,
+                ),
             )
             self._references[key] = _load_outputs(entry.path / REFERENCE_FILE, library)
         return self._references[key]
@@ -315,8 +320,10 @@ class Harness:
         return self._firmware[key]
 
     def _run_on_host(self, host: Firmware, inputs: Tensors, directory: Path) -> None:
-        self.workshop.progress(f"running the reference of {host.library.name}")
-        with Session(host, self.options.timeout_s, bridges=self._bridges) as session:
+        with (
+            long_step(f"running the reference of {host.library.name}", self.workshop.progress),
+            Session(host, self.options.timeout_s, bridges=self._bridges) as session,
+        ):
             outputs = session.run(inputs)
         # By position: any name is allowed in a model, not every one in an archive.
         arrays = {f"output_{index}": array for index, array in enumerate(outputs.values())}

@@ -12,11 +12,13 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_microtvm.errors import ConfigError
-from pytest_microtvm.verify.compare import Comparison
-from pytest_microtvm.verify.metrics import Metrics
+
+if TYPE_CHECKING:
+    from pytest_microtvm.verify.compare import Comparison
+    from pytest_microtvm.verify.metrics import Metrics
 
 SCHEMA_VERSION = 1
 
