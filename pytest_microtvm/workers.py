@@ -85,7 +85,8 @@ def send_line(folder: Path, worker: str, verbosity: int, line: str) -> None:
         verbosity: From which verbosity of pytest on it is shown.
         line: The line.
     """
-    data = json.dumps([worker, verbosity, line[: MAX_LINE_BYTES // 8]]).encode() + b"\n"
+    shown = [worker, verbosity, line[: MAX_LINE_BYTES // 8]]
+    data = json.dumps(shown, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
     with contextlib.suppress(OSError):
         pipe = os.open(folder / PIPE, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
