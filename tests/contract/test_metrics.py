@@ -5,6 +5,7 @@ The instructions of the model are known: it calls a loop of two instructions and
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
@@ -174,3 +175,20 @@ def test_figures_have_units_and_sources_and_parts_add_up(session, firmware):
     assert 30 < found["flash_kernels_bytes"].value < 10_000  # a page of it: `crossing`
     layers = [(layer.kernel, layer.macs, layer.instructions_per_mac) for layer in metrics.layers]
     assert layers[0] == ("spin", 10, 0.9)
+
+
+def test_the_counts_are_those_of_virtual_time(workshop, tmp_path):
+    """With QEMU's -icount an instruction takes a nanosecond by the board's timer, of 25 MHz."""
+    board = EMULATED["mps2_an386"]
+    need_tools(board)
+    assert board.emulator is not None
+    arguments = (*board.emulator.arguments, "-icount", "shift=0")
+    emulator = dataclasses.replace(board.emulator, arguments=arguments)
+    board = dataclasses.replace(board, name="icount", emulator=emulator)
+    firmware = workshop.build(open_library(MODEL.write(tmp_path / "model.tar")), board, "aot")
+    with Session(firmware) as session:
+        run(session, 100_000, 1000)
+    assert session.counts is not None
+    assert session.latency_s is not None
+    # The timer is started before and stopped behind, some instructions away.
+    assert -40 <= session.latency_s * 1e9 - session.counts.total < 200
