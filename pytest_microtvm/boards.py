@@ -30,6 +30,7 @@ ENTRY_POINT_GROUP = "pytest_microtvm.boards"
 _PACKAGE = Path(__file__).absolute().parent
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _MEMORY_KINDS = ("flash", "ram")
+_RESET_LINES = ("dtr", "rts")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +87,8 @@ class Uart:
     """The serial port of the link: its driver, base address or port, and speed.
 
     `interrupt` is the number of its interrupt, for the CPU to sleep until bytes arrive; without it,
-    the firmware polls. `clock_hz` is the rate of the clock that the speed is divided from.
+    the firmware polls. `clock_hz` is the rate of the clock that the speed is divided from. `reset`
+    names the modem line ("dtr" or "rts") that resets a real board.
     """
 
     driver: str
@@ -94,6 +96,7 @@ class Uart:
     baud: int = 115200
     interrupt: int | None = None
     clock_hz: int | None = None
+    reset: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,10 +120,22 @@ class Emulator:
 
 @dataclasses.dataclass(frozen=True)
 class Flash:
-    """How firmware reaches a real board, and the USB ids ("vid:pid") to find the board by."""
+    """How firmware reaches a real board; docs/porting.md tells what each method needs.
+
+    `usb_ids` ("vid:pid") are those of the board's port or probe. `target` is what the method's
+    program calls the board or chip, `arguments` are further ones for it, `format` is the kind of
+    file to write where a method leaves a choice, `volume` the label of the volume to copy to, and
+    `command` the user's own.
+    """
 
     method: str
     usb_ids: tuple[str, ...] = ()
+    target: str = ""
+    arguments: tuple[str, ...] = ()
+    format: str = ""
+    volume: str = ""
+    command: tuple[str, ...] = ()
+    timeout_s: int = 120
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,8 +149,9 @@ class Board:
         target: The TVM target its kernels are compiled for.
         memory: Empty when the board has no limits to keep to.
         timer: None where the CPU has one of its own.
-        emulator: None for a real board.
-        flash: None for an emulated board.
+        emulator: None for a board that is only real.
+        flash: None for a board that is only emulated. One that has both is emulated, unless a lab
+            has a real one.
     """
 
     name: str
@@ -150,6 +166,11 @@ class Board:
     timer: Timer | None = None
     emulator: Emulator | None = None
     flash: Flash | None = None
+
+    @property
+    def is_only_real(self) -> bool:
+        """Whether it takes a board on a desk, since nothing here emulates it."""
+        return self.emulator is None and self.flash is not None
 
     def memory_bytes(self, kind: str) -> int:
         """The bytes of all regions of a kind."""
@@ -271,8 +292,8 @@ def _check(board: Board, path: Path) -> None:
         raise ConfigError(
             f"{path}: name is {board.name!r}", cure=f"rename the file to {board.name}.toml"
         )
-    if board.emulator is not None and board.flash is not None:
-        raise ConfigError(f"{path}: a board has either emulator or flash, not both")
+    if board.uart is not None and board.uart.reset not in ("", *_RESET_LINES):
+        raise ConfigError(f"{path}: uart.reset must be one of {', '.join(_RESET_LINES)}")
     if board.firmware.packet_bytes < 256:
         raise ConfigError(f"{path}: firmware.packet_bytes must be at least 256")
     for index, region in enumerate(board.memory):

@@ -17,8 +17,9 @@ from pytest_microtvm.compiler import CompileOptions
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import BuildError, MicroTVMError
 from pytest_microtvm.library import ModelLibrary
-from pytest_microtvm.project import flash_project
-from pytest_microtvm.project.firmware import BUILD_TIMEOUT_S, CompiledModel, Firmware, Workshop
+from pytest_microtvm.project.firmware import CompiledModel, Firmware, Workshop
+from pytest_microtvm.project.progress import long_step
+from pytest_microtvm.session.bridges import Bridges
 from pytest_microtvm.session.device import HOST_DRIVEN, Session
 from pytest_microtvm.session.host_driven import NodeResult
 from pytest_microtvm.verify.compare import Comparison, Tolerance, compare_outputs
@@ -26,6 +27,7 @@ from pytest_microtvm.verify.explain import explain_difference
 from pytest_microtvm.verify.inputs import Tensors, load_inputs, load_outputs, make_inputs
 from pytest_microtvm.verify.measure import measure
 from pytest_microtvm.verify.records import Record
+from pytest_microtvm.verify.rig import Rig
 
 T = TypeVar("T")
 
@@ -72,18 +74,21 @@ class Harness:
         workshop: Compiles and builds.
         boards: All known boards by name; the reference runs on `host`.
         options: For the whole run.
+        rig: Has the real boards.
     """
 
     def __init__(
-        self, workshop: Workshop, boards: Mapping[str, Board], options: HarnessOptions
+        self, workshop: Workshop, boards: Mapping[str, Board], options: HarnessOptions, rig: Rig
     ) -> None:
         self.workshop = workshop
         self.boards = boards
         self.options = options
+        self._rig = rig
         self._compiled: dict[Path, CompiledModel] = {}
         self._firmware: dict[tuple[str, str, str], Firmware] = {}
         self._failed: dict[object, MicroTVMError] = {}
         self._sessions: dict[str, tuple[Session, Record]] = {}
+        self._bridges = Bridges()
         self._references: dict[str, Tensors] = {}
         self._records: dict[tuple[str, str, str], Record] = {}
 
@@ -146,8 +151,10 @@ class Harness:
             on_log: Told the device's log lines, until the next `open`.
 
         Raises:
-            MicroTVMError: The device cannot be flashed or opened.
+            MicroTVMError: The device cannot be had, flashed or opened.
         """
+        if self._rig.serves(firmware.board):
+            return self._rig.open(firmware, record, on_log)
         entry = self._sessions.pop(firmware.build_id, None)
         if entry is not None and entry[0].is_open:
             self._sessions[firmware.build_id] = entry
@@ -157,11 +164,7 @@ class Harness:
             self._close(*entry)
         while len(self._sessions) >= MAX_SESSIONS:
             self._close(*self._sessions.pop(next(iter(self._sessions))))
-        if firmware.board.flash is not None:
-            start = time.monotonic()
-            flash_project(firmware.project_dir, {}, Deadline(BUILD_TIMEOUT_S))
-            record.add_seconds("flash", time.monotonic() - start)
-        session = Session(firmware, self.options.timeout_s, on_log)
+        session = Session(firmware, self.options.timeout_s, on_log, bridges=self._bridges)
         session.open()
         record.add_seconds("open", session.open_s)
         self._sessions[firmware.build_id] = (session, record)
@@ -180,6 +183,7 @@ class Harness:
             entry = self._sessions.pop(session.firmware.build_id, None)
             if entry is not None:
                 self._close(*entry)
+            self._rig.drop(session)
             raise
         record.add_seconds("run", time.monotonic() - start)
         record.set_metrics(measure(session.firmware, session))
@@ -261,6 +265,10 @@ class Harness:
                 key,
                 lambda directory: self._run_on_host(host, inputs, directory),
                 Deadline(self.options.timeout_s * 2),
+                lambda: long_step(
+                    f"waiting for another process to run the reference of {library.name}",
+                    self.workshop.progress,
+                ),
             )
             self._references[key] = _load_outputs(entry.path / REFERENCE_FILE, library)
         return self._references[key]
@@ -275,10 +283,18 @@ class Harness:
         record.add_comparison(comparison)
         return comparison
 
+    def release(self) -> None:
+        """Give a board of the lab back, for others to use. Never raises."""
+        self._rig.release()
+
     def close(self) -> None:
         """Close every device. Never raises."""
+        self.release()
+        for session, _record in self._sessions.values():
+            session.begin_close()
         while self._sessions:
             self._close(*self._sessions.popitem()[1])
+        self._bridges.close()
 
     def _close(self, session: Session, record: Record) -> None:
         start = time.monotonic()
@@ -304,8 +320,10 @@ class Harness:
         return self._firmware[key]
 
     def _run_on_host(self, host: Firmware, inputs: Tensors, directory: Path) -> None:
-        self.workshop.progress(f"running the reference of {host.library.name}")
-        with Session(host, self.options.timeout_s) as session:
+        with (
+            long_step(f"running the reference of {host.library.name}", self.workshop.progress),
+            Session(host, self.options.timeout_s, bridges=self._bridges) as session,
+        ):
             outputs = session.run(inputs)
         # By position: any name is allowed in a model, not every one in an archive.
         arrays = {f"output_{index}": array for index, array in enumerate(outputs.values())}
