@@ -167,6 +167,11 @@ class Board:
     emulator: Emulator | None = None
     flash: Flash | None = None
 
+    @property
+    def is_only_real(self) -> bool:
+        """Whether it takes a board on a desk, since nothing here emulates it."""
+        return self.emulator is None and self.flash is not None
+
     def memory_bytes(self, kind: str) -> int:
         """The bytes of all regions of a kind."""
         return sum(region.bytes for region in self.memory if region.kind == kind)

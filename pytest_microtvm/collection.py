@@ -7,7 +7,7 @@ data of other tests.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -41,7 +41,11 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> ModelFile 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: object) -> None:
     """Tell a worker of pytest-xdist what was named; it sees other arguments."""
-    node.workerinput[NAMED] = list(map(str, _named_paths(node.config)))  # type: ignore[attr-defined]
+    worker_input, config = node.workerinput, node.config  # type: ignore[attr-defined]
+    worker_input[NAMED] = list(map(str, _named_paths(config)))
+    run = run_of(config)
+    assert run is not None
+    worker_input.update(run.shared_with_workers())
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -58,6 +62,17 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         reason = _exclusion(board, **marker.kwargs)
         if reason:
             pytest.skip(f"{board.name} {reason}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
+    """Give a board of the lab back after the test and its fixtures: others may wait for it."""
+    try:
+        return (yield)
+    finally:
+        run = run_of(item.config)
+        if run is not None:
+            run.release_board()
 
 
 def _exclusion(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import shutil
 import sys
 import tempfile
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from pytest_microtvm.verify.harness import Harness
     from pytest_microtvm.verify.model import MicroTVM
     from pytest_microtvm.verify.records import Record
+    from pytest_microtvm.verify.rig import Rig
+
+QUARANTINE = "microtvm_quarantine"
+COMMAND = "microtvm_command"
 
 
 class Run:
@@ -38,6 +43,7 @@ class Run:
         self._boards = boards
         self._resources = contextlib.ExitStack()
         self._harness: Harness | None = None
+        self._shared: dict[str, str] | None = None
         self._elsewhere: list[dict[str, Any]] = []
         self._users: dict[str, list[Record]] = {}
 
@@ -94,9 +100,21 @@ class Run:
                 reference=self.settings.reference,
                 root=self._config.rootpath,
             )
-            self._harness = Harness(workshop, self._boards, options)
+            self._harness = Harness(workshop, self._boards, options, self._make_rig())
             self._resources.callback(self._harness.close)
         return self._harness
+
+    def _make_rig(self) -> Rig:
+        from pytest_microtvm.lab.pool import Lab, Quarantine
+        from pytest_microtvm.verify.rig import Rig
+
+        shared = getattr(self._config, "workerinput", None) or self.shared_with_workers()
+        return Rig(
+            Lab(self.settings.lab, Quarantine(Path(shared[QUARANTINE])), shared[COMMAND]),
+            self.settings.timeout_s,
+            self.settings.lease_timeout_s,
+            self._progress,
+        )
 
     def model_under_test(
         self, item: pytest.Item, model: Path, board: Board, executor: str
@@ -113,6 +131,20 @@ class Run:
             pytest.skip(f"built for {board.name}, not run: --microtvm-build-only")
         self._users.setdefault(item.nodeid, []).append(under_test.record)
         return under_test
+
+    def shared_with_workers(self) -> dict[str, str]:
+        """What the processes of one run have in common, for the configuration of the others."""
+        if self._shared is None:
+            directory = tempfile.mkdtemp(prefix="microtvm-quarantine-")
+            self._resources.callback(shutil.rmtree, directory, ignore_errors=True)
+            command = shlex.join(["pytest", *map(str, self._config.invocation_params.args)])
+            self._shared = {QUARANTINE: directory, COMMAND: command}
+        return self._shared
+
+    def release_board(self) -> None:
+        """Give a board of the lab back, when a test is done with it."""
+        if self._harness is not None:
+            self._harness.release()
 
     def note_outcome(self, nodeid: str, outcome: str, error: str | None = None) -> None:
         """Record the outcome of a test's phase for all that the test used."""

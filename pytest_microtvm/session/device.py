@@ -56,6 +56,7 @@ class Session:
         open_timeout_s: For opening, if that is another.
         faults: What goes wrong on the link, for tests of it; see `faults`.
         options: Project options that say which real board is meant; none for an emulated one.
+        board: What errors call the device, if not by the name of its board.
     """
 
     def __init__(
@@ -67,8 +68,10 @@ class Session:
         open_timeout_s: float | None = None,
         faults: FaultPlan | None = None,
         options: Mapping[str, object] | None = None,
+        board: str = "",
     ) -> None:
         self.firmware = firmware
+        self.board = board or firmware.board.name
         self.timeout_s = timeout_s
         self.open_timeout_s = timeout_s if open_timeout_s is None else open_timeout_s
         self.open_s = 0.0
@@ -93,11 +96,6 @@ class Session:
 
     def __exit__(self, *_exc: object) -> None:
         self.close()
-
-    @property
-    def board(self) -> str:
-        """The board's name."""
-        return self.firmware.board.name
 
     @property
     def is_open(self) -> bool:

@@ -17,8 +17,7 @@ from pytest_microtvm.compiler import CompileOptions
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import BuildError, MicroTVMError
 from pytest_microtvm.library import ModelLibrary
-from pytest_microtvm.project import flash_project
-from pytest_microtvm.project.firmware import BUILD_TIMEOUT_S, CompiledModel, Firmware, Workshop
+from pytest_microtvm.project.firmware import CompiledModel, Firmware, Workshop
 from pytest_microtvm.session.device import HOST_DRIVEN, Session
 from pytest_microtvm.session.host_driven import NodeResult
 from pytest_microtvm.verify.compare import Comparison, Tolerance, compare_outputs
@@ -26,6 +25,7 @@ from pytest_microtvm.verify.explain import explain_difference
 from pytest_microtvm.verify.inputs import Tensors, load_inputs, load_outputs, make_inputs
 from pytest_microtvm.verify.metrics import Metric, Metrics
 from pytest_microtvm.verify.records import Record
+from pytest_microtvm.verify.rig import Rig
 
 T = TypeVar("T")
 
@@ -72,14 +72,16 @@ class Harness:
         workshop: Compiles and builds.
         boards: All known boards by name; the reference runs on `host`.
         options: For the whole run.
+        rig: Has the real boards.
     """
 
     def __init__(
-        self, workshop: Workshop, boards: Mapping[str, Board], options: HarnessOptions
+        self, workshop: Workshop, boards: Mapping[str, Board], options: HarnessOptions, rig: Rig
     ) -> None:
         self.workshop = workshop
         self.boards = boards
         self.options = options
+        self._rig = rig
         self._compiled: dict[Path, CompiledModel] = {}
         self._firmware: dict[tuple[str, str, str], Firmware] = {}
         self._failed: dict[object, MicroTVMError] = {}
@@ -146,8 +148,10 @@ class Harness:
             on_log: Told the device's log lines, until the next `open`.
 
         Raises:
-            MicroTVMError: The device cannot be flashed or opened.
+            MicroTVMError: The device cannot be had, flashed or opened.
         """
+        if self._rig.serves(firmware.board):
+            return self._rig.open(firmware, record, on_log)
         entry = self._sessions.pop(firmware.build_id, None)
         if entry is not None and entry[0].is_open:
             self._sessions[firmware.build_id] = entry
@@ -157,10 +161,6 @@ class Harness:
             self._close(*entry)
         while len(self._sessions) >= MAX_SESSIONS:
             self._close(*self._sessions.pop(next(iter(self._sessions))))
-        if firmware.board.flash is not None:
-            start = time.monotonic()
-            flash_project(firmware.project_dir, {}, Deadline(BUILD_TIMEOUT_S))
-            record.add_seconds("flash", time.monotonic() - start)
         session = Session(firmware, self.options.timeout_s, on_log)
         session.open()
         record.add_seconds("open", session.open_s)
@@ -180,6 +180,7 @@ class Harness:
             entry = self._sessions.pop(session.firmware.build_id, None)
             if entry is not None:
                 self._close(*entry)
+            self._rig.drop(session)
             raise
         record.add_seconds("run", time.monotonic() - start)
         record.set_metrics(self.metrics(session.firmware, session))
@@ -303,8 +304,13 @@ class Harness:
             metrics = replace(metrics, latency_us=latency)
         return metrics
 
+    def release(self) -> None:
+        """Give a board of the lab back, for others to use. Never raises."""
+        self._rig.release()
+
     def close(self) -> None:
         """Close every device. Never raises."""
+        self.release()
         while self._sessions:
             self._close(*self._sessions.popitem()[1])
 

@@ -20,7 +20,7 @@ from pytest_microtvm.verify.metrics import Metrics
 
 SCHEMA_VERSION = 1
 
-STEPS = ("compile", "generate", "build", "flash", "open", "run", "close")
+STEPS = ("compile", "generate", "build", "lease", "flash", "open", "run", "close")
 
 OUTCOMES = ("built", "skipped", "passed", "failed", "error")
 """From the least to the most serious; a record keeps the worst of its tests."""
@@ -44,8 +44,10 @@ class Record:
         max_abs_diff: The largest absolute difference; None where nothing was compared.
         build_id: Of the firmware; None where none was built.
         cached: What was not made anew: {"mlf": bool, "firmware": bool}.
-        timings_s: Seconds by step: compile, generate, build, flash, open, run, close.
+        timings_s: Seconds by step, see `STEPS`.
         metrics: By name: {"value", "unit", "source", "samples"}.
+        lab_boards: The boards of the lab that ran it, by name.
+        incidents: What went wrong with boards of the lab, a line each, whatever came of it.
     """
 
     model: str
@@ -62,6 +64,8 @@ class Record:
     cached: dict[str, bool] = field(default_factory=dict)
     timings_s: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STEPS, 0.0))
     metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
+    lab_boards: list[str] = field(default_factory=list)
+    incidents: list[str] = field(default_factory=list)
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -89,6 +93,10 @@ class Record:
         """Take the latest figures."""
         self.metrics = {name: asdict(metric) for name, metric in metrics.items()}
 
+    def add_lab_board(self, name: str) -> None:
+        """Take the name of a board that ran it."""
+        self.lab_boards = sorted({*self.lab_boards, name})
+
     def merge(self, other: Record) -> None:
         """Take what another process recorded about the same thing."""
         self.worsen(other.outcome, other.error)
@@ -102,6 +110,8 @@ class Record:
         for step, seconds in other.timings_s.items():
             self.add_seconds(step, seconds)
         self.metrics = self.metrics or other.metrics
+        self.lab_boards = sorted({*self.lab_boards, *other.lab_boards})
+        self.incidents += other.incidents
 
     def to_json(self) -> dict[str, Any]:
         """The record as the schema has it."""

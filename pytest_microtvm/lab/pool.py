@@ -1,0 +1,186 @@
+"""Boards of one kind form a pool: whoever needs one takes whichever is free and well."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shlex
+import sys
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
+from pathlib import Path
+
+from pytest_microtvm.deadline import Deadline
+from pytest_microtvm.errors import LeaseError
+from pytest_microtvm.lab.file import LabBoard
+from pytest_microtvm.lab.locks import ThingLocks, lock_directory, things_of
+
+POLL_S = 0.1
+
+
+class Lease:
+    """The right to use one board, alone, until it is released or this process ends.
+
+    Attributes:
+        board: The board.
+    """
+
+    def __init__(self, board: LabBoard, locks: ThingLocks) -> None:
+        self.board = board
+        self._locks = locks
+
+    def __enter__(self) -> Lease:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.release()
+
+    @property
+    def firmware(self) -> str:
+        """What the board was last flashed with, as noted by its users; empty when nobody noted."""
+        return self._locks.firmware
+
+    def note_firmware(self, build_id: str) -> None:
+        """Leave word of what the board runs, for whoever would like to flash it no more."""
+        self._locks.firmware = build_id
+
+    def release(self) -> None:
+        """Give the board back; may be called again."""
+        self._locks.release()
+
+
+class Quarantine:
+    """The boards that nobody in this run should try again, and why.
+
+    The processes of one run share it as a folder with a file for each board.
+
+    Args:
+        directory: The folder; there already.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def add(self, board: LabBoard, cause: str) -> None:
+        """Put a board in; the first cause given stays."""
+        text = json.dumps({"cause": " ".join(cause.split())})
+        # The folder is gone when the process that made it was interrupted.
+        gone = contextlib.suppress(FileExistsError, FileNotFoundError)
+        with gone, open(self._path(board), "x", encoding="utf-8") as file:
+            file.write(text)
+
+    def cause(self, board: LabBoard) -> str | None:
+        """Why a board is in; None when it is not."""
+        try:
+            text = self._path(board).read_text()
+        except FileNotFoundError:
+            return None
+        try:
+            return str(json.loads(text)["cause"])
+        except (ValueError, KeyError):
+            return "another process is saying why"
+
+    def _path(self, board: LabBoard) -> Path:
+        return self.directory / f"{board.name}.json"
+
+
+class Lab:
+    """The boards that are here.
+
+    Args:
+        boards: Of the lab file.
+        quarantine: Shared by the processes of one run.
+        command: What waiting processes are told that the holder runs; empty for this command line.
+    """
+
+    def __init__(
+        self, boards: Iterable[LabBoard], quarantine: Quarantine, command: str = ""
+    ) -> None:
+        self.boards = tuple(boards)
+        self.quarantine = quarantine
+        self._command = command or shlex.join(sys.argv)
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The kinds of board that are here."""
+        return frozenset(board.kind for board in self.boards)
+
+    def acquire(
+        self,
+        kind: str,
+        deadline: Deadline,
+        *,
+        firmware: str = "",
+        without: Collection[str] = (),
+        on_wait: Callable[[str], None] = lambda line: None,
+    ) -> Lease:
+        """Take a board of a kind, waiting until one is free.
+
+        Args:
+            kind: A kind that is here.
+            deadline: Ends the waiting.
+            firmware: The build id that the board is wanted for: one that seems to run it is taken
+                rather than another that is free as well.
+            without: The names of boards that will not do.
+            on_wait: Told who holds the boards, when nobody has given one back at once, and again
+                when that changes.
+
+        Raises:
+            LeaseError: All are still held when the deadline expires, or in quarantine.
+            ConfigError: Boards cannot be locked on this machine.
+        """
+        pool = [b for b in self.boards if b.kind == kind and b.name not in without]
+        told = ""
+        while True:
+            lease = self._acquire_free(pool, firmware)
+            if lease is not None:
+                return lease
+            busy = "; ".join(self._troubles(pool))
+            if deadline.expired:
+                raise LeaseError(
+                    f"no board of the lab is free: {busy}",
+                    cure="wait for it, end that process, or add a board to the lab",
+                    board=kind,
+                    operation="lease",
+                    elapsed_s=deadline.elapsed_s,
+                )
+            if busy != told:
+                on_wait(f"waiting for {kind}: {busy}")
+                told = busy
+            time.sleep(deadline.at_most(POLL_S))
+
+    def _acquire_free(self, pool: list[LabBoard], firmware: str) -> Lease | None:
+        """Take a free and healthy board of a pool.
+
+        Raises:
+            LeaseError: None of it is healthy.
+        """
+        directory = lock_directory()
+        healthy = [board for board in pool if self.quarantine.cause(board) is None]
+        if not healthy:
+            raise LeaseError(
+                f"no board of the lab is left: {'; '.join(self._troubles(pool))}",
+                cure="'microtvm lab check' tries each",
+                board=pool[0].kind if pool else None,
+                operation="lease",
+            )
+        candidates = [(board, ThingLocks(directory, things_of(board))) for board in healthy]
+        if firmware:
+            candidates.sort(key=lambda candidate: candidate[1].firmware != firmware)
+        for board, locks in candidates:
+            if locks.acquire(self._command):
+                if self.quarantine.cause(board) is None:
+                    return Lease(board, locks)
+                locks.release()  # put in meanwhile
+        return None
+
+    def _troubles(self, pool: Iterable[LabBoard]) -> Iterator[str]:
+        """Why each board of a pool cannot be had."""
+        directory = lock_directory()
+        for board in pool:
+            cause = self.quarantine.cause(board)
+            if cause is not None:
+                yield f"{board.name} is in quarantine: {cause}"
+                continue
+            holder = ThingLocks(directory, things_of(board)).holder
+            yield f"{board.name} is held" + (f" by {holder}" if holder is not None else "")
