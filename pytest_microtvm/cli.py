@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from pytest_microtvm import cli_lab
 from pytest_microtvm.errors import MicroTVMError
 
 USAGE_ERROR = 2
@@ -43,4 +44,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _add_lab_commands(commands: Commands) -> None:
     """`microtvm lab ...`: each command sets `run`, which takes the parsed arguments."""
     lab = commands.add_parser("lab", help="the boards that are here")
-    lab.add_subparsers(required=True, metavar="LAB_COMMAND")
+    lab_commands = lab.add_subparsers(required=True, metavar="LAB_COMMAND")
+    cli_lab.add_commands(lab_commands)
