@@ -101,11 +101,27 @@ class Uart:
 
 @dataclasses.dataclass(frozen=True)
 class Timer:
-    """The timer that measures the model: its driver, base address, and ticks per second."""
+    """The timer that measures the model: its driver, base address, and ticks per second.
+
+    `emulator_hz` is its rate in the emulator, where that is another and the driver can tell.
+    """
 
     driver: str
     base: int
     hz: int
+    emulator_hz: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Setup:
+    """A 32-bit register that is set before any driver starts: a clock switched on, a pin's function.
+
+    The bits of `clear` are cleared, then those of `set` are set.
+    """
+
+    address: int
+    set: int
+    clear: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,6 +165,7 @@ class Board:
         target: The TVM target its kernels are compiled for.
         memory: Empty when the board has no limits to keep to.
         timer: None where the CPU has one of its own.
+        setup: What a chip needs around its devices, in this order.
         emulator: None for a board that is only real.
         flash: None for a board that is only emulated. One that has both is emulated, unless a lab
             has a real one.
@@ -164,6 +181,7 @@ class Board:
     firmware: Firmware = Firmware()
     uart: Uart | None = None
     timer: Timer | None = None
+    setup: tuple[Setup, ...] = ()
     emulator: Emulator | None = None
     flash: Flash | None = None
 

@@ -128,6 +128,13 @@ class BareMetal(server.MakeProjectHandler):
         if timer:
             macros["MICROTVM_TIMER_BASE"] = f"0x{timer['base']:x}u"
             macros["MICROTVM_TIMER_HZ"] = f"{timer['hz']}u"
+            macros["MICROTVM_TIMER_EMULATOR_HZ"] = f"{timer.get('emulator_hz') or timer['hz']}u"
+        registers = [
+            f"{{0x{register['address']:x}u, 0x{register['clear']:x}u, 0x{register['set']:x}u}}"
+            for register in board.get("setup") or ()
+        ]
+        if registers:
+            macros["MICROTVM_SETUP"] = ", ".join(registers)
         return macros
 
     def project_files(self, board: Mapping[str, Any]) -> dict[str, str]:
