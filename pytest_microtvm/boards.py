@@ -242,6 +242,20 @@ def load_board(path: Path) -> Board:
     return board
 
 
+def board_from_json(text: str) -> Board:
+    """The definition that `Board.to_json` wrote."""
+    board = _read_table(Board, _without_null(json.loads(text)), Path("board.json"), "")
+    assert isinstance(board, Board)
+    return board
+
+
+def _without_null(value: Any) -> Any:
+    """JSON as TOML would have it: what is None is left out."""
+    if isinstance(value, dict):
+        return {key: _without_null(item) for key, item in value.items() if item is not None}
+    return [_without_null(item) for item in value] if isinstance(value, list) else value
+
+
 def _own_directory() -> Path:
     """The definitions that come with this package: in the wheel, or beside it in a source tree."""
     installed = _PACKAGE / "board_definitions"

@@ -40,10 +40,10 @@ def add_commands(commands: Any) -> None:
     check.add_argument("names", nargs="*", metavar="NAME", help="only these boards of the lab")
     for command in (scan, check):
         command.add_argument(
-            "--microtvm-lab", type=Path, metavar="PATH", help=f"the lab file, {LAB_FILE} unless set"
+            "--lab", type=Path, metavar="PATH", help=f"the lab file, {LAB_FILE} unless set"
         )
         command.add_argument(
-            "--microtvm-boards-dir",
+            "--boards-dir",
             type=Path,
             action="append",
             default=[],
@@ -56,11 +56,11 @@ def _scan(arguments: argparse.Namespace) -> int:
     from pytest_microtvm.lab.scan import entry_text, find_boards
     from pytest_microtvm.lab.usb import usb_ports
 
-    definitions = load_boards(arguments.microtvm_boards_dir)
+    definitions = load_boards(arguments.boards_dir)
     for kind in arguments.kind:
         if kind not in definitions:
             raise ConfigError(f"there is no board definition {kind!r}")
-    path = find_lab_file(arguments.microtvm_lab, None, Path.cwd()) or Path(LAB_FILE)
+    path = find_lab_file(arguments.lab, None, Path.cwd()) or Path(LAB_FILE)
     known = load_lab(path, definitions) if path.exists() else ()
     ports = list(usb_ports())
     entries = [
@@ -85,8 +85,8 @@ def _check(arguments: argparse.Namespace) -> int:
     from pytest_microtvm.project.cache import Cache, default_cache_directory
     from pytest_microtvm.project.firmware import Workshop
 
-    definitions = load_boards(arguments.microtvm_boards_dir)
-    path = find_lab_file(arguments.microtvm_lab, None, Path.cwd())
+    definitions = load_boards(arguments.boards_dir)
+    path = find_lab_file(arguments.lab, None, Path.cwd())
     if path is None:
         raise ConfigError(f"there is no {LAB_FILE}", cure="'microtvm lab scan' writes one")
     boards = _chosen(load_lab(path, definitions), arguments.names, path)

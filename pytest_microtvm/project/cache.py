@@ -32,7 +32,7 @@ DEFAULT_LIMIT_BYTES = 2 << 30
 
 
 def default_cache_directory() -> Path:
-    """Where the cache is unless another folder is named, by the XDG Base Directory standard."""
+    """Where a user's cache is, as the XDG Base Directory Specification says."""
     base = Path(os.environ.get("XDG_CACHE_HOME", ""))
     return (base if base.is_absolute() else Path.home() / ".cache") / "pytest-microtvm"
 

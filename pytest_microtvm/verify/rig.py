@@ -169,7 +169,7 @@ class Rig:
         if session is not None:
             return session
         self._flash(lease, firmware, record)
-        return self._open(lease, firmware, record, on_log, self._timeout_s)
+        return self._open(lease, firmware, record, on_log, self._timeout_s, reset=False)
 
     def _open_unless_stale(
         self, lease: Lease, firmware: Firmware, record: Record, on_log: OnLog
@@ -193,13 +193,15 @@ class Rig:
         record: Record,
         on_log: OnLog,
         open_timeout_s: float,
+        *,
+        reset: bool = True,
     ) -> Session:
         session = Session(
             firmware,
             self._timeout_s,
             on_log,
             open_timeout_s=open_timeout_s,
-            options=lease.board.project_options,
+            options={**lease.board.project_options, "reset": reset},
             board=lease.board.label,
         )
         session.open()

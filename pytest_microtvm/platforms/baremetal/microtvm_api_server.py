@@ -1,4 +1,4 @@
-"""The platform `baremetal`: firmware without an operating system, on boards that QEMU emulates.
+"""The platform `baremetal`: firmware without an operating system, on real boards and in QEMU.
 
 What differs between boards is data: the CPU's folder in src/, the driver in src/uart/, the memory
 map and the toolchain all come from the board's definition.
@@ -20,17 +20,21 @@ FIRMWARE = "{firmware}"
 
 
 class BareMetal(server.MakeProjectHandler):
-    """Builds with a cross compiler, runs in an emulator."""
+    """Builds with a cross compiler, runs on a real board or in an emulator."""
 
     platform_name = "baremetal"
     firmware = "build/firmware.elf"
 
+    _was_opened = False
+
     def check_board(self, board: Mapping[str, Any]) -> None:
-        """A board needs memory, an emulator, and a CPU and UART that src/ knows."""
+        """A board needs memory, somewhere to run, and a CPU and UART that src/ knows."""
         name = board["name"]
-        for key in ("memory", "uart", "emulator"):
-            if not board.get(key):
-                raise server.OptionError(f"board {name} has no {key}: platform baremetal needs it")
+        for keys in (("memory",), ("uart",), ("emulator", "flash")):
+            if not any(board.get(key) for key in keys):
+                raise server.OptionError(
+                    f"board {name} has no {' or '.join(keys)}: platform baremetal needs it"
+                )
         sources = self.directory / "src"
         startup = startup_folder(board)
         known = sorted(path.parent.name for path in sources.glob("*/cpu.h"))
@@ -137,7 +141,31 @@ class BareMetal(server.MakeProjectHandler):
         """The memory map, for the linker."""
         return {"memory.ld": memory_script(board)}
 
-    def start_device(self, board: Mapping[str, Any]) -> server.ChildTransport:
+    def device_options(self) -> list[server.ProjectOption]:
+        """Those that say which real board is meant."""
+        return server.real_board_options()
+
+    def flash(self, options: dict[str, Any]) -> None:
+        """Write the firmware to a real board; an emulator is started with it."""
+        super().flash(options)
+        board = self.project_board()
+        if server.is_real(board, options):
+            self._real_board(board, options).flash()
+
+    def start_device(
+        self, board: Mapping[str, Any], options: Mapping[str, Any]
+    ) -> server.DeviceTransport:
+        """Open the port of a real board, or start the emulator."""
+        if server.is_real(board, options):
+            reset = self._was_opened or bool(options.get("reset", True))
+            self._was_opened = True
+            return self._real_board(board, options).open(reset=reset)
+        return self._start_emulator(board)
+
+    def _real_board(self, board: Mapping[str, Any], options: Mapping[str, Any]) -> server.RealBoard:
+        return server.RealBoard(board, options, self.directory, self.built_firmware())
+
+    def _start_emulator(self, board: Mapping[str, Any]) -> server.ChildTransport:
         """Start the emulator; its UART is its standard input and output."""
         emulator = board["emulator"]
         program = server.find_tool(emulator["program"], server.install_cure(emulator["install"]))

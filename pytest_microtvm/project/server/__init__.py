@@ -5,7 +5,8 @@ A template written for Apache TVM runs after changing one import, from
 Only the standard library is imported, so the server starts fast and runs wherever Python does.
 
 `api` holds the published interface, `process` running tools and emulators that never outlive the
-server, `make_project` a base for templates whose projects are built with make.
+server, `make_project` a base for templates whose projects are built with make, `real_board` boards
+on a desk: their serial ports and how they are flashed.
 """
 
 from __future__ import annotations
@@ -32,11 +33,13 @@ from .api import (
     write_with_timeout,
 )
 from .make_project import MakeProjectHandler, ModelMetadata, compiler, install_cure
-from .process import ChildTransport, find_tool, run_tool
+from .process import ChildTransport, DeviceTransport, find_tool, run_tool
+from .real_board import RealBoard, is_real, real_board_options
 
 __all__ = [
     "PROTOCOL_VERSION",
     "ChildTransport",
+    "DeviceTransport",
     "DoesNotFitError",
     "ErrorCode",
     "IoTimeoutError",
@@ -48,6 +51,7 @@ __all__ = [
     "ProjectAPIServer",
     "ProjectError",
     "ProjectOption",
+    "RealBoard",
     "ServerError",
     "ServerInfo",
     "TransportClosedError",
@@ -57,8 +61,10 @@ __all__ = [
     "default_project_options",
     "find_tool",
     "install_cure",
+    "is_real",
     "main",
     "read_with_timeout",
+    "real_board_options",
     "run_tool",
     "write_with_timeout",
 ]

@@ -201,6 +201,4 @@ def _run(
         )
     reason = _ERROR_LINE.search(output)
     what = f"ended with exit status {status}" if status else "did not confirm what it wrote"
-    raise ProjectError(
-        f"{name} {what}{f': {reason[0].strip()}' if reason else ''}", details=output
-    )
+    raise ProjectError(f"{name} {what}{f': {reason[0].strip()}' if reason else ''}", details=output)

@@ -27,7 +27,7 @@ from .api import (
     TransportClosedError,
     TransportTimeouts,
 )
-from .process import ChildTransport, find_tool, run_tool
+from .process import DeviceTransport, find_tool, run_tool
 
 MODEL_FILE = "model.tar"
 BOARD_FILE = "board.json"
@@ -201,11 +201,15 @@ class MakeProjectHandler(ProjectAPIHandler):
 
     def __init__(self, server_file: str) -> None:
         self.directory = pathlib.Path(server_file).absolute().parent
-        self._transport: ChildTransport | None = None
+        self._transport: DeviceTransport | None = None
 
-    def start_device(self, board: Mapping[str, Any]) -> ChildTransport:
-        """Start the firmware."""
+    def start_device(self, board: Mapping[str, Any], options: Mapping[str, Any]) -> DeviceTransport:
+        """Start the firmware; `options` are those of `open_transport`."""
         raise NotImplementedError
+
+    def device_options(self) -> list[ProjectOption]:
+        """Further options of `flash` and `open_transport`."""
+        return []
 
     def check_board(self, board: Mapping[str, Any]) -> None:
         """Refuse a board that the platform cannot serve, by an `OptionError`."""
@@ -313,6 +317,7 @@ class MakeProjectHandler(ProjectAPIHandler):
                     default=False,
                     help="Show every command of the build.",
                 ),
+                *self.device_options(),
             ],
         )
 
@@ -363,7 +368,7 @@ class MakeProjectHandler(ProjectAPIHandler):
 
     def build(self, options: dict[str, Any]) -> None:
         """Compile and link the project this server stands in."""
-        board = self._board()
+        board = self.project_board()
         self.check_tools(board)
         command = ["make", f"-j{os.cpu_count() or 1}", "--no-print-directory"]
         if options.get("verbose"):
@@ -374,14 +379,14 @@ class MakeProjectHandler(ProjectAPIHandler):
 
     def flash(self, options: dict[str, Any]) -> None:
         """Nothing to do: the firmware is started from its file."""
-        self._built_firmware()
+        self.built_firmware()
 
     def open_transport(self, options: dict[str, Any]) -> TransportTimeouts:
         """Start the firmware."""
         if self._transport is None:
-            board = self._board()
-            self._built_firmware()
-            self._transport = self.start_device(board)
+            board = self.project_board()
+            self.built_firmware()
+            self._transport = self.start_device(board, options)
         return TransportTimeouts(
             session_start_retry_timeout_sec=1.0,
             session_start_timeout_sec=10.0,
@@ -402,17 +407,27 @@ class MakeProjectHandler(ProjectAPIHandler):
         """Send to the firmware."""
         self._open_transport().write(data, timeout_sec)
 
-    def _open_transport(self) -> ChildTransport:
+    def _open_transport(self) -> DeviceTransport:
         if self._transport is None:
             raise TransportClosedError(data={"message": "the transport is not open"})
         return self._transport
 
-    def _board(self) -> dict[str, Any]:
+    def project_board(self) -> dict[str, Any]:
+        """The definition of the board that the project was generated for.
+
+        Raises:
+            ProjectError: This is a template.
+        """
         if not (self.directory / BOARD_FILE).exists():
             raise ProjectError(f"{self.directory} is a template", cure="generate a project first")
         return read_board(self.directory / BOARD_FILE)
 
-    def _built_firmware(self) -> pathlib.Path:
+    def built_firmware(self) -> pathlib.Path:
+        """The built firmware.
+
+        Raises:
+            ProjectError: There is none.
+        """
         path = self.directory / self.firmware
         if not path.is_file():
             raise ProjectError(f"{self.firmware} is not there", cure="build the project first")

@@ -1,4 +1,4 @@
-"""Boards that are flashed by copying a file to a volume: UF2 boot loaders, and drag-and-drop probes.
+"""Boards that are flashed by copying a file to a volume: UF2 boot loaders, drag-and-drop probes.
 
 Both take the file away: a UF2 boot loader starts the firmware, and the volume is gone; a probe like
 DAPLink programs the board and mounts the volume anew, with a FAIL.TXT on it if it did not work.

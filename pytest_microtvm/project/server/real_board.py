@@ -51,7 +51,20 @@ def real_board_options() -> list[ProjectOption]:
             help="In place of the board's flash.method.",
         ),
         ProjectOption(
+            "flash_command",
+            optional=_METHODS,
+            type="list",
+            help="In place of the board's flash.command.",
+        ),
+        ProjectOption(
             "reset_command", optional=_METHODS, type="list", help="A command that resets the board."
+        ),
+        ProjectOption(
+            "reset",
+            optional=["open_transport"],
+            type="bool",
+            default=True,
+            help="Reset the board when its port is opened; not needed right after it was flashed.",
         ),
     ]
 
@@ -76,9 +89,12 @@ class RealBoard:
     def __init__(
         self, board: Mapping[str, Any], options: Mapping[str, Any], project: Path, firmware: Path
     ) -> None:
-        self._board = board
+        flash = dict(board["flash"])
+        if options.get("flash_command"):
+            flash["command"] = list(options["flash_command"])
+        self._board = {**board, "flash": flash}
         self._options = options
-        self._method = str(options.get("flash_method") or board["flash"]["method"])
+        self._method = str(options.get("flash_method") or flash["method"])
         self._project = project
         self._firmware = firmware
 
@@ -114,7 +130,9 @@ class RealBoard:
             reset_by_command(command, self._project)
         elif reset and not line and self._method in METHODS:
             reset_by_method(flash_method(self._method), self._job())
-        port = SerialTransport(self._port(), int(self._options.get("baudrate") or uart["baud"]), line)
+        port = SerialTransport(
+            self._port(), int(self._options.get("baudrate") or uart["baud"]), line
+        )
         if reset and line and not command:
             port.reset_board(line)
         return port

@@ -181,7 +181,7 @@ class SerialTransport:
         with contextlib.suppress(OSError):
             self._serial.close()
 
-    def _open(self, baud: int, reset_line: str) -> serial.SerialBase:
+    def _open(self, baud: int, reset_line: str) -> serial.Serial:
         import serial
 
         end_time = time.monotonic() + FOUND_IN_S
@@ -190,7 +190,9 @@ class SerialTransport:
                 port = serial.serial_for_url(self._port, baud, do_not_open=True, timeout=None)
                 if self._is_device:
                     port.exclusive = True
-                if reset_line:  # else both are set, and the board is held in reset or its boot loader
+                if (
+                    reset_line
+                ):  # else both are set, and the board is held in reset or its boot loader
                     port.dtr = port.rts = False
                 port.open()
                 break
@@ -295,7 +297,7 @@ def holder_of(port: str) -> str:
 
 def _links_to(link: Path, device: str) -> bool:
     try:
-        return os.readlink(link) == device
+        return str(link.readlink()) == device
     except OSError:
         return False
 
