@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from pytest_microtvm.boards import load_boards
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.lab.file import load_lab
+from pytest_microtvm.lab.locks import ThingLocks, lock_directory, things_of
 from pytest_microtvm.lab.pool import Lab, Quarantine
+from pytest_microtvm.project.server.serial_port import holder_of
 from pytest_microtvm.virtual_lab.client import VirtualLab
 from tests.contract.running import need_tools
 from tests.plugin.running import MODELS, run_microtvm
@@ -123,21 +127,37 @@ def test_two_users_one_board(run_on_lab, start_lab, tmp_path, lab_environment, m
     run_on_lab(MODEL, "--microtvm-lease-timeout=0.5", status=0)
 
 
-def test_a_killed_worker_holds_nothing(run_on_lab, start_lab, workspace) -> None:
-    start_lab("left")
+def test_a_killed_worker_holds_nothing(
+    run_on_lab, start_lab, workspace, lab_environment, tmp_path
+) -> None:
+    (left,) = load_lab(start_lab("left").lab_file)
+    pid_file = workspace / "pid"
     (workspace / "test_killed.py").write_text(
-        "import os, signal\n" + USES_BOARD + "def test_dies(microtvm):\n"
+        "import os, pathlib, signal\n" + USES_BOARD + "def test_dies(microtvm):\n"
         "    microtvm.run()\n"
         "    assert microtvm.session.is_open\n"
+        "    pathlib.Path('pid.new').write_text(str(os.getpid()))\n"
+        "    os.rename('pid.new', 'pid')\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     (workspace / "test_others.py").write_text(
         USES_BOARD + '@pytest.mark.parametrize("n", range(4))\n'
         "def test_it(microtvm, n):\n    microtvm.check()\n"
     )
-    outcome = run_on_lab("-n2", "--microtvm-lease-timeout=5", status=1)
+    locks = ThingLocks(lock_directory(lab_environment), things_of(left))
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(run_on_lab, "-n2", status=1)
+        while not pid_file.exists() and not running.done():
+            time.sleep(0.02)
+        limit = Deadline(5)
+        while (holder := locks.holder) is not None and holder.pid == int(pid_file.read_text()):
+            assert not limit.expired, "the lease outlived its holder"
+            time.sleep(0.02)
+        outcome = running.result()
     assert "1 failed, 4 passed" in outcome.summary, outcome.output
-    assert outcome.lines("worker 'gw")  # xdist says which one crashed
+    assert outcome.lines("crashed while running 'test_killed.py")
+    # Nothing of the killed worker is left at the port either.
+    assert holder_of(left.port) == ""
 
 
 def test_a_dead_board_is_replaced(run_on_lab, start_lab, workspace) -> None:
