@@ -114,7 +114,7 @@ class Timer:
 
 @dataclasses.dataclass(frozen=True)
 class Setup:
-    """A 32-bit register that is set before any driver starts: a clock switched on, a pin's function.
+    """A 32-bit register that is set before any driver starts: a clock is on, a pin has its use.
 
     The bits of `clear` are cleared, then those of `set` are set.
     """
