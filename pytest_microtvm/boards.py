@@ -114,7 +114,7 @@ class Timer:
 
 @dataclasses.dataclass(frozen=True)
 class Setup:
-    """A 32-bit register that is set before any driver starts: a clock is on, a pin has its use.
+    """A 32-bit register that is set before any driver starts, for a clock or a pin's function, say.
 
     The bits of `clear` are cleared, then those of `set` are set.
     """

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from pytest_microtvm import cli_lab
 from pytest_microtvm.errors import MicroTVMError
 
 USAGE_ERROR = 2
@@ -45,6 +46,7 @@ def _add_lab_commands(commands: Commands) -> None:
     """`microtvm lab ...`: each command sets `run`, which takes the parsed arguments."""
     lab = commands.add_parser("lab", help="the boards that are here")
     lab_commands = lab.add_subparsers(required=True, metavar="LAB_COMMAND")
+    cli_lab.add_commands(lab_commands)
     _add_virtual_lab(lab_commands)
 
 

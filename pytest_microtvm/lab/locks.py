@@ -64,27 +64,28 @@ class Holder:
 
 
 def things_of(board: LabBoard) -> tuple[str, ...]:
-    """The physical things that a board's user needs alone, sorted.
+    """The physical things that a board's user needs alone, the most lasting name first.
 
-    A port is known by the device that its path leads to, so that the links in /dev/serial mean the
-    same port; a USB device also by its ids, since its path changes when it is plugged in again.
+    A port goes by the path in the lab file, and by the device that the path leads to: the links in
+    /dev/serial mean the same port, and they are gone while it is unplugged. A USB device goes by
+    its ids and by its port.
     """
-    things = set()
+    things: list[str] = []
     if board.place:
-        things.add(f"place:{board.coordinator}/{board.place}")
+        things.append(f"place:{board.coordinator}/{board.place}")
     if board.usb:
-        things.add(f"usb:{board.usb.lower()}")
+        things.append(f"usb:{board.usb.lower()}")
         # More than one device may match ids without a serial number: whoever opens it decides.
-        things.update(f"port:{os.path.realpath(p.device)}" for p in find_usb_ports(board.usb)[:1])
+        things += [f"port:{os.path.realpath(p.device)}" for p in find_usb_ports(board.usb)[:1]]
     if "://" in board.port:
-        things.add(_socket_name(urlsplit(board.port).netloc))
+        things.append(_socket_name(urlsplit(board.port).netloc))
     elif board.port:
-        things.add(f"port:{os.path.realpath(board.port)}")
+        things += [f"port:{Path(board.port).absolute()}", f"port:{os.path.realpath(board.port)}"]
     if board.probe:
         host, colon, number = board.probe.rpartition(":")
         is_socket = bool(colon) and number.isdecimal() and "/" not in host and ":" not in host
-        things.add(_socket_name(board.probe) if is_socket else f"probe:{board.probe}")
-    return tuple(sorted(things))
+        things.append(_socket_name(board.probe) if is_socket else f"probe:{board.probe}")
+    return tuple(dict.fromkeys(things))
 
 
 class ThingLocks:

@@ -46,12 +46,20 @@ class Rig:
         timeout_s: For opening a device and for each call to it.
         lease_timeout_s: For waiting until a board is free.
         progress: Told what takes time and what goes wrong, as lines.
+        always_flash: Flash also what runs already.
     """
 
     def __init__(
-        self, lab: Lab, timeout_s: float, lease_timeout_s: float, progress: Progress
+        self,
+        lab: Lab,
+        timeout_s: float,
+        lease_timeout_s: float,
+        progress: Progress,
+        *,
+        always_flash: bool = False,
     ) -> None:
         self.lab = lab
+        self._always_flash = always_flash
         self._timeout_s = timeout_s
         self._lease_timeout_s = lease_timeout_s
         self._progress = progress
@@ -171,7 +179,7 @@ class Rig:
         What it was last flashed with, as its users noted, says whether to ask; what counts is the
         answer.
         """
-        if lease.firmware not in ("", firmware.build_id):
+        if self._always_flash or lease.firmware not in ("", firmware.build_id):
             return None
         try:
             return self._open(lease, firmware, record, on_log, min(ASK_TIMEOUT_S, self._timeout_s))
