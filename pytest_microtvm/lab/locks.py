@@ -7,6 +7,7 @@ for more.
 
     /run/lock/microtvm/<thing>.lock    locked while somebody holds the thing
     /run/lock/microtvm/<thing>.json    who holds it, or held it last
+    /run/lock/microtvm/<thing>.turn    locked by whoever gets it next
 """
 
 from __future__ import annotations
@@ -99,9 +100,13 @@ class ThingLocks:
     def __init__(self, directory: Path, things: Sequence[str]) -> None:
         self._paths = [directory / _file_name(thing) for thing in things]
         self._locks: list[filelock.BaseFileLock] = []
+        self._turn: filelock.BaseFileLock | None = None
 
     def acquire(self, command: str) -> bool:
-        """Take them if nobody holds any of them.
+        """Take them if nobody holds any of them, or waits for them.
+
+        Who takes them in vain is the next to get them, until it does or calls `give_up`. Else one
+        that gives its board back and at once wants it again would never let others have it.
 
         Args:
             command: What the holder was started as.
@@ -110,10 +115,12 @@ class ThingLocks:
             ConfigError: The folder cannot be used.
         """
         try:
+            if self._turn is None:
+                turn = _lock(self._paths[0], ".turn")
+                turn.acquire(blocking=False)
+                self._turn = turn
             for path in self._paths:
-                lock = filelock.FileLock(
-                    path.with_suffix(".lock"), mode=_FILE_MODE, thread_local=False
-                )
+                lock = _lock(path, ".lock")
                 lock.acquire(blocking=False)
                 self._locks.append(lock)
         except filelock.Timeout:
@@ -121,12 +128,20 @@ class ThingLocks:
             return False
         except OSError as error:
             self.release()
+            self.give_up()
             raise ConfigError(
                 f"cannot lock a board in {self._paths[0].parent}: {error.strerror or error}",
                 cure=f"make it writable for all, or name another folder with {DIRECTORY_VARIABLE}",
             ) from error
+        self.give_up()
         self._note(Holder(os.getpid(), _user(), _shortened(command), time.time(), self.firmware))
         return True
+
+    def give_up(self) -> None:
+        """Wait for them no more."""
+        turn, self._turn = self._turn, None
+        if turn is not None:
+            turn.release()
 
     def release(self) -> None:
         """Let go of them."""
@@ -153,7 +168,7 @@ class ThingLocks:
 
     def _busy(self, path: Path) -> bool:
         """Whether somebody holds this one thing."""
-        lock = filelock.FileLock(path.with_suffix(".lock"), mode=_FILE_MODE, thread_local=False)
+        lock = _lock(path, ".lock")
         try:
             lock.acquire(blocking=False)
         except filelock.Timeout:
@@ -197,6 +212,10 @@ def _common_folder() -> Path:
         if folder.stat().st_mode & stat.S_IWOTH:
             return folder
     return Path("/tmp")
+
+
+def _lock(path: Path, suffix: str) -> filelock.BaseFileLock:
+    return filelock.FileLock(path.with_suffix(suffix), mode=_FILE_MODE, thread_local=False)
 
 
 def _file_name(thing: str) -> str:

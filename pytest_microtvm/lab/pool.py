@@ -7,7 +7,7 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 from pytest_microtvm.deadline import Deadline
@@ -129,58 +129,71 @@ class Lab:
             LeaseError: All are still held when the deadline expires, or in quarantine.
             ConfigError: Boards cannot be locked on this machine.
         """
-        pool = [b for b in self.boards if b.kind == kind and b.name not in without]
+        directory = lock_directory()
+        pool = {
+            board: ThingLocks(directory, things_of(board))
+            for board in self.boards
+            if board.kind == kind and board.name not in without
+        }
         told = ""
-        while True:
-            lease = self._acquire_free(pool, firmware)
-            if lease is not None:
-                return lease
-            busy = "; ".join(self._troubles(pool))
-            if deadline.expired:
-                raise LeaseError(
-                    f"no board of the lab is free: {busy}",
-                    cure="wait for it, end that process, or add a board to the lab",
-                    board=kind,
-                    operation="lease",
-                    elapsed_s=deadline.elapsed_s,
-                )
-            if busy != told:
-                on_wait(f"waiting for {kind}: {busy}")
-                told = busy
-            time.sleep(deadline.at_most(POLL_S))
+        try:
+            while True:
+                lease = self._acquire_free(kind, pool, firmware)
+                if lease is not None:
+                    return lease
+                busy = self._troubles(pool)
+                if deadline.expired:
+                    raise LeaseError(
+                        f"no board of the lab is free: {busy}",
+                        cure="wait for it, end that process, or add a board to the lab",
+                        board=kind,
+                        operation="lease",
+                        elapsed_s=deadline.elapsed_s,
+                    )
+                if busy != told:
+                    on_wait(f"waiting for {kind}: {busy}")
+                    told = busy
+                time.sleep(deadline.at_most(POLL_S))
+        finally:
+            for locks in pool.values():
+                locks.give_up()
 
-    def _acquire_free(self, pool: list[LabBoard], firmware: str) -> Lease | None:
+    def _acquire_free(self, kind: str, pool: _Pool, firmware: str) -> Lease | None:
         """Take a free and healthy board of a pool.
 
         Raises:
             LeaseError: None of it is healthy.
         """
-        directory = lock_directory()
-        healthy = [board for board in pool if self.quarantine.cause(board) is None]
+        healthy = [item for item in pool.items() if self.quarantine.cause(item[0]) is None]
         if not healthy:
             raise LeaseError(
-                f"no board of the lab is left: {'; '.join(self._troubles(pool))}",
+                f"no board of the lab is left: {self._troubles(pool)}",
                 cure="'microtvm lab check' tries each",
-                board=pool[0].kind if pool else None,
+                board=kind,
                 operation="lease",
             )
-        candidates = [(board, ThingLocks(directory, things_of(board))) for board in healthy]
         if firmware:
-            candidates.sort(key=lambda candidate: candidate[1].firmware != firmware)
-        for board, locks in candidates:
+            healthy.sort(key=lambda item: item[1].firmware != firmware)
+        for board, locks in healthy:
             if locks.acquire(self._command):
                 if self.quarantine.cause(board) is None:
                     return Lease(board, locks)
                 locks.release()  # put in meanwhile
         return None
 
-    def _troubles(self, pool: Iterable[LabBoard]) -> Iterator[str]:
+    def _troubles(self, pool: _Pool) -> str:
         """Why each board of a pool cannot be had."""
-        directory = lock_directory()
-        for board in pool:
+        troubles = []
+        for board, locks in pool.items():
             cause = self.quarantine.cause(board)
+            holder = locks.holder
             if cause is not None:
-                yield f"{board.name} is in quarantine: {cause}"
-                continue
-            holder = ThingLocks(directory, things_of(board)).holder
-            yield f"{board.name} is held" + (f" by {holder}" if holder is not None else "")
+                troubles.append(f"{board.name} is in quarantine: {cause}")
+            elif holder is not None:
+                troubles.append(f"{board.name} is held by {holder}")
+            else:
+                troubles.append(f"{board.name} is held")
+        return "; ".join(troubles)
+
+
+_Pool = Mapping[LabBoard, ThingLocks]
