@@ -115,7 +115,7 @@ class Machine:
         read_end, write_end = os.pipe()
         with open(self._directory / "qemu.log", "ab") as log:
             self._process = subprocess.Popen(
-                self._command(halted=halted or self._is_blank()),
+                self._command(),
                 bufsize=0,
                 stdin=read_end,
                 stdout=subprocess.PIPE,
@@ -134,6 +134,8 @@ class Machine:
         except MicroTVMError:
             self._end()
             raise
+        if not halted:
+            self._let_run()
 
     def stop(self) -> None:
         """Switch the power off; the flash keeps what it has."""
@@ -166,8 +168,7 @@ class Machine:
             self.forget_input()
             self._monitor.command("system_reset")
             self.keep_flash()
-            if not self._is_blank():
-                self._monitor.command("cont")
+            self._let_run()
 
     def send(self, data: bytes) -> None:
         """Give bytes to the chip's serial port; what it cannot take is lost."""
@@ -180,6 +181,12 @@ class Machine:
         with contextlib.suppress(BlockingIOError):
             while self._process is not None and os.read(self._unread, _READ_BYTES):
                 pass
+
+    def _let_run(self) -> None:
+        assert self._monitor is not None
+        if not self._is_blank():
+            with contextlib.suppress(MicroTVMError):  # it locks up at once; QEMU's end is seen
+                self._monitor.command("cont")
 
     def _take_output(self) -> None:
         assert self._process is not None
@@ -214,7 +221,7 @@ class Machine:
     def _monitor_socket(self) -> Path:
         return self._directory / "monitor"
 
-    def _command(self, *, halted: bool) -> list[str]:
+    def _command(self) -> list[str]:
         emulator = self._board.emulator
         assert isinstance(emulator, Emulator)
         images = [
@@ -233,7 +240,7 @@ class Machine:
             *("-chardev", f"socket,id=monitor,path={self._monitor_socket},server=on,wait=off"),
             *("-mon", "chardev=monitor,mode=control"),
             *(word for image in images for word in ("-device", image)),
-            *(["-S"] if halted else []),
+            "-S",
         ]
 
     def _file(self, region: MemoryRegion) -> Path:

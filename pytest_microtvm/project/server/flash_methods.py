@@ -118,7 +118,7 @@ def _target(job: FlashJob, program: str, example: str) -> str:
     return target
 
 
-def users_command(job: FlashJob) -> list[str]:
+def users_method(job: FlashJob) -> FlashMethod:
     """The command of a board's `flash.command`, with its placeholders filled in.
 
     Raises:
@@ -144,7 +144,7 @@ def users_command(job: FlashJob) -> list[str]:
         raise OptionError(
             f"board {job.board['name']} has no flash.command", cure="give it in the definition"
         )
-    return command
+    return FlashMethod(programs=(command[0],), install="", flash=lambda _job: command[1:])
 
 
 METHODS = {

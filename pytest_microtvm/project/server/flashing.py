@@ -127,7 +127,9 @@ class FlashMethod:
         Raises:
             ProjectError: It is not installed.
         """
-        names = [name.format(prefix=job.board["toolchain"]["prefix"]) for name in self.programs]
+        names = [
+            name.replace("{prefix}", job.board["toolchain"]["prefix"]) for name in self.programs
+        ]
         for name in names:
             path = shutil.which(name)
             if path is not None:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from .api import ProjectOption
-from .flash_methods import COMMAND, MASS_STORAGE, METHODS, flash_method, users_command
-from .flashing import FlashJob, FlashMethod, reset_by_command, reset_by_method, run_method
+from .flash_methods import COMMAND, MASS_STORAGE, METHODS, flash_method, users_method
+from .flashing import FlashJob, reset_by_command, reset_by_method, run_method
 from .mass_storage import flash_by_copy
 from .serial_port import SerialTransport, find_usb_port, usb_ids_of
 
@@ -108,7 +108,8 @@ class RealBoard:
         if self._method == MASS_STORAGE:
             flash_by_copy(self._job())
         elif self._method == COMMAND:
-            run_method(self._users_method(), self._job(need_port=True))
+            job = self._job(need_port=True)
+            run_method(users_method(job), job)
         else:
             method = flash_method(self._method)
             run_method(method, self._job(need_port=self._method == "esptool"))
@@ -149,11 +150,4 @@ class RealBoard:
     def _port(self) -> str:
         return str(self._options.get("port") or "") or find_usb_port(
             usb_ids_of(self._board, self._options)
-        )
-
-    def _users_method(self) -> FlashMethod:
-        return FlashMethod(
-            programs=(self._board["flash"]["command"] or ("",))[:1],
-            install="",
-            flash=lambda job: users_command(job)[1:],
         )

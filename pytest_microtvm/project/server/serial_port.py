@@ -26,7 +26,7 @@ from .api import (
 if TYPE_CHECKING:
     import serial
 
-FOUND_IN_S = 5.0
+FOUND_IN_S = 3.0
 """How long a port may take to come back: USB devices are away for a moment when they are reset."""
 RESET_PULSE_S = 0.1
 
@@ -148,7 +148,7 @@ class SerialTransport:
         if self._closed:
             raise self._gone("it was closed")
         if self._fd is None:
-            self._write_buffered(data, timeout_s)
+            self._write_buffered(data)
             return
         end_time = None if timeout_s is None else time.monotonic() + timeout_s
         remaining = memoryview(data)
@@ -187,7 +187,7 @@ class SerialTransport:
         end_time = time.monotonic() + FOUND_IN_S
         while True:
             try:
-                port = serial.serial_for_url(self._port, baud, do_not_open=True, timeout=None)
+                port = serial.serial_for_url(self._port, baud, do_not_open=True, timeout=_POLL_S)
                 if self._is_device:
                     port.exclusive = True
                 if (
@@ -244,26 +244,23 @@ class SerialTransport:
             raise IoTimeoutError()
 
     def _read_buffered(self, size: int, timeout_s: float | None) -> bytes:
+        # By short waits: to change the time-out of an open RFC 2217 port negotiates all settings.
+        end_time = None if timeout_s is None else time.monotonic() + timeout_s
         try:
-            self._serial.timeout = timeout_s
-            data: bytes = self._serial.read(1)
-            more = min(self._serial.in_waiting, size - 1) if data else 0
-            data += self._serial.read(more) if more else b""
+            while True:
+                data: bytes = self._serial.read(1)
+                if data:
+                    more = min(self._serial.in_waiting, size - 1)
+                    return data + (self._serial.read(more) if more else b"")
+                if end_time is not None and time.monotonic() >= end_time:
+                    raise IoTimeoutError()
         except OSError as exc:
             raise self._gone(str(exc)) from exc
-        if not data:
-            raise IoTimeoutError()
-        return data
 
-    def _write_buffered(self, data: bytes, timeout_s: float | None) -> None:
-        import serial
-
+    def _write_buffered(self, data: bytes) -> None:
+        """Write all; pyserial has a limit of its own, of 5 s."""
         try:
-            self._serial.write_timeout = timeout_s
             self._serial.write(data)
-        except serial.SerialTimeoutException as exc:
-            message = f"the port {self._port} did not take {len(data)} bytes in time"
-            raise IoTimeoutError(data={"message": message}) from exc
         except OSError as exc:
             raise self._gone(str(exc)) from exc
 
