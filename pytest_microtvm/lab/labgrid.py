@@ -145,8 +145,8 @@ def _client_command(board: LabBoard) -> tuple[str, ...]:
 
 def _failure(board: LabBoard, error: LeaseError) -> LeaseError:
     """What labgrid says, as one of our errors."""
-    lines = [line.partition("Error: ")[2] for line in error.details.splitlines()]
-    reason = next(filter(None, reversed(lines)), error.message)
+    last = (error.details.splitlines() or [error.message])[-1]
+    reason = last.rpartition("Error: ")[2].strip()
     return LeaseError(
         f"labgrid: {reason}",
         cure="'labgrid-client places' and 'labgrid-client who' tell more",

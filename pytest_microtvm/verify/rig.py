@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection
 from pytest_microtvm.boards import Board
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import (
+    BuildError,
     FlashError,
     LeaseError,
     MicroTVMError,
@@ -29,9 +30,9 @@ ASK_TIMEOUT_S = 5.0
 HALF = "half"
 """Noted in place of a build id while a board is flashed: what it says of itself is no proof then.
 """
-SICK = (FlashError, ProtocolError, TransportError)
-"""What a board's trouble shows as. A device that answers with an error of its own is well, and so
-is one that another program holds."""
+SICK = (BuildError, FlashError, ProtocolError, TransportError)
+"""What a board's trouble shows as; BuildError when it keeps the project's server from answering. A
+device that answers with an error of its own is well, and so is one that another program holds."""
 
 OnLog = Callable[[str], None]
 
@@ -183,7 +184,7 @@ class Rig:
             return None
         try:
             return self._open(lease, firmware, record, on_log, min(ASK_TIMEOUT_S, self._timeout_s))
-        except (ProtocolError, TransportError):
+        except SICK:
             return None
 
     def _open(

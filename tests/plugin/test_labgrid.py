@@ -222,7 +222,7 @@ def test_a_place_that_is_not_there(run_on_place, workspace) -> None:
     path = workspace / "microtvm-lab.toml"
     path.write_text(path.read_text().replace('place = "desk"', 'place = "shelf"'))
     outcome = run_on_place(status=1)
-    assert "labgrid: place pattern shelf matches nothing" in outcome.output, outcome.output
+    assert "labgrid: RemotePlace shelf not found in configuration file" in outcome.output
     path.write_text(
         f'[[board]]\nname = "desk"\nkind = "{KIND}"\nplace = "desk"\n'
         f'coordinator = "127.0.0.1:{free_port()}"\n'
