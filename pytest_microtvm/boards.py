@@ -101,11 +101,27 @@ class Uart:
 
 @dataclasses.dataclass(frozen=True)
 class Timer:
-    """The timer that measures the model: its driver, base address, and ticks per second."""
+    """The timer that measures the model: its driver, base address, and ticks per second.
+
+    `emulator_hz` is its rate in the emulator, where that is another and the driver can tell.
+    """
 
     driver: str
     base: int
     hz: int
+    emulator_hz: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Setup:
+    """A 32-bit register that is set before any driver starts, for a clock or a pin's function, say.
+
+    The bits of `clear` are cleared, then those of `set` are set.
+    """
+
+    address: int
+    set: int
+    clear: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,6 +165,7 @@ class Board:
         target: The TVM target its kernels are compiled for.
         memory: Empty when the board has no limits to keep to.
         timer: None where the CPU has one of its own.
+        setup: What a chip needs around its devices, in this order.
         emulator: None for a board that is only real.
         flash: None for a board that is only emulated. One that has both is emulated, unless a lab
             has a real one.
@@ -164,6 +181,7 @@ class Board:
     firmware: Firmware = Firmware()
     uart: Uart | None = None
     timer: Timer | None = None
+    setup: tuple[Setup, ...] = ()
     emulator: Emulator | None = None
     flash: Flash | None = None
 
@@ -222,6 +240,20 @@ def load_board(path: Path) -> Board:
     assert isinstance(board, Board)
     _check(board, path)
     return board
+
+
+def board_from_json(text: str) -> Board:
+    """The definition that `Board.to_json` wrote."""
+    board = _read_table(Board, _without_null(json.loads(text)), Path("board.json"), "")
+    assert isinstance(board, Board)
+    return board
+
+
+def _without_null(value: Any) -> Any:
+    """JSON as TOML would have it: what is None is left out."""
+    if isinstance(value, dict):
+        return {key: _without_null(item) for key, item in value.items() if item is not None}
+    return [_without_null(item) for item in value] if isinstance(value, list) else value
 
 
 def _own_directory() -> Path:

@@ -136,6 +136,7 @@ class ModelItem(pytest.Item):
         board: str,
     ) -> None:
         super().__init__(name, parent)
+        self.fixturenames: list[str] = []  # other plugins ask every item, labgrid's for one
         self._run = run
         self._executor = executor
         self._board = board

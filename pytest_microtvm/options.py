@@ -105,7 +105,7 @@ def add_options(parser: pytest.Parser) -> None:
     )
     add(
         "no-instructions",
-        "do not count instructions in emulators, which takes up to half as long again",
+        "do not count instructions in emulators; models run up to 1.6 times as fast",
         action="store_true",
     )
     add("layers", "show where the instructions of each model go", action="store_true")

@@ -110,7 +110,8 @@ def missing_tools(board: Board, in_lab: bool = False) -> Iterator[str]:
         programs.append(board.emulator.program)
     yield from (program for program in programs if shutil.which(program) is None)
     files = (*board.toolchain.includes, *board.toolchain.libraries)
-    yield from (file for file in files if not Path(file).exists())
+    by_path = (file for file in files if not file.startswith("-l"))
+    yield from (file for file in by_path if not Path(file).exists())
     if board.is_only_real and not in_lab:
         yield "the board itself"
 

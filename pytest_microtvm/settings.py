@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from pytest_microtvm.errors import ConfigError
 from pytest_microtvm.lab.file import LabBoard, find_lab_file, load_lab
 from pytest_microtvm.options import EXECUTORS, KEPT_PROJECTS, REFERENCES, comma_list, text_of
 from pytest_microtvm.project import platform_directory
+from pytest_microtvm.project.cache import default_cache_directory
 from pytest_microtvm.selection import select_boards
 
 
@@ -181,8 +181,4 @@ def _number(config: pytest.Config, name: str, *, above_zero: bool = False) -> fl
 
 def _cache_dir(config: pytest.Config) -> Path:
     path = _path(config, "cache_dir")
-    if path is None:
-        # As the XDG Base Directory Specification says.
-        base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-        path = (base if base.is_absolute() else Path.home() / ".cache") / "pytest-microtvm"
-    return path
+    return default_cache_directory() if path is None else path

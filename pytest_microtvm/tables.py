@@ -43,13 +43,14 @@ def run_report(records: Sequence[Record], *, verbose: bool, layers: bool) -> Ite
         layers: Tell where the instructions of each model go.
     """
     yield from verdict_table(records)
+    tables = []
     if verbose:
-        for kind in ("flash", "ram"):
-            yield from ("", *size_table(records, kind))
-        yield from ("", *absent_figures(records))
+        tables += [size_table(records, "flash"), size_table(records, "ram")]
+        tables.append(absent_figures(records))
     if layers:
-        for record in records:
-            yield from ("", *layer_table(record))
+        tables += [layer_table(record) for record in records]
+    for table in filter(None, tables):
+        yield from ("", *table)
 
 
 def verdict_table(records: Sequence[Record]) -> list[str]:

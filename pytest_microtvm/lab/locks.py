@@ -7,6 +7,8 @@ for more.
 
     /run/lock/microtvm/<thing>.lock    locked while somebody holds the thing
     /run/lock/microtvm/<thing>.json    who holds it, or held it last
+    /run/lock/microtvm/<thing>.turn    locked by whoever gets it next
+    /run/lock/microtvm/<thing>.place-<uid>   there while a labgrid place is acquired
 """
 
 from __future__ import annotations
@@ -64,27 +66,28 @@ class Holder:
 
 
 def things_of(board: LabBoard) -> tuple[str, ...]:
-    """The physical things that a board's user needs alone, sorted.
+    """The physical things that a board's user needs alone, the most lasting name first.
 
-    A port is known by the device that its path leads to, so that the links in /dev/serial mean the
-    same port; a USB device also by its ids, since its path changes when it is plugged in again.
+    A port goes by the path in the lab file, and by the device that the path leads to: the links in
+    /dev/serial mean the same port, and they are gone while it is unplugged. A USB device goes by
+    its ids and by its port.
     """
-    things = set()
+    things: list[str] = []
     if board.place:
-        things.add(f"place:{board.coordinator}/{board.place}")
+        things.append(f"place:{board.coordinator}/{board.place}")
     if board.usb:
-        things.add(f"usb:{board.usb.lower()}")
+        things.append(f"usb:{board.usb.lower()}")
         # More than one device may match ids without a serial number: whoever opens it decides.
-        things.update(f"port:{os.path.realpath(p.device)}" for p in find_usb_ports(board.usb)[:1])
+        things += [f"port:{os.path.realpath(p.device)}" for p in find_usb_ports(board.usb)[:1]]
     if "://" in board.port:
-        things.add(_socket_name(urlsplit(board.port).netloc))
+        things.append(_socket_name(urlsplit(board.port).netloc))
     elif board.port:
-        things.add(f"port:{os.path.realpath(board.port)}")
+        things += [f"port:{Path(board.port).absolute()}", f"port:{os.path.realpath(board.port)}"]
     if board.probe:
         host, colon, number = board.probe.rpartition(":")
         is_socket = bool(colon) and number.isdecimal() and "/" not in host and ":" not in host
-        things.add(_socket_name(board.probe) if is_socket else f"probe:{board.probe}")
-    return tuple(sorted(things))
+        things.append(_socket_name(board.probe) if is_socket else f"probe:{board.probe}")
+    return tuple(dict.fromkeys(things))
 
 
 class ThingLocks:
@@ -98,9 +101,13 @@ class ThingLocks:
     def __init__(self, directory: Path, things: Sequence[str]) -> None:
         self._paths = [directory / _file_name(thing) for thing in things]
         self._locks: list[filelock.BaseFileLock] = []
+        self._turn: filelock.BaseFileLock | None = None
 
     def acquire(self, command: str) -> bool:
-        """Take them if nobody holds any of them.
+        """Take them if nobody holds any of them, or waits for them.
+
+        Who takes them in vain is the next to get them, until it does or calls `give_up`. Else one
+        that gives its board back and at once wants it again would never let others have it.
 
         Args:
             command: What the holder was started as.
@@ -109,10 +116,12 @@ class ThingLocks:
             ConfigError: The folder cannot be used.
         """
         try:
+            if self._turn is None:
+                turn = _lock(self._paths[0], ".turn")
+                turn.acquire(blocking=False)
+                self._turn = turn
             for path in self._paths:
-                lock = filelock.FileLock(
-                    path.with_suffix(".lock"), mode=_FILE_MODE, thread_local=False
-                )
+                lock = _lock(path, ".lock")
                 lock.acquire(blocking=False)
                 self._locks.append(lock)
         except filelock.Timeout:
@@ -120,17 +129,30 @@ class ThingLocks:
             return False
         except OSError as error:
             self.release()
+            self.give_up()
             raise ConfigError(
                 f"cannot lock a board in {self._paths[0].parent}: {error.strerror or error}",
                 cure=f"make it writable for all, or name another folder with {DIRECTORY_VARIABLE}",
             ) from error
+        self.give_up()
         self._note(Holder(os.getpid(), _user(), _shortened(command), time.time(), self.firmware))
         return True
+
+    def give_up(self) -> None:
+        """Wait for them no more."""
+        turn, self._turn = self._turn, None
+        if turn is not None:
+            turn.release()
 
     def release(self) -> None:
         """Let go of them."""
         while self._locks:
             self._locks.pop().release()
+
+    @property
+    def place_mark(self) -> Path:
+        """A file of this user's, for `labgrid.acquire_place`."""
+        return self._paths[0].with_suffix(f".place-{os.getuid()}")
 
     @property
     def holder(self) -> Holder | None:
@@ -152,7 +174,7 @@ class ThingLocks:
 
     def _busy(self, path: Path) -> bool:
         """Whether somebody holds this one thing."""
-        lock = filelock.FileLock(path.with_suffix(".lock"), mode=_FILE_MODE, thread_local=False)
+        lock = _lock(path, ".lock")
         try:
             lock.acquire(blocking=False)
         except filelock.Timeout:
@@ -196,6 +218,10 @@ def _common_folder() -> Path:
         if folder.stat().st_mode & stat.S_IWOTH:
             return folder
     return Path("/tmp")
+
+
+def _lock(path: Path, suffix: str) -> filelock.BaseFileLock:
+    return filelock.FileLock(path.with_suffix(suffix), mode=_FILE_MODE, thread_local=False)
 
 
 def _file_name(thing: str) -> str:

@@ -7,12 +7,13 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import LeaseError
 from pytest_microtvm.lab.file import LabBoard
+from pytest_microtvm.lab.labgrid import PlaceHeldError, acquire_place, release_place
 from pytest_microtvm.lab.locks import ThingLocks, lock_directory, things_of
 
 POLL_S = 0.1
@@ -22,12 +23,13 @@ class Lease:
     """The right to use one board, alone, until it is released or this process ends.
 
     Attributes:
-        board: The board.
+        board: The board; that of a labgrid place with the port that the place has now.
     """
 
     def __init__(self, board: LabBoard, locks: ThingLocks) -> None:
         self.board = board
         self._locks = locks
+        self._released = False
 
     def __enter__(self) -> Lease:
         return self
@@ -46,6 +48,9 @@ class Lease:
 
     def release(self) -> None:
         """Give the board back; may be called again."""
+        if self.board.place and not self._released:
+            release_place(self.board, self._locks.place_mark)
+        self._released = True
         self._locks.release()
 
 
@@ -99,6 +104,7 @@ class Lab:
         self.boards = tuple(boards)
         self.quarantine = quarantine
         self._command = command or shlex.join(sys.argv)
+        self._held_places: dict[str, str] = {}  # by others, as labgrid says
 
     @property
     def kinds(self) -> frozenset[str]:
@@ -129,58 +135,100 @@ class Lab:
             LeaseError: All are still held when the deadline expires, or in quarantine.
             ConfigError: Boards cannot be locked on this machine.
         """
-        pool = [b for b in self.boards if b.kind == kind and b.name not in without]
+        directory = lock_directory()
+        pool = {
+            board: ThingLocks(directory, things_of(board))
+            for board in self.boards
+            if board.kind == kind and board.name not in without
+        }
         told = ""
-        while True:
-            lease = self._acquire_free(pool, firmware)
-            if lease is not None:
-                return lease
-            busy = "; ".join(self._troubles(pool))
-            if deadline.expired:
-                raise LeaseError(
-                    f"no board of the lab is free: {busy}",
-                    cure="wait for it, end that process, or add a board to the lab",
-                    board=kind,
-                    operation="lease",
-                    elapsed_s=deadline.elapsed_s,
-                )
-            if busy != told:
-                on_wait(f"waiting for {kind}: {busy}")
-                told = busy
-            time.sleep(deadline.at_most(POLL_S))
+        try:
+            while True:
+                self._check_healthy(kind, pool)
+                lease = self._acquire_free(pool, firmware)
+                if lease is not None:
+                    return lease
+                self._check_healthy(kind, pool)
+                busy = self._troubles(pool)
+                if deadline.expired:
+                    raise LeaseError(
+                        f"no board of the lab is free: {busy}",
+                        cure="wait for it, end that process, or add a board to the lab",
+                        board=kind,
+                        operation="lease",
+                        elapsed_s=deadline.elapsed_s,
+                    )
+                if busy != told:
+                    on_wait(f"waiting for {kind}: {busy}")
+                    told = busy
+                time.sleep(deadline.at_most(POLL_S))
+        finally:
+            for locks in pool.values():
+                locks.give_up()
 
-    def _acquire_free(self, pool: list[LabBoard], firmware: str) -> Lease | None:
-        """Take a free and healthy board of a pool.
+    def _check_healthy(self, kind: str, pool: _Pool) -> None:
+        """Make sure that there is a board to wait for.
 
         Raises:
-            LeaseError: None of it is healthy.
+            LeaseError: All are in quarantine.
         """
-        directory = lock_directory()
-        healthy = [board for board in pool if self.quarantine.cause(board) is None]
-        if not healthy:
+        if all(self.quarantine.cause(board) is not None for board in pool):
             raise LeaseError(
-                f"no board of the lab is left: {'; '.join(self._troubles(pool))}",
+                f"no board of the lab is left: {self._troubles(pool)}",
                 cure="'microtvm lab check' tries each",
-                board=pool[0].kind if pool else None,
+                board=kind,
                 operation="lease",
             )
-        candidates = [(board, ThingLocks(directory, things_of(board))) for board in healthy]
+
+    def _acquire_free(self, pool: _Pool, firmware: str) -> Lease | None:
+        """Take a free and healthy board of a pool."""
+        healthy = [item for item in pool.items() if self.quarantine.cause(item[0]) is None]
         if firmware:
-            candidates.sort(key=lambda candidate: candidate[1].firmware != firmware)
-        for board, locks in candidates:
+            healthy.sort(key=lambda item: item[1].firmware != firmware)
+        for board, locks in healthy:
             if locks.acquire(self._command):
-                if self.quarantine.cause(board) is None:
-                    return Lease(board, locks)
-                locks.release()  # put in meanwhile
+                lease = None
+                try:
+                    lease = self._lease(board, locks)
+                finally:
+                    if lease is None:
+                        locks.release()
+                if lease is not None:
+                    return lease
         return None
 
-    def _troubles(self, pool: Iterable[LabBoard]) -> Iterator[str]:
+    def _lease(self, board: LabBoard, locks: ThingLocks) -> Lease | None:
+        """A lease on a board that is locked; None if it cannot be had all the same."""
+        if self.quarantine.cause(board) is not None:
+            return None  # put in meanwhile
+        if not board.place:
+            return Lease(board, locks)
+        try:
+            lease = Lease(acquire_place(board, locks.place_mark), locks)
+        except PlaceHeldError as error:
+            self._held_places[board.name] = error.message
+            return None
+        except LeaseError as error:
+            self.quarantine.add(board, error.one_line())
+            return None
+        self._held_places.pop(board.name, None)
+        return lease
+
+    def _troubles(self, pool: _Pool) -> str:
         """Why each board of a pool cannot be had."""
-        directory = lock_directory()
-        for board in pool:
+        troubles = []
+        for board, locks in pool.items():
             cause = self.quarantine.cause(board)
+            holder = locks.holder
             if cause is not None:
-                yield f"{board.name} is in quarantine: {cause}"
-                continue
-            holder = ThingLocks(directory, things_of(board)).holder
-            yield f"{board.name} is held" + (f" by {holder}" if holder is not None else "")
+                troubles.append(f"{board.name} is in quarantine: {cause}")
+            elif board.name in self._held_places:
+                troubles.append(self._held_places[board.name])
+            elif holder is not None:
+                troubles.append(f"{board.name} is held by {holder}")
+            else:
+                troubles.append(f"{board.name} is held")
+        return "; ".join(troubles)
+
+
+_Pool = Mapping[LabBoard, ThingLocks]

@@ -33,6 +33,12 @@ _DOOMED = ".old"
 DEFAULT_LIMIT_BYTES = 2 << 30
 
 
+def default_cache_directory() -> Path:
+    """Where a user's cache is, as the XDG Base Directory Specification says."""
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (base if base.is_absolute() else Path.home() / ".cache") / "pytest-microtvm"
+
+
 @dataclass(frozen=True)
 class Entry:
     """One entry of the cache.

@@ -48,7 +48,8 @@ EXPORT int qemu_plugin_version = COUNTING_PLUGIN_VERSION;
 EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, char **argv);
 
 #define MAX_CPUS 16u
-#define PAGE_BYTES 4096u /* of QEMU's, on all these CPUs */
+#define PAGE_BYTES 4096u                /* of an i386 */
+#define LONGEST_INSTRUCTION_BYTES 15u /* likewise */
 #define NOWHERE UINT64_MAX
 
 typedef struct {
@@ -154,9 +155,8 @@ static void Translate(qemu_plugin_id_t id, struct qemu_plugin_tb *translated) {
       break;
     }
   }
-  if (block->end % PAGE_BYTES == 0) {
-    /* On an i386 this may be the first part of an instruction that reaches into the next page, which QEMU tells
-     * of, but leaves to another block. */
+  if (qemu_plugin_insn_vaddr(last) % PAGE_BYTES > PAGE_BYTES - LONGEST_INSTRUCTION_BYTES) {
+    /* On an i386 it may reach into the next page: then QEMU tells of it, but leaves it to another block. */
     --block->instructions;
     qemu_plugin_register_vcpu_insn_exec_cb(last, ExecuteOne, QEMU_PLUGIN_CB_NO_REGS, NULL);
   }

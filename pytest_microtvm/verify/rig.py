@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection
 from pytest_microtvm.boards import Board
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import (
+    BuildError,
     FlashError,
     LeaseError,
     MicroTVMError,
@@ -30,9 +31,9 @@ ASK_TIMEOUT_S = 5.0
 HALF = "half"
 """Noted in place of a build id while a board is flashed: what it says of itself is no proof then.
 """
-SICK = (FlashError, ProtocolError, TransportError)
-"""What a board's trouble shows as. A device that answers with an error of its own is well, and so
-is one that another program holds."""
+SICK = (BuildError, FlashError, ProtocolError, TransportError)
+"""What a board's trouble shows as; BuildError when it keeps the project's server from answering. A
+device that answers with an error of its own is well, and so is one that another program holds."""
 
 OnLog = Callable[[str], None]
 
@@ -47,12 +48,20 @@ class Rig:
         timeout_s: For opening a device and for each call to it.
         lease_timeout_s: For waiting until a board is free.
         progress: Told what takes time and what goes wrong, as lines.
+        always_flash: Flash also what runs already.
     """
 
     def __init__(
-        self, lab: Lab, timeout_s: float, lease_timeout_s: float, progress: Progress
+        self,
+        lab: Lab,
+        timeout_s: float,
+        lease_timeout_s: float,
+        progress: Progress,
+        *,
+        always_flash: bool = False,
     ) -> None:
         self.lab = lab
+        self._always_flash = always_flash
         self._timeout_s = timeout_s
         self._lease_timeout_s = lease_timeout_s
         self._progress = progress
@@ -162,7 +171,7 @@ class Rig:
         if session is not None:
             return session
         self._flash(lease, firmware, record)
-        return self._open(lease, firmware, record, on_log, self._timeout_s)
+        return self._open(lease, firmware, record, on_log, self._timeout_s, reset=False)
 
     def _open_unless_stale(
         self, lease: Lease, firmware: Firmware, record: Record, on_log: OnLog
@@ -172,11 +181,11 @@ class Rig:
         What it was last flashed with, as its users noted, says whether to ask; what counts is the
         answer.
         """
-        if lease.firmware not in ("", firmware.build_id):
+        if self._always_flash or lease.firmware not in ("", firmware.build_id):
             return None
         try:
             return self._open(lease, firmware, record, on_log, min(ASK_TIMEOUT_S, self._timeout_s))
-        except (ProtocolError, TransportError):
+        except SICK:
             return None
 
     def _open(
@@ -186,13 +195,15 @@ class Rig:
         record: Record,
         on_log: OnLog,
         open_timeout_s: float,
+        *,
+        reset: bool = True,
     ) -> Session:
         session = Session(
             firmware,
             self._timeout_s,
             on_log,
             open_timeout_s=open_timeout_s,
-            options=lease.board.project_options,
+            options={**lease.board.project_options, "reset": reset},
             board=lease.board.label,
         )
         session.open()

@@ -103,6 +103,6 @@ def test_missing_tools_are_named():
     assert list(missing_tools(BOARDS["mps2_an385"])) == ["no-such-gcc", "qemu-system-none"]
     assert list(missing_tools(BOARDS["host"])) == []
     library = dataclasses.replace(
-        BOARDS["host"], toolchain=Toolchain(libraries=("/no/such/libm.a",))
+        BOARDS["host"], toolchain=Toolchain(libraries=("-lm", "/no/such/libm.a"))
     )
     assert list(missing_tools(library)) == ["/no/such/libm.a"]

@@ -19,7 +19,7 @@ class Host(server.MakeProjectHandler):
 
     def start_device(
         self, board: Mapping[str, Any], options: Mapping[str, Any]
-    ) -> server.ChildTransport:
+    ) -> server.DeviceTransport:
         """Run the firmware."""
         return server.ChildTransport([str(self.directory / self.firmware)])
 

@@ -6,8 +6,9 @@ Only the standard library is imported, so the server starts fast and runs wherev
 
 `api` holds the published interface, `process` running tools and emulators that never outlive the
 server, `make_project` a base for templates whose projects are built with make, `archive` what such
-a template reads from an MLF archive. A server is started for every device that is opened, so what
-only generating needs is loaded when it is asked for.
+a template reads from an MLF archive, `real_board` boards on a desk: their serial ports and how they
+are flashed. A server is started for every device that is opened, so what only generating or real
+boards need is loaded when it is asked for.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ from .api import (
     write_with_timeout,
 )
 from .make_project import MakeProjectHandler, compiler, install_cure
-from .process import ChildTransport, find_tool, run_tool
+from .process import ChildTransport, DeviceTransport, find_tool, run_tool
+from .real_board import RealBoard, is_real, real_board_options
 
 if TYPE_CHECKING:
     from .archive import ModelMetadata
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
 __all__ = [
     "PROTOCOL_VERSION",
     "ChildTransport",
+    "DeviceTransport",
     "DoesNotFitError",
     "ErrorCode",
     "IoTimeoutError",
@@ -55,6 +58,7 @@ __all__ = [
     "ProjectAPIServer",
     "ProjectError",
     "ProjectOption",
+    "RealBoard",
     "ServerError",
     "ServerInfo",
     "TransportClosedError",
@@ -64,8 +68,10 @@ __all__ = [
     "default_project_options",
     "find_tool",
     "install_cure",
+    "is_real",
     "main",
     "read_with_timeout",
+    "real_board_options",
     "run_tool",
     "write_with_timeout",
 ]

@@ -25,7 +25,7 @@ from .api import (
     TransportClosedError,
     TransportTimeouts,
 )
-from .process import ChildTransport, find_tool, run_tool
+from .process import DeviceTransport, find_tool, run_tool
 
 if TYPE_CHECKING:
     from .archive import ModelMetadata
@@ -75,9 +75,9 @@ class MakeProjectHandler(ProjectAPIHandler):
 
     def __init__(self, server_file: str) -> None:
         self.directory = pathlib.Path(server_file).absolute().parent
-        self._transport: ChildTransport | None = None
+        self._transport: DeviceTransport | None = None
 
-    def start_device(self, board: Mapping[str, Any], options: Mapping[str, Any]) -> ChildTransport:
+    def start_device(self, board: Mapping[str, Any], options: Mapping[str, Any]) -> DeviceTransport:
         """Start the firmware; `options` are those of `open_transport`."""
         raise NotImplementedError
 
@@ -243,7 +243,7 @@ class MakeProjectHandler(ProjectAPIHandler):
 
     def build(self, options: dict[str, Any]) -> None:
         """Compile and link the project this server stands in."""
-        board = self._board()
+        board = self.project_board()
         self.check_tools(board)
         command = ["make", f"-j{os.cpu_count() or 1}", "--no-print-directory"]
         if options.get("verbose"):
@@ -254,13 +254,13 @@ class MakeProjectHandler(ProjectAPIHandler):
 
     def flash(self, options: dict[str, Any]) -> None:
         """Nothing to do: the firmware is started from its file."""
-        self._built_firmware()
+        self.built_firmware()
 
     def open_transport(self, options: dict[str, Any]) -> TransportTimeouts:
         """Start the firmware."""
         if self._transport is None:
-            board = self._board()
-            self._built_firmware()
+            board = self.project_board()
+            self.built_firmware()
             self._transport = self.start_device(board, options)
         return TransportTimeouts(
             session_start_retry_timeout_sec=1.0,
@@ -282,17 +282,27 @@ class MakeProjectHandler(ProjectAPIHandler):
         """Send to the firmware."""
         self._open_transport().write(data, timeout_sec)
 
-    def _open_transport(self) -> ChildTransport:
+    def _open_transport(self) -> DeviceTransport:
         if self._transport is None:
             raise TransportClosedError(data={"message": "the transport is not open"})
         return self._transport
 
-    def _board(self) -> dict[str, Any]:
+    def project_board(self) -> dict[str, Any]:
+        """The definition of the board that the project was generated for.
+
+        Raises:
+            ProjectError: This is a template.
+        """
         if not (self.directory / BOARD_FILE).exists():
             raise ProjectError(f"{self.directory} is a template", cure="generate a project first")
         return read_board(self.directory / BOARD_FILE)
 
-    def _built_firmware(self) -> pathlib.Path:
+    def built_firmware(self) -> pathlib.Path:
+        """The built firmware.
+
+        Raises:
+            ProjectError: There is none.
+        """
         path = self.directory / self.firmware
         if not path.is_file():
             raise ProjectError(f"{self.firmware} is not there", cure="build the project first")

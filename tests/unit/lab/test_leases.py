@@ -10,6 +10,7 @@ import sys
 import threading
 from pathlib import Path
 
+import filelock
 import pytest
 
 from pytest_microtvm.deadline import Deadline
@@ -97,6 +98,39 @@ def test_the_board_that_runs_the_firmware_is_preferred(new_lab) -> None:
             assert another.board != second.board
 
 
+def test_a_waiting_process_is_next(new_lab, tmp_path) -> None:
+    """One that gives its board back, and wants it again at once, does not starve the others."""
+    board = LabBoard("third", KIND, port="/dev/microtvm-third")
+    with new_lab(board).acquire(KIND, Deadline(NOW)):
+        script = HOLDER.replace("/dev/microtvm-left", board.port).replace("10", "30")
+        script = script.replace("lease =", 'print("starts", flush=True)\nlease =')
+        waiting = subprocess.Popen(
+            [sys.executable, "-c", script, str(tmp_path)],
+            env=package_environment(),
+            stdout=subprocess.PIPE,
+        )
+        assert waiting.stdout is not None
+        assert waiting.stdout.readline() == b"starts\n"
+        mine = new_lab(board)
+        turn = next(lock_directory().glob("*third*.turn"))
+        limit = Deadline(10)
+        while not is_locked(turn):
+            assert not limit.expired
+    with pytest.raises(LeaseError):
+        mine.acquire(KIND, Deadline(NOW))
+    assert waiting.stdout.readline() == b"held\n"
+    waiting.kill()
+    waiting.communicate()
+
+
+def is_locked(path: Path) -> bool:
+    try:
+        with filelock.FileLock(path, blocking=False):
+            return False
+    except filelock.Timeout:
+        return True
+
+
 def test_who_holds_it_is_told(other_process, new_lab) -> None:
     told: list[str] = []
     with pytest.raises(LeaseError) as caught:
@@ -172,7 +206,7 @@ def test_locks_are_for_all_users(new_lab) -> None:
     directory = lock_directory()
     assert directory.stat().st_mode & 0o7777 == 0o1777
     files = list(directory.iterdir())
-    assert {path.suffix for path in files} == {".lock", ".json"}
+    assert {path.suffix for path in files} == {".lock", ".json", ".turn"}
     assert {path.stat().st_mode & 0o777 for path in files} == {0o666}
 
 
