@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 if sys.version_info >= (3, 11):
     import tomllib
 else:
-    import tomli as tomllib
+    import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
 
 from scripts.docker_steps import DOCKERFILE, ROOT, Instruction, copy_into, parse
 
