@@ -8,6 +8,7 @@ for more.
     /run/lock/microtvm/<thing>.lock    locked while somebody holds the thing
     /run/lock/microtvm/<thing>.json    who holds it, or held it last
     /run/lock/microtvm/<thing>.turn    locked by whoever gets it next
+    /run/lock/microtvm/<thing>.place-<uid>   there while a labgrid place is acquired
 """
 
 from __future__ import annotations
@@ -147,6 +148,11 @@ class ThingLocks:
         """Let go of them."""
         while self._locks:
             self._locks.pop().release()
+
+    @property
+    def place_mark(self) -> Path:
+        """A file of this user's, for `labgrid.acquire_place`."""
+        return self._paths[0].with_suffix(f".place-{os.getuid()}")
 
     @property
     def holder(self) -> Holder | None:

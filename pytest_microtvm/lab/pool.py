@@ -13,6 +13,7 @@ from pathlib import Path
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import LeaseError
 from pytest_microtvm.lab.file import LabBoard
+from pytest_microtvm.lab.labgrid import PlaceHeldError, acquire_place, release_place
 from pytest_microtvm.lab.locks import ThingLocks, lock_directory, things_of
 
 POLL_S = 0.1
@@ -22,12 +23,13 @@ class Lease:
     """The right to use one board, alone, until it is released or this process ends.
 
     Attributes:
-        board: The board.
+        board: The board; that of a labgrid place with the port that the place has now.
     """
 
     def __init__(self, board: LabBoard, locks: ThingLocks) -> None:
         self.board = board
         self._locks = locks
+        self._released = False
 
     def __enter__(self) -> Lease:
         return self
@@ -46,6 +48,9 @@ class Lease:
 
     def release(self) -> None:
         """Give the board back; may be called again."""
+        if self.board.place and not self._released:
+            release_place(self.board, self._locks.place_mark)
+        self._released = True
         self._locks.release()
 
 
@@ -99,6 +104,7 @@ class Lab:
         self.boards = tuple(boards)
         self.quarantine = quarantine
         self._command = command or shlex.join(sys.argv)
+        self._held_places: dict[str, str] = {}  # by others, as labgrid says
 
     @property
     def kinds(self) -> frozenset[str]:
@@ -138,9 +144,11 @@ class Lab:
         told = ""
         try:
             while True:
-                lease = self._acquire_free(kind, pool, firmware)
+                self._check_healthy(kind, pool)
+                lease = self._acquire_free(pool, firmware)
                 if lease is not None:
                     return lease
+                self._check_healthy(kind, pool)
                 busy = self._troubles(pool)
                 if deadline.expired:
                     raise LeaseError(
@@ -158,28 +166,53 @@ class Lab:
             for locks in pool.values():
                 locks.give_up()
 
-    def _acquire_free(self, kind: str, pool: _Pool, firmware: str) -> Lease | None:
-        """Take a free and healthy board of a pool.
+    def _check_healthy(self, kind: str, pool: _Pool) -> None:
+        """Make sure that there is a board to wait for.
 
         Raises:
-            LeaseError: None of it is healthy.
+            LeaseError: All are in quarantine.
         """
-        healthy = [item for item in pool.items() if self.quarantine.cause(item[0]) is None]
-        if not healthy:
+        if all(self.quarantine.cause(board) is not None for board in pool):
             raise LeaseError(
                 f"no board of the lab is left: {self._troubles(pool)}",
                 cure="'microtvm lab check' tries each",
                 board=kind,
                 operation="lease",
             )
+
+    def _acquire_free(self, pool: _Pool, firmware: str) -> Lease | None:
+        """Take a free and healthy board of a pool."""
+        healthy = [item for item in pool.items() if self.quarantine.cause(item[0]) is None]
         if firmware:
             healthy.sort(key=lambda item: item[1].firmware != firmware)
         for board, locks in healthy:
             if locks.acquire(self._command):
-                if self.quarantine.cause(board) is None:
-                    return Lease(board, locks)
-                locks.release()  # put in meanwhile
+                lease = None
+                try:
+                    lease = self._lease(board, locks)
+                finally:
+                    if lease is None:
+                        locks.release()
+                if lease is not None:
+                    return lease
         return None
+
+    def _lease(self, board: LabBoard, locks: ThingLocks) -> Lease | None:
+        """A lease on a board that is locked; None if it cannot be had all the same."""
+        if self.quarantine.cause(board) is not None:
+            return None  # put in meanwhile
+        if not board.place:
+            return Lease(board, locks)
+        try:
+            lease = Lease(acquire_place(board, locks.place_mark), locks)
+        except PlaceHeldError as error:
+            self._held_places[board.name] = error.message
+            return None
+        except LeaseError as error:
+            self.quarantine.add(board, error.one_line())
+            return None
+        self._held_places.pop(board.name, None)
+        return lease
 
     def _troubles(self, pool: _Pool) -> str:
         """Why each board of a pool cannot be had."""
@@ -189,6 +222,8 @@ class Lab:
             holder = locks.holder
             if cause is not None:
                 troubles.append(f"{board.name} is in quarantine: {cause}")
+            elif board.name in self._held_places:
+                troubles.append(self._held_places[board.name])
             elif holder is not None:
                 troubles.append(f"{board.name} is held by {holder}")
             else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import tempfile
 import time
+from typing import IO
 
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import LeaseError
@@ -13,7 +14,7 @@ from pytest_microtvm.process import kill_group
 
 OFF_S = 1.0
 """How long a board stays without power: its capacitors have to run empty."""
-KEPT_OUTPUT_BYTES = 4096
+KEPT_OUTPUT_BYTES = 16384
 
 
 def power_cycle(board: LabBoard, deadline: Deadline) -> bool:
@@ -45,34 +46,30 @@ def run_command(
         deadline: Ends it.
 
     Returns:
-        What it printed, or the end of that.
+        Its standard output, or the end of that.
 
     Raises:
         LeaseError: It cannot be started, fails, or does not end in time.
     """
 
-    def failure(what: str) -> LeaseError:
+    def failure(what: str, *printed: str) -> LeaseError:
         return LeaseError(
             f"the command {command[0]} {what}",
             cure="see the lab file",
             board=board.label,
             operation=operation,
             elapsed_s=deadline.elapsed_s,
-            details=printed(),
+            details="\n".join(filter(None, printed)),
         )
 
-    def printed() -> str:
-        output.seek(max(0, output.seek(0, 2) - KEPT_OUTPUT_BYTES))
-        return output.read().decode("utf-8", "replace").strip()
-
-    # A file, not a pipe: a daemon that the command leaves behind would keep a pipe open.
-    with tempfile.TemporaryFile() as output:
+    # Files, not pipes: a daemon that the command leaves behind would keep a pipe open.
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         try:
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
-                stderr=subprocess.STDOUT,
+                stderr=errors,
                 start_new_session=True,
             )
         except OSError as error:
@@ -80,9 +77,15 @@ def run_command(
         try:
             status = process.wait(deadline.remaining_s)
         except subprocess.TimeoutExpired as error:
-            raise failure("does not end") from error
+            raise failure("does not end", _end_of(output), _end_of(errors)) from error
         finally:
             kill_group(process)
         if status != 0:
-            raise failure(f"failed with exit status {status}")
-        return printed()
+            what = f"failed with exit status {status}"
+            raise failure(what, _end_of(output), _end_of(errors))
+        return _end_of(output)
+
+
+def _end_of(file: IO[bytes]) -> str:
+    file.seek(max(0, file.seek(0, 2) - KEPT_OUTPUT_BYTES))
+    return file.read().decode("utf-8", "replace").strip()

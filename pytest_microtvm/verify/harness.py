@@ -6,7 +6,7 @@ import hashlib
 import io
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,12 +18,14 @@ from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import BuildError, MicroTVMError
 from pytest_microtvm.library import ModelLibrary
 from pytest_microtvm.project.firmware import CompiledModel, Firmware, Workshop
+from pytest_microtvm.project.progress import long_step
+from pytest_microtvm.session.bridges import Bridges
 from pytest_microtvm.session.device import HOST_DRIVEN, Session
 from pytest_microtvm.session.host_driven import NodeResult
 from pytest_microtvm.verify.compare import Comparison, Tolerance, compare_outputs
 from pytest_microtvm.verify.explain import explain_difference
 from pytest_microtvm.verify.inputs import Tensors, load_inputs, load_outputs, make_inputs
-from pytest_microtvm.verify.metrics import Metric, Metrics
+from pytest_microtvm.verify.measure import measure
 from pytest_microtvm.verify.records import Record
 from pytest_microtvm.verify.rig import Rig
 
@@ -86,6 +88,7 @@ class Harness:
         self._firmware: dict[tuple[str, str, str], Firmware] = {}
         self._failed: dict[object, MicroTVMError] = {}
         self._sessions: dict[str, tuple[Session, Record]] = {}
+        self._bridges = Bridges()
         self._references: dict[str, Tensors] = {}
         self._records: dict[tuple[str, str, str], Record] = {}
 
@@ -136,7 +139,7 @@ class Harness:
             record.build_id = firmware.build_id
             record.add_seconds("generate", firmware.generate_s)
             record.add_seconds("build", firmware.build_s)
-            record.set_metrics(self.metrics(firmware))
+            record.set_metrics(measure(firmware))
         return firmware
 
     def open(self, firmware: Firmware, record: Record, on_log: Callable[[str], None]) -> Session:
@@ -161,7 +164,7 @@ class Harness:
             self._close(*entry)
         while len(self._sessions) >= MAX_SESSIONS:
             self._close(*self._sessions.pop(next(iter(self._sessions))))
-        session = Session(firmware, self.options.timeout_s, on_log)
+        session = Session(firmware, self.options.timeout_s, on_log, bridges=self._bridges)
         session.open()
         record.add_seconds("open", session.open_s)
         self._sessions[firmware.build_id] = (session, record)
@@ -183,7 +186,7 @@ class Harness:
             self._rig.drop(session)
             raise
         record.add_seconds("run", time.monotonic() - start)
-        record.set_metrics(self.metrics(session.firmware, session))
+        record.set_metrics(measure(session.firmware, session))
         return outputs
 
     def inputs(self, library: ModelLibrary) -> Tensors:
@@ -262,6 +265,10 @@ class Harness:
                 key,
                 lambda directory: self._run_on_host(host, inputs, directory),
                 Deadline(self.options.timeout_s * 2),
+                lambda: long_step(
+                    f"waiting for another process to run the reference of {library.name}",
+                    self.workshop.progress,
+                ),
             )
             self._references[key] = _load_outputs(entry.path / REFERENCE_FILE, library)
         return self._references[key]
@@ -276,34 +283,6 @@ class Harness:
         record.add_comparison(comparison)
         return comparison
 
-    def metrics(self, firmware: Firmware, session: Session | None = None) -> Metrics:
-        """What the model costs on the board, as far as it is known."""
-        library = firmware.library
-        metrics = Metrics(
-            arena_bytes=Metric(library.workspace_bytes, "bytes", "MLF memory plan"),
-            io_bytes=Metric(
-                sum(spec.size_bytes for spec in library.inputs + library.outputs),
-                "bytes",
-                "MLF tensor sizes",
-            ),
-            constants_bytes=Metric(library.constants_bytes, "bytes", "MLF constants"),
-        )
-        if firmware.size is not None:
-            metrics = replace(
-                metrics,
-                flash_bytes=Metric(firmware.size.flash_bytes, "bytes", "ELF loaded sections"),
-                ram_bytes=Metric(firmware.size.ram_bytes, "bytes", "ELF writable sections"),
-            )
-        if session is not None and session.latency_s is not None:
-            clock = f"{firmware.board.name} timer"
-            if firmware.executor == HOST_DRIVEN:
-                clock = "this machine's clock, link included"
-            latency = Metric(
-                round(session.latency_s * 1e6, 3), "us", f"{clock}, fastest run", session.samples
-            )
-            metrics = replace(metrics, latency_us=latency)
-        return metrics
-
     def release(self) -> None:
         """Give a board of the lab back, for others to use. Never raises."""
         self._rig.release()
@@ -311,8 +290,11 @@ class Harness:
     def close(self) -> None:
         """Close every device. Never raises."""
         self.release()
+        for session, _record in self._sessions.values():
+            session.begin_close()
         while self._sessions:
             self._close(*self._sessions.popitem()[1])
+        self._bridges.close()
 
     def _close(self, session: Session, record: Record) -> None:
         start = time.monotonic()
@@ -338,8 +320,10 @@ class Harness:
         return self._firmware[key]
 
     def _run_on_host(self, host: Firmware, inputs: Tensors, directory: Path) -> None:
-        self.workshop.progress(f"running the reference of {host.library.name}")
-        with Session(host, self.options.timeout_s) as session:
+        with (
+            long_step(f"running the reference of {host.library.name}", self.workshop.progress),
+            Session(host, self.options.timeout_s, bridges=self._bridges) as session,
+        ):
             outputs = session.run(inputs)
         # By position: any name is allowed in a model, not every one in an archive.
         arrays = {f"output_{index}": array for index, array in enumerate(outputs.values())}

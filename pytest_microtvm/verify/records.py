@@ -12,11 +12,13 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_microtvm.errors import ConfigError
-from pytest_microtvm.verify.compare import Comparison
-from pytest_microtvm.verify.metrics import Metrics
+
+if TYPE_CHECKING:
+    from pytest_microtvm.verify.compare import Comparison
+    from pytest_microtvm.verify.metrics import Metrics
 
 SCHEMA_VERSION = 1
 
@@ -48,6 +50,9 @@ class Record:
         metrics: By name: {"value", "unit", "source", "samples"}.
         lab_boards: The boards of the lab that ran it, by name.
         incidents: What went wrong with boards of the lab, a line each, whatever came of it.
+        absent: Why a figure is not among them, by name.
+        layers: Each call of a kernel in an inference: {"kernel", "instructions", "macs",
+            "instructions_per_mac", "workspace_bytes"}; empty where instructions are not counted.
     """
 
     model: str
@@ -66,6 +71,8 @@ class Record:
     metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
     lab_boards: list[str] = field(default_factory=list)
     incidents: list[str] = field(default_factory=list)
+    absent: dict[str, str] = field(default_factory=dict)
+    layers: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -92,6 +99,17 @@ class Record:
     def set_metrics(self, metrics: Metrics) -> None:
         """Take the latest figures."""
         self.metrics = {name: asdict(metric) for name, metric in metrics.items()}
+        self.absent = dict(metrics.absent)
+        self.layers = [
+            {**asdict(layer), "instructions_per_mac": layer.instructions_per_mac}
+            for layer in metrics.layers
+        ]
+
+    def properties(self) -> list[tuple[str, object]]:
+        """Name and value of what it is about and of its metrics, for reports on single tests."""
+        about = {"model": self.model, "board": self.board, "executor": self.executor}
+        figures = {name: metric["value"] for name, metric in self.metrics.items()}
+        return [(f"microtvm_{name}", value) for name, value in {**about, **figures}.items()]
 
     def add_lab_board(self, name: str) -> None:
         """Take the name of a board that ran it."""
@@ -109,7 +127,8 @@ class Record:
             self.cached[part] = self.cached.get(part, True) and cached
         for step, seconds in other.timings_s.items():
             self.add_seconds(step, seconds)
-        self.metrics = self.metrics or other.metrics
+        if len(other.metrics) > len(self.metrics):  # one that ran knows more than one that built
+            self.metrics, self.absent, self.layers = other.metrics, other.absent, other.layers
         self.lab_boards = sorted({*self.lab_boards, *other.lab_boards})
         self.incidents += other.incidents
 

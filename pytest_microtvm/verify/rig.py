@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection
 from pytest_microtvm.boards import Board
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import (
+    BuildError,
     FlashError,
     LeaseError,
     MicroTVMError,
@@ -17,7 +18,8 @@ from pytest_microtvm.errors import (
 from pytest_microtvm.lab.pool import Lab, Lease
 from pytest_microtvm.lab.power import power_cycle
 from pytest_microtvm.project import flash_project
-from pytest_microtvm.project.firmware import Firmware, Progress
+from pytest_microtvm.project.firmware import Firmware
+from pytest_microtvm.project.progress import Progress, long_step
 from pytest_microtvm.session.device import Session
 from pytest_microtvm.verify.records import Record
 
@@ -29,9 +31,9 @@ ASK_TIMEOUT_S = 5.0
 HALF = "half"
 """Noted in place of a build id while a board is flashed: what it says of itself is no proof then.
 """
-SICK = (FlashError, ProtocolError, TransportError)
-"""What a board's trouble shows as. A device that answers with an error of its own is well, and so
-is one that another program holds."""
+SICK = (BuildError, FlashError, ProtocolError, TransportError)
+"""What a board's trouble shows as; BuildError when it keeps the project's server from answering. A
+device that answers with an error of its own is well, and so is one that another program holds."""
 
 OnLog = Callable[[str], None]
 
@@ -183,7 +185,7 @@ class Rig:
             return None
         try:
             return self._open(lease, firmware, record, on_log, min(ASK_TIMEOUT_S, self._timeout_s))
-        except (ProtocolError, TransportError):
+        except SICK:
             return None
 
     def _open(
@@ -210,13 +212,14 @@ class Rig:
         return session
 
     def _flash(self, lease: Lease, firmware: Firmware, record: Record) -> None:
-        self._progress(f"flashing {firmware.library.name} to {lease.board.label}")
         lease.note_firmware(HALF)
         start = time.monotonic()
+        what = f"flashing {firmware.library.name} to {lease.board.label}"
         try:
-            flash_project(
-                firmware.project_dir, lease.board.project_options, Deadline(FLASH_TIMEOUT_S)
-            )
+            with long_step(what, self._progress):
+                flash_project(
+                    firmware.project_dir, lease.board.project_options, Deadline(FLASH_TIMEOUT_S)
+                )
         except MicroTVMError as error:
             error.board = lease.board.label
             raise

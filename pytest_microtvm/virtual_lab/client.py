@@ -174,7 +174,7 @@ class BoardSwitches:
     """
 
     def __init__(self, control: Path, name: str, port: Path) -> None:
-        self._control = control
+        self.control = control
         self.name = name
         self.port = port
 
@@ -217,7 +217,7 @@ class BoardSwitches:
         try:
             with socket.socket(socket.AF_UNIX) as connection:
                 connection.settimeout(COMMAND_TIMEOUT_S)
-                connection.connect(str(self._control))
+                connection.connect(str(self.control))
                 connection.sendall(json.dumps(request).encode() + b"\n")
                 with connection.makefile("rb") as file:
                     answer = json.loads(file.readline() or b'{"error": "it is gone"}')

@@ -208,7 +208,7 @@ def test_a_board_that_leaves_during_a_call(run_on_lab, start_lab, workspace) -> 
     (workspace / "test_leaves.py").write_text(
         "from pathlib import Path\n"
         "from pytest_microtvm.virtual_lab.client import BoardSwitches\n"
-        f"board = BoardSwitches(Path({str(switches._control)!r}), 'left', Path())\n"
+        f"board = BoardSwitches(Path({str(switches.control)!r}), 'left', Path())\n"
         + USES_BOARD
         + "def test_leaves(microtvm):\n"
         "    session = microtvm.session\n"
