@@ -103,6 +103,12 @@ def add_options(parser: pytest.Parser) -> None:
         ini="microtvm_lease_timeout",
         metavar="SECONDS",
     )
+    add(
+        "no-instructions",
+        "do not count instructions in emulators; models run up to 1.6 times as fast",
+        action="store_true",
+    )
+    add("layers", "show where the instructions of each model go", action="store_true")
     add("json", "write a record of the run here", ini="microtvm_json", metavar="PATH")
 
     parser.addini("microtvm_board", "boards to run on", type="args")

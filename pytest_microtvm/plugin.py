@@ -80,9 +80,11 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Keep errors and failures apart: a broken board is no verdict on the model."""
+    run = run_of(item.config)
+    if run is not None and call.when == "teardown":
+        run.add_properties(item)  # before the report takes them
     report = yield
     error = call.excinfo.value if call.excinfo is not None else None
-    run = run_of(item.config)
     if isinstance(error, DoesNotFit) and run is not None and not run.is_named(error.board):
         # The board was found by a glob or a tag: nobody said that this model runs there.
         report.outcome, report.when = "skipped", "setup"
@@ -141,10 +143,11 @@ def pytest_terminal_summary(
         return
     records = run.all_records()
     if records:
-        from pytest_microtvm.tables import verdict_table
+        from pytest_microtvm.tables import run_report
 
         terminalreporter.section("microtvm")
-        for line in verdict_table(records):
+        verbose = config.get_verbosity() > 0
+        for line in run_report(records, verbose=verbose, layers=config.option.microtvm_layers):
             terminalreporter.line(line)
     if run.settings.keep_projects is not None:
         terminalreporter.line(f"projects are kept in {run.settings.keep_projects}")

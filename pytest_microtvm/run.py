@@ -92,6 +92,7 @@ class Run:
                 progress=self._progress,
                 detail=self._detail,
                 keep_projects=self.settings.keep_projects,
+                count_instructions=self.settings.count_instructions,
             )
             options = HarnessOptions(
                 timeout_s=self.settings.timeout_s,
@@ -126,10 +127,10 @@ class Run:
             sys.stdout.write(f"[{board.name}] {line}\n")  # into the test's captured output
 
         under_test = MicroTVM(self.harness, model, board, executor, on_log)
+        self._users.setdefault(item.nodeid, []).append(under_test.record)
         if self.settings.build_only:
             under_test.firmware  # noqa: B018 (a property that builds)
             pytest.skip(f"built for {board.name}, not run: --microtvm-build-only")
-        self._users.setdefault(item.nodeid, []).append(under_test.record)
         return under_test
 
     def shared_with_workers(self) -> dict[str, str]:
@@ -150,6 +151,11 @@ class Run:
         """Record the outcome of a test's phase for all that the test used."""
         for record in self._users.get(nodeid, ()):
             record.worsen(outcome, error)
+
+    def add_properties(self, item: pytest.Item) -> None:
+        """Tell reports, such as JUnit's, what a test ran and what that cost."""
+        for record in self._users.get(item.nodeid, ()):
+            item.user_properties += record.properties()
 
     def close(self) -> None:
         """Close every device and remove what was only for this run."""

@@ -36,6 +36,7 @@ class Settings:
         rtol: Relative tolerance for floats.
         atol: Absolute tolerance for floats.
         json_path: Where the records go, or None.
+        count_instructions: Whether emulators count them.
     """
 
     boards: tuple[str, ...]
@@ -53,6 +54,7 @@ class Settings:
     rtol: float
     atol: float
     json_path: Path | None
+    count_instructions: bool
 
 
 def read_settings(config: pytest.Config, boards: dict[str, Board]) -> Settings:
@@ -100,6 +102,7 @@ def read_settings(config: pytest.Config, boards: dict[str, Board]) -> Settings:
         rtol=_number(config, "rtol"),
         atol=_number(config, "atol"),
         json_path=_path(config, "json"),
+        count_instructions=not option.microtvm_no_instructions,
     )
 
 

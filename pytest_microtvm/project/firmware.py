@@ -24,7 +24,8 @@ from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import BuildError, ConfigError, MicroTVMError
 from pytest_microtvm.library import ModelLibrary
 from pytest_microtvm.project.cache import Cache
-from pytest_microtvm.project.elf import ImageSize, measure_elf
+from pytest_microtvm.project.counting import Counter, kernels_of, obtain_plugin, write_functions
+from pytest_microtvm.project.elf import RUN_FUNCTION, Image, read_image
 from pytest_microtvm.project.lifecycle import (
     RUNTIME,
     build_project,
@@ -36,7 +37,8 @@ from pytest_microtvm.project.symbols import linked_program
 COMPILE_TIMEOUT_S = 900.0
 BUILD_TIMEOUT_S = 900.0
 LIBRARY_SUFFIX = ".tar"
-SIZE_FILE = "size.json"
+IMAGE_FILE = "image.json"
+FUNCTIONS_FILE = "functions"
 
 Progress = Callable[[str], None]
 
@@ -70,10 +72,11 @@ class Firmware:
         board: The board it is for.
         executor: "aot", "graph" or "host_driven".
         library: The MLF it runs.
-        size: Flash and RAM of the linked program; None where the template leaves none to read.
+        image: Flash and RAM of the linked program; None where the template leaves none to read.
         cached: Whether nothing had to be built.
         generate_s: Seconds spent generating the project.
         build_s: Seconds spent compiling and linking it.
+        counter: What counts its instructions while it runs, or why nothing does.
     """
 
     project_dir: Path
@@ -81,10 +84,11 @@ class Firmware:
     board: Board
     executor: str
     library: ModelLibrary
-    size: ImageSize | None
+    image: Image | None
     cached: bool
     generate_s: float
     build_s: float
+    counter: Counter | str = "nothing was asked to count"
 
 
 @dataclass
@@ -96,13 +100,16 @@ class Workshop:
         progress: Told each step that takes time, as one line.
         detail: Told what goes on inside a step.
         keep_projects: A folder that gets a copy of every project, also of one that fails to build.
+        count_instructions: Whether emulators count them.
     """
 
     cache: Cache
     progress: Progress = silent
     detail: Progress = silent
     keep_projects: Path | None = None
+    count_instructions: bool = True
     _kept: set[Path] = field(default_factory=set)
+    _plugins: dict[str, Path | str] = field(default_factory=dict)
 
     def compile(self, model: Path, options: CompileOptions) -> CompiledModel:
         """Bring a model file into the cache as MLF; an MLF archive is only checked.
@@ -174,9 +181,9 @@ class Workshop:
                 self._keep(project_dir, library, board, executor)
                 raise
             seconds["build"] = time.monotonic() - built
-            elf = linked_program(project_dir)
-            size = dataclasses.asdict(measure_elf(elf)) if elf else None
-            (directory / SIZE_FILE).write_text(json.dumps(size))
+            image = _read_image(project_dir, library)
+            (directory / IMAGE_FILE).write_text(json.dumps(image and dataclasses.asdict(image)))
+            write_functions(directory / FUNCTIONS_FILE, image.functions if image else {})
 
         try:
             entry = self.cache.obtain("firmware", build_id, make, Deadline(BUILD_TIMEOUT_S))
@@ -184,18 +191,39 @@ class Workshop:
             error.board = error.board or board.name
             raise
         self._keep(entry.path / "project", library, board, executor)
-        size = json.loads((entry.path / SIZE_FILE).read_text())
+        found = json.loads((entry.path / IMAGE_FILE).read_text())
+        image = Image(**found) if found else None
         return Firmware(
             project_dir=entry.path / "project",
             build_id=build_id,
             board=board,
             executor=executor,
             library=library,
-            size=ImageSize(**size) if size else None,
+            image=image,
+            counter=self._counter(board, entry.path / FUNCTIONS_FILE, image),
             cached=entry.cached,
             generate_s=seconds["generate"],
             build_s=seconds["build"],
         )
+
+    def _counter(self, board: Board, functions: Path, image: Image | None) -> Counter | str:
+        """What counts the instructions of a firmware, or why nothing can."""
+        if not self.count_instructions:
+            return "not to be counted"
+        if board.emulator is None:
+            return "only an emulator counts instructions"
+        if image is None or RUN_FUNCTION not in image.functions:
+            return "the firmware has not the runtime's functions"
+        program = board.emulator.program
+        if program not in self._plugins:
+            try:
+                self._plugins[program] = obtain_plugin(self.cache, program)
+            except BuildError as error:
+                self._plugins[program] = error.one_line()
+        plugin = self._plugins[program]
+        if isinstance(plugin, str):
+            return plugin
+        return Counter(plugin, functions, kernels_of(image.functions))
 
     def _keep(self, project: Path, library: ModelLibrary, board: Board, executor: str) -> None:
         if self.keep_projects is None:
@@ -232,8 +260,18 @@ def _build_id(library: ModelLibrary, board: Board, executor: str, options: dict[
         "toolchain": _toolchain_version(board),
         "libraries": [_hash_library(name, board) for name in board.toolchain.libraries],
         "options": options,
+        "image": _hash_file(Path(__file__).with_name("elf.py")),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _read_image(project_dir: Path, library: ModelLibrary) -> Image | None:
+    program = linked_program(project_dir)
+    if program is None:
+        return None
+    kernels = {kernel.name for kernel in library.kernels}
+    sources = {path.name for path in (RUNTIME / "src").glob("*.c")}
+    return read_image(program, library.name, kernels, sources)
 
 
 @functools.cache

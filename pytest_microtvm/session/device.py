@@ -30,7 +30,9 @@ from pytest_microtvm.errors import (
 )
 from pytest_microtvm.library import ModelLibrary, TensorSpec, read_graph
 from pytest_microtvm.process import kill_group, package_environment
+from pytest_microtvm.project.counting import Counter, Counts
 from pytest_microtvm.project.firmware import Firmware
+from pytest_microtvm.session.count_log import CountLog
 from pytest_microtvm.session.faults import FaultPlan
 from pytest_microtvm.session.graph import parse_graph
 from pytest_microtvm.session.host_driven import HostDrivenModel, NodeResult
@@ -89,6 +91,9 @@ class Session:
         self._reported = threading.Event()
         self._interrupted = False
         self._events: threading.Thread | None = None
+        self.counts: Counts | None = None
+        self.stack_bytes: int | None = None
+        self._count_log: CountLog | None = None
 
     def __enter__(self) -> Session:
         self.open()
@@ -96,6 +101,11 @@ class Session:
 
     def __exit__(self, *_exc: object) -> None:
         self.close()
+
+    @property
+    def is_real(self) -> bool:
+        """Whether the device is a real board, and not emulated."""
+        return bool(self._options)
 
     @property
     def is_open(self) -> bool:
@@ -112,6 +122,8 @@ class Session:
         start = time.monotonic()
         try:
             key = secrets.token_hex(16)
+            if isinstance(self.firmware.counter, Counter) and not self.is_real:
+                self._count_log = CountLog(self.firmware.counter)
             self._start_bridge(key)
             load_runtime()  # while the device boots
             port = self._await_port()
@@ -131,7 +143,9 @@ class Session:
             inputs: One array per input, of its exact shape and dtype (see `check_inputs`).
 
         Returns:
-            One array per output, by name. `latency_s` then holds the fastest run so far.
+            One array per output, by name. `latency_s` then holds the time of the fastest run so
+            far; `counts` the instructions of the one that took most, where they are counted; and
+            `stack_bytes` the most that was ever on the device's stack, where it knows.
 
         Raises:
             TransportError: The link broke, or the device did not answer in time.
@@ -140,7 +154,14 @@ class Session:
         model = self._opened()
         library = self.firmware.library
         arrays = [inputs[spec.name] for spec in library.inputs]
+        if self._count_log is not None:
+            self._count_log.skip()
         outputs, seconds = model.run(arrays)
+        if self._count_log is not None:
+            counts = self._count_log.read()
+            if counts is not None and (self.counts is None or counts.total > self.counts.total):
+                self.counts = counts
+        self.stack_bytes = self._read_stack()
         self.latency_s = seconds if self.latency_s is None else min(seconds, self.latency_s)
         self.samples += 1
         self.flush_log()
@@ -206,6 +227,8 @@ class Session:
             bridge.stdout.close()
             self.flush_log()
         self._drop_client()
+        if self._count_log is not None:
+            self._count_log.close()
         self._error = None  # its traceback holds this session, and with it the connection
 
     def _drop_client(self) -> None:
@@ -220,9 +243,10 @@ class Session:
             client.close()
 
     def _start_bridge(self, key: str) -> None:
+        counting = {} if self._count_log is None else self._count_log.project_options
         config = {
             "project_dir": str(self.firmware.project_dir),
-            "options": self._options,
+            "options": {**self._options, **counting},
             "board": self.board,
             "key": key,
             "open_timeout_s": self.open_timeout_s,
@@ -312,6 +336,13 @@ class Session:
             raise TransportClosed("the session is closed", board=self.board, cure="open it first")
         return self._model
 
+    def _read_stack(self) -> int | None:
+        try:
+            used = self._call("microtvm.stack_bytes")
+        except TargetError:
+            return None  # a runtime that is not ours
+        return used if isinstance(used, int) and used > 0 else None
+
     def _open_model(self, client: RpcClient) -> _Model:
         library = self.firmware.library
         if self.firmware.executor == HOST_DRIVEN:
@@ -330,7 +361,7 @@ class Session:
             result = function(*arguments)
         except RpcError as error:
             message = str(error)
-            if "Error caught from RPC call" in message:
+            if "Error caught from RPC call" in message or "has no function" in message:
                 self._interrupted = False
                 raise TargetError(
                     message.split("\n", 1)[-1],

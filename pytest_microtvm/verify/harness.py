@@ -6,7 +6,7 @@ import hashlib
 import io
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,7 +23,7 @@ from pytest_microtvm.session.host_driven import NodeResult
 from pytest_microtvm.verify.compare import Comparison, Tolerance, compare_outputs
 from pytest_microtvm.verify.explain import explain_difference
 from pytest_microtvm.verify.inputs import Tensors, load_inputs, load_outputs, make_inputs
-from pytest_microtvm.verify.metrics import Metric, Metrics
+from pytest_microtvm.verify.measure import measure
 from pytest_microtvm.verify.records import Record
 from pytest_microtvm.verify.rig import Rig
 
@@ -136,7 +136,7 @@ class Harness:
             record.build_id = firmware.build_id
             record.add_seconds("generate", firmware.generate_s)
             record.add_seconds("build", firmware.build_s)
-            record.set_metrics(self.metrics(firmware))
+            record.set_metrics(measure(firmware))
         return firmware
 
     def open(self, firmware: Firmware, record: Record, on_log: Callable[[str], None]) -> Session:
@@ -183,7 +183,7 @@ class Harness:
             self._rig.drop(session)
             raise
         record.add_seconds("run", time.monotonic() - start)
-        record.set_metrics(self.metrics(session.firmware, session))
+        record.set_metrics(measure(session.firmware, session))
         return outputs
 
     def inputs(self, library: ModelLibrary) -> Tensors:
@@ -275,34 +275,6 @@ class Harness:
         comparison = compare_outputs(outputs, reference, tolerance, name)
         record.add_comparison(comparison)
         return comparison
-
-    def metrics(self, firmware: Firmware, session: Session | None = None) -> Metrics:
-        """What the model costs on the board, as far as it is known."""
-        library = firmware.library
-        metrics = Metrics(
-            arena_bytes=Metric(library.workspace_bytes, "bytes", "MLF memory plan"),
-            io_bytes=Metric(
-                sum(spec.size_bytes for spec in library.inputs + library.outputs),
-                "bytes",
-                "MLF tensor sizes",
-            ),
-            constants_bytes=Metric(library.constants_bytes, "bytes", "MLF constants"),
-        )
-        if firmware.size is not None:
-            metrics = replace(
-                metrics,
-                flash_bytes=Metric(firmware.size.flash_bytes, "bytes", "ELF loaded sections"),
-                ram_bytes=Metric(firmware.size.ram_bytes, "bytes", "ELF writable sections"),
-            )
-        if session is not None and session.latency_s is not None:
-            clock = f"{firmware.board.name} timer"
-            if firmware.executor == HOST_DRIVEN:
-                clock = "this machine's clock, link included"
-            latency = Metric(
-                round(session.latency_s * 1e6, 3), "us", f"{clock}, fastest run", session.samples
-            )
-            metrics = replace(metrics, latency_us=latency)
-        return metrics
 
     def release(self) -> None:
         """Give a board of the lab back, for others to use. Never raises."""

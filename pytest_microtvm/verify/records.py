@@ -46,6 +46,9 @@ class Record:
         cached: What was not made anew: {"mlf": bool, "firmware": bool}.
         timings_s: Seconds by step, see `STEPS`.
         metrics: By name: {"value", "unit", "source", "samples"}.
+        absent: Why a figure is not among them, by name.
+        layers: Each call of a kernel in an inference: {"kernel", "instructions", "macs",
+            "instructions_per_mac", "workspace_bytes"}; empty where instructions are not counted.
         lab_boards: The boards of the lab that ran it, by name.
         incidents: What went wrong with boards of the lab, a line each, whatever came of it.
     """
@@ -64,6 +67,8 @@ class Record:
     cached: dict[str, bool] = field(default_factory=dict)
     timings_s: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STEPS, 0.0))
     metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
+    absent: dict[str, str] = field(default_factory=dict)
+    layers: list[dict[str, Any]] = field(default_factory=list)
     lab_boards: list[str] = field(default_factory=list)
     incidents: list[str] = field(default_factory=list)
 
@@ -92,6 +97,17 @@ class Record:
     def set_metrics(self, metrics: Metrics) -> None:
         """Take the latest figures."""
         self.metrics = {name: asdict(metric) for name, metric in metrics.items()}
+        self.absent = dict(metrics.absent)
+        self.layers = [
+            {**asdict(layer), "instructions_per_mac": layer.instructions_per_mac}
+            for layer in metrics.layers
+        ]
+
+    def properties(self) -> list[tuple[str, object]]:
+        """Name and value of what it is about and of its metrics, for reports on single tests."""
+        about = {"model": self.model, "board": self.board, "executor": self.executor}
+        figures = {name: metric["value"] for name, metric in self.metrics.items()}
+        return [(f"microtvm_{name}", value) for name, value in {**about, **figures}.items()]
 
     def add_lab_board(self, name: str) -> None:
         """Take the name of a board that ran it."""
@@ -109,7 +125,8 @@ class Record:
             self.cached[part] = self.cached.get(part, True) and cached
         for step, seconds in other.timings_s.items():
             self.add_seconds(step, seconds)
-        self.metrics = self.metrics or other.metrics
+        if len(other.metrics) > len(self.metrics):  # one that ran knows more than one that built
+            self.metrics, self.absent, self.layers = other.metrics, other.absent, other.layers
         self.lab_boards = sorted({*self.lab_boards, *other.lab_boards})
         self.incidents += other.incidents
 

@@ -48,7 +48,7 @@ def build_firmware(
             sha256="",
             metadata={},
         ),
-        size=None,
+        image=None,
         cached=False,
         generate_s=0.0,
         build_s=0.0,

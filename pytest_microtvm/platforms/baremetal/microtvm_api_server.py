@@ -141,9 +141,16 @@ class BareMetal(server.MakeProjectHandler):
         """The memory map, for the linker."""
         return {"memory.ld": memory_script(board)}
 
-    def device_options(self) -> list[server.ProjectOption]:
-        """Those that say which real board is meant."""
-        return server.real_board_options()
+    def project_options(self) -> list[server.ProjectOption]:
+        """Those that say which real board is meant, and the emulator's own."""
+        plugin = server.ProjectOption(
+            "qemu_plugin",
+            optional=["open_transport"],
+            type="str",
+            default="",
+            help="A plugin for the emulator, as QEMU's -plugin takes it.",
+        )
+        return [*super().project_options(), *server.real_board_options(), plugin]
 
     def flash(self, options: dict[str, Any]) -> None:
         """Write the firmware to a real board; an emulator is started with it."""
@@ -160,12 +167,14 @@ class BareMetal(server.MakeProjectHandler):
             reset = self._was_opened or bool(options.get("reset", True))
             self._was_opened = True
             return self._real_board(board, options).open(reset=reset)
-        return self._start_emulator(board)
+        return self._start_emulator(board, options)
 
     def _real_board(self, board: Mapping[str, Any], options: Mapping[str, Any]) -> server.RealBoard:
         return server.RealBoard(board, options, self.directory, self.built_firmware())
 
-    def _start_emulator(self, board: Mapping[str, Any]) -> server.ChildTransport:
+    def _start_emulator(
+        self, board: Mapping[str, Any], options: Mapping[str, Any]
+    ) -> server.ChildTransport:
         """Start the emulator; its UART is its standard input and output."""
         emulator = board["emulator"]
         program = server.find_tool(emulator["program"], server.install_cure(emulator["install"]))
@@ -180,6 +189,8 @@ class BareMetal(server.MakeProjectHandler):
         ]
         if arguments == list(emulator["arguments"]):
             command += ["-kernel", firmware]
+        if options.get("qemu_plugin"):
+            command += ["-plugin", options["qemu_plugin"]]
         return server.ChildTransport(command, EXIT_STATUSES)
 
 

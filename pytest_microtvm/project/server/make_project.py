@@ -207,10 +207,6 @@ class MakeProjectHandler(ProjectAPIHandler):
         """Start the firmware; `options` are those of `open_transport`."""
         raise NotImplementedError
 
-    def device_options(self) -> list[ProjectOption]:
-        """Further options of `flash` and `open_transport`."""
-        return []
-
     def check_board(self, board: Mapping[str, Any]) -> None:
         """Refuse a board that the platform cannot serve, by an `OptionError`."""
 
@@ -262,63 +258,66 @@ class MakeProjectHandler(ProjectAPIHandler):
             macros["MICROTVM_POOL_BYTES"] = f"{model.pool_bytes}u"
         return macros
 
+    def project_options(self) -> list[ProjectOption]:
+        """The options that the platform takes."""
+        generate = ["generate_project"]
+        return [
+            ProjectOption("board", required=generate, type="str", help="Name of the board."),
+            ProjectOption(
+                "board_definition",
+                required=generate,
+                type="path",
+                help="The board's definition, a JSON file; the project keeps a copy.",
+            ),
+            ProjectOption(
+                "project_type",
+                optional=generate,
+                type="str",
+                default="host_driven",
+                choices=("host_driven",),
+                help="host_driven: the firmware waits for the host's calls.",
+            ),
+            ProjectOption(
+                "executor",
+                optional=generate,
+                type="str",
+                default="aot",
+                choices=_EXECUTORS,
+                help="Who runs the model: its call plan, the graph executor, or the host.",
+            ),
+            ProjectOption(
+                "compile_definitions",
+                optional=generate,
+                type="list",
+                default=[],
+                help="Definitions for the compiler: -DNAME or -DNAME=VALUE.",
+            ),
+            ProjectOption(
+                "warning_as_error",
+                optional=generate,
+                type="bool",
+                default=False,
+                help="Stop at compiler warnings.",
+            ),
+            ProjectOption(
+                "verbose",
+                optional=["build"],
+                type="bool",
+                default=False,
+                help="Show every command of the build.",
+            ),
+        ]
+
     # The Project API.
 
     def server_info_query(self, tvm_version: str) -> ServerInfo:
         """Describe the template or project this server stands in."""
         model = self.directory / MODEL_FILE
-        generate = ["generate_project"]
         return ServerInfo(
             platform_name=self.platform_name,
             is_template=not model.exists(),
             model_library_format_path=model if model.exists() else None,
-            project_options=[
-                ProjectOption("board", required=generate, type="str", help="Name of the board."),
-                ProjectOption(
-                    "board_definition",
-                    required=generate,
-                    type="path",
-                    help="The board's definition, a JSON file; the project keeps a copy.",
-                ),
-                ProjectOption(
-                    "project_type",
-                    optional=generate,
-                    type="str",
-                    default="host_driven",
-                    choices=("host_driven",),
-                    help="host_driven: the firmware waits for the host's calls.",
-                ),
-                ProjectOption(
-                    "executor",
-                    optional=generate,
-                    type="str",
-                    default="aot",
-                    choices=_EXECUTORS,
-                    help="Who runs the model: its call plan, the graph executor, or the host.",
-                ),
-                ProjectOption(
-                    "compile_definitions",
-                    optional=generate,
-                    type="list",
-                    default=[],
-                    help="Definitions for the compiler: -DNAME or -DNAME=VALUE.",
-                ),
-                ProjectOption(
-                    "warning_as_error",
-                    optional=generate,
-                    type="bool",
-                    default=False,
-                    help="Stop at compiler warnings.",
-                ),
-                ProjectOption(
-                    "verbose",
-                    optional=["build"],
-                    type="bool",
-                    default=False,
-                    help="Show every command of the build.",
-                ),
-                *self.device_options(),
-            ],
+            project_options=self.project_options(),
         )
 
     def generate_project(
