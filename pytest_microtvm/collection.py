@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,8 +20,10 @@ from pytest_microtvm.options import FOUND_SUFFIXES, NAMED_SUFFIXES
 from pytest_microtvm.run import Run
 from pytest_microtvm.selection import matches
 from pytest_microtvm.stash import run_of
-from pytest_microtvm.verify.compare import Comparison
-from pytest_microtvm.verify.model import MicroTVM
+
+if TYPE_CHECKING:  # NumPy and all that compares: the controlling process of xdist needs none
+    from pytest_microtvm.verify.compare import Comparison
+    from pytest_microtvm.verify.model import MicroTVM
 
 NAMED = "microtvm_named"
 SKIP_MARKER = "skip_boards"
@@ -45,7 +48,7 @@ def pytest_configure_node(node: object) -> None:
     worker_input[NAMED] = list(map(str, _named_paths(config)))
     run = run_of(config)
     assert run is not None
-    worker_input.update(run.shared_with_workers())
+    worker_input.update(run.share_with_worker())
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -105,7 +105,18 @@ def pytest_runtest_makereport(
         run.note_outcome(item.nodeid, "error", line)
     elif run is not None and report.passed and report.when == "call":
         run.note_outcome(item.nodeid, "passed")
+    if run is not None and call.when == "teardown" and run.worker is not None:
+        # With every test: a worker that is killed later brings none at its end.
+        setattr(report, RECORDS, run.records_of(item))
     return report
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Take the records of a test that ran in a worker of pytest-xdist."""
+    node: Any = getattr(report, "node", None)
+    run = None if node is None else run_of(node.config)
+    if run is not None:
+        run.add_records(node.gateway.id, getattr(report, RECORDS, ()))
 
 
 @pytest.hookimpl(trylast=True)
@@ -128,10 +139,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any, error: object) -> None:
-    """Take the records of a worker of pytest-xdist."""
+    """Take the records of a worker of pytest-xdist as they are at its end."""
     run = run_of(node.config)
     if run is not None:
-        run.add_records(getattr(node, "workeroutput", {}).get(RECORDS, ()))
+        run.add_records(node.gateway.id, getattr(node, "workeroutput", {}).get(RECORDS, ()))
 
 
 def pytest_terminal_summary(

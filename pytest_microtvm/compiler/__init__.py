@@ -125,7 +125,9 @@ def _version(name: str) -> str | None:
 def _source_files() -> list[Path]:
     """The files of this compiler and of the runtime, in an order that does not change."""
     package = Path(__file__).parent.parent
-    sources = [package / "library.py", *Path(__file__).parent.glob("*.py")]
+    sources = [package / "library.py"]
+    sources += Path(__file__).parent.rglob("*.py")
+    sources += Path(__file__).parent.rglob("*.h")
     for part in ("include", "src"):
         sources += (package / "runtime" / part).rglob("*.[ch]")
     return sorted(sources)

@@ -2,6 +2,7 @@
 
     include/tvmgen_<m>.h            the C interface that a firmware calls
     include/tvmgen_<m>_internal.h   kernels and constants, shared by the sources
+    include/tvmgen_integer.h        arithmetic of integer kernels, when there are any
     src/<m>_lib0.c                  constants and kernels
     src/<m>_lib1.c                  the call plan and tvmgen_<m>_run
     src/<m>_model.c, <m>_graph.c    descriptions for the runtime (see `emit_runtime`)
@@ -12,6 +13,7 @@ All but the last two need only <stdbool.h>, <stddef.h>, <stdint.h>, <math.h> and
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from pytest_microtvm.compiler.c_literals import NOTICE, array_definition
 from pytest_microtvm.compiler.c_printer import HELPERS
@@ -28,6 +30,26 @@ from pytest_microtvm.compiler.program import (
     Program,
     Storage,
     StorageKind,
+)
+
+INTEGER_INCLUDE = Path(__file__).parent / "integer" / "include"
+"""The headers of integer kernels."""
+
+_SIZES = "/* Sizes in bytes. */\n"
+_SIZES_AND_PLACES = "/* Sizes in bytes, and places in the workspace (_OFFSET). */\n"
+_INPUTS = "/* Input tensors: row-major, aligned for their element type; only read. */\n"
+_INPUTS_IN_ARENA = (
+    "/* Input tensors: row-major, aligned for their element type. They may be in the workspace,\n"
+    "   each at its own place; what is in them is lost then. */\n"
+)
+_OUTPUTS = (
+    "/* Output tensors: row-major, aligned for their element type; must not overlap the\n"
+    "   inputs, each other or the workspace. */\n"
+)
+_OUTPUTS_IN_ARENA = (
+    "/* Output tensors: row-major, aligned for their element type. They may be in the workspace,\n"
+    "   each at its own place; elsewhere they must not overlap the inputs, each other or the\n"
+    "   workspace. */\n"
 )
 
 
@@ -51,7 +73,7 @@ class CFiles:
 
     def files(self) -> dict[str, str]:
         """Contents by path below `codegen/host`."""
-        return {
+        files = {
             f"include/{self._prefix}.h": self._public_header(),
             f"include/{self._prefix}_internal.h": self._internal_header(),
             f"src/{self._name}_lib0.c": self._kernels(),
@@ -61,10 +83,22 @@ class CFiles:
             ),
             f"src/{self._name}_graph.c": graph_source(self._name, self._program, self._graph),
         }
+        if self._has_integer_kernels:
+            for path in sorted(INTEGER_INCLUDE.glob("*.h")):
+                files[f"include/{path.name}"] = path.read_text(encoding="utf-8")
+        return files
+
+    @property
+    def _has_integer_kernels(self) -> bool:
+        return any(kernel.is_integer for kernel in self._program.kernels.values())
 
     def size_macro(self, port: Port) -> str:
         """The macro with the size in bytes of an input or output."""
         return f"{self._macro_prefix}_{port.c_name.upper()}_SIZE"
+
+    def offset_macro(self, port: Port) -> str:
+        """The macro with the place of an input or output in the arena, when it has one."""
+        return f"{self._macro_prefix}_{port.c_name.upper()}_OFFSET"
 
     # The header that firmware includes.
 
@@ -74,6 +108,11 @@ class CFiles:
         sizes = [(self.size_macro(port), port.type.size_bytes) for port in ports]
         sizes.append((f"{macro}_WORKSPACE_SIZE", self._plan.arena_bytes))
         sizes.append((f"{macro}_WORKSPACE_WORKSPACE_POOL_SIZE", self._plan.arena_bytes))
+        offsets = [*self._plan.input_offsets, *self._plan.output_offsets]
+        sizes += [
+            (self.offset_macro(port), offset)
+            for port, offset in zip(ports if offsets else (), offsets, strict=True)
+        ]
         defines = "".join(f"#define {name} {size}\n" for name, size in sizes)
         counts = "".join(
             f"#define {macro}_GRAPH_{name.upper()} {count}\n"
@@ -84,14 +123,13 @@ class CFiles:
             "#ifdef __cplusplus\n"
             'extern "C" {\n'
             "#endif\n\n"
-            "/* Sizes in bytes. */\n"
+            f"{_SIZES_AND_PLACES if offsets else _SIZES}"
             f"{defines}\n"
             "/* What the graph executor needs to know to size its memory. */\n"
             f"{counts}\n"
-            "/* Input tensors: row-major, aligned for their element type; only read. */\n"
+            f"{_INPUTS_IN_ARENA if offsets else _INPUTS}"
             f"{self._struct('inputs', self._program.inputs)}\n"
-            "/* Output tensors: row-major, aligned for their element type; must not overlap the\n"
-            "   inputs, each other or the workspace. */\n"
+            f"{_OUTPUTS_IN_ARENA if offsets else _OUTPUTS}"
             f"{self._struct('outputs', self._program.outputs)}\n"
             f"/* Scratch memory, aligned to {ALIGNMENT_BYTES} bytes; may be NULL when its size is "
             "0. Its\n   contents need not be kept between runs. */\n"
@@ -136,6 +174,13 @@ class CFiles:
             f"#define TVMGEN_ALIGNED __attribute__((aligned({ALIGNMENT_BYTES})))\n"
             "#else\n"
             "#define TVMGEN_ALIGNED\n"
+            "#endif\n"
+            "#if defined(__GNUC__)\n"
+            "#define TVMGEN_RESTRICT __restrict__\n"
+            "#elif !defined(__cplusplus)\n"
+            "#define TVMGEN_RESTRICT restrict\n"
+            "#else\n"
+            "#define TVMGEN_RESTRICT\n"
             "#endif\n\n"
             "#ifdef __cplusplus\n"
             'extern "C" {\n'
@@ -152,8 +197,9 @@ class CFiles:
     def _kernels(self) -> str:
         kernels = self._program.kernels.values()
         helpers = sorted({helper for kernel in kernels for helper in kernel.helpers})
+        integer = '#include "tvmgen_integer.h"\n' if self._has_integer_kernels else ""
         parts = [
-            NOTICE + f'#include "{self._prefix}_internal.h"\n\n#include <math.h>\n',
+            NOTICE + f'#include "{self._prefix}_internal.h"\n{integer}\n#include <math.h>\n',
             *(
                 array_definition(self._constant_name(i), array)
                 for i, array in enumerate(self._program.constants)
@@ -254,15 +300,16 @@ def _shape_text(shape: Sequence[int]) -> str:
 
 def _signature(kernel: Kernel) -> str:
     parameters = []
+    restrict = "TVMGEN_RESTRICT " if kernel.is_integer and not kernel.in_place else ""
     for parameter in kernel.parameters:
         c_type = C_TYPES[parameter.dtype]
         if not parameter.is_pointer:
             parameters.append(f"{c_type} {parameter.name}")
         else:
             const = "" if parameter.is_written else "const "
-            parameters.append(f"{const}{c_type} *{parameter.name}")
+            parameters.append(f"{const}{c_type} *{restrict}{parameter.name}")
     if kernel.workspace_bytes:
-        parameters.append("uint8_t *workspace")
+        parameters.append(f"uint8_t *{restrict}workspace")
     return f"void {kernel.c_name}({', '.join(parameters) or 'void'})"
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pytest_microtvm.compiler.c_printer import UnsupportedKernel, print_kernel
+from pytest_microtvm.compiler.integer.groups import IntegerKernel
+from pytest_microtvm.compiler.integer.specs import KernelSource
 from pytest_microtvm.compiler.naming import Namespace, words
-from pytest_microtvm.compiler.program import Kernel
+from pytest_microtvm.compiler.program import Kernel, KernelParameter
 from pytest_microtvm.errors import ModelError
 
 # What else begins with the prefix of a module.
@@ -45,7 +48,13 @@ def _passes() -> list[Any]:
     ]
 
 
-def lower_kernels(module: Any, target: Any, names: list[str], prefix: str) -> dict[str, Kernel]:
+def lower_kernels(
+    module: Any,
+    target: Any,
+    names: Sequence[str],
+    prefix: str,
+    integer_kernels: Mapping[str, IntegerKernel],
+) -> dict[str, Kernel]:
     """Lower the functions `names` of `module`.
 
     Args:
@@ -53,6 +62,7 @@ def lower_kernels(module: Any, target: Any, names: list[str], prefix: str) -> di
         target: The TVM target for intrinsics.
         names: Which functions, in the order in which the kernels shall come out.
         prefix: Begins every C name.
+        integer_kernels: Those of `names` that are in C already.
 
     Returns:
         Kernels by name.
@@ -64,7 +74,9 @@ def lower_kernels(module: Any, target: Any, names: list[str], prefix: str) -> di
     from tvm import tirx
 
     functions = {
-        tvm.ir.GlobalVar(name): module[name].with_attr("global_symbol", name) for name in names
+        tvm.ir.GlobalVar(name): module[name].with_attr("global_symbol", name)
+        for name in names
+        if name not in integer_kernels
     }
     lowered = tvm.IRModule(functions)
     lowered = tirx.transform.BindTarget(target.with_host(target))(lowered)
@@ -73,6 +85,10 @@ def lower_kernels(module: Any, target: Any, names: list[str], prefix: str) -> di
     c_names = Namespace(_OTHER_NAMES)
     kernels = {}
     for name in names:
+        if name in integer_kernels:
+            c_name = prefix + c_names.unique(name, "kernel")
+            kernels[name] = _integer_kernel(name, c_name, integer_kernels[name].source)
+            continue
         try:
             printed = print_kernel(by_name[name])
         except UnsupportedKernel as error:
@@ -90,3 +106,28 @@ def lower_kernels(module: Any, target: Any, names: list[str], prefix: str) -> di
             printed.helpers,
         )
     return kernels
+
+
+def _integer_kernel(name: str, c_name: str, source: KernelSource) -> Kernel:
+    """A kernel whose C is there already."""
+    parameters = (
+        *(
+            KernelParameter(f"input{i}", dtype, is_pointer=True, is_written=False)
+            for i, dtype in enumerate(source.input_dtypes)
+        ),
+        *(
+            KernelParameter(f"constant{i}", str(array.dtype), is_pointer=True, is_written=False)
+            for i, array in enumerate(source.constants)
+        ),
+        KernelParameter("output", source.output_dtype, is_pointer=True, is_written=True),
+    )
+    return Kernel(
+        name,
+        c_name,
+        parameters,
+        source.workspace_bytes,
+        source.body,
+        frozenset(),
+        is_integer=True,
+        in_place=source.in_place,
+    )

@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_microtvm.compiler.c_literals import literal
+from pytest_microtvm.compiler.integer.groups import PREFIX as INTEGER_PREFIX
+from pytest_microtvm.compiler.integer.groups import IntegerKernel
 from pytest_microtvm.compiler.kernels import lower_kernels
 from pytest_microtvm.compiler.program import (
     C_TYPES,
@@ -110,7 +112,13 @@ def tensor_type(ty: Any, name: str) -> TensorType:
     return TensorType(tuple(shape), dtype)
 
 
-def lower(module: Any, inputs: Sequence[Port], outputs: Sequence[Port], prefix: str) -> Program:
+def lower(
+    module: Any,
+    inputs: Sequence[Port],
+    outputs: Sequence[Port],
+    prefix: str,
+    integer_kernels: Sequence[IntegerKernel] = (),
+) -> Program:
     """Lower an imported module.
 
     Args:
@@ -118,17 +126,18 @@ def lower(module: Any, inputs: Sequence[Port], outputs: Sequence[Port], prefix: 
         inputs: The ports of the parameters of `main`, in their order.
         outputs: The ports of what it returns, in their order.
         prefix: Begins the C name of every kernel.
+        integer_kernels: What `main` calls in place of operators (see `integer.groups`).
 
     Raises:
         ModelError: The model needs what flat calls of plain C kernels cannot do.
     """
     target = make_target()
     lowered = lower_relax(module, target)
-    flattener = _Flattener(lowered)
+    flattener = _Flattener(lowered, integer_kernels)
     results = flattener.run()
     program = Program(list(inputs), list(outputs), flattener.constants, flattener.calls)
     names = list(dict.fromkeys(c.kernel for c in program.calls if isinstance(c, KernelCall)))
-    program.kernels = lower_kernels(lowered, target, names, prefix)
+    program.kernels = lower_kernels(lowered, target, names, prefix, flattener.sources)
     _check_writes(program)
     _bind_outputs(program, results)
     return program
@@ -182,8 +191,9 @@ def _bind_outputs(program: Program, results: Sequence[Tensor]) -> None:
 class _Flattener:
     """Walks the body of a lowered `main` and collects storages, constants and calls."""
 
-    def __init__(self, module: Any) -> None:
+    def __init__(self, module: Any, integer_kernels: Sequence[IntegerKernel]) -> None:
         self._main = module["main"]
+        self._integer_kernels = integer_kernels
         self._kernels = {
             variable.name_hint
             for variable, function in module.functions.items()
@@ -194,6 +204,8 @@ class _Flattener:
         self._storage_count = 0
         self.constants: list[npt.NDArray[np.generic]] = []
         self.calls: list[KernelCall | CopyCall] = []
+        self.sources: dict[str, IntegerKernel] = {}
+        """The integer kernels that are called, by the names of the calls."""
 
     def run(self) -> list[Tensor]:
         """The tensors that `main` returns, tuples laid flat."""
@@ -238,8 +250,10 @@ class _Flattener:
         raise ModelError(f"the model holds a {kind} expression", cure=_UNSUPPORTED_CURE)
 
     def _constant(self, expression: Any) -> Tensor:
-        array = expression.value.numpy()
-        ty = tensor_type(expression.ty, "a constant")
+        return self._stored(expression.value.numpy(), tensor_type(expression.ty, "a constant"))
+
+    def _stored(self, array: npt.NDArray[np.generic], ty: TensorType) -> Tensor:
+        """A constant; those of equal bytes are one."""
         key = (str(array.dtype), array.tobytes())
         storage = self._constant_storages.get(key)
         if storage is None:
@@ -263,6 +277,8 @@ class _Flattener:
             self.calls.append(KernelCall(str(call.op.name_hint), tuple(arguments)))
             return ()
         name = str(call.op.name) if kind == "Op" else str(getattr(call.op, "global_symbol", kind))
+        if name.startswith(INTEGER_PREFIX):
+            return self._integer_call(int(name.removeprefix(INTEGER_PREFIX)), call.args)
         if name == "relax.builtin.alloc_tensor":
             return self._allocate(tensor_type(variable.ty, variable.name))
         if name == "relax.reshape" or name == "vm.builtin.reshape":
@@ -274,6 +290,29 @@ class _Flattener:
             f"the operator {name!r} cannot be compiled for a microcontroller",
             cure=_UNSUPPORTED_CURE,
         )
+
+    def _integer_call(self, number: int, arguments: Any) -> Value:
+        kernel = self._integer_kernels[number]
+        leaves = [leaf for a in arguments for leaf in _leaves(self._evaluate(a))]
+        *inputs, output = _tensors(tuple(leaves))
+        constants = [
+            self._stored(array, TensorType(array.shape, str(array.dtype)))
+            for array in kernel.source.constants
+        ]
+        name = self._source_name(kernel)
+        storages = [tensor.storage for tensor in (*inputs, *constants, output)]
+        self.calls.append(KernelCall(name, tuple(storages)))
+        return ()
+
+    def _source_name(self, kernel: IntegerKernel) -> str:
+        """The name of a kernel; those that do the same are one."""
+        source = kernel.source
+        for name, known in self.sources.items():
+            if known.source.has_code_of(source):
+                return name
+        name = f"{kernel.name}_{len(self.sources)}"
+        self.sources[name] = kernel
+        return name
 
     def _allocate(self, ty: TensorType) -> Tensor:
         storage = Storage(StorageKind.ARENA, self._storage_count, ty)

@@ -9,6 +9,7 @@ from typing import Any
 from pytest_microtvm.compiler.failures import tvm_failure
 from pytest_microtvm.compiler.graph import Graph, build_graph
 from pytest_microtvm.compiler.importing import ImportedModel, import_model, imported
+from pytest_microtvm.compiler.integer.groups import group_integers
 from pytest_microtvm.compiler.lowering import lower
 from pytest_microtvm.compiler.mlf import library_files
 from pytest_microtvm.compiler.naming import sanitize
@@ -45,12 +46,12 @@ def compile_to_files(
     if not isinstance(model, Path):
         progress("importing")
         name = sanitize(options.name or "default_model", "model")
-        return _compile(name, imported(model, None, None), progress)
+        return _compile(name, imported(model, None, None), options, progress)
     try:
         progress("importing")
         found = import_model(model, _read(model))
         name = sanitize(options.name or model.stem, "model")
-        return _compile(name, found, progress)
+        return _compile(name, found, options, progress)
     except ModelError as error:
         raise ModelError(f"{model.name}: {error.message}", cure=error.cure) from error
 
@@ -69,17 +70,22 @@ def _read(model: Path) -> bytes:
         ) from error
 
 
-def _compile(name: str, model: ImportedModel, progress: Progress) -> Mapping[str, bytes]:
+def _compile(
+    name: str, model: ImportedModel, options: CompileOptions, progress: Progress
+) -> Mapping[str, bytes]:
     progress("lowering")
     ir_text = model.module.script(show_meta=False)
     try:
-        program = lower(model.module, model.inputs, model.outputs, f"tvmgen_{name}_")
+        grouped = group_integers(model.module)
+        program = lower(
+            grouped.module, model.inputs, model.outputs, f"tvmgen_{name}_", grouped.kernels
+        )
     except MicroTVMError:
         raise
     except Exception as error:
         raise tvm_failure("compile", error) from error
     progress("planning")
-    plan = plan_memory(program)
+    plan = plan_memory(program, options.io_in_arena)
     graph = build_graph(program, plan)
     progress("emitting")
     return library_files(

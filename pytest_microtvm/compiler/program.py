@@ -129,6 +129,9 @@ class Kernel:
         workspace_bytes: Scratch memory it wants as its last parameter; 0 when it wants none.
         body: The statements between the braces.
         helpers: Names of the `c_printer` helper functions the body calls.
+        is_integer: The body needs `tvmgen_integer.h`, and no two of its pointers overlap.
+        in_place: Positions of parameters whose memory the last parameter may have after all, one
+            at a time.
     """
 
     name: str
@@ -137,6 +140,8 @@ class Kernel:
     workspace_bytes: int
     body: str
     helpers: frozenset[str]
+    is_integer: bool = False
+    in_place: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

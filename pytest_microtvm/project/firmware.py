@@ -10,9 +10,8 @@ import json
 import os
 import shutil
 import subprocess
-import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,7 @@ from pytest_microtvm.project.lifecycle import (
     generate_project,
     platform_directory,
 )
+from pytest_microtvm.project.progress import Progress, long_step, silent
 from pytest_microtvm.project.symbols import linked_program
 
 COMPILE_TIMEOUT_S = 900.0
@@ -39,12 +39,6 @@ BUILD_TIMEOUT_S = 900.0
 LIBRARY_SUFFIX = ".tar"
 IMAGE_FILE = "image.json"
 FUNCTIONS_FILE = "functions"
-
-Progress = Callable[[str], None]
-
-
-def silent(_line: str) -> None:
-    """Report no progress."""
 
 
 @dataclass(frozen=True)
@@ -126,17 +120,21 @@ class Workshop:
             return CompiledModel(mlf.open_library(model), True, 0.0)
 
         def make(directory: Path) -> None:
-            self.progress(f"compiling {model.name}")
-            compile_model(
-                model,
-                directory / "model.tar",
-                options,
-                Deadline(COMPILE_TIMEOUT_S),
-                lambda line: self.detail(f"compiling {model.name}: {line}"),
-            )
+            with long_step(f"compiling {model.name}", self.progress):
+                compile_model(
+                    model,
+                    directory / "model.tar",
+                    options,
+                    Deadline(COMPILE_TIMEOUT_S),
+                    lambda line: self.detail(f"compiling {model.name}: {line}"),
+                )
 
         entry = self.cache.obtain(
-            "mlf", compile_key(model, options), make, Deadline(COMPILE_TIMEOUT_S)
+            "mlf",
+            compile_key(model, options),
+            make,
+            Deadline(COMPILE_TIMEOUT_S),
+            lambda: self._wait(f"compile {model.name}"),
         )
         library = mlf.open_library(entry.path / "model.tar")
         return CompiledModel(library, entry.cached, entry.seconds)
@@ -149,22 +147,20 @@ class Workshop:
         """
         options: dict[str, Any] = {"board": board.name, "executor": executor}
         build_id = _build_id(library, board, executor, options)
-        label = f"{library.name} for {board.name}"
+        label = f"{library.name} for {board.name} ({executor})"
         seconds = {"generate": 0.0, "build": 0.0}
 
         def make(directory: Path) -> None:
             deadline = Deadline(BUILD_TIMEOUT_S)
-            with tempfile.TemporaryDirectory() as temporary:
-                definition = Path(temporary) / "board.json"
-                definition.write_text(board.to_json())
-                self.progress(f"generating {label}")
+            definition = directory / "board.json"
+            definition.write_text(board.to_json())
+            project_dir = directory / "project"
+            with long_step(f"building {label}", self.progress):
                 start = time.monotonic()
-                # The template makes the folder, as TVM's do.
-                project_dir = directory / "project"
                 generate_project(
                     platform_directory(board.platform),
                     library.path,
-                    project_dir,
+                    project_dir,  # the template makes the folder, as TVM's do
                     {
                         **options,
                         "board_definition": str(definition),
@@ -172,21 +168,26 @@ class Workshop:
                     },
                     deadline,
                 )
-            built = time.monotonic()
-            seconds["generate"] = built - start
-            self.progress(f"building {label}")
-            try:
-                build_project(project_dir, {}, deadline)
-            except MicroTVMError:
-                self._keep(project_dir, library, board, executor)
-                raise
-            seconds["build"] = time.monotonic() - built
+                generated = time.monotonic()
+                seconds["generate"] = generated - start
+                try:
+                    build_project(project_dir, {}, deadline)
+                except MicroTVMError:
+                    self._keep(project_dir, library, board, executor)
+                    raise
+                seconds["build"] = time.monotonic() - generated
             image = _read_image(project_dir, library)
             (directory / IMAGE_FILE).write_text(json.dumps(image and dataclasses.asdict(image)))
             write_functions(directory / FUNCTIONS_FILE, image.functions if image else {})
 
         try:
-            entry = self.cache.obtain("firmware", build_id, make, Deadline(BUILD_TIMEOUT_S))
+            entry = self.cache.obtain(
+                "firmware",
+                build_id,
+                make,
+                Deadline(BUILD_TIMEOUT_S),
+                lambda: self._wait(f"build {label}"),
+            )
         except MicroTVMError as error:
             error.board = error.board or board.name
             raise
@@ -205,6 +206,9 @@ class Workshop:
             generate_s=seconds["generate"],
             build_s=seconds["build"],
         )
+
+    def _wait(self, what: str) -> contextlib.AbstractContextManager[None]:
+        return long_step(f"waiting for another process to {what}", self.progress)
 
     def _counter(self, board: Board, functions: Path, image: Image | None) -> Counter | str:
         """What counts the instructions of a firmware, or why nothing can."""

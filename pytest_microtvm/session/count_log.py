@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import tempfile
+import os
 from pathlib import Path
 
 from pytest_microtvm.project.counting import Counter, Counts, parse_counts
 
 
 class CountLog:
-    """A log file of its own, which the emulator's plugin appends to.
+    """A log of its own, which the emulator's plugin appends to.
+
+    It is in memory, and reached by way of this process: nothing of it stays, however that ends.
 
     The plugin writes the line of a run before the firmware answers the call: when the answer is
     here, so is the line.
@@ -20,12 +22,12 @@ class CountLog:
 
     def __init__(self, counter: Counter) -> None:
         self._counter = counter
-        self._file = tempfile.NamedTemporaryFile(prefix="microtvm-counts-")  # noqa: SIM115 - see close()
+        self._file = os.fdopen(os.memfd_create("microtvm-counts"), "rb")
 
     @property
     def project_options(self) -> dict[str, str]:
         """The options of `open_transport` that have the log written."""
-        return self._counter.project_options(Path(self._file.name))
+        return self._counter.project_options(Path(f"/proc/{os.getpid()}/fd/{self._file.fileno()}"))
 
     def skip(self) -> None:
         """Leave out what was written up to now."""
@@ -37,5 +39,5 @@ class CountLog:
         return parse_counts(text, self._counter.kernels) if text else None
 
     def close(self) -> None:
-        """Remove the file; may be called again."""
+        """Drop it; may be called again."""
         self._file.close()

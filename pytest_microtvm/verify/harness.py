@@ -18,6 +18,8 @@ from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import BuildError, MicroTVMError
 from pytest_microtvm.library import ModelLibrary
 from pytest_microtvm.project.firmware import CompiledModel, Firmware, Workshop
+from pytest_microtvm.project.progress import long_step
+from pytest_microtvm.session.bridges import Bridges
 from pytest_microtvm.session.device import HOST_DRIVEN, Session
 from pytest_microtvm.session.host_driven import NodeResult
 from pytest_microtvm.verify.compare import Comparison, Tolerance, compare_outputs
@@ -86,6 +88,7 @@ class Harness:
         self._firmware: dict[tuple[str, str, str], Firmware] = {}
         self._failed: dict[object, MicroTVMError] = {}
         self._sessions: dict[str, tuple[Session, Record]] = {}
+        self._bridges = Bridges()
         self._references: dict[str, Tensors] = {}
         self._records: dict[tuple[str, str, str], Record] = {}
 
@@ -161,7 +164,7 @@ class Harness:
             self._close(*entry)
         while len(self._sessions) >= MAX_SESSIONS:
             self._close(*self._sessions.pop(next(iter(self._sessions))))
-        session = Session(firmware, self.options.timeout_s, on_log)
+        session = Session(firmware, self.options.timeout_s, on_log, bridges=self._bridges)
         session.open()
         record.add_seconds("open", session.open_s)
         self._sessions[firmware.build_id] = (session, record)
@@ -262,6 +265,10 @@ class Harness:
                 key,
                 lambda directory: self._run_on_host(host, inputs, directory),
                 Deadline(self.options.timeout_s * 2),
+                lambda: long_step(
+                    f"waiting for another process to run the reference of {library.name}",
+                    self.workshop.progress,
+                ),
             )
             self._references[key] = _load_outputs(entry.path / REFERENCE_FILE, library)
         return self._references[key]
@@ -283,8 +290,11 @@ class Harness:
     def close(self) -> None:
         """Close every device. Never raises."""
         self.release()
+        for session, _record in self._sessions.values():
+            session.begin_close()
         while self._sessions:
             self._close(*self._sessions.popitem()[1])
+        self._bridges.close()
 
     def _close(self, session: Session, record: Record) -> None:
         start = time.monotonic()
@@ -310,8 +320,10 @@ class Harness:
         return self._firmware[key]
 
     def _run_on_host(self, host: Firmware, inputs: Tensors, directory: Path) -> None:
-        self.workshop.progress(f"running the reference of {host.library.name}")
-        with Session(host, self.options.timeout_s) as session:
+        with (
+            long_step(f"running the reference of {host.library.name}", self.workshop.progress),
+            Session(host, self.options.timeout_s, bridges=self._bridges) as session,
+        ):
             outputs = session.run(inputs)
         # By position: any name is allowed in a model, not every one in an archive.
         arrays = {f"output_{index}": array for index, array in enumerate(outputs.values())}

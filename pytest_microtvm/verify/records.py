@@ -12,11 +12,13 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_microtvm.errors import ConfigError
-from pytest_microtvm.verify.compare import Comparison
-from pytest_microtvm.verify.metrics import Metrics
+
+if TYPE_CHECKING:
+    from pytest_microtvm.verify.compare import Comparison
+    from pytest_microtvm.verify.metrics import Metrics
 
 SCHEMA_VERSION = 1
 
@@ -46,11 +48,11 @@ class Record:
         cached: What was not made anew: {"mlf": bool, "firmware": bool}.
         timings_s: Seconds by step, see `STEPS`.
         metrics: By name: {"value", "unit", "source", "samples"}.
+        lab_boards: The boards of the lab that ran it, by name.
+        incidents: What went wrong with boards of the lab, a line each, whatever came of it.
         absent: Why a figure is not among them, by name.
         layers: Each call of a kernel in an inference: {"kernel", "instructions", "macs",
             "instructions_per_mac", "workspace_bytes"}; empty where instructions are not counted.
-        lab_boards: The boards of the lab that ran it, by name.
-        incidents: What went wrong with boards of the lab, a line each, whatever came of it.
     """
 
     model: str
@@ -67,10 +69,10 @@ class Record:
     cached: dict[str, bool] = field(default_factory=dict)
     timings_s: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STEPS, 0.0))
     metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
-    absent: dict[str, str] = field(default_factory=dict)
-    layers: list[dict[str, Any]] = field(default_factory=list)
     lab_boards: list[str] = field(default_factory=list)
     incidents: list[str] = field(default_factory=list)
+    absent: dict[str, str] = field(default_factory=dict)
+    layers: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def key(self) -> tuple[str, str, str]:

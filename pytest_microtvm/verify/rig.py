@@ -18,7 +18,8 @@ from pytest_microtvm.errors import (
 from pytest_microtvm.lab.pool import Lab, Lease
 from pytest_microtvm.lab.power import power_cycle
 from pytest_microtvm.project import flash_project
-from pytest_microtvm.project.firmware import Firmware, Progress
+from pytest_microtvm.project.firmware import Firmware
+from pytest_microtvm.project.progress import Progress, long_step
 from pytest_microtvm.session.device import Session
 from pytest_microtvm.verify.records import Record
 
@@ -211,13 +212,14 @@ class Rig:
         return session
 
     def _flash(self, lease: Lease, firmware: Firmware, record: Record) -> None:
-        self._progress(f"flashing {firmware.library.name} to {lease.board.label}")
         lease.note_firmware(HALF)
         start = time.monotonic()
+        what = f"flashing {firmware.library.name} to {lease.board.label}"
         try:
-            flash_project(
-                firmware.project_dir, lease.board.project_options, Deadline(FLASH_TIMEOUT_S)
-            )
+            with long_step(what, self._progress):
+                flash_project(
+                    firmware.project_dir, lease.board.project_options, Deadline(FLASH_TIMEOUT_S)
+                )
         except MicroTVMError as error:
             error.board = lease.board.label
             raise

@@ -142,7 +142,7 @@ class BareMetal(server.MakeProjectHandler):
         return {"memory.ld": memory_script(board)}
 
     def project_options(self) -> list[server.ProjectOption]:
-        """Those that say which real board is meant, and the emulator's own."""
+        """The emulator's own option, and those that say which real board is meant."""
         plugin = server.ProjectOption(
             "qemu_plugin",
             optional=["open_transport"],
@@ -150,7 +150,7 @@ class BareMetal(server.MakeProjectHandler):
             default="",
             help="A plugin for the emulator, as QEMU's -plugin takes it.",
         )
-        return [*super().project_options(), *server.real_board_options(), plugin]
+        return [*super().project_options(), plugin, *server.real_board_options()]
 
     def flash(self, options: dict[str, Any]) -> None:
         """Write the firmware to a real board; an emulator is started with it."""

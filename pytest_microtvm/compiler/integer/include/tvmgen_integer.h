@@ -1,0 +1,124 @@
+/* Fixed-point arithmetic of integer kernels, to the bit as TensorFlow Lite's reference kernels compute
+   it. C99 and C++11; shifts of negative numbers to the right are arithmetic, as in every compiler for
+   the machines this runs on. */
+#ifndef TVMGEN_INTEGER_H_
+#define TVMGEN_INTEGER_H_
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+/* `value` between `minimum` and `maximum`. */
+static inline int32_t microtvm_clamp(int32_t value, int32_t minimum, int32_t maximum) {
+  value = value < minimum ? minimum : value;
+  return value > maximum ? maximum : value;
+}
+
+/* a * b / 2**31, rounded to nearest, ties up. Not both may be INT32_MIN. */
+static inline int32_t microtvm_high_multiply(int32_t a, int32_t b) {
+  return (int32_t)(((int64_t)a * b + (INT64_C(1) << 30)) >> 31);
+}
+
+/* value / 2**exponent, rounded to nearest, ties away from zero. exponent is 0 to 31. */
+static inline int32_t microtvm_rounding_shift(int32_t value, int32_t exponent) {
+  const int32_t mask = (int32_t)((UINT32_C(1) << exponent) - 1u);
+  const int32_t threshold = (mask >> 1) + (value < 0 ? 1 : 0);
+  return (value >> exponent) + ((value & mask) > threshold ? 1 : 0);
+}
+
+/* value * multiplier * 2**(shift - 31), rounded twice: after the multiplication and after a shift to
+   the right. A shift to the left comes before the multiplication. */
+static inline int32_t microtvm_requantize(int32_t value, int32_t multiplier, int32_t shift) {
+  if (shift > 0) {
+    return microtvm_high_multiply((int32_t)((uint32_t)value << shift), multiplier);
+  }
+  return microtvm_rounding_shift(microtvm_high_multiply(value, multiplier), -shift);
+}
+
+/* The same, rounded once, ties away from zero. shift is at most 30. */
+static inline int32_t microtvm_requantize_single(int32_t value, int32_t multiplier, int32_t shift) {
+  const int32_t total = 31 - shift;
+  const int64_t rounding = (INT64_C(1) << (total - 1)) - (value < 0 ? 1 : 0);
+  return (int32_t)(((int64_t)value * multiplier + rounding) >> total);
+}
+
+/* The same for sums of 48 bits, with the upper 16 bits of the multiplier; ties up. shift is at most
+   14. */
+static inline int32_t microtvm_requantize_wide(int64_t value, int32_t multiplier, int32_t shift) {
+  const int32_t reduced =
+      multiplier < INT32_C(0x7fff0000) ? (multiplier + (INT32_C(1) << 15)) >> 16 : 0x7fff;
+  const int32_t total = 15 - shift;
+  return (int32_t)((value * reduced + (INT64_C(1) << (total - 1))) >> total);
+}
+
+/* value * scale rounded to the nearest integer, ties away from zero. */
+static inline int32_t microtvm_requantize_real(int64_t value, double scale) {
+  return (int32_t)round((double)value * scale);
+}
+
+/* The real number `value` in steps of `scale`, rounded to nearest, ties away from zero. */
+static inline int32_t microtvm_quantize(
+    float value, float scale, int32_t zero_point, int32_t minimum, int32_t maximum) {
+  const float steps = roundf(value / scale);
+  if (!(steps > (float)(minimum - zero_point))) {
+    return minimum;
+  }
+  return steps < (float)(maximum - zero_point) ? (int32_t)steps + zero_point : maximum;
+}
+
+/* value * 2**exponent, held in the range of int32_t. */
+static inline int32_t microtvm_saturating_shift(int32_t value, int32_t exponent) {
+  const int64_t shifted = (int64_t)value * (INT64_C(1) << exponent);
+  return (int32_t)(shifted > INT32_MAX ? INT32_MAX : shifted < INT32_MIN ? INT32_MIN : shifted);
+}
+
+/* e**value: the value with 26 bits after the point, not positive; the result with 31. */
+static inline int32_t microtvm_exp(int32_t value) {
+  /* e**-(2**i), i from -2 to 4. */
+  static const int32_t factors[] = {INT32_C(1672461947), INT32_C(1302514674), INT32_C(790015084),
+      INT32_C(290630308), INT32_C(39332535), INT32_C(720401), INT32_C(242)};
+  const int32_t quarter = INT32_C(1) << 24;
+  const int32_t fraction = (value & (quarter - 1)) - quarter;
+  const int32_t rest = fraction - value;
+  /* A polynomial about -1/8. */
+  const int32_t x = fraction * 32 + (INT32_C(1) << 28);
+  const int32_t x2 = microtvm_high_multiply(x, x);
+  const int32_t x3 = microtvm_high_multiply(x2, x);
+  const int32_t x4 = microtvm_high_multiply(x2, x2);
+  const int32_t third = microtvm_high_multiply(
+      microtvm_rounding_shift(x4, 2) + x3, INT32_C(715827883));
+  const int32_t base = INT32_C(1895147668);
+  int32_t result = base + microtvm_high_multiply(base, x + microtvm_rounding_shift(third + x2, 1));
+  for (int32_t i = 0; i < 7; ++i) {
+    if ((rest >> (24 + i)) & 1) {
+      result = microtvm_high_multiply(result, factors[i]);
+    }
+  }
+  return value == 0 ? INT32_MAX : result;
+}
+
+/* 1 / (1 + value), both with 31 bits after the point; the value is not negative. */
+static inline int32_t microtvm_inverse_of_one_plus(int32_t value) {
+  const int32_t half = (int32_t)(((int64_t)value + INT32_MAX + 1) / 2);
+  /* Newton's method; numbers with 29 bits after the point. */
+  int32_t x = INT32_C(1515870810) + microtvm_high_multiply(half, INT32_C(-1010580540));
+  for (int32_t i = 0; i < 3; ++i) {
+    const int32_t rest = (INT32_C(1) << 29) - microtvm_high_multiply(half, x);
+    x += microtvm_saturating_shift(microtvm_high_multiply(x, rest), 2);
+  }
+  return microtvm_saturating_shift(x, 1);
+}
+
+/* 1 / sum as the result * 2**-exponent; the sum with 19 bits after the point and at least 1, the
+   result with 31. */
+static inline int32_t microtvm_reciprocal(int32_t sum, int32_t *exponent) {
+  int32_t headroom = 0;
+  while (!(((uint32_t)sum << headroom) & UINT32_C(0x80000000))) {
+    ++headroom;
+  }
+  *exponent = 12 - headroom;
+  return microtvm_inverse_of_one_plus(
+      (int32_t)(((uint32_t)sum << headroom) - UINT32_C(0x80000000)));
+}
+
+#endif /* TVMGEN_INTEGER_H_ */

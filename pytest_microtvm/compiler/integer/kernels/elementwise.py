@@ -1,0 +1,166 @@
+"""Operators that work element by element."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from pytest_microtvm.compiler.c_literals import float_literal
+from pytest_microtvm.compiler.integer.kernels.text import (
+    Constants,
+    body,
+    by_bits,
+    centered,
+    requantized,
+)
+from pytest_microtvm.compiler.integer.specs import (
+    Arithmetic,
+    KernelSource,
+    Lookup,
+    Operand,
+    Quantize,
+    Requantize,
+)
+from pytest_microtvm.compiler.program import C_TYPES
+
+
+def lookup(spec: Lookup) -> KernelSource:
+    """A kernel that replaces each value by what a table says."""
+    table = by_bits(spec.table, spec.input_dtype)
+    text = f"""
+    for (int32_t i = 0; i < {spec.size}; ++i) {{
+      output[i] = constant0[(uint8_t)input0[i]];
+    }}
+    """
+    output_dtype = str(table.dtype)
+    return KernelSource(
+        (spec.input_dtype,),
+        (table,),
+        output_dtype,
+        body(text),
+        in_place=(0,) if output_dtype == spec.input_dtype else (),
+    )
+
+
+def quantize(spec: Quantize) -> KernelSource:
+    """A kernel that quantizes floats."""
+    scale = float_literal(float(spec.scale), "float32")
+    bounds = f"{spec.zero_point}, {spec.minimum}, {spec.maximum}"
+    text = f"""
+    for (int32_t i = 0; i < {spec.size}; ++i) {{
+      output[i] = ({C_TYPES[spec.dtype]})microtvm_quantize(input0[i], {scale}, {bounds});
+    }}
+    """
+    return KernelSource(("float32",), (), spec.dtype, body(text))
+
+
+def requantize(spec: Requantize) -> KernelSource:
+    """A kernel that moves each value to another scale."""
+    constants: Constants = []
+    value = centered("input0[i]", spec.input_zero_point)
+    output = requantized(spec.requantization, value, "0", constants)
+    text = f"""
+    for (int32_t i = 0; i < {spec.size}; ++i) {{
+      output[i] = ({C_TYPES[spec.requantization.dtype]}){output};
+    }}
+    """
+    return KernelSource(
+        (spec.input_dtype,),
+        tuple(constants),
+        spec.requantization.dtype,
+        body(text),
+        in_place=(0,) if spec.requantization.dtype == spec.input_dtype else (),
+    )
+
+
+def arithmetic(spec: Arithmetic) -> KernelSource:
+    """A kernel that adds, subtracts or multiplies two tensors."""
+    names: list[str] = []
+    constants: Constants = []
+    inputs = 0
+    for operand in spec.operands:
+        if operand.values is None:
+            names.append(f"input{inputs}")
+            inputs += 1
+        else:
+            names.append(f"constant{len(constants)}")
+            constants.append(operand.values)
+    sides = [
+        _side(spec, operand, f"{name}[{index}]")
+        for operand, name, index in zip(spec.operands, names, ("l", "r"), strict=True)
+    ]
+    sign = {"add": "+", "subtract": "-", "multiply": "*"}[spec.kind]
+    output = requantized(spec.requantization, f"{sides[0]} {sign} {sides[1]}", "0", constants)
+    extents, strides = _collapsed(spec.output_shape, [operand.shape for operand in spec.operands])
+    statement = f"*output++ = ({C_TYPES[spec.dtype]}){output};"
+    computed = [operand for operand in spec.operands if operand.values is None]
+    whole = [i for i, operand in enumerate(computed) if operand.shape == spec.output_shape]
+    return KernelSource(
+        (spec.dtype,) * inputs,
+        tuple(constants),
+        spec.dtype,
+        body(_nest(extents, strides, statement)),
+        in_place=tuple(whole),
+    )
+
+
+def _side(spec: Arithmetic, operand: Operand, element: str) -> str:
+    value = centered(element, operand.zero_point)
+    if spec.kind == "multiply":
+        return value
+    return (
+        f"microtvm_requantize({value} * {1 << spec.left_shift}, "
+        f"{operand.multiplier}, {operand.shift})"
+    )
+
+
+def _collapsed(
+    shape: Sequence[int], operands: Sequence[Sequence[int]]
+) -> tuple[list[int], list[list[int]]]:
+    """Extents of the loops, and for each operand the steps of each loop.
+
+    Neighboring dimensions that both operands pass through alike become one.
+    """
+    rank = len(shape)
+    padded = [(*(1,) * (rank - len(operand)), *operand) for operand in operands]
+    extents: list[int] = []
+    flags: list[tuple[bool, ...]] = []
+    for axis, extent in enumerate(shape):
+        moves = tuple(operand[axis] != 1 for operand in padded)
+        if extent == 1:
+            continue
+        if flags and flags[-1] == moves:
+            extents[-1] *= extent
+        else:
+            extents.append(extent)
+            flags.append(moves)
+    steps: list[list[int]] = []
+    for position in range(len(operands)):
+        step = 1
+        found: list[int] = []
+        for extent, moves in zip(reversed(extents), reversed(flags), strict=True):
+            found.append(step if moves[position] else 0)
+            step *= extent if moves[position] else 1
+        steps.append(found[::-1])
+    return extents, steps
+
+
+def _nest(extents: Sequence[int], steps: Sequence[Sequence[int]], statement: str) -> str:
+    """Loops around a statement that reads the operands at `l` and `r`."""
+    depth = len(extents)
+    lines = [
+        f"{'  ' * level}for (int32_t i{level} = 0; i{level} < {extent}; ++i{level}) {{"
+        for level, extent in enumerate(extents)
+    ]
+    for name, operand in zip(("l", "r"), steps, strict=True):
+        terms = [
+            f"i{level}" if step == 1 else f"i{level} * {step}"
+            for level, step in enumerate(operand)
+            if step
+        ]
+        lines.append(f"{'  ' * depth}const int32_t {name} = {' + '.join(terms) or '0'};")
+    lines.append(f"{'  ' * depth}{statement}")
+    lines += ["  " * level + "}" for level in reversed(range(depth))]
+    text = "\n".join(lines)
+    # Declarations must not meet those of an outer scope.
+    return text if math.prod(extents) > 1 else f"{{\n{text}\n}}"
