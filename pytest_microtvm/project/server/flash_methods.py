@@ -33,20 +33,30 @@ def flash_method(name: str) -> FlashMethod:
     return METHODS[name]
 
 
-def _gdb(job: FlashJob, script: str) -> list[str]:
+def gdb_server(job: FlashJob) -> str:
+    """The address of the probe's gdb server.
+
+    Raises:
+        OptionError: It is not named.
+    """
     if not job.probe:
         raise OptionError(
             f"board {job.board['name']} is flashed by gdb, but its probe is not named",
             cure='name the address of its gdb server as the probe of the lab, "localhost:3333"',
         )
+    return job.probe
+
+
+def _gdb(job: FlashJob) -> list[str]:
+    server = gdb_server(job)
     settings = ("confirm off", "pagination off", "remotetimeout 10")
     return [
         *("-nx", "-batch"),
         *(word for setting in settings for word in ("-ex", f"set {setting}")),
         *("-ex", f"set tcp connect-timeout {_GDB_CONNECT_S}"),
         *job.settings["arguments"],
-        *("-ex", f"target extended-remote {job.probe}"),
-        *("-x", str(_HERE / script), str(job.firmware)),
+        *("-ex", f"target extended-remote {server}"),
+        *("-x", str(_HERE / "flash.gdb"), str(job.firmware)),
     ]
 
 
@@ -147,11 +157,12 @@ def users_method(job: FlashJob) -> FlashMethod:
     return FlashMethod(programs=(command[0],), install="", flash=lambda _job: command[1:])
 
 
+GDB = "gdb"
 METHODS = {
-    "gdb": FlashMethod(
+    GDB: FlashMethod(
         programs=("{prefix}gdb", "gdb-multiarch"),
         install="apt-get install gdb-multiarch",
-        flash=lambda job: _gdb(job, "flash.gdb"),
+        flash=_gdb,
         proof=r": matched\.",
         signs=(
             Sign("MIS-MATCHED", _NOT_WHAT_WAS_WRITTEN),
@@ -167,7 +178,6 @@ METHODS = {
                 _POWER,
             ),
         ),
-        reset=lambda job: _gdb(job, "reset.gdb"),
     ),
     "openocd": FlashMethod(
         programs=("openocd",),

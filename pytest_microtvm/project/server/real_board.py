@@ -11,11 +11,21 @@ from pathlib import Path
 from typing import Any
 
 from .api import ProjectOption
-from .flash_methods import COMMAND, MASS_STORAGE, METHODS, flash_method, users_method
+from .flash_methods import (
+    COMMAND,
+    GDB,
+    MASS_STORAGE,
+    METHODS,
+    flash_method,
+    gdb_server,
+    users_method,
+)
 from .flashing import FlashJob, reset_by_command, reset_by_method, run_method
+from .gdb_remote import reset_by_gdb_server
 from .mass_storage import flash_by_copy
 from .serial_port import SerialTransport, find_usb_port, usb_ids_of
 
+_GDB_TIMEOUT_S = 3.0
 _METHODS = ["flash", "open_transport"]
 
 
@@ -129,6 +139,8 @@ class RealBoard:
         command = self._options.get("reset_command")
         if reset and command:
             reset_by_command(command, self._project)
+        elif reset and not line and self._method == GDB:
+            reset_by_gdb_server(gdb_server(self._job()), _GDB_TIMEOUT_S)
         elif reset and not line and self._method in METHODS:
             reset_by_method(flash_method(self._method), self._job())
         port = SerialTransport(
