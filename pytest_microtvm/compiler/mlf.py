@@ -75,8 +75,8 @@ def _metadata(
         "workspace_size_bytes": plan.arena_bytes,
         "constants_size_bytes": sum(int(array.nbytes) for array in program.constants),
         "io_size_bytes": io_bytes,
-        "inputs": _tensors(program.inputs, c_files),
-        "outputs": _tensors(program.outputs, c_files),
+        "inputs": _tensors(program.inputs, plan.input_offsets, c_files),
+        "outputs": _tensors(program.outputs, plan.output_offsets, c_files),
         "workspace_pools": {
             "workspace": {
                 "size": plan.arena_bytes,
@@ -91,7 +91,7 @@ def _metadata(
         }
         for kernel in program.kernels.values()
     ]
-    module = {
+    module: dict[str, Any] = {
         "model_name": name,
         "export_datetime": exported.strftime("%Y-%m-%d %H:%M:%SZ"),
         "target": [TARGET],
@@ -110,6 +110,13 @@ def _metadata(
             "tvm_version": distributions.version("apache-tvm"),
         },
     }
+    if program.float_operators:
+        constants_bytes, workspace_bytes = program.float_cost()
+        module["float_operators"] = {
+            "operators": list(program.float_operators),
+            "constants_size_bytes": constants_bytes,
+            "workspace_size_bytes": workspace_bytes,
+        }
     return {"version": VERSION, "modules": {name: module}}
 
 
@@ -123,9 +130,9 @@ def _storages(graph: Graph) -> list[dict[str, Any]]:
     return storages
 
 
-def _tensors(ports: Sequence[Port], c_files: CFiles) -> Mapping[str, Any]:
+def _tensors(ports: Sequence[Port], offsets: Sequence[int], c_files: CFiles) -> Mapping[str, Any]:
     tensors = {}
-    for port in ports:
+    for index, port in enumerate(ports):
         entry: dict[str, Any] = {
             "size": port.type.size_bytes,
             "dtype": port.type.dtype,
@@ -133,6 +140,8 @@ def _tensors(ports: Sequence[Port], c_files: CFiles) -> Mapping[str, Any]:
             "c_name": port.c_name,
             "macro": c_files.size_macro(port),
         }
+        if offsets:
+            entry["workspace_offset"] = offsets[index]
         if port.signature_name is not None:
             entry["signature_name"] = port.signature_name
         tensors[port.name] = entry

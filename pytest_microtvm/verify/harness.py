@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy as np
 from pytest_microtvm.boards import Board
 from pytest_microtvm.compiler import CompileOptions
 from pytest_microtvm.deadline import Deadline
-from pytest_microtvm.errors import BuildError, MicroTVMError
+from pytest_microtvm.errors import BuildError, FloatOperatorWarning, MicroTVMError
 from pytest_microtvm.library import ModelLibrary
 from pytest_microtvm.project import flash_project
 from pytest_microtvm.project.firmware import BUILD_TIMEOUT_S, CompiledModel, Firmware, Workshop
@@ -116,6 +117,9 @@ class Harness:
         if key not in self._compiled:
             options = CompileOptions(simd=board.cpu.simd)
             self._compiled[key] = self._once(key, lambda: self.workshop.compile(model, options))
+            in_float = self._compiled[key].library.float_operators
+            if in_float is not None:
+                warnings.warn(f"{model.name}: {in_float}", FloatOperatorWarning, stacklevel=2)
         compiled = self._compiled[key]
         if "mlf" not in record.cached:
             record.cached["mlf"] = compiled.cached

@@ -129,7 +129,7 @@ def inputs_for(cases: Sequence[Case], rng: np.random.Generator, kind: str) -> li
 def _values(tensor: Tensor, rng: np.random.Generator, kind: str) -> Array:
     shape = tuple(tensor.shape)
     if tensor.dtype == "FLOAT32":
-        return (rng.normal(size=shape) * (1000.0 if kind == "edges" else 3.0)).astype(np.float32)
+        return (rng.normal(size=shape) * (100.0 if kind == "edges" else 3.0)).astype(np.float32)
     limits = np.iinfo(tensor.dtype.lower())
     if kind == "edges":
         return rng.choice([limits.min, limits.max], shape).astype(limits.dtype)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ def test_all_operators_give_the_reference_s_bytes(number: int, tmp_path: Path):
 
 
 @pytest.fixture
-def flipped(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+def flipped(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Flips a bit in each multiplier of the first kernel that has some; collects that kernel.
 
     What is flipped is about a hundredth of the factor.
@@ -44,7 +43,7 @@ def flipped(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
         return generate(spec, simd)
 
     monkeypatch.setattr(groups, "generate", generate_flipped)
-    yield found
+    return found
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from pytest_microtvm.compiler.integer.specs import (
     Mean,
     Operand,
     Pool,
+    Quantize,
     Requantize,
     Resize,
     Softmax,
@@ -45,6 +46,8 @@ def match_simple(values: Values, result: Any, output: Output) -> Match | None:
     if source is not None:
         return _requantize(source, output)
     value = values.definition(result)
+    if type(value).__name__ == "Var" and dtype_of(value) == "float32":
+        return _quantize(value, output)
     matcher = _MATCHERS.get(operator_name(value))
     return None if matcher is None else matcher(values, value, output)
 
@@ -63,6 +66,19 @@ def match_integers(values: Values, call: Any, low: int, high: int) -> Match | No
     if name == "image.resize2d" and str(call.attrs.method) == "nearest_neighbor":
         return _resize("nearest", call, call.args[0], dtype)
     return None
+
+
+def _quantize(source: Any, output: Output) -> Match:
+    """An input of the model in float."""
+    spec = Quantize(
+        math.prod(shape_of(source)),
+        output.quantization.scale,
+        output.quantization.zero_point,
+        output.minimum,
+        output.maximum,
+        output.dtype,
+    )
+    return Match("quantize", spec, (source,))
 
 
 def _requantize(source: Activation, output: Output) -> Match:

@@ -32,6 +32,7 @@ from pytest_microtvm.compiler.integer.specs import (
     Lookup,
     Mean,
     Pool,
+    Quantize,
     Requantize,
     Resize,
     Softmax,
@@ -64,6 +65,8 @@ def _others(spec: Spec) -> KernelSource:
         return reduction.mean(spec)
     if isinstance(spec, Lookup):
         return elementwise.lookup(spec)
+    if isinstance(spec, Quantize):
+        return elementwise.quantize(spec)
     if isinstance(spec, Requantize):
         return elementwise.requantize(spec)
     if isinstance(spec, Arithmetic):

@@ -42,4 +42,4 @@ def softmax(spec: Softmax) -> KernelSource:
       output += {spec.columns};
     }}
     """
-    return KernelSource((spec.dtype,), (), spec.dtype, body(text), in_place=True)
+    return KernelSource((spec.dtype,), (), spec.dtype, body(text), in_place=(0,))
