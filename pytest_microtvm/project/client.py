@@ -24,6 +24,7 @@ from ..errors import (
     ConfigError,
     DoesNotFit,
     FlashError,
+    LeaseError,
     MicroTVMError,
     ProtocolError,
     TransportClosed,
@@ -53,6 +54,7 @@ _ERROR_OF_METHOD: dict[str, type[MicroTVMError]] = {
 _ERROR_OF_CLASS: dict[str, type[MicroTVMError]] = {
     "DoesNotFitError": DoesNotFit,
     "OptionError": ConfigError,
+    "PortBusyError": LeaseError,
     "UnsupportedTVMVersionError": ConfigError,
     "TransportClosedError": TransportClosed,
     "IoTimeoutError": TransportTimeout,

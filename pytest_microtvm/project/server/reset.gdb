@@ -1,0 +1,3 @@
+# Resets the target that is connected.
+monitor reset
+detach
