@@ -16,6 +16,7 @@ from pytest_microtvm.compiler.integer.values import (
     dtype_of,
     is_static_tensor,
     operator_name,
+    variables_of,
 )
 from pytest_microtvm.compiler.integer.weighted import match_weighted
 
@@ -43,10 +44,13 @@ class Grouped:
     Args:
         module: The Relax module.
         kernels: What it calls, by number.
+        float_operators: What is between dequantization and quantization all the same, because no
+            integer kernel does it: for each group its operators in order.
     """
 
     module: Any
     kernels: tuple[IntegerKernel, ...]
+    float_operators: tuple[str, ...]
 
 
 def group_integers(module: Any, simd: Simd = Simd.NONE) -> Grouped:
@@ -68,14 +72,37 @@ def group_integers(module: Any, simd: Simd = Simd.NONE) -> Grouped:
         is_dataflow = type(block).__name__ == "DataflowBlock"
         blocks.append((relax.DataflowBlock if is_dataflow else relax.BindingBlock)(bindings))
     if not rewriter.kernels:
-        return Grouped(module, ())
+        return Grouped(module, (), float_groups(Values(function)))
     body = relax.SeqExpr(blocks, function.body.body)
     updated = tvm.IRModule(dict(module.functions), attrs=module.attrs)
     updated[variable] = relax.Function(
         function.params, body, function.ret_ty, function.is_pure, function.attrs
     )
     updated = relax.transform.DeadCodeElimination()(updated)
-    return Grouped(updated, tuple(rewriter.kernels))
+    return Grouped(updated, tuple(rewriter.kernels), float_groups(Values(updated["main"])))
+
+
+def float_groups(values: Values) -> tuple[str, ...]:
+    """The float operators that end in a quantization, each group as "first, second, ..."."""
+    groups = []
+    for quantize in values.calls("quantize"):
+        names: list[str] = []
+        seen: set[Any] = set()
+        pending = [quantize.args[0]]
+        while pending:
+            variable = pending.pop()
+            call = values.definition(variable)
+            name = operator_name(call)
+            if variable in seen or not name or name in ("dequantize", "quantize"):
+                continue
+            if values.constant(variable) is not None:
+                continue
+            seen.add(variable)
+            names.append(name.removeprefix("nn."))
+            pending += [field for argument in call.args for field in variables_of(argument)]
+        if names:
+            groups.append(", ".join(reversed(names)))
+    return tuple(groups)
 
 
 class _Rewriter:
