@@ -132,6 +132,8 @@ class Kernel:
         is_integer: The body needs `tvmgen_integer.h`, and no two of its pointers overlap.
         in_place: Positions of parameters whose memory the last parameter may have after all, one
             at a time.
+        headers: Headers beside `tvmgen_integer.h` that the body needs.
+        macs: Multiplications with accumulation in one call; None where that is not known.
     """
 
     name: str
@@ -142,6 +144,8 @@ class Kernel:
     helpers: frozenset[str]
     is_integer: bool = False
     in_place: tuple[int, ...] = ()
+    headers: tuple[str, ...] = ()
+    macs: int | None = None
 
 
 @dataclass(frozen=True)
