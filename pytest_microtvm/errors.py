@@ -6,7 +6,7 @@
     ├── BuildError                generating or compiling the firmware failed (tool output kept)
     │   └── DoesNotFit            the board has too little memory for the model
     ├── FlashError                the firmware did not reach the board
-    ├── LeaseError                somebody else holds the board
+    ├── LeaseError                no board can be had: others hold them, or they are sick
     ├── TransportError            the link to the device broke
     │   ├── TransportTimeout      nothing came back inside the deadline
     │   └── TransportClosed       the far end went away
@@ -93,7 +93,7 @@ class FlashError(MicroTVMError):
 
 
 class LeaseError(MicroTVMError):
-    """Somebody else holds the board."""
+    """No board can be had: somebody else holds it, or it is in quarantine."""
 
 
 class TransportError(MicroTVMError):

@@ -56,13 +56,13 @@ def _parser() -> argparse.ArgumentParser:
         "--name", help="names the module; the stem of the model's file if not given"
     )
     parser.add_argument(
-        "--io-in-arena", action="store_true", help="leave room for inputs and outputs in the arena"
-    )
-    parser.add_argument(
         "--simd",
         choices=[simd.value for simd in Simd],
         default=Simd.NONE.value,
         help="vector instructions that integer kernels are written for (default: none)",
+    )
+    parser.add_argument(
+        "--io-in-arena", action="store_true", help="leave room for inputs and outputs in the arena"
     )
     parser.add_argument("--report-fd", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--parent-pid", type=int, help=argparse.SUPPRESS)
@@ -74,7 +74,7 @@ def _compile(options: argparse.Namespace, report: Report) -> None:
 
     files = compile_to_files(
         options.model,
-        CompileOptions(name=options.name, io_in_arena=options.io_in_arena, simd=options.simd),
+        CompileOptions(name=options.name, simd=options.simd, io_in_arena=options.io_in_arena),
         lambda step: report({"progress": step}),
     )
     report({"progress": "writing"})

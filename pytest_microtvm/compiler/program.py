@@ -133,6 +133,7 @@ class Kernel:
         in_place: Positions of parameters whose memory the last parameter may have after all, one
             at a time.
         headers: Headers beside `tvmgen_integer.h` that the body needs.
+        macs: Multiplications with accumulation in one call; None where that is not known.
     """
 
     name: str
@@ -144,6 +145,7 @@ class Kernel:
     is_integer: bool = False
     in_place: tuple[int, ...] = ()
     headers: tuple[str, ...] = ()
+    macs: int | None = None
 
 
 @dataclass(frozen=True)
