@@ -58,12 +58,6 @@ def shape_of(expression: Any) -> tuple[int, ...]:
     return tuple(int(extent.value) for extent in expression.ty.shape)
 
 
-def image_shape(expression: Any) -> tuple[int, int, int, int]:
-    """The shape of a tensor of 4 dimensions."""
-    n, height, width, channels = shape_of(expression)
-    return n, height, width, channels
-
-
 def dtype_of(expression: Any) -> str:
     """The element type of a tensor."""
     dtype = expression.ty.dtype
