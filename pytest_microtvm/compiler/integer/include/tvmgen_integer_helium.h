@@ -36,17 +36,6 @@ static inline microtvm_int8x16 microtvm_load16(const int8_t *from) {
   return vldrbq_s8(from);
 }
 
-/* 16 int8, then moves on. */
-static inline microtvm_int8x16 microtvm_next16(const int8_t **from) {
-  microtvm_int8x16 result;
-  const int8_t *at = *from;
-  __asm__("vldrb.8 %q0, [%1], #16"
-          : "=w"(result), "+r"(at)
-          : "m"(*(const int8_t(*)[16])at));
-  *from = at;
-  return result;
-}
-
 /* `count` int8 and zeros; nothing beyond is read. */
 static inline microtvm_int8x16 microtvm_load_first(const int8_t *from, int32_t count) {
   return vldrbq_z_s8(from, vctp8q((uint32_t)count));
@@ -88,9 +77,62 @@ static inline int32_t microtvm_dot(int32_t sum, microtvm_int8x16 a, microtvm_int
   return vmladavaq_s8(sum, a, b);
 }
 
-/* The same from 0. */
-static inline int32_t microtvm_first_dot(microtvm_int8x16 a, microtvm_int8x16 b) {
-  return vmladavq_s8(a, b);
+/* The following are statements that the compiler leaves in their order: one that loads vectors long
+ * before their use runs out of registers. */
+
+/* 16 int8, then moves on. */
+static inline microtvm_int8x16 microtvm_next16(const int8_t **from) {
+  microtvm_int8x16 result;
+  const int8_t *at = *from;
+  __asm__ volatile("vldrb.8 %q[result], [%[at]], #16"
+                   : [result] "=w"(result), [at] "+r"(at)
+                   : "m"(*(const int8_t(*)[16])at));
+  *from = at;
+  return result;
+}
+
+/* To each sum, 16 products of its vector with the same weights; these move on. The sums start with
+ * them when `first` is set. */
+static inline void microtvm_dot_two(int32_t *sum0, int32_t *sum1, microtvm_int8x16 a,
+    microtvm_int8x16 b, const int8_t **weights, int first) {
+  const int8_t *at = *weights;
+  microtvm_int8x16 w;
+  int32_t s0 = *sum0, s1 = *sum1;
+  if (first) {
+    __asm__ volatile("vldrb.8 %q[w], [%[at]], #16\n\t"
+                     "vmladav.s8 %[s0], %q[a], %q[w]\n\t"
+                     "vmladav.s8 %[s1], %q[b], %q[w]"
+                     : [s0] "=&Te"(s0), [s1] "=&Te"(s1), [w] "=&w"(w), [at] "+r"(at)
+                     : [a] "w"(a), [b] "w"(b), "m"(*(const int8_t(*)[16])at));
+  } else {
+    __asm__ volatile("vldrb.8 %q[w], [%[at]], #16\n\t"
+                     "vmladava.s8 %[s0], %q[a], %q[w]\n\t"
+                     "vmladava.s8 %[s1], %q[b], %q[w]"
+                     : [s0] "+Te"(s0), [s1] "+Te"(s1), [w] "=&w"(w), [at] "+r"(at)
+                     : [a] "w"(a), [b] "w"(b), "m"(*(const int8_t(*)[16])at));
+  }
+  *sum0 = s0;
+  *sum1 = s1;
+  *weights = at;
+}
+
+/* The same for one sum. */
+static inline void microtvm_dot_one(
+    int32_t *sum, microtvm_int8x16 a, const int8_t **weights, int first) {
+  const int8_t *at = *weights;
+  microtvm_int8x16 w;
+  int32_t s = *sum;
+  if (first) {
+    __asm__ volatile("vldrb.8 %q[w], [%[at]], #16\n\tvmladav.s8 %[s], %q[a], %q[w]"
+                     : [s] "=&Te"(s), [w] "=&w"(w), [at] "+r"(at)
+                     : [a] "w"(a), "m"(*(const int8_t(*)[16])at));
+  } else {
+    __asm__ volatile("vldrb.8 %q[w], [%[at]], #16\n\tvmladava.s8 %[s], %q[a], %q[w]"
+                     : [s] "+Te"(s), [w] "=&w"(w), [at] "+r"(at)
+                     : [a] "w"(a), "m"(*(const int8_t(*)[16])at));
+  }
+  *sum = s;
+  *weights = at;
 }
 
 static inline microtvm_int32x4 microtvm_load4(const int32_t *from) {
@@ -247,11 +289,6 @@ static inline microtvm_int8x16 microtvm_load16(const int8_t *from) {
   return microtvm_load_first(from, 16);
 }
 
-static inline microtvm_int8x16 microtvm_next16(const int8_t **from) {
-  *from += 16;
-  return microtvm_load_first(*from - 16, 16);
-}
-
 static inline void microtvm_store_first(int8_t *to, microtvm_int8x16 value, int32_t count) {
   memcpy(to, value.lane, count < 16 ? (size_t)count : 16u);
 }
@@ -299,8 +336,21 @@ static inline int32_t microtvm_dot(int32_t sum, microtvm_int8x16 a, microtvm_int
   return (int32_t)((uint32_t)sum + (uint32_t)products);
 }
 
-static inline int32_t microtvm_first_dot(microtvm_int8x16 a, microtvm_int8x16 b) {
-  return microtvm_dot(0, a, b);
+static inline microtvm_int8x16 microtvm_next16(const int8_t **from) {
+  *from += 16;
+  return microtvm_load16(*from - 16);
+}
+
+static inline void microtvm_dot_one(
+    int32_t *sum, microtvm_int8x16 a, const int8_t **weights, int first) {
+  *sum = microtvm_dot(first ? 0 : *sum, a, microtvm_next16(weights));
+}
+
+static inline void microtvm_dot_two(int32_t *sum0, int32_t *sum1, microtvm_int8x16 a,
+    microtvm_int8x16 b, const int8_t **weights, int first) {
+  const microtvm_int8x16 w = microtvm_next16(weights);
+  *sum0 = microtvm_dot(first ? 0 : *sum0, a, w);
+  *sum1 = microtvm_dot(first ? 0 : *sum1, b, w);
 }
 
 static inline microtvm_int32x4 microtvm_load4_first(const int32_t *from, int32_t count) {
@@ -429,32 +479,42 @@ static inline void microtvm_scatter4(
 
 #endif
 
+/* Four of the sums of microtvm_scale16, scaled. */
+static inline microtvm_int32x4 microtvm_scaled4(
+    const int32_t *sums, const int32_t *parameters, int32_t rounding) {
+  const microtvm_int32x4 words = microtvm_load4(parameters);
+  return microtvm_scale4(microtvm_add4(microtvm_load4(sums), microtvm_shift_down8(words)),
+      microtvm_load4(parameters + 16), words, rounding);
+}
+
 /* 16 outputs of sums that have a factor each. `parameters` are 16 words, the start of a sum times
  * 256 and its shift in the low byte, and 16 multipliers. Sum 4 * i + n is of output 4 * n + i. */
 static inline void microtvm_scale16(int8_t *to, const int32_t *sums, const int32_t *parameters,
     int32_t rounding, int32_t zero_point, int32_t minimum, int32_t maximum) {
-  microtvm_int32x4 values[4];
-  for (int32_t i = 0; i < 4; ++i) {
-    const microtvm_int32x4 words = microtvm_load4(parameters + 4 * i);
-    values[i] = microtvm_add4(microtvm_load4(sums + 4 * i), microtvm_shift_down8(words));
-    values[i] = microtvm_scale4(
-        values[i], microtvm_load4(parameters + 16 + 4 * i), words, rounding);
-  }
-  microtvm_store16(to, microtvm_output16(values[0], values[1], values[2], values[3], zero_point,
-      minimum, maximum));
+  microtvm_store16(to,
+      microtvm_output16(microtvm_scaled4(sums, parameters, rounding),
+          microtvm_scaled4(sums + 4, parameters + 4, rounding),
+          microtvm_scaled4(sums + 8, parameters + 8, rounding),
+          microtvm_scaled4(sums + 12, parameters + 12, rounding), zero_point, minimum, maximum));
+}
+
+/* Four of the sums of microtvm_scale16_all, scaled. */
+static inline microtvm_int32x4 microtvm_scaled4_all(const int32_t *sums, const int32_t *starts,
+    int32_t multiplier, int32_t shift, int32_t rounding) {
+  return microtvm_scale4_all(microtvm_add4(microtvm_load4(sums), microtvm_load4(starts)),
+      multiplier, shift, rounding);
 }
 
 /* The same with one factor for all; `starts` are the starts of the sums. */
 static inline void microtvm_scale16_all(int8_t *to, const int32_t *sums, const int32_t *starts,
     int32_t multiplier, int32_t shift, int32_t rounding, int32_t zero_point, int32_t minimum,
     int32_t maximum) {
-  microtvm_int32x4 values[4];
-  for (int32_t i = 0; i < 4; ++i) {
-    values[i] = microtvm_add4(microtvm_load4(sums + 4 * i), microtvm_load4(starts + 4 * i));
-    values[i] = microtvm_scale4_all(values[i], multiplier, shift, rounding);
-  }
-  microtvm_store16(to, microtvm_output16(values[0], values[1], values[2], values[3], zero_point,
-      minimum, maximum));
+  microtvm_store16(to,
+      microtvm_output16(microtvm_scaled4_all(sums, starts, multiplier, shift, rounding),
+          microtvm_scaled4_all(sums + 4, starts + 4, multiplier, shift, rounding),
+          microtvm_scaled4_all(sums + 8, starts + 8, multiplier, shift, rounding),
+          microtvm_scaled4_all(sums + 12, starts + 12, multiplier, shift, rounding), zero_point,
+          minimum, maximum));
 }
 
 #ifdef __cplusplus

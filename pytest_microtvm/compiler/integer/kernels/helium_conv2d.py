@@ -27,7 +27,7 @@ from pytest_microtvm.compiler.integer.kernels.text import Constants
 from pytest_microtvm.compiler.integer.specs import Conv2D, KernelSource
 
 _VECTOR = 16
-_UNROLLED = 8  # as far as the offsets of loads reach
+_UNROLLED = 8
 _SECTION = 128  # output channels whose sums are kept at once
 _SCATTERED_CHANNELS = 8
 _FARTHEST = 254  # greatest offset of a scattered byte
@@ -267,61 +267,57 @@ def _write_row(text: Text, plan: _Plan) -> None:
 def _write_sums(text: Text, plan: _Plan, size: int) -> None:
     """The sums of a few channels for all pixels at hand."""
     vectors, rest = divmod(plan.taps, _VECTOR)
-    unrolled = vectors
-    if vectors > _UNROLLED:
-        unrolled = max(n for n in range(1, _UNROLLED + 1) if vectors % n == 0)
-        if unrolled < 3:
-            unrolled = 4
-    looped = vectors > _UNROLLED
-    names = [f"sum{n}_{p}" for n in range(size) for p in range(plan.pixels)]
-    if looped or vectors == 0:
-        text.add("int32_t " + ", ".join(f"{name} = 0" for name in names) + ";")
-    else:
-        text.add("int32_t " + ", ".join(names) + ";")
+    unrolled = _unrolled(vectors)
+    is_looped = vectors > unrolled
+    starts = " = 0" if is_looped or not vectors else ""
+    names = [f"sum{n}_{p}{starts}" for n in range(size) for p in range(plan.pixels)]
+    text.add(f"int32_t {', '.join(names)};")
     for p in range(plan.pixels):
         text.add(f"const int8_t *from{p} = x{p};")
-    if looped:
+    if vectors:
         with text.repeated("group", vectors // unrolled):
             for vector in range(unrolled):
-                _write_products(text, plan, size, vector, _VECTOR, first=False)
-            for p in range(plan.pixels):
-                text.add(f"from{p} += {unrolled * _VECTOR};")
-        left = vectors % unrolled
-    else:
-        left = vectors
-    for vector in range(left):
-        _write_products(text, plan, size, vector, _VECTOR, first=not looped and vector == 0)
+                _write_products(text, plan, size, is_first=not is_looped and vector == 0)
+        for _ in range(vectors % unrolled):
+            _write_products(text, plan, size, is_first=False)
     if rest:
-        _write_products(text, plan, size, left, rest, first=False)
+        _write_rest(text, plan, size, rest)
     for n in range(size):
         for p in range(plan.pixels):
             text.add(f"sum[{n + p * plan.section}] = sum{n}_{p};")
     text.add(f"sum += {size};")
 
 
-def _write_products(
-    text: Text, plan: _Plan, size: int, vector: int, taps: int, *, first: bool
-) -> None:
-    """Up to 16 taps of all pixels at hand times their weights for a few channels."""
-    whole = taps == _VECTOR
+def _unrolled(vectors: int) -> int:
+    """Vectors of taps to go through without a loop."""
+    if vectors <= _UNROLLED:
+        return max(vectors, 1)
+    most = max(n for n in range(1, _UNROLLED + 1) if vectors % n == 0)
+    return most if most > _UNROLLED // 4 else _UNROLLED // 2
+
+
+def _write_products(text: Text, plan: _Plan, size: int, *, is_first: bool) -> None:
+    """16 taps of all pixels at hand times their weights for a few channels."""
+    first = int(is_first)
     with text.block():
         for p in range(plan.pixels):
-            address = f"from{p} + {vector * _VECTOR}"
-            value = (
-                f"microtvm_load16({address})" if whole else f"microtvm_load_first({address}, {taps})"
-            )
-            text.add(f"const microtvm_int8x16 v{p} = {value};")
+            text.add(f"const microtvm_int8x16 v{p} = microtvm_next16(&from{p});")
         for n in range(size):
-            if whole:
-                text.add(f"const microtvm_int8x16 w{n} = microtvm_next16(&weights);")
+            if plan.pixels == 2:
+                sums = f"&sum{n}_0, &sum{n}_1, v0, v1"
+                text.add(f"microtvm_dot_two({sums}, &weights, {first});")
             else:
-                text.add(
-                    f"const microtvm_int8x16 w{n} = microtvm_load_first(weights, {taps});",
-                    f"weights += {taps};",
-                )
+                text.add(f"microtvm_dot_one(&sum{n}_0, v0, &weights, {first});")
+
+
+def _write_rest(text: Text, plan: _Plan, size: int, taps: int) -> None:
+    """The same for the last taps."""
+    for p in range(plan.pixels):
+        text.add(f"const microtvm_int8x16 rest{p} = microtvm_load_first(from{p}, {taps});")
+    for n in range(size):
+        with text.block():
+            address = f"weights + {n * taps}"
+            text.add(f"const microtvm_int8x16 w = microtvm_load_first({address}, {taps});")
             for p in range(plan.pixels):
-                name = f"sum{n}_{p}"
-                product = f"microtvm_dot({name}, v{p}, w{n})"
-                if first:
-                    product = f"microtvm_first_dot(v{p}, w{n})"
-                text.add(f"{name} = {product};")
+                text.add(f"sum{n}_{p} = microtvm_dot(sum{n}_{p}, rest{p}, w);")
+    text.add(f"weights += {size * taps};")
