@@ -210,9 +210,10 @@ class _Rewriter:
                 return None
             output = Output(quantization, dtype, low, high)
             result, output = without_activation(values, quantize.args[0], output)
+            is_activation = result is not quantize.args[0]
             return (
                 match_weighted(values, result, output)
-                or match_simple(values, result, output)
+                or match_simple(values, result, output, is_activation)
                 or match_movement(values, result, output)
             )
         return match_integers(values, quantize, low, high)

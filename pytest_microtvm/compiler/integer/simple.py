@@ -41,11 +41,18 @@ _LAYOUTS = ("NHWC", "NCHW")
 _POOLS = {"nn.avg_pool2d": "average", "nn.max_pool2d": "max"}
 
 
-def match_simple(values: Values, result: Any, output: Output) -> Match | None:
-    """The operator whose float result `result` is, quantized to `output`."""
+def match_simple(values: Values, result: Any, output: Output, is_activation: bool) -> Match | None:
+    """The operator whose float result `result` is, quantized to `output`.
+
+    Args:
+        values: The function's.
+        result: The float.
+        output: What it is quantized to.
+        is_activation: Whether an activation was between the two.
+    """
     source = values.activation(result)
     if source is not None:
-        return _requantize(source, output)
+        return _requantize(source, output, is_activation)
     value = values.definition(result)
     if type(value).__name__ == "Var" and dtype_of(value) == "float32":
         return _quantize(value, output)
@@ -92,8 +99,10 @@ def _quantize(source: Any, output: Output) -> Match:
     return Match("quantize", spec, (source,))
 
 
-def _requantize(source: Activation, output: Output) -> Match:
-    real = float(source.quantization.scale) / float(output.quantization.scale)
+def _requantize(source: Activation, output: Output, is_activation: bool) -> Match:
+    scales = source.quantization.scale, output.quantization.scale
+    # TFLite divides in float32 for RELU and its like, but not for QUANTIZE.
+    real = float(scales[0] / scales[1]) if is_activation else float(scales[0]) / float(scales[1])
     requantization = output.requantization(*quantize_multiplier(real))
     if source.dtype in _BYTES and output.dtype in _BYTES:
         table = tables.requantization_table(source, requantization)
