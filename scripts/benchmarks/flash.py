@@ -116,7 +116,7 @@ def _compare(desk: Desk, firmware: Firmware, other: Firmware, kind: str, runs: i
                     parts.setdefault(part, []).append(value)
     medians = {label: statistics.median(values) for label, values in seconds.items()}
     ratio = medians["ours"] / medians["by hand"]
-    size = (firmware.size.flash_bytes if firmware.size else 0) / 1000
+    size = (firmware.image.flash_bytes if firmware.image else 0) / 1000
     print(f"{kind} firmware, {size:.0f} KB, to the first answer; median of {runs}")
     for label, value in medians.items():
         print(f"  {label:10}{value:8.3f} s")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from .api import OptionError
 from .flashing import FlashJob, FlashMethod, Sign
+from .real_board import GDB, METHOD_NAMES
 
 _HERE = Path(__file__).absolute().parent
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
@@ -33,29 +34,19 @@ def flash_method(name: str) -> FlashMethod:
     return METHODS[name]
 
 
-def gdb_server(job: FlashJob) -> str:
-    """The address of the probe's gdb server.
-
-    Raises:
-        OptionError: It is not named.
-    """
+def _gdb(job: FlashJob) -> list[str]:
     if not job.probe:
         raise OptionError(
             f"board {job.board['name']} is flashed by gdb, but its probe is not named",
             cure='name the address of its gdb server as the probe of the lab, "localhost:3333"',
         )
-    return job.probe
-
-
-def _gdb(job: FlashJob) -> list[str]:
-    server = gdb_server(job)
     settings = ("confirm off", "pagination off", "remotetimeout 10")
     return [
         *("-nx", "-batch"),
         *(word for setting in settings for word in ("-ex", f"set {setting}")),
         *("-ex", f"set tcp connect-timeout {_GDB_CONNECT_S}"),
         *job.settings["arguments"],
-        *("-ex", f"target extended-remote {server}"),
+        *("-ex", f"target extended-remote {job.probe}"),
         *("-x", str(_HERE / "flash.gdb"), str(job.firmware)),
     ]
 
@@ -157,7 +148,6 @@ def users_method(job: FlashJob) -> FlashMethod:
     return FlashMethod(programs=(command[0],), install="", flash=lambda _job: command[1:])
 
 
-GDB = "gdb"
 METHODS = {
     GDB: FlashMethod(
         programs=("{prefix}gdb", "gdb-multiarch"),
@@ -282,6 +272,3 @@ METHODS = {
         ),
     ),
 }
-MASS_STORAGE = "mass-storage"
-COMMAND = "command"
-METHOD_NAMES = (*METHODS, MASS_STORAGE, COMMAND)
