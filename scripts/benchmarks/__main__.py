@@ -8,6 +8,7 @@ from scripts.benchmarks import (
     faults,
     flash,
     fuzz,
+    kernels,
     lab_soak,
     link,
     matrix,
@@ -17,7 +18,7 @@ from scripts.benchmarks import (
     wire,
 )
 
-BENCHMARKS = (faults, flash, fuzz, lab_soak, link, matrix, operators, overhead, soak, wire)
+BENCHMARKS = (faults, flash, fuzz, kernels, lab_soak, link, matrix, operators, overhead, soak, wire)
 
 
 def main() -> int:
