@@ -125,6 +125,8 @@ def conv2d(plan: _Plan) -> KernelSource:
     """The kernel of a plan."""
     spec = plan.spec
     constants: Constants = [_ordered(plan), plan.scaling.parameters()]
+    order = channel_order(len(spec.weights))
+    constants += [shifts[order] for shifts in plan.scaling.wide_shifts()]
     text = Text()
     text.add("int32_t *const all_sums = (int32_t *)(void *)workspace;")
     batches, height, width, channels = spec.input_shape
@@ -226,7 +228,8 @@ def _write_run(text: Text, plan: _Plan, together: int, columns: int, source: str
                 elif source:
                     value = f"microtvm_load_first({source} + {first}, {size})"
                 if channels <= _SCATTERED_CHANNELS:
-                    text.add(f"microtvm_scatter_first(copy, constant2, {value}, {size});")
+                    places = f"constant{3 if plan.scaling.is_wide else 2}"
+                    text.add(f"microtvm_scatter_first(copy, {places}, {value}, {size});")
                 elif size == _VECTOR:
                     text.add(f"microtvm_store16(copy + {first}, {value});")
                 else:
@@ -256,6 +259,8 @@ def _write_row(text: Text, plan: _Plan) -> None:
                         _write_sums(text, plan, size)
             each = 1 if plan.scaling.is_common else 2
             text.add(f"const int32_t *const parameters = constant1 + {each} * section;")
+            if plan.scaling.is_wide:
+                text.add("const int8_t *const shifts = constant2 + section;")
             with text.repeated("p", plan.pixels):
                 text.add(
                     f"const int32_t *const sums = all_sums + p * {plan.section};",

@@ -322,6 +322,7 @@ def depthwise_conv2d(plan: Plan) -> KernelSource:
             weights,
             parameters.astype(np.int32),
             _places_of_weights(plan),
+            *scaling.wide_shifts(),
         ),
         output_dtype="int8",
         body=str(text),
@@ -499,9 +500,17 @@ def _write_lanes(text: Text, plan: Plan, lanes: str, places: int) -> None:
         else:
             text.add(
                 "const int32_t *const parameters = constant1 + 2 * (channel + lane);",
+                "const int32_t multiplier = parameters[1];",
+            )
+        if scaling.is_wide:
+            text.add(
+                "const int32_t start = parameters[0];",
+                "const int32_t shift = constant3[channel + lane];",
+            )
+        elif not scaling.is_common:
+            text.add(
                 "const int32_t start = parameters[0] >> 8;",
                 "const int32_t shift = (int8_t)(parameters[0] & 255);",
-                "const int32_t multiplier = parameters[1];",
             )
         line = "" if plan.is_column else f" + row * {spec.output_shape[2] * channels}"
         text.add(
