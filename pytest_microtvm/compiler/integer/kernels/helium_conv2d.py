@@ -96,7 +96,7 @@ def plan(spec: Conv2D) -> _Plan | None:
     out_width = spec.output_shape[2]
     row, step, copies = out_width, window.strides[1] * spec.input_shape[3], False
     if is_flat(spec):
-        row = int(np.prod(spec.output_shape[:3]))
+        row, step = int(np.prod(spec.output_shape[:3])), spec.input_shape[3]
     elif not _is_direct(spec):
         step, copies = step * window.shape[0], True
     pixels = min(2, row)
@@ -131,9 +131,7 @@ def conv2d(plan: _Plan) -> KernelSource:
     text.add("int32_t *const all_sums = (int32_t *)(void *)workspace;")
     batches, height, width, channels = spec.input_shape
     out_height, _, out_channels = spec.output_shape[1:]
-    if plan.row > spec.output_shape[2] or plan.row == int(np.prod(spec.output_shape[:3])) and (
-        not plan.copies and is_flat(spec)
-    ):
+    if is_flat(spec):
         text.add("const int8_t *const taps = input0;", "int8_t *const outputs = output;")
         _write_row(text, plan)
     else:
@@ -172,8 +170,7 @@ def _ordered(plan: _Plan) -> npt.NDArray[np.int8]:
             for _ in range(count if size else 0):
                 rows = weights[channel : channel + size]
                 parts += [
-                    rows[:, tap : tap + _VECTOR].ravel()
-                    for tap in range(0, plan.taps, _VECTOR)
+                    rows[:, tap : tap + _VECTOR].ravel() for tap in range(0, plan.taps, _VECTOR)
                 ]
                 channel += size
     return np.concatenate(parts)

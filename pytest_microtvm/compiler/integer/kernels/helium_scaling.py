@@ -8,8 +8,8 @@ With y the rounded doubling high product of sum and multiplier, and e bits to th
 as `scaling` shows, for e >= 1. The shifting instruction does the outer rounding. Where a fused
 activation keeps all outputs at or above the zero point, the term (y < 0) makes no difference.
 
-A channel's start and shift share a word, start * 256 + shift, where all starts are short enough: the
-shifting instruction reads the low byte alone. Else the shifts are bytes of their own.
+A channel's start and shift share a word, start * 256 + shift, where all starts are short enough:
+the shifting instruction reads the low byte alone. Else the shifts are bytes of their own.
 
 Channels without weights, which pruning leaves, may have starts of any size. Their one output v,
 less the zero point, comes as well of the start 4 * v and the factor 1 / 4.
@@ -70,7 +70,9 @@ class HeliumScaling:
     @property
     def is_wide(self) -> bool:
         """Whether starts and shifts do not share words."""
-        return not self.is_common and bool(np.any(np.abs(self.starts.astype(np.int64)) >= _START_LIMIT))
+        return not self.is_common and bool(
+            np.any(np.abs(self.starts.astype(np.int64)) >= _START_LIMIT)
+        )
 
     @property
     def words(self) -> Int32Array:
@@ -125,7 +127,8 @@ class HeliumScaling:
     def _block_call(self, each: int) -> str:
         if self.is_common:
             factor = f"{int(self.multipliers[0])}, {int(self.shifts[0])}, {self.rounding}"
-            return f"microtvm_scale16_all(to + at, sums + at, parameters + at, {factor}, {self.limits})"
+            sums = "to + at, sums + at, parameters + at"
+            return f"microtvm_scale16_all({sums}, {factor}, {self.limits})"
         return (
             f"microtvm_scale16(to + at, sums + at, parameters + {each} * at, "
             f"{'shifts + at' if self.is_wide else '0'}, {self.rounding}, {self.limits})"
