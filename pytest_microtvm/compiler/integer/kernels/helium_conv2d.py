@@ -129,8 +129,8 @@ def conv2d(plan: _Plan) -> KernelSource:
     text.add("int32_t *const all_sums = (int32_t *)(void *)workspace;")
     batches, height, width, channels = spec.input_shape
     out_height, _, out_channels = spec.output_shape[1:]
-    if plan.row > spec.output_shape[2] or plan.row == int(np.prod(spec.output_shape[:3])) and (
-        not plan.copies and is_flat(spec)
+    if plan.row > spec.output_shape[2] or (
+        plan.row == int(np.prod(spec.output_shape[:3])) and not plan.copies and is_flat(spec)
     ):
         text.add("const int8_t *const taps = input0;", "int8_t *const outputs = output;")
         _write_row(text, plan)
@@ -170,8 +170,7 @@ def _ordered(plan: _Plan) -> npt.NDArray[np.int8]:
             for _ in range(count if size else 0):
                 rows = weights[channel : channel + size]
                 parts += [
-                    rows[:, tap : tap + _VECTOR].ravel()
-                    for tap in range(0, plan.taps, _VECTOR)
+                    rows[:, tap : tap + _VECTOR].ravel() for tap in range(0, plan.taps, _VECTOR)
                 ]
                 channel += size
     return np.concatenate(parts)

@@ -108,7 +108,8 @@ class HeliumScaling:
     def _block_call(self, each: int) -> str:
         if self.is_common:
             factor = f"{int(self.multipliers[0])}, {int(self.shifts[0])}, {self.rounding}"
-            return f"microtvm_scale16_all(to + at, sums + at, parameters + at, {factor}, {self.limits})"
+            arguments = f"to + at, sums + at, parameters + at, {factor}, {self.limits}"
+            return f"microtvm_scale16_all({arguments})"
         return (
             f"microtvm_scale16(to + at, sums + at, parameters + {each} * at, {self.rounding}, "
             f"{self.limits})"
@@ -131,8 +132,7 @@ class HeliumScaling:
             scaled = f"microtvm_scale4_all(microtvm_add4(few, words), {factor}, {self.rounding})"
         else:
             text.add(
-                "const microtvm_int32x4 total = "
-                "microtvm_add4(few, microtvm_shift_down8(words));",
+                "const microtvm_int32x4 total = microtvm_add4(few, microtvm_shift_down8(words));",
                 f"const microtvm_int32x4 multipliers = {load(f'{base} + {rest} + {offset}')};",
             )
             scaled = f"microtvm_scale4(total, multipliers, words, {self.rounding})"
@@ -183,6 +183,4 @@ def plan_helium_scaling(
         rounding = "MICROTVM_SHORT"
     if np.any(np.abs(start) >= _START_LIMIT):
         return None
-    return HeliumScaling(
-        requantization, start.astype(np.int32), multipliers, shifts, rounding
-    )
+    return HeliumScaling(requantization, start.astype(np.int32), multipliers, shifts, rounding)
