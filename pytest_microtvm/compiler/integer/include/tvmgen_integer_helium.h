@@ -53,16 +53,25 @@ static inline microtvm_int8x16 microtvm_all16(int32_t value) {
   return vdupq_n_s8((int8_t)value);
 }
 
+/* Gathered loads and scattered stores are not by the compiler's own functions: gcc 12 takes them to
+ * touch no more than the 16 bytes at the address, and moves what touches others across them. */
+
 /* Byte n of `count` goes to to[places[n]]. */
 static inline void microtvm_scatter_first(
     int8_t *to, const uint8_t *places, microtvm_int8x16 value, int32_t count) {
-  vstrbq_scatter_offset_p_s8(to, vldrbq_u8(places), value, vctp8q((uint32_t)count));
+  __asm__("vpst\n\tvstrbt.8 %q[value], [%[to], %q[places]]"
+          : "+m"(*(int8_t(*)[])to)
+          : [to] "r"(to), [places] "w"(vldrbq_u8(places)), [value] "w"(value),
+          "Up"(vctp8q((uint32_t)count)));
 }
 
-/* Byte n is from[places[n]], or 0 where the place is 255. */
+/* Byte n is from[places[n]]. */
 static inline microtvm_int8x16 microtvm_gather16(const int8_t *from, const uint8_t *places) {
-  const uint8x16_t offsets = vldrbq_u8(places);
-  return vldrbq_gather_offset_z_s8(from, offsets, vcmpneq_n_u8(offsets, 255));
+  microtvm_int8x16 result;
+  __asm__("vldrb.u8 %q[result], [%[from], %q[places]]"
+          : [result] "=&w"(result)
+          : [from] "r"(from), [places] "w"(vldrbq_u8(places)), "m"(*(const int8_t(*)[])from));
+  return result;
 }
 
 /* a0, b0, c0, d0, a1, b1, ...: 64 bytes. */
@@ -75,6 +84,11 @@ static inline void microtvm_store_woven(int8_t *to, microtvm_int8x16 a, microtvm
 /* sum + a0 * b0 + ... + a15 * b15. */
 static inline int32_t microtvm_dot(int32_t sum, microtvm_int8x16 a, microtvm_int8x16 b) {
   return vmladavaq_s8(sum, a, b);
+}
+
+/* The same from 0. */
+static inline int32_t microtvm_first_dot(microtvm_int8x16 a, microtvm_int8x16 b) {
+  return vmladavq_s8(a, b);
 }
 
 /* The following are statements that the compiler leaves in their order: one that loads vectors long
@@ -149,17 +163,20 @@ static inline microtvm_int32x4 microtvm_widen4(const int8_t *from) {
   return vldrbq_s32(from);
 }
 
-/* Words `words[0]`, ..., `words[3]` from `from`, as 16 int8. */
+/* The words at from + bytes[0], ..., from + bytes[3]. */
 static inline microtvm_int8x16 microtvm_gather_words(
     const int8_t *from, microtvm_int32x4 bytes) {
-  return vreinterpretq_s8_s32(
-      vldrwq_gather_offset_s32((const int32_t *)(const void *)from, (uint32x4_t)bytes));
+  microtvm_int8x16 result;
+  __asm__("vldrw.u32 %q[result], [%[from], %q[bytes]]"
+          : [result] "=&w"(result)
+          : [from] "r"(from), [bytes] "w"(bytes), "m"(*(const int8_t(*)[])from));
+  return result;
 }
 
 static inline microtvm_int32x4 microtvm_int32_of(int32_t a, int32_t b, int32_t c, int32_t d) {
   microtvm_int32x4 result;
   __asm__("vmov %q0[2], %q0[0], %1, %2\n\tvmov %q0[3], %q0[1], %3, %4"
-          : "=&w"(result)
+          : "=w"(result)
           : "r"(a), "r"(c), "r"(b), "r"(d));
   return result;
 }
@@ -229,8 +246,9 @@ static inline microtvm_int32x4 microtvm_output4(
     microtvm_int32x4 value, int32_t zero_point, int32_t minimum, int32_t maximum) {
   const int32x4_t moved = vqaddq_n_s32(value, zero_point);
   if (minimum == -128 && maximum == 127) {
-    const int16x8_t halves = vqmovnbq_s32(vreinterpretq_s16_s32(moved), moved);
-    return vreinterpretq_s32_s8(vqmovnbq_s16(vreinterpretq_s8_s16(halves), halves));
+    int32x4_t result = moved;
+    __asm__("vqmovnb.s32 %q0, %q0\n\tvqmovnb.s16 %q0, %q0" : "+w"(result));
+    return result;
   }
   return vminq_s32(vmaxq_s32(moved, vdupq_n_s32(minimum)), vdupq_n_s32(maximum));
 }
@@ -239,12 +257,13 @@ static inline microtvm_int32x4 microtvm_output4(
 static inline microtvm_int8x16 microtvm_output16(microtvm_int32x4 v0, microtvm_int32x4 v1,
     microtvm_int32x4 v2, microtvm_int32x4 v3, int32_t zero_point, int32_t minimum,
     int32_t maximum) {
-  int16x8_t even = vqmovnbq_s32(vreinterpretq_s16_s32(v0), v0);
-  int16x8_t odd = vqmovnbq_s32(vreinterpretq_s16_s32(v1), v1);
-  even = vqaddq_n_s16(vqmovntq_s32(even, v2), (int16_t)zero_point);
-  odd = vqaddq_n_s16(vqmovntq_s32(odd, v3), (int16_t)zero_point);
-  int8x16_t result = vqmovnbq_s16(vreinterpretq_s8_s16(even), even);
-  result = vqmovntq_s16(result, odd);
+  int16x8_t even = vreinterpretq_s16_s32(v0);
+  int16x8_t odd = vreinterpretq_s16_s32(v1);
+  __asm__("vqmovnb.s32 %q0, %q0\n\tvqmovnt.s32 %q0, %q1" : "+w"(even) : "w"(v2));
+  __asm__("vqmovnb.s32 %q0, %q0\n\tvqmovnt.s32 %q0, %q1" : "+w"(odd) : "w"(v3));
+  int8x16_t result = vreinterpretq_s8_s16(vqaddq_n_s16(even, (int16_t)zero_point));
+  odd = vqaddq_n_s16(odd, (int16_t)zero_point);
+  __asm__("vqmovnb.s16 %q0, %q0\n\tvqmovnt.s16 %q0, %q1" : "+w"(result) : "w"(odd));
   if (minimum > -128) {
     result = vmaxq_s8(result, vdupq_n_s8((int8_t)minimum));
   }
@@ -266,7 +285,18 @@ static inline void microtvm_store4_first(int8_t *to, microtvm_int32x4 value, int
 /* The low byte of element n goes to to[places[n]]. */
 static inline void microtvm_scatter4(
     int8_t *to, microtvm_int32x4 places, microtvm_int32x4 value) {
-  vstrbq_scatter_offset_s32(to, (uint32x4_t)places, value);
+  __asm__("vstrb.32 %q[value], [%[to], %q[places]]"
+          : "+m"(*(int8_t(*)[])to)
+          : [to] "r"(to), [places] "w"(places), [value] "w"(value));
+}
+
+/* The same for the first elements. */
+static inline void microtvm_scatter4_first(
+    int8_t *to, microtvm_int32x4 places, microtvm_int32x4 value, int32_t count) {
+  __asm__("vpst\n\tvstrbt.32 %q[value], [%[to], %q[places]]"
+          : "+m"(*(int8_t(*)[])to)
+          : [to] "r"(to), [places] "w"(places), [value] "w"(value),
+          "Up"(vctp32q((uint32_t)count)));
 }
 
 #else
@@ -313,7 +343,7 @@ static inline void microtvm_scatter_first(
 static inline microtvm_int8x16 microtvm_gather16(const int8_t *from, const uint8_t *places) {
   microtvm_int8x16 result;
   for (int32_t n = 0; n < 16; ++n) {
-    result.lane[n] = (int8_t)(places[n] == 255 ? 0 : from[places[n]]);
+    result.lane[n] = from[places[n]];
   }
   return result;
 }
@@ -334,6 +364,10 @@ static inline int32_t microtvm_dot(int32_t sum, microtvm_int8x16 a, microtvm_int
     products += a.lane[n] * b.lane[n];
   }
   return (int32_t)((uint32_t)sum + (uint32_t)products);
+}
+
+static inline int32_t microtvm_first_dot(microtvm_int8x16 a, microtvm_int8x16 b) {
+  return microtvm_dot(0, a, b);
 }
 
 static inline microtvm_int8x16 microtvm_next16(const int8_t **from) {
@@ -470,11 +504,16 @@ static inline void microtvm_store4_first(int8_t *to, microtvm_int32x4 value, int
   }
 }
 
-static inline void microtvm_scatter4(
-    int8_t *to, microtvm_int32x4 places, microtvm_int32x4 value) {
-  for (int32_t n = 0; n < 4; ++n) {
+static inline void microtvm_scatter4_first(
+    int8_t *to, microtvm_int32x4 places, microtvm_int32x4 value, int32_t count) {
+  for (int32_t n = 0; n < 4 && n < count; ++n) {
     to[places.lane[n]] = (int8_t)(uint8_t)(value.lane[n] & 255);
   }
+}
+
+static inline void microtvm_scatter4(
+    int8_t *to, microtvm_int32x4 places, microtvm_int32x4 value) {
+  microtvm_scatter4_first(to, places, value, 4);
 }
 
 #endif
