@@ -31,6 +31,7 @@ _PACKAGE = Path(__file__).absolute().parent
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _MEMORY_KINDS = ("flash", "ram")
 _SIMD = ("none", "dsp", "helium")
+_RESET_LINES = ("dtr", "rts")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +90,8 @@ class Uart:
     """The serial port of the link: its driver, base address or port, and speed.
 
     `interrupt` is the number of its interrupt, for the CPU to sleep until bytes arrive; without it,
-    the firmware polls. `clock_hz` is the rate of the clock that the speed is divided from.
+    the firmware polls. `clock_hz` is the rate of the clock that the speed is divided from. `reset`
+    names the modem line ("dtr" or "rts") that resets a real board.
     """
 
     driver: str
@@ -97,15 +99,32 @@ class Uart:
     baud: int = 115200
     interrupt: int | None = None
     clock_hz: int | None = None
+    reset: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
 class Timer:
-    """The timer that measures the model: its driver, base address, and ticks per second."""
+    """The timer that measures the model: its driver, base address, and ticks per second.
+
+    `emulator_hz` is its rate in the emulator, where that is another and the driver can tell.
+    """
 
     driver: str
     base: int
     hz: int
+    emulator_hz: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Setup:
+    """A 32-bit register that is set before any driver starts, for a clock or a pin's function, say.
+
+    The bits of `clear` are cleared, then those of `set` are set.
+    """
+
+    address: int
+    set: int
+    clear: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,10 +139,22 @@ class Emulator:
 
 @dataclasses.dataclass(frozen=True)
 class Flash:
-    """How firmware reaches a real board, and the USB ids ("vid:pid") to find the board by."""
+    """How firmware reaches a real board; docs/porting.md tells what each method needs.
+
+    `usb_ids` ("vid:pid") are those of the board's port or probe. `target` is what the method's
+    program calls the board or chip, `arguments` are further ones for it, `format` is the kind of
+    file to write where a method leaves a choice, `volume` the label of the volume to copy to, and
+    `command` the user's own.
+    """
 
     method: str
     usb_ids: tuple[str, ...] = ()
+    target: str = ""
+    arguments: tuple[str, ...] = ()
+    format: str = ""
+    volume: str = ""
+    command: tuple[str, ...] = ()
+    timeout_s: int = 120
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,8 +168,10 @@ class Board:
         target: The TVM target its kernels are compiled for.
         memory: Empty when the board has no limits to keep to.
         timer: None where the CPU has one of its own.
-        emulator: None for a real board.
-        flash: None for an emulated board.
+        setup: What a chip needs around its devices, in this order.
+        emulator: None for a board that is only real.
+        flash: None for a board that is only emulated. One that has both is emulated, unless a lab
+            has a real one.
     """
 
     name: str
@@ -151,8 +184,14 @@ class Board:
     firmware: Firmware = Firmware()
     uart: Uart | None = None
     timer: Timer | None = None
+    setup: tuple[Setup, ...] = ()
     emulator: Emulator | None = None
     flash: Flash | None = None
+
+    @property
+    def is_only_real(self) -> bool:
+        """Whether it takes a board on a desk, since nothing here emulates it."""
+        return self.emulator is None and self.flash is not None
 
     def memory_bytes(self, kind: str) -> int:
         """The bytes of all regions of a kind."""
@@ -204,6 +243,20 @@ def load_board(path: Path) -> Board:
     assert isinstance(board, Board)
     _check(board, path)
     return board
+
+
+def board_from_json(text: str) -> Board:
+    """The definition that `Board.to_json` wrote."""
+    board = _read_table(Board, _without_null(json.loads(text)), Path("board.json"), "")
+    assert isinstance(board, Board)
+    return board
+
+
+def _without_null(value: Any) -> Any:
+    """JSON as TOML would have it: what is None is left out."""
+    if isinstance(value, dict):
+        return {key: _without_null(item) for key, item in value.items() if item is not None}
+    return [_without_null(item) for item in value] if isinstance(value, list) else value
 
 
 def _own_directory() -> Path:
@@ -274,10 +327,10 @@ def _check(board: Board, path: Path) -> None:
         raise ConfigError(
             f"{path}: name is {board.name!r}", cure=f"rename the file to {board.name}.toml"
         )
-    if board.emulator is not None and board.flash is not None:
-        raise ConfigError(f"{path}: a board has either emulator or flash, not both")
     if board.cpu.simd not in _SIMD:
         raise ConfigError(f"{path}: cpu.simd must be one of {', '.join(_SIMD)}")
+    if board.uart is not None and board.uart.reset not in ("", *_RESET_LINES):
+        raise ConfigError(f"{path}: uart.reset must be one of {', '.join(_RESET_LINES)}")
     if board.firmware.packet_bytes < 256:
         raise ConfigError(f"{path}: firmware.packet_bytes must be at least 256")
     for index, region in enumerate(board.memory):

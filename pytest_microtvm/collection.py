@@ -7,8 +7,10 @@ data of other tests.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import os
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,8 +21,10 @@ from pytest_microtvm.options import FOUND_SUFFIXES, NAMED_SUFFIXES
 from pytest_microtvm.run import Run
 from pytest_microtvm.selection import matches
 from pytest_microtvm.stash import run_of
-from pytest_microtvm.verify.compare import Comparison
-from pytest_microtvm.verify.model import MicroTVM
+
+if TYPE_CHECKING:  # NumPy and all that compares: the controlling process of xdist needs none
+    from pytest_microtvm.verify.compare import Comparison
+    from pytest_microtvm.verify.model import MicroTVM
 
 NAMED = "microtvm_named"
 SKIP_MARKER = "skip_boards"
@@ -41,7 +45,11 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> ModelFile 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: object) -> None:
     """Tell a worker of pytest-xdist what was named; it sees other arguments."""
-    node.workerinput[NAMED] = list(map(str, _named_paths(node.config)))  # type: ignore[attr-defined]
+    worker_input, config = node.workerinput, node.config  # type: ignore[attr-defined]
+    worker_input[NAMED] = list(map(str, _named_paths(config)))
+    run = run_of(config)
+    assert run is not None
+    worker_input.update(run.share_with_worker())
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -58,6 +66,17 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         reason = _exclusion(board, **marker.kwargs)
         if reason:
             pytest.skip(f"{board.name} {reason}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
+    """Give a board of the lab back after the test and its fixtures: others may wait for it."""
+    try:
+        return (yield)
+    finally:
+        run = run_of(item.config)
+        if run is not None:
+            run.release_board()
 
 
 def _exclusion(
@@ -118,6 +137,7 @@ class ModelItem(pytest.Item):
         board: str,
     ) -> None:
         super().__init__(name, parent)
+        self.fixturenames: list[str] = []  # other plugins ask every item, labgrid's for one
         self._run = run
         self._executor = executor
         self._board = board
@@ -156,4 +176,5 @@ def _named_paths(config: pytest.Config) -> list[Path]:
     if config.args_source is not pytest.Config.ArgsSource.ARGS:
         return []
     here = config.invocation_params.dir
-    return [(here / argument.split("::")[0]).absolute() for argument in config.args]
+    # Without "..", as pytest has the paths that it collects; links stay as they are.
+    return [Path(os.path.normpath(here / argument.split("::")[0])) for argument in config.args]

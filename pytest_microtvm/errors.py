@@ -6,7 +6,7 @@
     ├── BuildError                generating or compiling the firmware failed (tool output kept)
     │   └── DoesNotFit            the board has too little memory for the model
     ├── FlashError                the firmware did not reach the board
-    ├── LeaseError                somebody else holds the board
+    ├── LeaseError                no board can be had: others hold them, or they are sick
     ├── TransportError            the link to the device broke
     │   ├── TransportTimeout      nothing came back inside the deadline
     │   └── TransportClosed       the far end went away
@@ -14,6 +14,8 @@
     └── TargetError               the device answered with an error of its own
 
     OutputMismatch(AssertionError)    a verdict: the device computed something else
+
+    FloatOperatorWarning(UserWarning)    a quantized model is computed in float32, in part
 
 An error is never a verdict: only `OutputMismatch` may fail a test, everything else is a test error.
 """
@@ -91,7 +93,7 @@ class FlashError(MicroTVMError):
 
 
 class LeaseError(MicroTVMError):
-    """Somebody else holds the board."""
+    """No board can be had: somebody else holds it, or it is in quarantine."""
 
 
 class TransportError(MicroTVMError):
@@ -116,3 +118,7 @@ class TargetError(MicroTVMError):
 
 class OutputMismatch(AssertionError):
     """The device computed something else than the reference: a verdict, the only one that fails."""
+
+
+class FloatOperatorWarning(UserWarning):
+    """Operators of a quantized model have no integer kernels: the message names them."""

@@ -36,6 +36,7 @@ MAX_PATH_LENGTH = 240
 MAX_TENSORS = 1024
 
 _IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}\Z")
+_KERNEL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,255}\Z")
 _METADATA = "metadata.json"
 _MAX_SIZE = 2**32 - 1
 
@@ -66,6 +67,42 @@ class TensorSpec:
 
 
 @dataclass(frozen=True)
+class FloatOperators:
+    """What of a quantized model is computed in float32, for want of integer kernels.
+
+    Args:
+        operators: Each group of operators.
+        constants_bytes: Float32 constants that they read.
+        workspace_bytes: What they take of the arena, at the most.
+    """
+
+    operators: tuple[str, ...]
+    constants_bytes: int
+    workspace_bytes: int
+
+    def __str__(self) -> str:
+        return (
+            f"computed in float32, for want of integer kernels: {'; '.join(self.operators)} "
+            f"({self.constants_bytes} bytes of constants, {self.workspace_bytes} of the arena)"
+        )
+
+
+@dataclass(frozen=True)
+class KernelSpec:
+    """A kernel of a model.
+
+    Args:
+        name: Its C name.
+        workspace_bytes: Scratch memory that it needs beside its tensors.
+        macs: Multiplications with accumulation in one call; None where that is not known.
+    """
+
+    name: str
+    workspace_bytes: int
+    macs: int | None = None
+
+
+@dataclass(frozen=True)
 class ModelLibrary:
     """What a validated archive says of itself.
 
@@ -80,6 +117,8 @@ class ModelLibrary:
             archive holds a graph.
         sha256: Hash of the archive's bytes, in hexadecimal.
         metadata: All of metadata.json.
+        float_operators: What of a quantized model is computed in float32, if anything.
+        kernels: Its kernels, in the order of their first calls, as far as the archive names them.
     """
 
     path: Path
@@ -91,6 +130,8 @@ class ModelLibrary:
     executors: tuple[str, ...]
     sha256: str
     metadata: Mapping[str, Any]
+    float_operators: FloatOperators | None = None
+    kernels: tuple[KernelSpec, ...] = ()
 
 
 def open_library(path: Path) -> ModelLibrary:
@@ -297,7 +338,8 @@ def _read_library(path: Path, archive: _Archive) -> ModelLibrary:
             raise archive.error(f"lacks {member}", _FOREIGN_CURE)
     module = reader.field(metadata["modules"], name, dict)
     memory = reader.field(module, "memory", dict)
-    mains = reader.field(reader.field(memory, "functions", dict), "main", list)
+    functions = reader.field(memory, "functions", dict)
+    mains = reader.field(functions, "main", list)
     if len(mains) != 1 or not isinstance(mains[0], dict):
         raise archive.error("has metadata without one entry memory.functions.main", _FOREIGN_CURE)
     main = mains[0]
@@ -325,6 +367,8 @@ def _read_library(path: Path, archive: _Archive) -> ModelLibrary:
         tuple(executors),
         archive.sha256(),
         metadata,
+        reader.float_operators(module),
+        reader.kernels(functions),
     )
 
 
@@ -428,12 +472,53 @@ class _Reader:
             raise self._archive.error(f"holds a module named {name[:80]!r}", _HOSTILE_CURE)
         return name
 
+    def kernels(self, functions: dict[str, Any]) -> tuple[KernelSpec, ...]:
+        """The kernels."""
+        if "operator_functions" not in functions:
+            return ()
+        entries = self.field(functions, "operator_functions", list)
+        kernels = tuple(self._kernel(entry) for entry in entries)
+        if len({kernel.name for kernel in kernels}) != len(kernels):
+            raise self._archive.error("has metadata that names a kernel twice", _FOREIGN_CURE)
+        return kernels
+
+    def _kernel(self, entry: Any) -> KernelSpec:
+        if not isinstance(entry, dict):
+            raise self._archive.error("has metadata with a kernel that is no object", _FOREIGN_CURE)
+        name = self.field(entry, "function_name", str)
+        if not _KERNEL_NAME.match(name):
+            raise self._archive.error(f"has a kernel named {name[:80]!r}", _HOSTILE_CURE)
+        workspaces = self.field(entry, "workspace", list)
+        if not all(isinstance(workspace, dict) for workspace in workspaces):
+            raise self._archive.error(
+                f"has metadata with a wrong workspace of {name}", _FOREIGN_CURE
+            )
+        workspace_bytes = sum(self.size(each, "workspace_size_bytes") for each in workspaces)
+        macs = None if entry.get("macs") is None else self.field(entry, "macs", int)
+        if macs is not None and macs < 0:
+            raise self._archive.error(f"has metadata with {macs} macs of {name}", _FOREIGN_CURE)
+        return KernelSpec(name, workspace_bytes, macs)
+
     def tensors(self, main: dict[str, Any], key: str) -> tuple[TensorSpec, ...]:
         """The inputs or the outputs."""
         entries = self.field(main, key, dict)
         if len(entries) > MAX_TENSORS:
             raise self._archive.error(f"has metadata with {len(entries)} {key}", _HOSTILE_CURE)
         return tuple(self._tensor(name, entry) for name, entry in entries.items())
+
+    def float_operators(self, module: dict[str, Any]) -> FloatOperators | None:
+        """What is computed in float32."""
+        if "float_operators" not in module:
+            return None
+        entry = self.field(module, "float_operators", dict)
+        operators = self.field(entry, "operators", list)
+        if not all(isinstance(text, str) and text.isprintable() for text in operators):
+            raise self._archive.error("has float_operators that are no names", _FOREIGN_CURE)
+        return FloatOperators(
+            tuple(operators),
+            self.size(entry, "constants_size_bytes"),
+            self.size(entry, "workspace_size_bytes"),
+        )
 
     def _tensor(self, name: str, entry: Any) -> TensorSpec:
         if not isinstance(entry, dict):

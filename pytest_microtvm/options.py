@@ -32,7 +32,7 @@ def add_options(parser: pytest.Parser) -> None:
     add(
         "board",
         "run on these boards: a comma list of names, globs, tags (arch:arm, core:cortex-m4, "
-        "emulated), 'all' or 'available'; may be repeated",
+        "emulated), 'all', 'available' or 'lab'; may be repeated",
         ini="microtvm_board",
         action="append",
         metavar="NAMES",
@@ -90,6 +90,25 @@ def add_options(parser: pytest.Parser) -> None:
         ini="microtvm_timeout",
         metavar="SECONDS",
     )
+    add(
+        "lab",
+        "the real boards that are here; microtvm-lab.toml in the current folder unless named here "
+        "or in MICROTVM_LAB",
+        ini="microtvm_lab",
+        metavar="PATH",
+    )
+    add(
+        "lease-timeout",
+        "how long to wait for a board of the lab that others use; 600 unless set",
+        ini="microtvm_lease_timeout",
+        metavar="SECONDS",
+    )
+    add(
+        "no-instructions",
+        "do not count instructions in emulators; models run up to 1.6 times as fast",
+        action="store_true",
+    )
+    add("layers", "show where the instructions of each model go", action="store_true")
     add("json", "write a record of the run here", ini="microtvm_json", metavar="PATH")
 
     parser.addini("microtvm_board", "boards to run on", type="args")
@@ -102,6 +121,10 @@ def add_options(parser: pytest.Parser) -> None:
     parser.addini("microtvm_boards_dir", "folders with board definitions", type="args")
     parser.addini(
         "microtvm_timeout", "seconds for opening a device, or one call to it", default="60"
+    )
+    parser.addini("microtvm_lab", "a file that names the real boards that are here")
+    parser.addini(
+        "microtvm_lease_timeout", "seconds to wait for a board that others use", default="600"
     )
     parser.addini("microtvm_json", "where a record of the run is written")
     parser.addini("microtvm_rtol", "relative tolerance for floats", default="1e-5")

@@ -80,9 +80,11 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Keep errors and failures apart: a broken board is no verdict on the model."""
+    run = run_of(item.config)
+    if run is not None and call.when == "teardown":
+        run.add_properties(item)  # before the report takes them
     report = yield
     error = call.excinfo.value if call.excinfo is not None else None
-    run = run_of(item.config)
     if isinstance(error, DoesNotFit) and run is not None and not run.is_named(error.board):
         # The board was found by a glob or a tag: nobody said that this model runs there.
         report.outcome, report.when = "skipped", "setup"
@@ -103,7 +105,18 @@ def pytest_runtest_makereport(
         run.note_outcome(item.nodeid, "error", line)
     elif run is not None and report.passed and report.when == "call":
         run.note_outcome(item.nodeid, "passed")
+    if run is not None and call.when == "teardown" and run.worker is not None:
+        # With every test: a worker that is killed later brings none at its end.
+        setattr(report, RECORDS, run.records_of(item))
     return report
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Take the records of a test that ran in a worker of pytest-xdist."""
+    node: Any = getattr(report, "node", None)
+    run = None if node is None else run_of(node.config)
+    if run is not None:
+        run.add_records(node.gateway.id, getattr(report, RECORDS, ()))
 
 
 @pytest.hookimpl(trylast=True)
@@ -126,10 +139,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any, error: object) -> None:
-    """Take the records of a worker of pytest-xdist."""
+    """Take the records of a worker of pytest-xdist as they are at its end."""
     run = run_of(node.config)
     if run is not None:
-        run.add_records(getattr(node, "workeroutput", {}).get(RECORDS, ()))
+        run.add_records(node.gateway.id, getattr(node, "workeroutput", {}).get(RECORDS, ()))
 
 
 def pytest_terminal_summary(
@@ -141,10 +154,11 @@ def pytest_terminal_summary(
         return
     records = run.all_records()
     if records:
-        from pytest_microtvm.tables import verdict_table
+        from pytest_microtvm.tables import run_report
 
         terminalreporter.section("microtvm")
-        for line in verdict_table(records):
+        verbose = config.get_verbosity() > 0
+        for line in run_report(records, verbose=verbose, layers=config.option.microtvm_layers):
             terminalreporter.line(line)
     if run.settings.keep_projects is not None:
         terminalreporter.line(f"projects are kept in {run.settings.keep_projects}")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
+import shlex
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,12 +13,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_microtvm.settings import Settings
+from pytest_microtvm.workers import SharedFolder, send_line
 
 if TYPE_CHECKING:
     from pytest_microtvm.boards import Board
     from pytest_microtvm.verify.harness import Harness
     from pytest_microtvm.verify.model import MicroTVM
     from pytest_microtvm.verify.records import Record
+    from pytest_microtvm.verify.rig import Rig
+
+FOLDER = "microtvm_folder"
+COMMAND = "microtvm_command"
 
 
 class Run:
@@ -38,7 +42,8 @@ class Run:
         self._boards = boards
         self._resources = contextlib.ExitStack()
         self._harness: Harness | None = None
-        self._elsewhere: list[dict[str, Any]] = []
+        self._folder: SharedFolder | None = None
+        self._elsewhere: dict[tuple[str, ...], dict[str, Any]] = {}
         self._users: dict[str, list[Record]] = {}
 
     @property
@@ -64,10 +69,10 @@ class Run:
 
         directory = self.settings.cache_dir
         if directory is None:
-            directory = Path(tempfile.mkdtemp(prefix="microtvm-cache-"))
-            self._resources.callback(shutil.rmtree, directory, ignore_errors=True)
+            directory = self._shared_folder / "cache"
         self._cache = Cache(directory, self.settings.cache_limit_bytes)
         self._cache.open()
+        self._resources.callback(self._cache.close)
         if self.settings.json_path is not None:
             from pytest_microtvm.verify.records import check_writable
 
@@ -86,6 +91,7 @@ class Run:
                 progress=self._progress,
                 detail=self._detail,
                 keep_projects=self.settings.keep_projects,
+                count_instructions=self.settings.count_instructions,
             )
             options = HarnessOptions(
                 timeout_s=self.settings.timeout_s,
@@ -94,9 +100,21 @@ class Run:
                 reference=self.settings.reference,
                 root=self._config.rootpath,
             )
-            self._harness = Harness(workshop, self._boards, options)
+            self._harness = Harness(workshop, self._boards, options, self._make_rig())
             self._resources.callback(self._harness.close)
         return self._harness
+
+    def _make_rig(self) -> Rig:
+        from pytest_microtvm.lab.pool import Lab, Quarantine
+        from pytest_microtvm.verify.rig import Rig
+
+        quarantine = Quarantine(self._shared_folder / "quarantine")
+        return Rig(
+            Lab(self.settings.lab, quarantine, self._shared[COMMAND]),
+            self.settings.timeout_s,
+            self.settings.lease_timeout_s,
+            self._progress,
+        )
 
     def model_under_test(
         self, item: pytest.Item, model: Path, board: Board, executor: str
@@ -108,16 +126,55 @@ class Run:
             sys.stdout.write(f"[{board.name}] {line}\n")  # into the test's captured output
 
         under_test = MicroTVM(self.harness, model, board, executor, on_log)
+        self._users.setdefault(item.nodeid, []).append(under_test.record)
         if self.settings.build_only:
             under_test.firmware  # noqa: B018 (a property that builds)
             pytest.skip(f"built for {board.name}, not run: --microtvm-build-only")
-        self._users.setdefault(item.nodeid, []).append(under_test.record)
         return under_test
+
+    @property
+    def worker(self) -> str | None:
+        """The name of this worker of pytest-xdist; None in the process that prints."""
+        worker_input = getattr(self._config, "workerinput", None)
+        return None if worker_input is None else worker_input["workerid"]
+
+    def share_with_worker(self) -> dict[str, str]:
+        """What a worker gets with its configuration; its progress is printed from now on."""
+        shared = self._shared
+        assert self._folder is not None
+        self._folder.listen()
+        return shared
+
+    @property
+    def _shared(self) -> dict[str, str]:
+        """What the processes of one run have in common."""
+        if self.worker is not None:
+            worker_input: dict[str, str] = self._config.workerinput  # type: ignore[attr-defined]
+            return worker_input
+        if self._folder is None:
+            self._folder = SharedFolder(self._print_workers_line)
+            self._resources.callback(self._folder.close)
+        command = shlex.join(["pytest", *map(str, self._config.invocation_params.args)])
+        return {FOLDER: str(self._folder.path), COMMAND: command}
+
+    @property
+    def _shared_folder(self) -> Path:
+        return Path(self._shared[FOLDER])
+
+    def release_board(self) -> None:
+        """Give a board of the lab back, when a test is done with it."""
+        if self._harness is not None:
+            self._harness.release()
 
     def note_outcome(self, nodeid: str, outcome: str, error: str | None = None) -> None:
         """Record the outcome of a test's phase for all that the test used."""
         for record in self._users.get(nodeid, ()):
             record.worsen(outcome, error)
+
+    def add_properties(self, item: pytest.Item) -> None:
+        """Tell reports, such as JUnit's, what a test ran and what that cost."""
+        for record in self._users.get(item.nodeid, ()):
+            item.user_properties += record.properties()
 
     def close(self) -> None:
         """Close every device and remove what was only for this run."""
@@ -127,15 +184,23 @@ class Run:
         """The records of this process, as JSON."""
         return [] if self._harness is None else [asdict(r) for r in self._harness.records]
 
-    def add_records(self, records: Sequence[dict[str, Any]]) -> None:
-        """Take the records of another process of this run."""
-        self._elsewhere.extend(records)
+    def records_of(self, item: pytest.Item) -> list[dict[str, Any]]:
+        """The records of what one test used, as JSON."""
+        return [asdict(record) for record in self._users.get(item.nodeid, ())]
+
+    def add_records(self, worker: str, records: Sequence[dict[str, Any]]) -> None:
+        """Take the records of a worker, in place of what it said before about the same thing."""
+        for record in records:
+            key = (worker, record["model"], record["board"], record["executor"])
+            self._elsewhere[key] = record
 
     def all_records(self) -> list[Record]:
         """The records of all processes, merged."""
         from pytest_microtvm.verify.records import Record, merge_records
 
-        return merge_records(Record(**data) for data in [*self.records(), *self._elsewhere])
+        return merge_records(
+            Record(**data) for data in [*self.records(), *self._elsewhere.values()]
+        )
 
     def publish(self) -> None:
         """Give the records to the hooks, and write them.
@@ -152,22 +217,32 @@ class Run:
             write_records(self.settings.json_path, records)
 
     def _progress(self, line: str) -> None:
-        if self._config.get_verbosity() >= 0:
-            self._write_line(line)
+        self._tell(line, verbosity=0)
 
     def _detail(self, line: str) -> None:
-        if self._config.get_verbosity() >= 1:
-            self._write_line(line)
+        self._tell(line, verbosity=1)
 
-    def _write_line(self, line: str) -> None:
-        """Print a line between the tests' own; a worker of pytest-xdist has no terminal."""
+    def _tell(self, line: str, *, verbosity: int) -> None:
+        if self.worker is not None:
+            send_line(self._shared_folder, self.worker, verbosity, line)
+        elif self._config.get_verbosity() >= verbosity:
+            self._print_line(line)
+
+    def _print_workers_line(self, worker: str, verbosity: int, line: str) -> None:
+        if self._config.get_verbosity() >= verbosity:
+            self._print_line(f"[{worker}] {line}")
+
+    def _print_line(self, line: str) -> None:
+        """Print a line between the tests' own; also from a thread that is not pytest's."""
         terminal = self._config.pluginmanager.get_plugin("terminalreporter")
         if terminal is None:
             return
         with _uncaptured(self._config):
             terminal.ensure_newline()
-            terminal.write_line(f"microtvm: {line}")
-            terminal.flush()
+            # In one piece, so that nothing comes between; dots of xdist may be before it.
+            writer = self._config.get_terminal_writer()
+            start = "\n" if writer.width_of_current_line else ""
+            writer.write(f"{start}microtvm: {line}\n", flush=True)
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +9,10 @@ import pytest
 
 from pytest_microtvm.boards import Board, load_boards
 from pytest_microtvm.errors import ConfigError
+from pytest_microtvm.lab.file import LabBoard, find_lab_file, load_lab
 from pytest_microtvm.options import EXECUTORS, KEPT_PROJECTS, REFERENCES, comma_list, text_of
+from pytest_microtvm.project import platform_directory
+from pytest_microtvm.project.cache import default_cache_directory
 from pytest_microtvm.selection import select_boards
 
 
@@ -29,9 +31,12 @@ class Settings:
         keep_projects: Where generated projects are copied to, or None.
         reference: What outputs are compared with: one of `REFERENCES` or the path of an `.npz`.
         timeout_s: For opening a device and for each call to it.
+        lab: The real boards that are here.
+        lease_timeout_s: For waiting until one of them is free.
         rtol: Relative tolerance for floats.
         atol: Absolute tolerance for floats.
         json_path: Where the records go, or None.
+        count_instructions: Whether emulators count them.
     """
 
     boards: tuple[str, ...]
@@ -44,9 +49,12 @@ class Settings:
     keep_projects: Path | None
     reference: str | Path
     timeout_s: float
+    lab: tuple[LabBoard, ...]
+    lease_timeout_s: float
     rtol: float
     atol: float
     json_path: Path | None
+    count_instructions: bool
 
 
 def read_settings(config: pytest.Config, boards: dict[str, Board]) -> Settings:
@@ -69,7 +77,15 @@ def read_settings(config: pytest.Config, boards: dict[str, Board]) -> Settings:
     if inputs is not None and not inputs.is_file():
         raise ConfigError(f"there is no file {inputs}", cure="check --microtvm-inputs")
     option = config.option
-    selection = select_boards(boards, comma_list(config, "board"), text_of(config, "platform"))
+    lab = _load_lab(config, boards)
+    selection = select_boards(
+        boards,
+        comma_list(config, "board"),
+        text_of(config, "platform"),
+        None if option.microtvm_build_only else {board.kind for board in lab},
+    )
+    for name in selection.boards:
+        platform_directory(boards[name].platform)  # there has to be one
     return Settings(
         boards=selection.boards,
         boards_by_name=selection.by_name,
@@ -81,9 +97,12 @@ def read_settings(config: pytest.Config, boards: dict[str, Board]) -> Settings:
         keep_projects=(config.rootpath / KEPT_PROJECTS if option.microtvm_keep_projects else None),
         reference=_reference(config),
         timeout_s=_number(config, "timeout", above_zero=True),
+        lab=lab,
+        lease_timeout_s=_number(config, "lease_timeout"),
         rtol=_number(config, "rtol"),
         atol=_number(config, "atol"),
         json_path=_path(config, "json"),
+        count_instructions=not option.microtvm_no_instructions,
     )
 
 
@@ -97,6 +116,17 @@ def load_known_boards(config: pytest.Config) -> dict[str, Board]:
     for found in config.hook.pytest_microtvm_board_directories(config=config):
         folders += [config.rootpath / path for path in found]
     return load_boards(folders)
+
+
+def _load_lab(config: pytest.Config, boards: dict[str, Board]) -> tuple[LabBoard, ...]:
+    here, option = config.invocation_params.dir, config.option.microtvm_lab
+    configured = config.getini("microtvm_lab")
+    path = find_lab_file(
+        here / option if option else None,
+        _ini_directory(config) / configured if configured else None,
+        here,
+    )
+    return () if path is None else load_lab(path, boards)
 
 
 def _paths(config: pytest.Config, name: str) -> list[Path]:
@@ -151,8 +181,4 @@ def _number(config: pytest.Config, name: str, *, above_zero: bool = False) -> fl
 
 def _cache_dir(config: pytest.Config) -> Path:
     path = _path(config, "cache_dir")
-    if path is None:
-        # As the XDG Base Directory Specification says.
-        base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-        path = (base if base.is_absolute() else Path.home() / ".cache") / "pytest-microtvm"
-    return path
+    return default_cache_directory() if path is None else path

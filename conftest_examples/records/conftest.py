@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-METRICS = ("flash_bytes", "ram_bytes", "arena_bytes", "latency_us")
+METRICS = ("flash_bytes", "ram_bytes", "arena_bytes", "stack_bytes", "instructions", "latency_us")
 
 
 def pytest_microtvm_record(config: pytest.Config, record: dict[str, Any]) -> None:

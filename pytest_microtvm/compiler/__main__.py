@@ -61,6 +61,9 @@ def _parser() -> argparse.ArgumentParser:
         default=Simd.NONE.value,
         help="vector instructions that integer kernels are written for (default: none)",
     )
+    parser.add_argument(
+        "--io-in-arena", action="store_true", help="leave room for inputs and outputs in the arena"
+    )
     parser.add_argument("--report-fd", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--parent-pid", type=int, help=argparse.SUPPRESS)
     return parser
@@ -71,7 +74,7 @@ def _compile(options: argparse.Namespace, report: Report) -> None:
 
     files = compile_to_files(
         options.model,
-        CompileOptions(name=options.name, simd=options.simd),
+        CompileOptions(name=options.name, simd=options.simd, io_in_arena=options.io_in_arena),
         lambda step: report({"progress": step}),
     )
     report({"progress": "writing"})

@@ -91,6 +91,8 @@ def _command(model: Path, archive: Path, options: CompileOptions, report_fd: int
     if options.name is not None:
         command += ["--name", options.name]
     command += ["--simd", options.simd]
+    if options.io_in_arena:
+        command.append("--io-in-arena")
     return [*command, "--report-fd", str(report_fd), "--parent-pid", str(os.getpid())]
 
 

@@ -35,6 +35,23 @@ from pytest_microtvm.compiler.program import (
 INTEGER_INCLUDE = Path(__file__).parent / "integer" / "include"
 """The headers of integer kernels."""
 
+_SIZES = "/* Sizes in bytes. */\n"
+_SIZES_AND_PLACES = "/* Sizes in bytes, and places in the workspace (_OFFSET). */\n"
+_INPUTS = "/* Input tensors: row-major, aligned for their element type; only read. */\n"
+_INPUTS_IN_ARENA = (
+    "/* Input tensors: row-major, aligned for their element type. They may be in the workspace,\n"
+    "   each at its own place; what is in them is lost then. */\n"
+)
+_OUTPUTS = (
+    "/* Output tensors: row-major, aligned for their element type; must not overlap the\n"
+    "   inputs, each other or the workspace. */\n"
+)
+_OUTPUTS_IN_ARENA = (
+    "/* Output tensors: row-major, aligned for their element type. They may be in the workspace,\n"
+    "   each at its own place; elsewhere they must not overlap the inputs, each other or the\n"
+    "   workspace. */\n"
+)
+
 
 class CFiles:
     """The C files of one model.
@@ -81,6 +98,10 @@ class CFiles:
         """The macro with the size in bytes of an input or output."""
         return f"{self._macro_prefix}_{port.c_name.upper()}_SIZE"
 
+    def offset_macro(self, port: Port) -> str:
+        """The macro with the place of an input or output in the arena, when it has one."""
+        return f"{self._macro_prefix}_{port.c_name.upper()}_OFFSET"
+
     # The header that firmware includes.
 
     def _public_header(self) -> str:
@@ -89,6 +110,11 @@ class CFiles:
         sizes = [(self.size_macro(port), port.type.size_bytes) for port in ports]
         sizes.append((f"{macro}_WORKSPACE_SIZE", self._plan.arena_bytes))
         sizes.append((f"{macro}_WORKSPACE_WORKSPACE_POOL_SIZE", self._plan.arena_bytes))
+        offsets = [*self._plan.input_offsets, *self._plan.output_offsets]
+        sizes += [
+            (self.offset_macro(port), offset)
+            for port, offset in zip(ports if offsets else (), offsets, strict=True)
+        ]
         defines = "".join(f"#define {name} {size}\n" for name, size in sizes)
         counts = "".join(
             f"#define {macro}_GRAPH_{name.upper()} {count}\n"
@@ -99,14 +125,13 @@ class CFiles:
             "#ifdef __cplusplus\n"
             'extern "C" {\n'
             "#endif\n\n"
-            "/* Sizes in bytes. */\n"
+            f"{_SIZES_AND_PLACES if offsets else _SIZES}"
             f"{defines}\n"
             "/* What the graph executor needs to know to size its memory. */\n"
             f"{counts}\n"
-            "/* Input tensors: row-major, aligned for their element type; only read. */\n"
+            f"{_INPUTS_IN_ARENA if offsets else _INPUTS}"
             f"{self._struct('inputs', self._program.inputs)}\n"
-            "/* Output tensors: row-major, aligned for their element type; must not overlap the\n"
-            "   inputs, each other or the workspace. */\n"
+            f"{_OUTPUTS_IN_ARENA if offsets else _OUTPUTS}"
             f"{self._struct('outputs', self._program.outputs)}\n"
             f"/* Scratch memory, aligned to {ALIGNMENT_BYTES} bytes; may be NULL when its size is "
             "0. Its\n   contents need not be kept between runs. */\n"

@@ -131,4 +131,5 @@ def _integer_kernel(name: str, c_name: str, source: KernelSource) -> Kernel:
         is_integer=True,
         in_place=source.in_place,
         headers=source.headers,
+        macs=source.macs,
     )

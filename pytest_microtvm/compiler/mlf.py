@@ -14,7 +14,7 @@ from pytest_microtvm.compiler.emit_c import CFiles
 from pytest_microtvm.compiler.graph import Graph
 from pytest_microtvm.compiler.options import EXECUTORS, export_time_s
 from pytest_microtvm.compiler.planning import MemoryPlan
-from pytest_microtvm.compiler.program import Port, Program
+from pytest_microtvm.compiler.program import Kernel, Port, Program
 from pytest_microtvm.library import VERSION
 
 _CPU_DEVICE = 1
@@ -75,8 +75,8 @@ def _metadata(
         "workspace_size_bytes": plan.arena_bytes,
         "constants_size_bytes": sum(int(array.nbytes) for array in program.constants),
         "io_size_bytes": io_bytes,
-        "inputs": _tensors(program.inputs, c_files),
-        "outputs": _tensors(program.outputs, c_files),
+        "inputs": _tensors(program.inputs, plan.input_offsets, c_files),
+        "outputs": _tensors(program.outputs, plan.output_offsets, c_files),
         "workspace_pools": {
             "workspace": {
                 "size": plan.arena_bytes,
@@ -84,14 +84,8 @@ def _metadata(
             }
         },
     }
-    operators = [
-        {
-            "function_name": kernel.c_name,
-            "workspace": [{"device": _CPU_DEVICE, "workspace_size_bytes": kernel.workspace_bytes}],
-        }
-        for kernel in program.kernels.values()
-    ]
-    module = {
+    operators = [_operator(kernel) for kernel in program.kernels.values()]
+    module: dict[str, Any] = {
         "model_name": name,
         "export_datetime": exported.strftime("%Y-%m-%d %H:%M:%SZ"),
         "target": [TARGET],
@@ -110,7 +104,24 @@ def _metadata(
             "tvm_version": distributions.version("apache-tvm"),
         },
     }
+    if program.float_operators:
+        constants_bytes, workspace_bytes = program.float_cost()
+        module["float_operators"] = {
+            "operators": list(program.float_operators),
+            "constants_size_bytes": constants_bytes,
+            "workspace_size_bytes": workspace_bytes,
+        }
     return {"version": VERSION, "modules": {name: module}}
+
+
+def _operator(kernel: Kernel) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "function_name": kernel.c_name,
+        "workspace": [{"device": _CPU_DEVICE, "workspace_size_bytes": kernel.workspace_bytes}],
+    }
+    if kernel.macs is not None:
+        entry["macs"] = kernel.macs
+    return entry
 
 
 def _storages(graph: Graph) -> list[dict[str, Any]]:
@@ -123,9 +134,9 @@ def _storages(graph: Graph) -> list[dict[str, Any]]:
     return storages
 
 
-def _tensors(ports: Sequence[Port], c_files: CFiles) -> Mapping[str, Any]:
+def _tensors(ports: Sequence[Port], offsets: Sequence[int], c_files: CFiles) -> Mapping[str, Any]:
     tensors = {}
-    for port in ports:
+    for index, port in enumerate(ports):
         entry: dict[str, Any] = {
             "size": port.type.size_bytes,
             "dtype": port.type.dtype,
@@ -133,6 +144,8 @@ def _tensors(ports: Sequence[Port], c_files: CFiles) -> Mapping[str, Any]:
             "c_name": port.c_name,
             "macro": c_files.size_macro(port),
         }
+        if offsets:
+            entry["workspace_offset"] = offsets[index]
         if port.signature_name is not None:
             entry["signature_name"] = port.signature_name
         tensors[port.name] = entry

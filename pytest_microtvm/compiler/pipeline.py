@@ -85,8 +85,11 @@ def _compile(
         raise
     except Exception as error:
         raise tvm_failure("compile", error) from error
+    program.float_operators = grouped.float_operators
+    if grouped.float_operators:
+        progress(f"in float32, for want of integer kernels: {'; '.join(grouped.float_operators)}")
     progress("planning")
-    plan = plan_memory(program)
+    plan = plan_memory(program, options.io_in_arena)
     graph = build_graph(program, plan)
     progress("emitting")
     return library_files(

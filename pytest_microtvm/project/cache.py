@@ -6,8 +6,10 @@ an entry while others that want the same one wait for it. The cache is bounded i
 that were used longest ago go first, never one that was used within the last hour.
 
     <cache>/<kind>/<key>/     an entry; its mtime is when it was last used
-    <cache>/locks/<key>       held while the entry is made
-    <cache>/tmp/<random>/     an entry in the making
+    <cache>/locks/<key>       held while the entry is made, by the process that makes it
+    <cache>/tmp/<key>/        an entry in the making; one whose lock is free was left by a process
+                              that was killed
+    <cache>/tmp/<random>.old/ something that is being removed
 """
 
 from __future__ import annotations
@@ -27,8 +29,14 @@ from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import BuildError, ConfigError
 
 IN_USE_S = 3600.0
-STALE_TMP_S = 24 * 3600.0
+_DOOMED = ".old"
 DEFAULT_LIMIT_BYTES = 2 << 30
+
+
+def default_cache_directory() -> Path:
+    """Where a user's cache is, as the XDG Base Directory Specification says."""
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (base if base.is_absolute() else Path.home() / ".cache") / "pytest-microtvm"
 
 
 @dataclass(frozen=True)
@@ -76,7 +84,12 @@ class Cache:
             ) from error
 
     def obtain(
-        self, kind: str, key: str, make: Callable[[Path], None], deadline: Deadline
+        self,
+        kind: str,
+        key: str,
+        make: Callable[[Path], None],
+        deadline: Deadline,
+        on_wait: Callable[[], contextlib.AbstractContextManager[object]] = contextlib.nullcontext,
     ) -> Entry:
         """Find an entry, or make it.
 
@@ -85,6 +98,7 @@ class Cache:
             key: The hash of all that goes into it.
             make: Fills an empty folder with the entry. When it raises, the folder is removed.
             deadline: For waiting while another process makes the same entry; `make` has its own.
+            on_wait: Its context is held while there is such a wait.
 
         Returns:
             The entry.
@@ -100,10 +114,17 @@ class Cache:
         start = time.monotonic()
         lock = filelock.FileLock(self.directory / "locks" / key)
         try:
-            with lock.acquire(timeout=deadline.remaining_s, poll_interval=0.05):
+            try:
+                lock.acquire(timeout=0)
+            except filelock.Timeout:
+                with on_wait():
+                    lock.acquire(timeout=deadline.remaining_s, poll_interval=0.05)
+            try:
                 if not self._use(path):
                     self._make(path, make)
                     self._evict()
+            finally:
+                lock.release()
         except filelock.Timeout as error:
             raise BuildError(
                 f"another process has been making the same {kind} for {deadline.timeout_s:.0f} s",
@@ -126,24 +147,40 @@ class Cache:
             return path.is_dir()
         return True
 
+    def close(self) -> None:
+        """Clear what killed processes left. Never raises."""
+        with contextlib.suppress(OSError):
+            for leftover in (self.directory / "tmp").iterdir():
+                if leftover.suffix == _DOOMED:
+                    shutil.rmtree(leftover, ignore_errors=True)
+                    continue
+                lock = filelock.FileLock(self.directory / "locks" / leftover.name)
+                with contextlib.suppress(filelock.Timeout), lock.acquire(timeout=0):
+                    self._remove(leftover)
+
     def _make(self, path: Path, make: Callable[[Path], None]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        making = Path(tempfile.mkdtemp(dir=self.directory / "tmp"))
+        making = self.directory / "tmp" / path.name
+        self._remove(making)
+        making.mkdir()
         try:
             make(making)
             making.chmod(0o755)
             making.rename(path)
         except BaseException:
-            shutil.rmtree(making, ignore_errors=True)
+            self._remove(making)
             raise
 
+    def _remove(self, path: Path) -> None:
+        """Remove a folder that nobody else may find half of; a dying tool may still write to it."""
+        doomed = Path(tempfile.mkdtemp(dir=self.directory / "tmp", suffix=_DOOMED))
+        with contextlib.suppress(OSError):
+            path.rename(doomed / "entry")
+        shutil.rmtree(doomed, ignore_errors=True)
+
     def _evict(self) -> None:
-        """Bring the cache below its limit, and clear what killed processes left."""
+        """Bring the cache below its limit."""
         now = time.time()
-        for leftover in (self.directory / "tmp").iterdir():
-            with contextlib.suppress(FileNotFoundError):
-                if now - leftover.stat().st_mtime > STALE_TMP_S:
-                    shutil.rmtree(leftover, ignore_errors=True)
         entries = []
         for path in self.directory.glob("*/*/"):
             if path.parent.name in ("tmp", "locks"):
@@ -154,11 +191,7 @@ class Cache:
         for used, size, path in sorted(entries):
             if total_bytes <= self.limit_bytes or now - used < IN_USE_S:
                 break
-            # Renamed first: nobody may find half an entry.
-            doomed = Path(tempfile.mkdtemp(dir=self.directory / "tmp"))
-            with contextlib.suppress(OSError):
-                path.rename(doomed / "entry")
-            shutil.rmtree(doomed, ignore_errors=True)
+            self._remove(path)
             total_bytes -= size
 
 

@@ -10,9 +10,8 @@ import json
 import os
 import shutil
 import subprocess
-import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,25 +23,22 @@ from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import BuildError, ConfigError, MicroTVMError
 from pytest_microtvm.library import ModelLibrary
 from pytest_microtvm.project.cache import Cache
-from pytest_microtvm.project.elf import ImageSize, measure_elf
+from pytest_microtvm.project.counting import Counter, kernels_of, obtain_plugin, write_functions
+from pytest_microtvm.project.elf import RUN_FUNCTION, Image, read_image
 from pytest_microtvm.project.lifecycle import (
     RUNTIME,
     build_project,
     generate_project,
     platform_directory,
 )
+from pytest_microtvm.project.progress import Progress, long_step, silent
 from pytest_microtvm.project.symbols import linked_program
 
 COMPILE_TIMEOUT_S = 900.0
 BUILD_TIMEOUT_S = 900.0
 LIBRARY_SUFFIX = ".tar"
-SIZE_FILE = "size.json"
-
-Progress = Callable[[str], None]
-
-
-def silent(_line: str) -> None:
-    """Report no progress."""
+IMAGE_FILE = "image.json"
+FUNCTIONS_FILE = "functions"
 
 
 @dataclass(frozen=True)
@@ -70,10 +66,11 @@ class Firmware:
         board: The board it is for.
         executor: "aot", "graph" or "host_driven".
         library: The MLF it runs.
-        size: Flash and RAM of the linked program; None where the template leaves none to read.
+        image: Flash and RAM of the linked program; None where the template leaves none to read.
         cached: Whether nothing had to be built.
         generate_s: Seconds spent generating the project.
         build_s: Seconds spent compiling and linking it.
+        counter: What counts its instructions while it runs, or why nothing does.
     """
 
     project_dir: Path
@@ -81,10 +78,11 @@ class Firmware:
     board: Board
     executor: str
     library: ModelLibrary
-    size: ImageSize | None
+    image: Image | None
     cached: bool
     generate_s: float
     build_s: float
+    counter: Counter | str = "nothing was asked to count"
 
 
 @dataclass
@@ -96,13 +94,16 @@ class Workshop:
         progress: Told each step that takes time, as one line.
         detail: Told what goes on inside a step.
         keep_projects: A folder that gets a copy of every project, also of one that fails to build.
+        count_instructions: Whether emulators count them.
     """
 
     cache: Cache
     progress: Progress = silent
     detail: Progress = silent
     keep_projects: Path | None = None
+    count_instructions: bool = True
     _kept: set[Path] = field(default_factory=set)
+    _plugins: dict[str, Path | str] = field(default_factory=dict)
 
     def compile(self, model: Path, options: CompileOptions) -> CompiledModel:
         """Bring a model file into the cache as MLF; an MLF archive is only checked.
@@ -119,17 +120,21 @@ class Workshop:
             return CompiledModel(mlf.open_library(model), True, 0.0)
 
         def make(directory: Path) -> None:
-            self.progress(f"compiling {model.name}")
-            compile_model(
-                model,
-                directory / "model.tar",
-                options,
-                Deadline(COMPILE_TIMEOUT_S),
-                lambda line: self.detail(f"compiling {model.name}: {line}"),
-            )
+            with long_step(f"compiling {model.name}", self.progress):
+                compile_model(
+                    model,
+                    directory / "model.tar",
+                    options,
+                    Deadline(COMPILE_TIMEOUT_S),
+                    lambda line: self.detail(f"compiling {model.name}: {line}"),
+                )
 
         entry = self.cache.obtain(
-            "mlf", compile_key(model, options), make, Deadline(COMPILE_TIMEOUT_S)
+            "mlf",
+            compile_key(model, options),
+            make,
+            Deadline(COMPILE_TIMEOUT_S),
+            lambda: self._wait(f"compile {model.name}"),
         )
         library = mlf.open_library(entry.path / "model.tar")
         return CompiledModel(library, entry.cached, entry.seconds)
@@ -142,22 +147,20 @@ class Workshop:
         """
         options: dict[str, Any] = {"board": board.name, "executor": executor}
         build_id = _build_id(library, board, executor, options)
-        label = f"{library.name} for {board.name}"
+        label = f"{library.name} for {board.name} ({executor})"
         seconds = {"generate": 0.0, "build": 0.0}
 
         def make(directory: Path) -> None:
             deadline = Deadline(BUILD_TIMEOUT_S)
-            with tempfile.TemporaryDirectory() as temporary:
-                definition = Path(temporary) / "board.json"
-                definition.write_text(board.to_json())
-                self.progress(f"generating {label}")
+            definition = directory / "board.json"
+            definition.write_text(board.to_json())
+            project_dir = directory / "project"
+            with long_step(f"building {label}", self.progress):
                 start = time.monotonic()
-                # The template makes the folder, as TVM's do.
-                project_dir = directory / "project"
                 generate_project(
                     platform_directory(board.platform),
                     library.path,
-                    project_dir,
+                    project_dir,  # the template makes the folder, as TVM's do
                     {
                         **options,
                         "board_definition": str(definition),
@@ -165,37 +168,66 @@ class Workshop:
                     },
                     deadline,
                 )
-            built = time.monotonic()
-            seconds["generate"] = built - start
-            self.progress(f"building {label}")
-            try:
-                build_project(project_dir, {}, deadline)
-            except MicroTVMError:
-                self._keep(project_dir, library, board, executor)
-                raise
-            seconds["build"] = time.monotonic() - built
-            elf = linked_program(project_dir)
-            size = dataclasses.asdict(measure_elf(elf)) if elf else None
-            (directory / SIZE_FILE).write_text(json.dumps(size))
+                generated = time.monotonic()
+                seconds["generate"] = generated - start
+                try:
+                    build_project(project_dir, {}, deadline)
+                except MicroTVMError:
+                    self._keep(project_dir, library, board, executor)
+                    raise
+                seconds["build"] = time.monotonic() - generated
+            image = _read_image(project_dir, library)
+            (directory / IMAGE_FILE).write_text(json.dumps(image and dataclasses.asdict(image)))
+            write_functions(directory / FUNCTIONS_FILE, image.functions if image else {})
 
         try:
-            entry = self.cache.obtain("firmware", build_id, make, Deadline(BUILD_TIMEOUT_S))
+            entry = self.cache.obtain(
+                "firmware",
+                build_id,
+                make,
+                Deadline(BUILD_TIMEOUT_S),
+                lambda: self._wait(f"build {label}"),
+            )
         except MicroTVMError as error:
             error.board = error.board or board.name
             raise
         self._keep(entry.path / "project", library, board, executor)
-        size = json.loads((entry.path / SIZE_FILE).read_text())
+        found = json.loads((entry.path / IMAGE_FILE).read_text())
+        image = Image(**found) if found else None
         return Firmware(
             project_dir=entry.path / "project",
             build_id=build_id,
             board=board,
             executor=executor,
             library=library,
-            size=ImageSize(**size) if size else None,
+            image=image,
+            counter=self._counter(board, entry.path / FUNCTIONS_FILE, image),
             cached=entry.cached,
             generate_s=seconds["generate"],
             build_s=seconds["build"],
         )
+
+    def _wait(self, what: str) -> contextlib.AbstractContextManager[None]:
+        return long_step(f"waiting for another process to {what}", self.progress)
+
+    def _counter(self, board: Board, functions: Path, image: Image | None) -> Counter | str:
+        """What counts the instructions of a firmware, or why nothing can."""
+        if not self.count_instructions:
+            return "not to be counted"
+        if board.emulator is None:
+            return "only an emulator counts instructions"
+        if image is None or RUN_FUNCTION not in image.functions:
+            return "the firmware has not the runtime's functions"
+        program = board.emulator.program
+        if program not in self._plugins:
+            try:
+                self._plugins[program] = obtain_plugin(self.cache, program)
+            except BuildError as error:
+                self._plugins[program] = error.one_line()
+        plugin = self._plugins[program]
+        if isinstance(plugin, str):
+            return plugin
+        return Counter(plugin, functions, kernels_of(image.functions))
 
     def _keep(self, project: Path, library: ModelLibrary, board: Board, executor: str) -> None:
         if self.keep_projects is None:
@@ -232,8 +264,18 @@ def _build_id(library: ModelLibrary, board: Board, executor: str, options: dict[
         "toolchain": _toolchain_version(board),
         "libraries": [_hash_library(name, board) for name in board.toolchain.libraries],
         "options": options,
+        "image": _hash_file(Path(__file__).with_name("elf.py")),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _read_image(project_dir: Path, library: ModelLibrary) -> Image | None:
+    program = linked_program(project_dir)
+    if program is None:
+        return None
+    kernels = {kernel.name for kernel in library.kernels}
+    sources = {path.name for path in (RUNTIME / "src").glob("*.c")}
+    return read_image(program, library.name, kernels, sources)
 
 
 @functools.cache

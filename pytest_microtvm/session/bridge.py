@@ -7,15 +7,21 @@ must know the key. From then on every packet of the client goes to the device as
 answer back, once it is checked (see `replies`). A process of its own, because the client holds the
 GIL while it waits (see `rpc.py`).
 
-The parent talks to it by lines of JSON. On stdin: the configuration first (see `BridgeConfig`);
-then, for tests of the link, further plans of faults (see `faults`); the end of stdin means to close
-everything and leave. On stdout, events:
+The parent talks to it by lines of JSON. On stdin:
+
+    {"open": {...}}        begin a session; the fields of a `BridgeConfig`
+    {"faults": {...}}      what goes wrong from now on, for tests of the link (see `faults`)
+    {"close": null}        end the session, and wait for another one
+
+The end of stdin means to close everything and leave. On stdout, events:
 
     {"event": "ready", "port": N}          the session is up, a client may connect
     {"event": "log", "text": "..."}        the device logged a line
     {"event": "error", "kind": "TransportTimeout", "message": "...", ...}   the link is lost
+    {"event": "closed"}                    the session has ended, the device is let go of
 
-Every wait has a deadline. When one expires the bridge reports it and closes the client's
+After an error the process ends: whatever went wrong, the next session begins with a new one. Every
+wait has a deadline. When one expires the bridge reports it and closes the client's
 connection, so that the client raises and does not hang.
 """
 
@@ -23,6 +29,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import secrets
 import select
 import signal
@@ -30,7 +37,7 @@ import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import MicroTVMError, ProtocolError
@@ -64,7 +71,6 @@ class BridgeConfig:
         key: What the client must say to be let in.
         open_timeout_s: For opening the transport and starting the session.
         call_timeout_s: For the answer to one packet.
-        parent_pid: Who must be alive.
         faults: The fields of a `FaultPlan`, for tests of the link; None for a link as it is.
     """
 
@@ -74,23 +80,74 @@ class BridgeConfig:
     key: str
     open_timeout_s: float
     call_timeout_s: float
-    parent_pid: int
     faults: dict[str, Any] | None = None
 
 
 class ParentGone(Exception):
-    """Stdin ended: the parent closed the session or died."""
+    """Stdin ended: the parent wants no more, or died."""
+
+
+class SessionEnded(Exception):
+    """The parent closed the session."""
 
 
 class ClientGone(Exception):
     """The RPC client closed its connection."""
 
 
+class Parent:
+    """The lines that the parent writes.
+
+    They are read from the file descriptor: a buffered file may hold a line that `select` knows
+    nothing of.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._received = b""
+
+    def fileno(self) -> int:
+        """For `select`."""
+        return self._fd
+
+    def next_message(self) -> dict[str, Any]:
+        """Wait for a message.
+
+        Raises:
+            ParentGone: There will be none.
+        """
+        while b"\n" not in self._received:
+            self._receive()
+        return self._pop()
+
+    def poll(self) -> dict[str, Any] | None:
+        """A message, if one is there; else None.
+
+        Raises:
+            ParentGone: There will be none.
+        """
+        if b"\n" not in self._received and _readable(self, timeout_s=0.0):
+            self._receive()
+        return self._pop() if b"\n" in self._received else None
+
+    def _receive(self) -> None:
+        block = os.read(self._fd, 1 << 16)
+        if not block:
+            raise ParentGone
+        self._received += block
+
+    def _pop(self) -> dict[str, Any]:
+        line, _, self._received = self._received.partition(b"\n")
+        message: dict[str, Any] = json.loads(line)
+        return message
+
+
 class Bridge:
     """One device, one client."""
 
-    def __init__(self, config: BridgeConfig) -> None:
+    def __init__(self, config: BridgeConfig, parent: Parent) -> None:
         self._config = config
+        self._parent = parent
         transport = ProjectTransport(Path(config.project_dir), config.options)
         self._faults: FaultyTransport | None = None
         if config.faults is not None:
@@ -109,6 +166,7 @@ class Bridge:
 
         Raises:
             MicroTVMError: The link failed; everything is closed.
+            SessionEnded: The parent closed the session.
             ParentGone: The parent wants no more.
         """
         with contextlib.closing(self._link):
@@ -167,13 +225,13 @@ class Bridge:
 
     def _wait_for(self, peer: socket.socket) -> None:
         """Wait for the client without a deadline: a test may think as long as it likes."""
-        while not _readable(peer, sys.stdin, timeout_s=IDLE_POLL_S):
+        while not _readable(peer, self._parent, timeout_s=IDLE_POLL_S):
             self._link.poll()
         self._hear_parent()
 
     def _wait_for_parent(self) -> None:
         while True:
-            if _readable(sys.stdin, timeout_s=IDLE_POLL_S):
+            if _readable(self._parent, timeout_s=IDLE_POLL_S):
                 self._hear_parent()
             self._link.poll()
 
@@ -181,15 +239,16 @@ class Bridge:
         """Take what the parent says, if anything.
 
         Raises:
-            ParentGone: It is gone, or wants no more.
+            SessionEnded: It wants no more of this session.
+            ParentGone: It is gone, or wants no more at all.
         """
-        if not _readable(sys.stdin, timeout_s=0.0):
+        message = self._parent.poll()
+        if message is None:
             return
-        line = sys.stdin.readline()
-        if not line:
-            raise ParentGone
+        if "close" in message:
+            raise SessionEnded
         if self._faults is not None:
-            self._faults.plan = FaultPlan(**json.loads(line))
+            self._faults.plan = FaultPlan(**message["faults"])
 
 
 def _event(event: str, **fields: object) -> None:
@@ -197,22 +256,27 @@ def _event(event: str, **fields: object) -> None:
     sys.stdout.flush()
 
 
-def _readable(*files: socket.socket | TextIO, timeout_s: float) -> bool:
+def _readable(*files: socket.socket | Parent, timeout_s: float) -> bool:
     return bool(select.select(files, [], [], timeout_s)[0])
 
 
 def main() -> int:
-    """Run the bridge on stdin and stdout; the parent is the session that started it."""
+    """Serve sessions on stdin and stdout; the argument is the process id of the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    config = BridgeConfig(**json.loads(sys.stdin.readline()))
-    die_with_parent(config.parent_pid)
+    die_with_parent(int(sys.argv[1]))
+    parent = Parent(sys.stdin.fileno())
     try:
-        Bridge(config).serve()
-    except ParentGone:
+        while True:
+            message = parent.next_message()
+            if "open" not in message:
+                continue  # meant for a session that has ended
+            with contextlib.suppress(SessionEnded):
+                Bridge(BridgeConfig(**message["open"]), parent).serve()
+            _event("closed")
+    except (ParentGone, BrokenPipeError):
         return 0
     except MicroTVMError:
         return 1  # reported
-    return 0
 
 
 def _report(error: MicroTVMError) -> None:

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
 import queue
 import secrets
-import subprocess
-import sys
 import threading
 import time
 from collections import deque
@@ -29,15 +24,16 @@ from pytest_microtvm.errors import (
     TransportTimeout,
 )
 from pytest_microtvm.library import ModelLibrary, TensorSpec, read_graph
-from pytest_microtvm.process import kill_group, package_environment
+from pytest_microtvm.project.counting import Counter, Counts
 from pytest_microtvm.project.firmware import Firmware
+from pytest_microtvm.session.bridges import CLOSE_TIMEOUT_S, BridgeProcess, Bridges
+from pytest_microtvm.session.count_log import CountLog
 from pytest_microtvm.session.faults import FaultPlan
 from pytest_microtvm.session.graph import parse_graph
 from pytest_microtvm.session.host_driven import HostDrivenModel, NodeResult
 from pytest_microtvm.session.rpc import RpcClient, RpcError, load_runtime
 
 HOST_DRIVEN = "host_driven"
-CLOSE_TIMEOUT_S = 5.0
 REPORT_GRACE_S = 1.0
 """How long to wait for the bridge to say why it closed the connection."""
 LOG_LINES = 1000
@@ -55,6 +51,9 @@ class Session:
         on_log: Told each line that the device logs, when the session next touches the device.
         open_timeout_s: For opening, if that is another.
         faults: What goes wrong on the link, for tests of it; see `faults`.
+        options: Project options that say which real board is meant; none for an emulated one.
+        board: What errors call the device, if not by the name of its board.
+        bridges: Where the bridge is taken from and given back to; None for one of its own.
     """
 
     def __init__(
@@ -65,24 +64,32 @@ class Session:
         *,
         open_timeout_s: float | None = None,
         faults: FaultPlan | None = None,
+        options: Mapping[str, object] | None = None,
+        board: str = "",
+        bridges: Bridges | None = None,
     ) -> None:
         self.firmware = firmware
+        self.board = board or firmware.board.name
         self.timeout_s = timeout_s
         self.open_timeout_s = timeout_s if open_timeout_s is None else open_timeout_s
         self.open_s = 0.0
         self.latency_s: float | None = None
         self.samples = 0
         self.on_log = on_log
-        self._bridge: subprocess.Popen[str] | None = None
+        self._bridges = bridges
+        self._bridge: BridgeProcess | None = None
         self._client: RpcClient | None = None
         self._model: _Model | None = None
         self._ports: queue.Queue[int | None] = queue.Queue()
         self._logs: deque[str] = deque(maxlen=LOG_LINES)
         self._faults = faults
+        self._options = dict(options or {})
         self._error: MicroTVMError | None = None
         self._reported = threading.Event()
         self._interrupted = False
-        self._events: threading.Thread | None = None
+        self.counts: Counts | None = None
+        self.stack_bytes: int | None = None
+        self._count_log: CountLog | None = None
 
     def __enter__(self) -> Session:
         self.open()
@@ -92,9 +99,9 @@ class Session:
         self.close()
 
     @property
-    def board(self) -> str:
-        """The board's name."""
-        return self.firmware.board.name
+    def is_real(self) -> bool:
+        """Whether the device is a real board, and not emulated."""
+        return bool(self._options)
 
     @property
     def is_open(self) -> bool:
@@ -111,6 +118,8 @@ class Session:
         start = time.monotonic()
         try:
             key = secrets.token_hex(16)
+            if isinstance(self.firmware.counter, Counter) and not self.is_real:
+                self._count_log = CountLog(self.firmware.counter)
             self._start_bridge(key)
             load_runtime()  # while the device boots
             port = self._await_port()
@@ -130,7 +139,9 @@ class Session:
             inputs: One array per input, of its exact shape and dtype (see `check_inputs`).
 
         Returns:
-            One array per output, by name. `latency_s` then holds the fastest run so far.
+            One array per output, by name. `latency_s` then holds the time of the fastest run so
+            far; `counts` the instructions of the one that took most, where they are counted; and
+            `stack_bytes` the most that was ever on the device's stack, where it knows.
 
         Raises:
             TransportError: The link broke, or the device did not answer in time.
@@ -139,7 +150,14 @@ class Session:
         model = self._opened()
         library = self.firmware.library
         arrays = [inputs[spec.name] for spec in library.inputs]
+        if self._count_log is not None:
+            self._count_log.skip()
         outputs, seconds = model.run(arrays)
+        if self._count_log is not None:
+            counts = self._count_log.read()
+            if counts is not None and (self.counts is None or counts.total > self.counts.total):
+                self.counts = counts
+        self.stack_bytes = self._read_stack()
         self.latency_s = seconds if self.latency_s is None else min(seconds, self.latency_s)
         self.samples += 1
         self.flush_log()
@@ -188,23 +206,27 @@ class Session:
         while self._logs:
             self.on_log(self._logs.popleft())
 
-    def close(self) -> None:
-        """End the session and every process of it. Never raises, always ends."""
+    def begin_close(self) -> None:
+        """Have the device let go of, without waiting for it; `close` does the rest."""
         if not self._interrupted:
             self._drop_client()
+        if self._bridge is not None:
+            self._bridge.ask_to_close()
+
+    def close(self) -> None:
+        """End the session and every process of it. Never raises, always ends."""
+        self.begin_close()
         bridge, self._bridge = self._bridge, None
+        if bridge is not None and self._bridges is not None:
+            self._bridges.give_back(bridge)
+        elif bridge is not None:
+            bridge.finish()
+            bridge.kill()
         if bridge is not None:
-            assert bridge.stdin is not None
-            with contextlib.suppress(OSError):
-                bridge.stdin.close()
-            assert self._events is not None
-            self._events.join(CLOSE_TIMEOUT_S)  # it follows the bridge to its end
-            kill_group(bridge)
-            self._events.join()
-            assert bridge.stdout is not None
-            bridge.stdout.close()
             self.flush_log()
         self._drop_client()
+        if self._count_log is not None:
+            self._count_log.close()
         self._error = None  # its traceback holds this session, and with it the connection
 
     def _drop_client(self) -> None:
@@ -219,61 +241,45 @@ class Session:
             client.close()
 
     def _start_bridge(self, key: str) -> None:
+        counting = {} if self._count_log is None else self._count_log.project_options
         config = {
             "project_dir": str(self.firmware.project_dir),
-            "options": {},
+            "options": {**self._options, **counting},
             "board": self.board,
             "key": key,
             "open_timeout_s": self.open_timeout_s,
             "call_timeout_s": self.timeout_s,
-            "parent_pid": os.getpid(),
             "faults": None if self._faults is None else asdict(self._faults),
         }
-        self._bridge = subprocess.Popen(
-            [sys.executable, "-m", "pytest_microtvm.session.bridge"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=package_environment(),
-            text=True,
-            start_new_session=True,
-        )
-        self._tell_bridge(config)
-        self._events = threading.Thread(
-            target=self._follow, args=(self._bridge,), name=f"microtvm-{self.board}", daemon=True
-        )
-        self._events.start()
+        self._bridge = BridgeProcess() if self._bridges is None else self._bridges.take()
+        self._bridge.start(config, self._take_event)
 
     def plan_faults(self, plan: FaultPlan) -> None:
         """Have something else go wrong from now on; the session must have been made with faults."""
-        self._tell_bridge(asdict(plan))
-
-    def _tell_bridge(self, message: object) -> None:
         assert self._bridge is not None
-        assert self._bridge.stdin is not None
-        self._bridge.stdin.write(json.dumps(message) + "\n")
-        self._bridge.stdin.flush()
+        self._bridge.tell("faults", asdict(plan))
 
-    def _follow(self, bridge: subprocess.Popen[str]) -> None:
-        """Sort the bridge's events; runs in a thread until the bridge ends."""
-        assert bridge.stdout is not None
-        for line in bridge.stdout:
-            event = json.loads(line)
-            if event["event"] == "ready":
-                self._ports.put(event["port"])
-            elif event["event"] == "log":
-                self._logs.append(event["text"])
-            elif event["event"] == "error":
-                kind = getattr(errors, event["kind"], errors.TransportError)
-                self._error = kind(
-                    event["message"],
-                    cure=event["cure"],
-                    board=self.board,
-                    operation=event["operation"],
-                    elapsed_s=event["elapsed_s"],
-                    details=event["details"],
-                )
-                self._reported.set()
-                self._ports.put(None)
+    def _take_event(self, event: Mapping[str, Any]) -> None:
+        """Take an event of the bridge; runs in the bridge's thread."""
+        if event["event"] == "ready":
+            self._ports.put(event["port"])
+        elif event["event"] == "log":
+            self._logs.append(event["text"])
+        elif event["event"] == "error":
+            kind = getattr(errors, event["kind"], errors.TransportError)
+            self._error = kind(
+                event["message"],
+                cure=event["cure"],
+                board=self.board,
+                operation=event["operation"],
+                elapsed_s=event["elapsed_s"],
+                details=event["details"],
+            )
+            self._end_waits()
+        else:
+            self._end_waits()
+
+    def _end_waits(self) -> None:
         self._reported.set()
         self._ports.put(None)
 
@@ -311,6 +317,13 @@ class Session:
             raise TransportClosed("the session is closed", board=self.board, cure="open it first")
         return self._model
 
+    def _read_stack(self) -> int | None:
+        try:
+            used = self._call("microtvm.stack_bytes")
+        except TargetError:
+            return None  # a runtime that is not ours
+        return used if isinstance(used, int) and used > 0 else None
+
     def _open_model(self, client: RpcClient) -> _Model:
         library = self.firmware.library
         if self.firmware.executor == HOST_DRIVEN:
@@ -329,7 +342,7 @@ class Session:
             result = function(*arguments)
         except RpcError as error:
             message = str(error)
-            if "Error caught from RPC call" in message:
+            if "Error caught from RPC call" in message or "has no function" in message:
                 self._interrupted = False
                 raise TargetError(
                     message.split("\n", 1)[-1],

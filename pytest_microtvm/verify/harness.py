@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 import time
+import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,17 +16,19 @@ import numpy as np
 from pytest_microtvm.boards import Board
 from pytest_microtvm.compiler import CompileOptions
 from pytest_microtvm.deadline import Deadline
-from pytest_microtvm.errors import BuildError, MicroTVMError
+from pytest_microtvm.errors import BuildError, FloatOperatorWarning, MicroTVMError
 from pytest_microtvm.library import ModelLibrary
-from pytest_microtvm.project import flash_project
-from pytest_microtvm.project.firmware import BUILD_TIMEOUT_S, CompiledModel, Firmware, Workshop
+from pytest_microtvm.project.firmware import CompiledModel, Firmware, Workshop
+from pytest_microtvm.project.progress import long_step
+from pytest_microtvm.session.bridges import Bridges
 from pytest_microtvm.session.device import HOST_DRIVEN, Session
 from pytest_microtvm.session.host_driven import NodeResult
 from pytest_microtvm.verify.compare import Comparison, Tolerance, compare_outputs
 from pytest_microtvm.verify.explain import explain_difference
 from pytest_microtvm.verify.inputs import Tensors, load_inputs, load_outputs, make_inputs
-from pytest_microtvm.verify.metrics import Metric, Metrics
+from pytest_microtvm.verify.measure import measure
 from pytest_microtvm.verify.records import Record
+from pytest_microtvm.verify.rig import Rig
 
 T = TypeVar("T")
 
@@ -72,18 +75,21 @@ class Harness:
         workshop: Compiles and builds.
         boards: All known boards by name; the reference runs on `host`.
         options: For the whole run.
+        rig: Has the real boards.
     """
 
     def __init__(
-        self, workshop: Workshop, boards: Mapping[str, Board], options: HarnessOptions
+        self, workshop: Workshop, boards: Mapping[str, Board], options: HarnessOptions, rig: Rig
     ) -> None:
         self.workshop = workshop
         self.boards = boards
         self.options = options
+        self._rig = rig
         self._compiled: dict[tuple[Path, str], CompiledModel] = {}
         self._firmware: dict[tuple[str, str, str], Firmware] = {}
         self._failed: dict[object, MicroTVMError] = {}
         self._sessions: dict[str, tuple[Session, Record]] = {}
+        self._bridges = Bridges()
         self._references: dict[str, Tensors] = {}
         self._records: dict[tuple[str, str, str], Record] = {}
 
@@ -116,6 +122,9 @@ class Harness:
         if key not in self._compiled:
             options = CompileOptions(simd=board.cpu.simd)
             self._compiled[key] = self._once(key, lambda: self.workshop.compile(model, options))
+            in_float = self._compiled[key].library.float_operators
+            if in_float is not None:
+                warnings.warn(f"{model.name}: {in_float}", FloatOperatorWarning, stacklevel=2)
         compiled = self._compiled[key]
         if "mlf" not in record.cached:
             record.cached["mlf"] = compiled.cached
@@ -134,7 +143,7 @@ class Harness:
             record.build_id = firmware.build_id
             record.add_seconds("generate", firmware.generate_s)
             record.add_seconds("build", firmware.build_s)
-            record.set_metrics(self.metrics(firmware))
+            record.set_metrics(measure(firmware))
         return firmware
 
     def open(self, firmware: Firmware, record: Record, on_log: Callable[[str], None]) -> Session:
@@ -146,8 +155,10 @@ class Harness:
             on_log: Told the device's log lines, until the next `open`.
 
         Raises:
-            MicroTVMError: The device cannot be flashed or opened.
+            MicroTVMError: The device cannot be had, flashed or opened.
         """
+        if self._rig.serves(firmware.board):
+            return self._rig.open(firmware, record, on_log)
         entry = self._sessions.pop(firmware.build_id, None)
         if entry is not None and entry[0].is_open:
             self._sessions[firmware.build_id] = entry
@@ -157,11 +168,7 @@ class Harness:
             self._close(*entry)
         while len(self._sessions) >= MAX_SESSIONS:
             self._close(*self._sessions.pop(next(iter(self._sessions))))
-        if firmware.board.flash is not None:
-            start = time.monotonic()
-            flash_project(firmware.project_dir, {}, Deadline(BUILD_TIMEOUT_S))
-            record.add_seconds("flash", time.monotonic() - start)
-        session = Session(firmware, self.options.timeout_s, on_log)
+        session = Session(firmware, self.options.timeout_s, on_log, bridges=self._bridges)
         session.open()
         record.add_seconds("open", session.open_s)
         self._sessions[firmware.build_id] = (session, record)
@@ -180,9 +187,10 @@ class Harness:
             entry = self._sessions.pop(session.firmware.build_id, None)
             if entry is not None:
                 self._close(*entry)
+            self._rig.drop(session)
             raise
         record.add_seconds("run", time.monotonic() - start)
-        record.set_metrics(self.metrics(session.firmware, session))
+        record.set_metrics(measure(session.firmware, session))
         return outputs
 
     def inputs(self, library: ModelLibrary) -> Tensors:
@@ -261,6 +269,10 @@ class Harness:
                 key,
                 lambda directory: self._run_on_host(host, inputs, directory),
                 Deadline(self.options.timeout_s * 2),
+                lambda: long_step(
+                    f"waiting for another process to run the reference of {library.name}",
+                    self.workshop.progress,
+                ),
             )
             self._references[key] = _load_outputs(entry.path / REFERENCE_FILE, library)
         return self._references[key]
@@ -275,38 +287,18 @@ class Harness:
         record.add_comparison(comparison)
         return comparison
 
-    def metrics(self, firmware: Firmware, session: Session | None = None) -> Metrics:
-        """What the model costs on the board, as far as it is known."""
-        library = firmware.library
-        metrics = Metrics(
-            arena_bytes=Metric(library.workspace_bytes, "bytes", "MLF memory plan"),
-            io_bytes=Metric(
-                sum(spec.size_bytes for spec in library.inputs + library.outputs),
-                "bytes",
-                "MLF tensor sizes",
-            ),
-            constants_bytes=Metric(library.constants_bytes, "bytes", "MLF constants"),
-        )
-        if firmware.size is not None:
-            metrics = replace(
-                metrics,
-                flash_bytes=Metric(firmware.size.flash_bytes, "bytes", "ELF loaded sections"),
-                ram_bytes=Metric(firmware.size.ram_bytes, "bytes", "ELF writable sections"),
-            )
-        if session is not None and session.latency_s is not None:
-            clock = f"{firmware.board.name} timer"
-            if firmware.executor == HOST_DRIVEN:
-                clock = "this machine's clock, link included"
-            latency = Metric(
-                round(session.latency_s * 1e6, 3), "us", f"{clock}, fastest run", session.samples
-            )
-            metrics = replace(metrics, latency_us=latency)
-        return metrics
+    def release(self) -> None:
+        """Give a board of the lab back, for others to use. Never raises."""
+        self._rig.release()
 
     def close(self) -> None:
         """Close every device. Never raises."""
+        self.release()
+        for session, _record in self._sessions.values():
+            session.begin_close()
         while self._sessions:
             self._close(*self._sessions.popitem()[1])
+        self._bridges.close()
 
     def _close(self, session: Session, record: Record) -> None:
         start = time.monotonic()
@@ -332,8 +324,10 @@ class Harness:
         return self._firmware[key]
 
     def _run_on_host(self, host: Firmware, inputs: Tensors, directory: Path) -> None:
-        self.workshop.progress(f"running the reference of {host.library.name}")
-        with Session(host, self.options.timeout_s) as session:
+        with (
+            long_step(f"running the reference of {host.library.name}", self.workshop.progress),
+            Session(host, self.options.timeout_s, bridges=self._bridges) as session,
+        ):
             outputs = session.run(inputs)
         # By position: any name is allowed in a model, not every one in an archive.
         arrays = {f"output_{index}": array for index, array in enumerate(outputs.values())}

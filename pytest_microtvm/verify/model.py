@@ -16,6 +16,7 @@ from pytest_microtvm.session.device import Session
 from pytest_microtvm.verify.compare import Comparison, Tolerance
 from pytest_microtvm.verify.harness import Harness
 from pytest_microtvm.verify.inputs import NamedTensors, Tensors, check_inputs
+from pytest_microtvm.verify.measure import measure
 from pytest_microtvm.verify.metrics import Metrics
 
 Inputs = Mapping[str, ArrayLike] | ArrayLike | None
@@ -84,8 +85,8 @@ class MicroTVM:
 
     @property
     def metrics(self) -> Metrics:
-        """What the model costs on the board; `latency_us` is there after a run."""
-        return self._harness.metrics(self.firmware, self.session)
+        """What the model costs on the board; some figures are there only after a run."""
+        return measure(self.firmware, self.session)
 
     def run(self, inputs: Inputs = None) -> Tensors:
         """Run the model on the device.

@@ -12,15 +12,17 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_microtvm.errors import ConfigError
-from pytest_microtvm.verify.compare import Comparison
-from pytest_microtvm.verify.metrics import Metrics
+
+if TYPE_CHECKING:
+    from pytest_microtvm.verify.compare import Comparison
+    from pytest_microtvm.verify.metrics import Metrics
 
 SCHEMA_VERSION = 1
 
-STEPS = ("compile", "generate", "build", "flash", "open", "run", "close")
+STEPS = ("compile", "generate", "build", "lease", "flash", "open", "run", "close")
 
 OUTCOMES = ("built", "skipped", "passed", "failed", "error")
 """From the least to the most serious; a record keeps the worst of its tests."""
@@ -44,8 +46,13 @@ class Record:
         max_abs_diff: The largest absolute difference; None where nothing was compared.
         build_id: Of the firmware; None where none was built.
         cached: What was not made anew: {"mlf": bool, "firmware": bool}.
-        timings_s: Seconds by step: compile, generate, build, flash, open, run, close.
+        timings_s: Seconds by step, see `STEPS`.
         metrics: By name: {"value", "unit", "source", "samples"}.
+        lab_boards: The boards of the lab that ran it, by name.
+        incidents: What went wrong with boards of the lab, a line each, whatever came of it.
+        absent: Why a figure is not among them, by name.
+        layers: Each call of a kernel in an inference: {"kernel", "instructions", "macs",
+            "instructions_per_mac", "workspace_bytes"}; empty where instructions are not counted.
     """
 
     model: str
@@ -62,6 +69,10 @@ class Record:
     cached: dict[str, bool] = field(default_factory=dict)
     timings_s: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STEPS, 0.0))
     metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
+    lab_boards: list[str] = field(default_factory=list)
+    incidents: list[str] = field(default_factory=list)
+    absent: dict[str, str] = field(default_factory=dict)
+    layers: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -88,6 +99,21 @@ class Record:
     def set_metrics(self, metrics: Metrics) -> None:
         """Take the latest figures."""
         self.metrics = {name: asdict(metric) for name, metric in metrics.items()}
+        self.absent = dict(metrics.absent)
+        self.layers = [
+            {**asdict(layer), "instructions_per_mac": layer.instructions_per_mac}
+            for layer in metrics.layers
+        ]
+
+    def properties(self) -> list[tuple[str, object]]:
+        """Name and value of what it is about and of its metrics, for reports on single tests."""
+        about = {"model": self.model, "board": self.board, "executor": self.executor}
+        figures = {name: metric["value"] for name, metric in self.metrics.items()}
+        return [(f"microtvm_{name}", value) for name, value in {**about, **figures}.items()]
+
+    def add_lab_board(self, name: str) -> None:
+        """Take the name of a board that ran it."""
+        self.lab_boards = sorted({*self.lab_boards, name})
 
     def merge(self, other: Record) -> None:
         """Take what another process recorded about the same thing."""
@@ -101,7 +127,10 @@ class Record:
             self.cached[part] = self.cached.get(part, True) and cached
         for step, seconds in other.timings_s.items():
             self.add_seconds(step, seconds)
-        self.metrics = self.metrics or other.metrics
+        if len(other.metrics) > len(self.metrics):  # one that ran knows more than one that built
+            self.metrics, self.absent, self.layers = other.metrics, other.absent, other.layers
+        self.lab_boards = sorted({*self.lab_boards, *other.lab_boards})
+        self.incidents += other.incidents
 
     def to_json(self) -> dict[str, Any]:
         """The record as the schema has it."""

@@ -40,6 +40,9 @@ OPEN_TIMEOUT_S = 3.0
 GRACE_S = 2.0
 """How much later than its deadline a case may end: the processes share the machine."""
 
+SHARE = 250
+"""Cases from one line of progress to the next."""
+
 FLIP_RATE = 1e-4
 HEAVY_FLIP_RATE = 3e-3
 FRAME_KINDS = ("drop", "duplicate", "truncate", "delay", "reset", "silence")
@@ -93,14 +96,14 @@ def run(arguments: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as name:
         firmware = build_firmware(MODEL, BOARD, Path(name))
         cases = make_cases(arguments.cases, arguments.seed)
-        shares = [cases[first :: arguments.jobs] for first in range(arguments.jobs)]
+        shares = [cases[first : first + SHARE] for first in range(0, len(cases), SHARE)]
         context = multiprocessing.get_context("spawn")
+        results: list[Result] = []
         with concurrent.futures.ProcessPoolExecutor(arguments.jobs, context) as pool:
-            results = [
-                result
-                for share in pool.map(run_cases, [firmware] * arguments.jobs, shares)
-                for result in share
-            ]
+            for share in pool.map(run_cases, [firmware] * len(shares), shares):
+                results += share
+                bad = sum(result.bad for result in results)
+                print(f"{len(results)} of {len(cases)} cases, not as they must: {bad}", flush=True)
     return report(results, time.monotonic() - start)
 
 

@@ -20,7 +20,7 @@ from typing import Any
 from pytest_microtvm.boards import Board, load_boards
 from pytest_microtvm.compiler import CompileOptions, compile_to_files
 from pytest_microtvm.library import ModelLibrary, extract_library, open_library, write_library
-from pytest_microtvm.project.elf import measure_elf
+from pytest_microtvm.project.elf import read_image
 
 ROOT = Path(__file__).parents[2]
 MODELS = ROOT / "conftest_examples" / "models"
@@ -148,7 +148,7 @@ def measure(model: Path, board: Board, directory: Path) -> tuple[Cost, bool]:
     stack, ticks, status, *_ = map(int, lines)
     if status != 0:
         raise SystemExit(f"{model.name} on {board.name}: the model returned {status}")
-    size = measure_elf(image)
+    size = read_image(image, "model", (), ())
     cost = Cost(
         instructions=ticks * 1e9 / SYSTICK_BOARDS.get(board.name, CMSDK_HZ) / RUNS,
         flash=size.flash_bytes,

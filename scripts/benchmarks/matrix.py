@@ -1,37 +1,66 @@
 """A whole matrix of models, boards and executors: cold and warm, with one and with two workers.
 
-Warm runs take turns, so that whatever else the machine does meets both alike.
+Warm runs take turns, so that whatever else the machine does meets both alike. Processor time is
+that of all processes of a run together: it tells what a run costs when others use the machine, too.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
+import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
 MODELS = ROOT / "conftest_examples" / "models"
+BOARDS = "qemu_x86,mps2_an385,mps2_an386,mps2_an500,qemu_riscv32,qemu_riscv64"
 
 SPEEDUP_LIMIT = 1.6
 VERDICT_LIMIT_S = 0.5
 TIMEOUT_S = 3600.0
 
-Records = list[dict[str, Any]]
+# What a run tells of its progress: each step once, and again with its seconds when it lasts.
+STEP = re.compile(r"^microtvm: (?:\[gw\d+\] )?((?:compiling|building|running) .*)$", re.MULTILINE)
+STILL = re.compile(r" \(\d+ s\)$")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of pytest.
+
+    Attributes:
+        wall_s: How long it took.
+        cpu_s: Processor time, of all its processes.
+        records: What it recorded.
+        made: What was compiled, built and run as a reference, and how often.
+    """
+
+    wall_s: float
+    cpu_s: float
+    records: list[dict[str, Any]]
+    made: Counter[str]
+
+    def describe(self) -> str:
+        """The times, for the table."""
+        return f"{self.wall_s:8.1f} s, {self.cpu_s:6.1f} s of processor time"
 
 
 def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare `scripts/bench matrix`."""
     parser = commands.add_parser("matrix", help="models x boards x executors, cold and warm")
-    parser.add_argument("--boards", default="available", help="default: all that can run here")
+    parser.add_argument("--boards", default=BOARDS, help=f"default: {BOARDS}")
     parser.add_argument("--executors", default="aot,graph")
-    parser.add_argument("--runs", type=int, default=3, help="warm runs of each kind (default 3)")
+    parser.add_argument("--runs", type=int, default=5, help="warm runs of each kind (default 5)")
+    parser.add_argument("--warm-only", action="store_true", help="no cold run with one worker")
     parser.set_defaults(run=run)
 
 
@@ -39,45 +68,49 @@ def run(arguments: argparse.Namespace) -> int:
     """Measure, print, and compare with the limits."""
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
-        seconds, records = _pytest(directory, arguments, workers=2)
-        verdicts = [record for record in records if record["outcome"] == "passed"]
+        cold = {2: _pytest(directory / "2", arguments, workers=2)}
+        if not arguments.warm_only:
+            cold[1] = _pytest(directory / "1", arguments, workers=1)
+        records = cold[2].records
         outcomes = Counter(record["outcome"] for record in records)
         print(f"{len(records)} pairs: {', '.join(f'{n} {o}' for o, n in outcomes.items())}")
-        built = [
-            record["build_id"] for record in records if record["cached"].get("firmware") is False
-        ]
-        print(f"  cold, -n 2      {seconds:8.1f} s, {len(built)} firmware built")
-        warm: dict[int, list[float]] = {1: [], 2: []}
-        device_s = 0.0
+        for workers, result in sorted(cold.items()):
+            print(f"  cold, -n {workers}      {result.describe()}, {result.made.total()} steps")
+        warm: dict[int, list[Run]] = {1: [], 2: []}
         for _ in range(arguments.runs):
-            for workers in warm:
-                seconds, again = _pytest(directory, arguments, workers=workers)
-                warm[workers].append(seconds)
-                device_s = _device_seconds(again)
-                if not all(record["cached"].get("firmware", True) for record in again):
-                    raise SystemExit("a warm run built firmware")
-    one, two = (statistics.median(warm[workers]) for workers in (1, 2))
-    print(f"  warm, -n 1      {one:8.1f} s")
-    print(f"  warm, -n 2      {two:8.1f} s")
-    beyond_s = (one - device_s) / max(1, len(verdicts))
+            for workers, results in warm.items():
+                results.append(_pytest(directory / "2", arguments, workers=workers))
+    medians = {}
+    for workers, results in warm.items():
+        wall_s, cpu_s = (
+            statistics.median(times)
+            for times in zip(*((each.wall_s, each.cpu_s) for each in results), strict=True)
+        )
+        medians[workers] = wall_s
+        print(f"  warm, -n {workers}      {Run(wall_s, cpu_s, [], Counter()).describe()}")
+    passed = max(1, outcomes["passed"])
+    beyond_s = (medians[1] - _device_seconds(warm[1][-1].records)) / passed
+    twice = sum(times - 1 for result in cold.values() for times in result.made.values())
+    again = sum(each.made.total() for results in warm.values() for each in results)
     kept = [
-        _judge("firmware built twice", len(built) - len(set(built)), 0, at_most=True),
-        _judge("warm -n 1 / warm -n 2", one / two, SPEEDUP_LIMIT, at_most=False),
+        _judge("cold: made twice", twice, 0, at_most=True),
+        _judge("warm: made again", again, 0, at_most=True),
+        _judge("warm -n 1 / warm -n 2", medians[1] / medians[2], SPEEDUP_LIMIT, at_most=False),
         _judge("warm seconds a verdict", beyond_s, VERDICT_LIMIT_S, at_most=True),
         outcomes["failed"] == outcomes["error"] == 0,
     ]
     return 0 if all(kept) else 1
 
 
-def _pytest(
-    directory: Path, arguments: argparse.Namespace, *, workers: int
-) -> tuple[float, Records]:
+def _pytest(directory: Path, arguments: argparse.Namespace, *, workers: int) -> Run:
+    directory.mkdir(exist_ok=True)
     path = directory / "records.json"
     command = [
-        *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"-n{workers}"),
+        *(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"-n{workers}"),
         *(f"--microtvm-board={arguments.boards}", f"--microtvm-executor={arguments.executors}"),
         *(f"--microtvm-cache-dir={directory / 'cache'}", f"--microtvm-json={path}", str(MODELS)),
     ]
+    before = _processor_seconds()
     start = time.perf_counter()
     result = subprocess.run(
         command,
@@ -88,14 +121,21 @@ def _pytest(
         text=True,
         timeout=TIMEOUT_S,
     )
-    seconds = time.perf_counter() - start
+    wall_s = time.perf_counter() - start
+    cpu_s = _processor_seconds() - before
     if result.returncode not in (0, 1) or not path.is_file():
         raise SystemExit(result.stdout)
-    records: Records = json.loads(path.read_text())["records"]
-    return seconds, records
+    made = Counter(step for step in STEP.findall(result.stdout) if not STILL.search(step))
+    return Run(wall_s, cpu_s, json.loads(path.read_text())["records"], made)
 
 
-def _device_seconds(records: Records) -> float:
+def _processor_seconds() -> float:
+    """Processor time of all children so far, and of theirs."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _device_seconds(records: list[dict[str, Any]]) -> float:
     """What the devices themselves computed, in seconds of their own timers."""
     return sum(
         float(record["metrics"]["latency_us"]["value"]) / 1e6

@@ -41,6 +41,7 @@ class FloatModel:
         count: Elements of the vectors.
         workspace_bytes: What the metadata says.
         constants_bytes: Likewise.
+        kernels: Names of functions that the metadata calls kernels.
     """
 
     name: str
@@ -48,23 +49,28 @@ class FloatModel:
     count: int
     workspace_bytes: int = 0
     constants_bytes: int = 0
+    kernels: Sequence[str] = ()
 
     def write(self, path: Path) -> Path:
         """Write the archive."""
         model = FLOAT_MODEL.format(name=self.name, count=self.count, workspace=self.workspace_bytes)
         tensor = {"size": 4 * self.count, "dtype": "float32", "shape": [self.count]}
+        operators = [
+            {"function_name": name, "workspace": [], "macs": 10 * (index + 1)}
+            for index, name in enumerate(self.kernels)
+        ]
         main = {
             "device": 1,
             "workspace_size_bytes": self.workspace_bytes,
             "constants_size_bytes": self.constants_bytes,
             "io_size_bytes": 8 * self.count,
-            "inputs": {"x": tensor},
-            "outputs": {"y": tensor},
+            "inputs": {"x": {**tensor, "c_name": "x"}},
+            "outputs": {"y": {**tensor, "c_name": "y"}},
         }
         module = {
             "model_name": self.name,
             "executors": ["aot"],
-            "memory": {"functions": {"main": [main], "operator_functions": []}},
+            "memory": {"functions": {"main": [main], "operator_functions": operators}},
         }
         files = {
             "metadata.json": json.dumps({"version": 8, "modules": {self.name: module}}),

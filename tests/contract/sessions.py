@@ -17,7 +17,9 @@ from tests.contract.libraries import FloatModel
 BUILD_ID = "0123456789abcdef"
 
 
-def build_firmware(directory: Path, model: FloatModel, board: Board) -> Firmware:
+def build_firmware(
+    directory: Path, model: FloatModel, board: Board, build_id: str = BUILD_ID
+) -> Firmware:
     """Build the model for the board; no warning is accepted."""
     archive = model.write(directory / "model.tar")
     (directory / "board.json").write_text(board.to_json())
@@ -25,14 +27,14 @@ def build_firmware(directory: Path, model: FloatModel, board: Board) -> Firmware
     options = {
         "board": board.name,
         "board_definition": str(directory / "board.json"),
-        "compile_definitions": [f"-DMICROTVM_BUILD_ID={BUILD_ID}"],
+        "compile_definitions": [f"-DMICROTVM_BUILD_ID={build_id}"],
         "warning_as_error": True,
     }
     generate_project(platform_directory(board.platform), archive, project, options, Deadline(30))
     build_project(project, {}, Deadline(60))
     return Firmware(
         project_dir=project,
-        build_id=BUILD_ID,
+        build_id=build_id,
         board=board,
         executor="aot",
         library=ModelLibrary(
@@ -46,7 +48,7 @@ def build_firmware(directory: Path, model: FloatModel, board: Board) -> Firmware
             sha256="",
             metadata={},
         ),
-        size=None,
+        image=None,
         cached=False,
         generate_s=0.0,
         build_s=0.0,

@@ -104,7 +104,7 @@ def firmware_at(directory: Path) -> Firmware:
             sha256="",
             metadata={},
         ),
-        size=None,
+        image=None,
         cached=False,
         generate_s=0.0,
         build_s=0.0,

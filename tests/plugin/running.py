@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -55,3 +56,23 @@ def plugin_environment(**changes: str) -> dict[str, str]:
         if not name.startswith(("PYTEST_", "COV_")) and name != "CI"
     }
     return {**environment, "COLUMNS": "200", **changes}
+
+
+def run_microtvm(*arguments: str, cwd: Path, **environment: str) -> tuple[int, str]:
+    """Run the command `microtvm`.
+
+    Returns:
+        Its exit status, and what it printed.
+    """
+    program = "import sys; from pytest_microtvm.cli import main; sys.exit(main(sys.argv[1:]))"
+    result = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        cwd=cwd,
+        env=plugin_environment(**environment),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=RUN_TIMEOUT_S,
+    )
+    return result.returncode, result.stdout

@@ -172,14 +172,14 @@ def test_a_model_too_large_for_the_board_is_told_before_the_build(run_pytest, wo
     shutil.copy(MODELS / "keyword_int8.tflite", workspace / "keyword.tflite")
     source = (MODELS.parents[1] / "boards" / "qemu_x86.toml").read_text()
     small = source.replace('name = "qemu_x86"', 'name = "small_pc"')
-    small, count = re.subn(r'(name = "ram"[^[]*?\nbytes = )\w+', r"\g<1>100_000", small)
+    small, count = re.subn(r'(name = "ram"[^[]*?\nbytes = )\w+', r"\g<1>80_000", small)
     assert count == 1
     (workspace / "boards").mkdir()
     (workspace / "boards" / "small_pc.toml").write_text(small)
     outcome = run_pytest(
         "keyword.tflite", "--microtvm-board=small_pc", "--microtvm-boards-dir=boards"
     )
-    assert_test_error(outcome, "DoesNotFit", "too large", "small_pc", "100000")
+    assert_test_error(outcome, "DoesNotFit", "too large", "small_pc", "80000")
     assert not outcome.lines("microtvm: building")
 
 

@@ -13,7 +13,7 @@ def boards(workspace):
     """A board with 100 kB of RAM, too small for the keyword model, beside the package's own."""
     source = (MODELS.parents[1] / "boards" / "qemu_x86.toml").read_text()
     small = source.replace('name = "qemu_x86"', 'name = "small_pc"')
-    small, count = re.subn(r'(name = "ram"[^[]*?\nbytes = )\w+', r"\g<1>100_000", small)
+    small, count = re.subn(r'(name = "ram"[^[]*?\nbytes = )\w+', r"\g<1>80_000", small)
     assert count == 1
     (workspace / "boards").mkdir()
     (workspace / "boards" / "small_pc.toml").write_text(small)
@@ -29,10 +29,10 @@ def test_a_model_that_does_not_fit_a_found_board_is_passed_over(run_pytest, boar
     assert "1 passed, 1 skipped" in outcome.summary
     [line] = [line for line in outcome.lines("SKIPPED") if "small_pc" in line]
     assert "too large: needs" in line
-    assert "100000" in line
+    assert "80000" in line
     by_board = {record["board"]: record for record in outcome.records}
     assert by_board["small_pc"]["outcome"] == "skipped"
-    assert "100000" in by_board["small_pc"]["error"]
+    assert "80000" in by_board["small_pc"]["error"]
     assert by_board["host"]["outcome"] == "passed"
 
 

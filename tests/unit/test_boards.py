@@ -79,8 +79,8 @@ def test_json_is_canonical_and_whole(tmp_path: Path) -> None:
         (MINIMAL + MEMORY + MEMORY, "memory[1].name 'ram' is used twice"),
         (MINIMAL + MEMORY + MEMORY.replace('"ram"\nk', '"more"\nk'), "(more) overlaps ram"),
         (
-            MINIMAL + "[emulator]\nprogram = 'q'\nmachine = 'm'\n[flash]\nmethod = 'usb'\n",
-            "either emulator or flash",
+            MINIMAL + "[uart]\ndriver = 'u'\nbase = 0\nreset = 'cts'\n",
+            "uart.reset must be one of dtr, rts",
         ),
         ("name = \n", "not a TOML file"),
     ],

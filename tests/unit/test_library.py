@@ -17,6 +17,7 @@ from pytest_microtvm import library
 from pytest_microtvm.errors import ConfigError, ModelError
 from pytest_microtvm.library import (
     VERSION,
+    KernelSpec,
     TensorSpec,
     extract_library,
     open_library,
@@ -119,6 +120,13 @@ def test_what_is_written_can_be_opened(tmp_path: Path):
     assert opened.outputs == (TensorSpec("y", (2,), "int8", 2, "y"),)
     assert opened.metadata == METADATA
     assert opened.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_kernels_are_known_by_name(tmp_path: Path):
+    second = kernel(function_name="m", workspace=[], macs=1000)
+    metadata = altered(kernels(kernel(), second))
+    opened = open_library(packed(tmp_path / "net.tar", files(metadata)))
+    assert opened.kernels == (KernelSpec("k", 64, None), KernelSpec("m", 0, 1000))
 
 
 def test_the_same_files_give_the_same_bytes_in_any_order(tmp_path: Path):
@@ -308,6 +316,16 @@ def rename(name: str) -> Callable[[dict[str, Any]], None]:
     return lambda metadata: metadata.update(modules={name: metadata["modules"]["net"]})
 
 
+def kernel(**changes: Any) -> dict[str, Any]:
+    return {"function_name": "k", "workspace": [{"workspace_size_bytes": 64}], **changes}
+
+
+def kernels(*entries: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda metadata: metadata["modules"]["net"]["memory"]["functions"].update(
+        operator_functions=list(entries)
+    )
+
+
 WRONG: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "newer": (lambda m: m.update(version=VERSION + 1), "update pytest-microtvm"),
     "older": (lambda m: m.update(version=7), "older TVM"),
@@ -323,6 +341,30 @@ WRONG: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "another name": (rename("other"), "lacks codegen/host/include/tvmgen_other.h"),
     "no main": (lambda m: m["modules"]["net"]["memory"]["functions"].update(main=[]), "main"),
     "no executors": (lambda m: m["modules"]["net"].update(executors=[]), "executors"),
+    "float operators as a list": (
+        lambda m: m["modules"]["net"].update(float_operators=[]),
+        "'float_operators'",
+    ),
+    "float operators without names": (
+        lambda m: m["modules"]["net"].update(
+            float_operators={
+                "operators": ["\x1b[2J"],
+                "constants_size_bytes": 0,
+                "workspace_size_bytes": 0,
+            }
+        ),
+        "no names",
+    ),
+    "float operators of negative cost": (
+        lambda m: m["modules"]["net"].update(
+            float_operators={
+                "operators": ["divide"],
+                "constants_size_bytes": -1,
+                "workspace_size_bytes": 0,
+            }
+        ),
+        "'constants_size_bytes'",
+    ),
     "odd executor": (lambda m: m["modules"]["net"].update(executors=["vm"]), "'vm'"),
     "negative workspace": (main(workspace_size_bytes=-1), "workspace_size_bytes"),
     "huge workspace": (main(workspace_size_bytes=1 << 60), "workspace_size_bytes"),
@@ -343,6 +385,13 @@ WRONG: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "unknown dtype": (tensor(dtype="float16"), "'x:0'"),
     "dtype as list": (tensor(dtype=[]), "'dtype'"),
     "signature as number": (tensor(signature_name=1), "'x:0'"),
+    "kernel as text": (kernels("k"), "a kernel that is no object"),
+    "kernel twice": (kernels(kernel(), kernel()), "names a kernel twice"),
+    "kernel with code": (kernels(kernel(function_name="k;")), "a kernel named 'k;'"),
+    "kernel without workspace": (kernels(kernel(workspace=None)), "'workspace'"),
+    "kernel with an odd workspace": (kernels(kernel(workspace=[1])), "wrong workspace of k"),
+    "kernel with less than no macs": (kernels(kernel(macs=-1)), "-1 macs of k"),
+    "kernel with macs as text": (kernels(kernel(macs="1")), "'macs'"),
 }
 
 

@@ -30,16 +30,35 @@ BOARDS = {
         (["host"], ["host"]),
         (["mps2_an386", "mps2_an385"], ["mps2_an386", "mps2_an385"]),
         (["mps2_*"], ["mps2_an385", "mps2_an386"]),
-        (["arch:arm"], ["mps2_an385", "mps2_an386", "nucleo"]),
-        (["core:cortex-m4"], ["mps2_an386", "nucleo"]),
+        (["arch:arm"], ["mps2_an385", "mps2_an386"]),
+        (["core:cortex-m4"], ["mps2_an386"]),
         (["emulated"], ["mps2_an385", "mps2_an386"]),
         (["platform:host"], ["host"]),
-        (["host", "all"], ["host", "mps2_an385", "mps2_an386", "nucleo"]),
+        (["host", "all"], ["host", "mps2_an385", "mps2_an386"]),
         (["available"], ["host"]),
     ],
 )
 def test_patterns_mean_boards(patterns, names):
     assert list(select_boards(BOARDS, patterns).boards) == names
+
+
+@pytest.mark.parametrize(
+    ("patterns", "names"),
+    [
+        (["nucleo"], ["nucleo"]),
+        (["all"], ["mps2_an385", "mps2_an386", "nucleo", "host"]),
+        (["lab"], ["mps2_an385", "nucleo"]),
+        (["core:cortex-m4"], ["mps2_an386", "nucleo"]),
+        (["available"], ["nucleo", "host"]),
+    ],
+)
+def test_the_lab_has_boards(patterns, names):
+    lab = {"nucleo", "mps2_an385"}
+    assert list(select_boards(BOARDS, patterns, lab=lab).boards) == names
+
+
+def test_a_build_takes_no_board():
+    assert select_boards(BOARDS, ["nucleo", "host"], lab=None).boards == ("nucleo", "host")
 
 
 def test_only_a_boards_own_name_names_it():
@@ -60,6 +79,9 @@ def test_a_platform_narrows():
         (["arch:avr"], None, "no board has the tag 'arch:avr'; tags: arch:arm"),
         ([], "zephyr", "no board has the platform 'zephyr'"),
         (["host"], "baremetal", "board host belongs to platform host"),
+        (["nucleo"], None, "no nucleo is here, and nothing emulates it: the lab has no boards"),
+        (["nuc*"], None, "no nucleo is here, and nothing emulates it"),
+        (["lab"], None, "the lab has no boards; 'microtvm lab scan'"),
     ],
 )
 def test_what_means_nothing_is_told(patterns, platform, message):
@@ -81,6 +103,6 @@ def test_missing_tools_are_named():
     assert list(missing_tools(BOARDS["mps2_an385"])) == ["no-such-gcc", "qemu-system-none"]
     assert list(missing_tools(BOARDS["host"])) == []
     library = dataclasses.replace(
-        BOARDS["host"], toolchain=Toolchain(libraries=("/no/such/libm.a",))
+        BOARDS["host"], toolchain=Toolchain(libraries=("-lm", "/no/such/libm.a"))
     )
     assert list(missing_tools(library)) == ["/no/such/libm.a"]

@@ -226,6 +226,27 @@ class Requantize:
 
 
 @dataclass(frozen=True)
+class Quantize:
+    """Each float32 to the nearest value of the output.
+
+    Args:
+        size: Number of elements.
+        scale: Of the output.
+        zero_point: Of the output.
+        minimum: Least value of the output.
+        maximum: Greatest value of the output.
+        dtype: Of the output: int8, uint8 or int16.
+    """
+
+    size: int
+    scale: np.float32
+    zero_point: int
+    minimum: int
+    maximum: int
+    dtype: str
+
+
+@dataclass(frozen=True)
 class Operand:
     """One side of an arithmetic operator.
 
@@ -333,6 +354,7 @@ Spec = (
     | FullyConnected
     | Pool
     | Mean
+    | Quantize
     | Lookup
     | Requantize
     | Arithmetic
@@ -355,7 +377,7 @@ class KernelSource:
         output_dtype: Element type of the output.
         body: The statements between the braces, C99.
         workspace_bytes: Scratch memory in the arena.
-        in_place: The output may be the same memory as `input0`.
+        in_place: Numbers of inputs that the output may take the memory of, one at a time.
         macs: Multiplications with accumulation, for the per-layer table.
         headers: Headers of `include/` that the body needs beside `tvmgen_integer.h`.
     """
@@ -365,7 +387,7 @@ class KernelSource:
     output_dtype: str
     body: str
     workspace_bytes: int = 0
-    in_place: bool = False
+    in_place: tuple[int, ...] = ()
     macs: int = 0
     headers: tuple[str, ...] = ()
 

@@ -80,7 +80,8 @@ def concatenation_table(
 
 def sigmoid(values: Float32Array) -> Float32Array:
     """1 / (1 + e**-x) in steps of float32."""
-    exponential = np.exp(-values.astype(np.float64)).astype(np.float32)
+    # Beyond 88, float32 has no more room; the result is 0 all the same.
+    exponential = np.exp(np.minimum(-values.astype(np.float64), 88.0)).astype(np.float32)
     result: Float32Array = np.float32(1.0) / (np.float32(1.0) + exponential)
     return result
 

@@ -1,4 +1,4 @@
-"""The platform `baremetal`: firmware without an operating system, on boards that QEMU emulates.
+"""The platform `baremetal`: firmware without an operating system, on real boards and in QEMU.
 
 What differs between boards is data: the CPU's folder in src/, the driver in src/uart/, the memory
 map and the toolchain all come from the board's definition.
@@ -20,17 +20,21 @@ FIRMWARE = "{firmware}"
 
 
 class BareMetal(server.MakeProjectHandler):
-    """Builds with a cross compiler, runs in an emulator."""
+    """Builds with a cross compiler, runs on a real board or in an emulator."""
 
     platform_name = "baremetal"
     firmware = "build/firmware.elf"
 
+    _was_opened = False
+
     def check_board(self, board: Mapping[str, Any]) -> None:
-        """A board needs memory, an emulator, and a CPU and UART that src/ knows."""
+        """A board needs memory, somewhere to run, and a CPU and UART that src/ knows."""
         name = board["name"]
-        for key in ("memory", "uart", "emulator"):
-            if not board.get(key):
-                raise server.OptionError(f"board {name} has no {key}: platform baremetal needs it")
+        for keys in (("memory",), ("uart",), ("emulator", "flash")):
+            if not any(board.get(key) for key in keys):
+                raise server.OptionError(
+                    f"board {name} has no {' or '.join(keys)}: platform baremetal needs it"
+                )
         sources = self.directory / "src"
         startup = startup_folder(board)
         known = sorted(path.parent.name for path in sources.glob("*/cpu.h"))
@@ -124,13 +128,53 @@ class BareMetal(server.MakeProjectHandler):
         if timer:
             macros["MICROTVM_TIMER_BASE"] = f"0x{timer['base']:x}u"
             macros["MICROTVM_TIMER_HZ"] = f"{timer['hz']}u"
+            macros["MICROTVM_TIMER_EMULATOR_HZ"] = f"{timer.get('emulator_hz') or timer['hz']}u"
+        registers = [
+            f"{{0x{register['address']:x}u, 0x{register['clear']:x}u, 0x{register['set']:x}u}}"
+            for register in board.get("setup") or ()
+        ]
+        if registers:
+            macros["MICROTVM_SETUP"] = ", ".join(registers)
         return macros
 
     def project_files(self, board: Mapping[str, Any]) -> dict[str, str]:
         """The memory map, for the linker."""
         return {"memory.ld": memory_script(board)}
 
-    def start_device(self, board: Mapping[str, Any]) -> server.ChildTransport:
+    def project_options(self) -> list[server.ProjectOption]:
+        """The emulator's own option, and those that say which real board is meant."""
+        plugin = server.ProjectOption(
+            "qemu_plugin",
+            optional=["open_transport"],
+            type="str",
+            default="",
+            help="A plugin for the emulator, as QEMU's -plugin takes it.",
+        )
+        return [*super().project_options(), plugin, *server.real_board_options()]
+
+    def flash(self, options: dict[str, Any]) -> None:
+        """Write the firmware to a real board; an emulator is started with it."""
+        super().flash(options)
+        board = self.project_board()
+        if server.is_real(board, options):
+            self._real_board(board, options).flash()
+
+    def start_device(
+        self, board: Mapping[str, Any], options: Mapping[str, Any]
+    ) -> server.DeviceTransport:
+        """Open the port of a real board, or start the emulator."""
+        if server.is_real(board, options):
+            reset = self._was_opened or bool(options.get("reset", True))
+            self._was_opened = True
+            return self._real_board(board, options).open(reset=reset)
+        return self._start_emulator(board, options)
+
+    def _real_board(self, board: Mapping[str, Any], options: Mapping[str, Any]) -> server.RealBoard:
+        return server.RealBoard(board, options, self.directory, self.built_firmware())
+
+    def _start_emulator(
+        self, board: Mapping[str, Any], options: Mapping[str, Any]
+    ) -> server.ChildTransport:
         """Start the emulator; its UART is its standard input and output."""
         emulator = board["emulator"]
         program = server.find_tool(emulator["program"], server.install_cure(emulator["install"]))
@@ -145,6 +189,8 @@ class BareMetal(server.MakeProjectHandler):
         ]
         if arguments == list(emulator["arguments"]):
             command += ["-kernel", firmware]
+        if options.get("qemu_plugin"):
+            command += ["-plugin", options["qemu_plugin"]]
         return server.ChildTransport(command, EXIT_STATUSES)
 
 

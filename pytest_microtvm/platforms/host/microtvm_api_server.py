@@ -17,7 +17,9 @@ class Host(server.MakeProjectHandler):
     platform_name = "host"
     firmware = "build/firmware"
 
-    def start_device(self, board: Mapping[str, Any]) -> server.ChildTransport:
+    def start_device(
+        self, board: Mapping[str, Any], options: Mapping[str, Any]
+    ) -> server.DeviceTransport:
         """Run the firmware."""
         return server.ChildTransport([str(self.directory / self.firmware)])
 

@@ -5,10 +5,15 @@ A template written for Apache TVM runs after changing one import, from
 Only the standard library is imported, so the server starts fast and runs wherever Python does.
 
 `api` holds the published interface, `process` running tools and emulators that never outlive the
-server, `make_project` a base for templates whose projects are built with make.
+server, `make_project` a base for templates whose projects are built with make, `archive` what such
+a template reads from an MLF archive, `real_board` boards on a desk: their serial ports and how they
+are flashed. A server is started for every device that is opened, so what only generating or real
+boards need is loaded when it is asked for.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from .api import (
     PROTOCOL_VERSION,
@@ -31,12 +36,17 @@ from .api import (
     read_with_timeout,
     write_with_timeout,
 )
-from .make_project import MakeProjectHandler, ModelMetadata, compiler, install_cure
-from .process import ChildTransport, find_tool, run_tool
+from .make_project import MakeProjectHandler, compiler, install_cure
+from .process import ChildTransport, DeviceTransport, find_tool, run_tool
+from .real_board import RealBoard, is_real, real_board_options
+
+if TYPE_CHECKING:
+    from .archive import ModelMetadata
 
 __all__ = [
     "PROTOCOL_VERSION",
     "ChildTransport",
+    "DeviceTransport",
     "DoesNotFitError",
     "ErrorCode",
     "IoTimeoutError",
@@ -48,6 +58,7 @@ __all__ = [
     "ProjectAPIServer",
     "ProjectError",
     "ProjectOption",
+    "RealBoard",
     "ServerError",
     "ServerInfo",
     "TransportClosedError",
@@ -57,8 +68,18 @@ __all__ = [
     "default_project_options",
     "find_tool",
     "install_cure",
+    "is_real",
     "main",
     "read_with_timeout",
+    "real_board_options",
     "run_tool",
     "write_with_timeout",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "ModelMetadata":
+        from .archive import ModelMetadata
+
+        return ModelMetadata
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -18,7 +18,6 @@ import signal
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, BinaryIO
 
@@ -87,6 +86,8 @@ class ServerError(JSONRPCError):
 
     def keep_traceback(self, exc: BaseException) -> None:
         """Put the traceback of `exc` into `data`, unless one is there already."""
+        import traceback  # for trouble only: it costs some milliseconds
+
         if self.data is None:
             self.data = {}
         if isinstance(self.data, dict):

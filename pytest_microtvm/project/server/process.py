@@ -9,7 +9,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 from .api import (
     IoTimeoutError,
@@ -52,13 +52,27 @@ def find_tool(program: str, cure: str) -> str:
     return path
 
 
-def run_tool(command: Sequence[str], cwd: Path) -> tuple[int, str]:
+def run_tool(
+    command: Sequence[str], cwd: Path, timeout_s: float | None = None
+) -> tuple[int | None, str]:
     """Run a tool to its end.
 
+    Args:
+        command: Program and arguments.
+        cwd: Where it runs.
+        timeout_s: After how long it is killed, with all that it started; None for no limit.
+
     Returns:
-        Its exit status, and what it printed, shortened when very long.
+        Its exit status, None when its time ran out, and what it printed, shortened when very long.
     """
     environment = {**os.environ, "LC_ALL": "C"}  # messages are read by programs, too
+    die = die_with_parent(signal.SIGTERM)  # make passes it on to its compilers
+
+    def prepare() -> None:
+        die()
+        if timeout_s is not None:
+            os.setpgid(0, 0)
+
     with subprocess.Popen(
         command,
         cwd=cwd,
@@ -68,13 +82,43 @@ def run_tool(command: Sequence[str], cwd: Path) -> tuple[int, str]:
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        preexec_fn=die_with_parent(signal.SIGTERM),  # make passes it on to its compilers
+        preexec_fn=prepare,
     ) as process:
-        output, _ = process.communicate()
+        status: int | None
+        try:
+            output, _ = process.communicate(timeout=timeout_s)
+            status = process.returncode
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            output, _ = process.communicate()
+            status = None
     if len(output) > _KEPT_OUTPUT_CHARACTERS:
         left_out = len(output) - _KEPT_OUTPUT_CHARACTERS
         output = f"{output[:_KEPT_OUTPUT_CHARACTERS]}\n[{left_out} more characters]\n"
-    return process.returncode, output
+    return status, output
+
+
+class DeviceTransport(Protocol):
+    """Bytes to and from a device that has been started or connected."""
+
+    def read(self, size: int, timeout_s: float | None) -> bytes:
+        """Read 1 to `size` bytes.
+
+        Raises:
+            IoTimeoutError: Nothing came in `timeout_s` seconds.
+            TransportClosedError: Nothing can come any more.
+        """
+
+    def write(self, data: bytes, timeout_s: float | None) -> None:
+        """Write all of `data`.
+
+        Raises:
+            IoTimeoutError: Not all was taken in `timeout_s` seconds.
+            TransportClosedError: Nothing can be written any more.
+        """
+
+    def close(self) -> None:
+        """Let go of the device; may be called again."""
 
 
 class ChildTransport:

@@ -15,6 +15,17 @@ static int32_t MaxPacketSize(MicroTVMRpcServer *server, MicroTVMRequest *request
   return kMicroTVMOk;
 }
 
+/* Gives the most bytes of the stack that were ever used; 0 when the port does not paint it. */
+static int32_t StackBytes(MicroTVMRpcServer *server, MicroTVMRequest *request) {
+  size_t unused = 0;
+  (void)request;
+  while (unused < server->stack_bytes && server->stack[unused] == MICROTVM_STACK_PAINT) {
+    ++unused;
+  }
+  MicroTVMReturnInt(server, (int64_t)(server->stack_bytes - unused));
+  return kMicroTVMOk;
+}
+
 /* ---- the model ---- */
 
 static int32_t ExecutorName(MicroTVMRpcServer *server, MicroTVMRequest *request) {
@@ -147,6 +158,7 @@ static const struct {
   uint32_t num_arguments;
 } kFunctions[] = {
     {"microtvm.build_id", BuildId, 0},
+    {"microtvm.stack_bytes", StackBytes, 0},
     {"microtvm.executor", ExecutorName, 0},
     {"microtvm.model.get_input", GetInput, 1},
     {"microtvm.model.get_output", GetOutput, 1},

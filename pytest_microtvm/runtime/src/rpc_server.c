@@ -185,6 +185,8 @@ int32_t MicroTVMRpcServerInit(MicroTVMRpcServer *server, const MicroTVMRpcServer
   server->executor = config->executor;
   server->graph = config->graph;
   server->build_id = config->build_id;
+  server->stack = config->stack;
+  server->stack_bytes = config->stack_bytes;
   MicroTVMPoolInit(&server->pool, config->pool, config->pool_bytes);
   MicroTVMLogSetSink(SendLog, server);
   MicroTVMFaultSetWriter(&server->writer);

@@ -76,14 +76,20 @@ class NativeModel:
         given = [aligned(spec, array) for spec, array in zip(library.inputs, inputs, strict=True)]
         results = [aligned(spec, None) for spec in library.outputs]
         workspace, arena = guarded(library.workspace_bytes)
-        function = getattr(self._functions, f"tvmgen_{library.name}_run")
-        function.restype = ctypes.c_int32
-        status = function(_pointers(given), _pointers(results), (ctypes.c_void_p * 1)(arena))
-        assert status == 0
+        assert self.run_at(_addresses(given), _addresses(results), arena) == 0
         assert is_untouched(workspace)
         for array, before in zip(given, inputs, strict=True):
             np.testing.assert_array_equal(array, before, err_msg="an input was written")
         return results
+
+    def run_at(self, inputs: Sequence[int], outputs: Sequence[int], workspace: int) -> int:
+        """Run once on tensors at the given addresses; returns the status."""
+        function = getattr(self._functions, f"tvmgen_{self.library.name}_run")
+        function.restype = ctypes.c_int32
+        status: int = function(
+            _pointers(inputs), _pointers(outputs), (ctypes.c_void_p * 1)(workspace)
+        )
+        return status
 
 
 def compile_c(compiler: Sequence[str], root: Path, arguments: Sequence[str]) -> None:
@@ -120,5 +126,9 @@ def is_untouched(workspace: Array) -> bool:
     return all(bool((edge == _CANARY).all()) for edge in edges)
 
 
-def _pointers(arrays: Sequence[Array]) -> Any:
-    return (ctypes.c_void_p * max(1, len(arrays)))(*(array.ctypes.data for array in arrays))
+def _addresses(arrays: Sequence[Array]) -> list[int]:
+    return [array.ctypes.data for array in arrays]
+
+
+def _pointers(addresses: Sequence[int]) -> Any:
+    return (ctypes.c_void_p * max(1, len(addresses)))(*addresses)

@@ -111,11 +111,28 @@ def test_use_keeps_an_entry_young(cache):
 
 
 def test_what_killed_processes_left_is_cleared(cache):
-    leftover = cache.directory / "tmp" / "leftover"
-    leftover.mkdir()
-    os.utime(leftover, (1, 1))
-    cache.obtain("kind", "key", write(), Deadline(5))
-    assert not leftover.exists()
+    for name in ("half-made", "half-removed.old"):
+        (cache.directory / "tmp" / name).mkdir()
+    cache.close()
+    assert list((cache.directory / "tmp").iterdir()) == []
+
+
+def test_what_is_being_made_is_no_leftover(cache):
+    def make(directory):
+        write()(directory)
+        other = Cache(cache.directory)
+        other.open()
+        other.close()
+
+    assert (cache.obtain("kind", "key", make, Deadline(5)).path / "file").is_file()
+
+
+def test_half_an_entry_of_a_killed_process_is_made_anew(cache):
+    half = cache.directory / "tmp" / "key"
+    half.mkdir()
+    (half / "half").write_text("half")
+    entry = cache.obtain("kind", "key", write(), Deadline(5))
+    assert [path.name for path in entry.path.iterdir()] == ["file"]
 
 
 def test_a_folder_that_cannot_be_written_is_a_config_error(tmp_path):

@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 
 from pytest_microtvm.project import server
+from pytest_microtvm.project.server.archive import GraphCounts, extract_codegen
 from pytest_microtvm.project.server.make_project import (
-    GraphCounts,
     build_failure,
-    extract_codegen,
     read_board,
     split_definitions,
 )

@@ -1,11 +1,12 @@
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 
 from pytest_microtvm.errors import ConfigError
 from pytest_microtvm.verify.compare import Tolerance, compare_outputs
-from pytest_microtvm.verify.metrics import Metric, Metrics
+from pytest_microtvm.verify.metrics import Layer, Metric, Metrics
 from pytest_microtvm.verify.records import Record, merge_records, write_records
 
 
@@ -41,6 +42,25 @@ def test_records_of_several_processes_merge():
     assert (merged[0].outcome, merged[0].elements, merged[0].mismatched) == ("failed", 10, 1)
     assert merged[0].cached == {"mlf": False}
     assert merged[0].timings_s["run"] == 1.5
+
+
+def test_the_figures_of_the_process_that_ran_are_kept():
+    built, ran = record(), record()
+    built.set_metrics(Metrics(flash_bytes=Metric(9, "bytes", "ELF"), absent={"x": "y"}))
+    ran.set_metrics(
+        Metrics(
+            flash_bytes=Metric(9, "bytes", "ELF"),
+            instructions=Metric(50, "instructions", "plugin"),
+            layers=(Layer("k", 40, 16, 0),),
+        )
+    )
+    for order in ((built, ran), (ran, built)):
+        (merged,) = merge_records([Record(**asdict(each)) for each in order])
+        assert merged.metrics["instructions"]["value"] == 50
+        assert merged.layers[0]["instructions_per_mac"] == 2.5
+        assert merged.absent == {}
+    assert ("microtvm_instructions", 50) in ran.properties()
+    assert ("microtvm_board", "host") in ran.properties()
 
 
 def test_the_file_is_json_even_with_infinities(tmp_path):

@@ -56,6 +56,16 @@ static inline int32_t microtvm_requantize_real(int64_t value, double scale) {
   return (int32_t)round((double)value * scale);
 }
 
+/* The real number `value` in steps of `scale`, rounded to nearest, ties away from zero. */
+static inline int32_t microtvm_quantize(
+    float value, float scale, int32_t zero_point, int32_t minimum, int32_t maximum) {
+  const float steps = roundf(value / scale);
+  if (!(steps > (float)(minimum - zero_point))) {
+    return minimum;
+  }
+  return steps < (float)(maximum - zero_point) ? (int32_t)steps + zero_point : maximum;
+}
+
 /* value * 2**exponent, held in the range of int32_t. */
 static inline int32_t microtvm_saturating_shift(int32_t value, int32_t exponent) {
   const int64_t shifted = (int64_t)value * (INT64_C(1) << exponent);

@@ -50,6 +50,24 @@ static inline int32_t microtvm_saturate8(int32_t value) {
 #endif
 }
 
+/* The value, computed here once: a compiler short of registers would do it again at every use. */
+static inline int32_t microtvm_once(int32_t value) {
+#if defined(__GNUC__)
+  __asm__("" : "+r"(value));
+#endif
+  return value;
+}
+
+/* Of a word that holds a multiplier and in its lower two bits a shift: the multiplier. */
+static inline int32_t microtvm_packed_multiplier(int32_t word) {
+  return microtvm_once((int32_t)((uint32_t)word >> 2 | UINT32_C(0x40000000)));
+}
+
+/* The shift. */
+static inline int32_t microtvm_packed_shift(int32_t word, int32_t least) {
+  return microtvm_once((int32_t)((uint32_t)word & 3u) + least);
+}
+
 #ifdef __cplusplus
 }
 #endif

@@ -4,7 +4,7 @@ conv2d, depthwise, dense    convolutions and fully connected layers over int8
 general                     the same for what is rare: uint8, int16, groups
 elementwise                 arithmetic, lookup tables, requantization
 pooling, reduction, resize, softmax, movement
-text                        pieces of C that several of them need
+text, c_text                pieces of C that several of them need
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from pytest_microtvm.compiler.integer.specs import (
     Lookup,
     Mean,
     Pool,
+    Quantize,
     Requantize,
     Resize,
     Softmax,
@@ -64,6 +65,8 @@ def _others(spec: Spec) -> KernelSource:
         return reduction.mean(spec)
     if isinstance(spec, Lookup):
         return elementwise.lookup(spec)
+    if isinstance(spec, Quantize):
+        return elementwise.quantize(spec)
     if isinstance(spec, Requantize):
         return elementwise.requantize(spec)
     if isinstance(spec, Arithmetic):

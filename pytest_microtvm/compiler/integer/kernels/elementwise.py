@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from pytest_microtvm.compiler.c_literals import float_literal
 from pytest_microtvm.compiler.integer.kernels.text import (
     Constants,
     body,
@@ -17,6 +18,7 @@ from pytest_microtvm.compiler.integer.specs import (
     KernelSource,
     Lookup,
     Operand,
+    Quantize,
     Requantize,
 )
 from pytest_microtvm.compiler.program import C_TYPES
@@ -36,8 +38,20 @@ def lookup(spec: Lookup) -> KernelSource:
         (table,),
         output_dtype,
         body(text),
-        in_place=output_dtype == spec.input_dtype,
+        in_place=(0,) if output_dtype == spec.input_dtype else (),
     )
+
+
+def quantize(spec: Quantize) -> KernelSource:
+    """A kernel that quantizes floats."""
+    scale = float_literal(float(spec.scale), "float32")
+    bounds = f"{spec.zero_point}, {spec.minimum}, {spec.maximum}"
+    text = f"""
+    for (int32_t i = 0; i < {spec.size}; ++i) {{
+      output[i] = ({C_TYPES[spec.dtype]})microtvm_quantize(input0[i], {scale}, {bounds});
+    }}
+    """
+    return KernelSource(("float32",), (), spec.dtype, body(text))
 
 
 def requantize(spec: Requantize) -> KernelSource:
@@ -55,7 +69,7 @@ def requantize(spec: Requantize) -> KernelSource:
         tuple(constants),
         spec.requantization.dtype,
         body(text),
-        in_place=spec.requantization.dtype == spec.input_dtype,
+        in_place=(0,) if spec.requantization.dtype == spec.input_dtype else (),
     )
 
 
@@ -79,13 +93,14 @@ def arithmetic(spec: Arithmetic) -> KernelSource:
     output = requantized(spec.requantization, f"{sides[0]} {sign} {sides[1]}", "0", constants)
     extents, strides = _collapsed(spec.output_shape, [operand.shape for operand in spec.operands])
     statement = f"*output++ = ({C_TYPES[spec.dtype]}){output};"
-    is_whole = all(operand.shape == spec.output_shape for operand in spec.operands)
+    computed = [operand for operand in spec.operands if operand.values is None]
+    whole = [i for i, operand in enumerate(computed) if operand.shape == spec.output_shape]
     return KernelSource(
         (spec.dtype,) * inputs,
         tuple(constants),
         spec.dtype,
         body(_nest(extents, strides, statement)),
-        in_place=is_whole,
+        in_place=tuple(whole),
     )
 
 

@@ -111,22 +111,23 @@ class Scaling:
             channel: The channel's number.
         """
         multiplier, shift = word, f"constant2[{channel}]"
-        lines = []
         if self.common_multiplier is not None:
             multiplier = str(self.common_multiplier)
         if self.common_shift is not None:
             shift = str(self.common_shift)
         elif self._is_packed:
-            lines.append(f"const uint32_t packed{name} = (uint32_t){word};")
-            multiplier = f"(int32_t)(packed{name} >> 2 | 0x40000000u)"
-            shift = f"(int32_t)(packed{name} & 3u) + {int(self.shifts.min())}"
-        lines += [
+            multiplier = f"microtvm_packed_multiplier({word})"
+            shift = f"microtvm_packed_shift({word}, {int(self.shifts.min())})"
+        lines = [
             f"const int32_t multiplier{name} = {multiplier};",
             f"const int32_t shift{name} = {shift};",
         ]
         if self.short:
             factor = 2 * self.requantization.zero_point + 1
-            lines.append(f"const int32_t offset{name} = {factor} * (1 << (shift{name} - 1));")
+            offset = f"{factor} * (1 << (shift{name} - 1))"
+            if self.common_shift is None:
+                offset = f"microtvm_once({offset})"
+            lines.append(f"const int32_t offset{name} = {offset};")
         return lines
 
     def output(self, total: str, name: str) -> str:

@@ -7,6 +7,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* The stack, from the linker's script. */
+extern uint8_t microtvm_stack_start[];
+extern uint8_t microtvm_stack_end[];
+
+/* Fills the stack below its caller's part with MICROTVM_STACK_PAINT. */
+void StackPaint(void);
+
 /* The serial port of the link: 8 data bits, no parity, the speed of the board's definition. */
 void UartInitialize(void);
 

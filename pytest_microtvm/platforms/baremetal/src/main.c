@@ -7,6 +7,9 @@
 #include "board.h"
 #include "microtvm_project.h"
 
+#define MICROTVM_STACK microtvm_stack_start
+#define MICROTVM_STACK_BYTES (size_t)(microtvm_stack_end - microtvm_stack_start)
+
 #include <microtvm/firmware.h>
 
 static int32_t WriteToLink(void *context, const uint8_t *data, size_t size_bytes) {
@@ -22,6 +25,7 @@ static void AbortIfError(int32_t status) {
 }
 
 int main(void) {
+  StackPaint();
   AbortIfError(TVMPlatformInitialize());
   AbortIfError(MicroTVMFirmwareInit(WriteToLink, NULL));
   for (;;) {

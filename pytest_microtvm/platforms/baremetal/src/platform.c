@@ -1,5 +1,7 @@
 /* The platform functions. */
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include <microtvm/platform.h>
 
@@ -8,11 +10,31 @@
 
 #include "board.h"
 #include "cpu.h"
+#include "microtvm_project.h"
 
 static bool timer_running;
 
+#ifdef MICROTVM_SETUP
+/* What the chip needs around its devices. */
+static void SetUpRegisters(void) {
+  static const struct {
+    uint32_t address;
+    uint32_t clear;
+    uint32_t set;
+  } registers[] = {MICROTVM_SETUP};
+
+  for (size_t i = 0; i < sizeof(registers) / sizeof(registers[0]); ++i) {
+    const uint32_t value = CpuRead32(registers[i].address);
+    CpuWrite32(registers[i].address, (value & ~registers[i].clear) | registers[i].set);
+  }
+}
+#endif
+
 tvm_crt_error_t TVMPlatformInitialize(void) {
   CpuInitialize();
+#ifdef MICROTVM_SETUP
+  SetUpRegisters();
+#endif
   UartInitialize();
   TimerInitialize();
   return kTvmErrorNoError;

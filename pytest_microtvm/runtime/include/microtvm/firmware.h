@@ -12,6 +12,7 @@
  *   MICROTVM_POOL_BYTES       of the memory that the host may allocate from; 0: none
  *   MICROTVM_PACKET_BYTES     of the packet buffer
  *   MICROTVM_BUILD_ID         a string
+ *   MICROTVM_STACK, MICROTVM_STACK_BYTES   the painted stack, see rpc_server.h; may be left out
  */
 #ifndef MICROTVM_FIRMWARE_H_
 #define MICROTVM_FIRMWARE_H_
@@ -34,6 +35,11 @@ MICROTVM_TENSOR_MEMORY uint8_t microtvm_pool[MICROTVM_POOL_BYTES];
 #define MICROTVM_POOL microtvm_pool
 #else
 #define MICROTVM_POOL NULL
+#endif
+
+#ifndef MICROTVM_STACK
+#define MICROTVM_STACK NULL
+#define MICROTVM_STACK_BYTES 0u
 #endif
 
 #if defined(MICROTVM_EXECUTOR_AOT)
@@ -100,6 +106,8 @@ static inline int32_t MicroTVMFirmwareInit(MicroTVMWriteFunction write, void *wr
       .graph = MICROTVM_SERVED_GRAPH,
       .pool = MICROTVM_POOL,
       .pool_bytes = MICROTVM_POOL_BYTES,
+      .stack = MICROTVM_STACK,
+      .stack_bytes = MICROTVM_STACK_BYTES,
   };
   const int32_t status = MicroTVMRpcServerInit(&microtvm_server, &config);
   return status == kMicroTVMOk ? MicroTVMFirmwareInitExecutor() : status;

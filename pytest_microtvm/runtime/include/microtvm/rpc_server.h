@@ -57,6 +57,9 @@ extern "C" {
 #define MICROTVM_MAX_KERNEL_ARGUMENTS 16
 #endif
 
+/* What a port fills its stack with before it uses it. */
+#define MICROTVM_STACK_PAINT 0xa5u
+
 typedef struct {
   MicroTVMWriteFunction write;
   void *write_context;
@@ -70,6 +73,8 @@ typedef struct {
   const MicroTVMGraph *graph;
   uint8_t *pool; /* what the host may allocate from, aligned; may be null */
   size_t pool_bytes;
+  const uint8_t *stack; /* the lower end of a stack filled with MICROTVM_STACK_PAINT; or null */
+  size_t stack_bytes;
 } MicroTVMRpcServerConfig;
 
 /* How the host wants a function to be measured. */
@@ -88,6 +93,8 @@ typedef struct {
   const MicroTVMGraph *graph;
   MicroTVMPool pool;
   const char *build_id;
+  const uint8_t *stack;
+  size_t stack_bytes;
   int32_t link_status; /* the latest error of the write function */
   uint16_t session_id; /* low byte: the host's nonce, high byte: ours; 0 when there is no session */
   uint8_t nonce;       /* ours in the latest session */

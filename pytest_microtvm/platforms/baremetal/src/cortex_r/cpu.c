@@ -59,7 +59,6 @@ CpuException cpu_exception;
 
 extern uint8_t microtvm_flash_start[];
 extern uint8_t microtvm_flash_end[];
-extern uint8_t microtvm_stack_start[];
 
 MICROTVM_NORETURN void CpuHandleException(void);
 

@@ -59,8 +59,6 @@ uintptr_t cpu_registers[NUM_REGISTERS];
 
 extern uint8_t microtvm_flash_start[];
 extern uint8_t microtvm_flash_end[];
-extern uint8_t microtvm_stack_start[];
-extern uint8_t microtvm_stack_end[];
 
 MICROTVM_NORETURN void CpuHandleException(void);
 

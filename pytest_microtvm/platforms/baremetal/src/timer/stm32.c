@@ -1,6 +1,8 @@
 /* A 32-bit timer of the STM32 families F2 and F4, TIM2 or TIM5 (RM0090, chapter 18): counts up.
  *
- * timer.hz is the rate of its clock; the prescaler makes that slow enough to count for two minutes or more.
+ * timer.hz is the rate of its clock, the internal oscillator's of 16 MHz after a reset; the prescaler makes that
+ * slow enough to count for two minutes or more. QEMU (7.2) has the timer, at timer.emulator_hz, but no clock
+ * control: there nothing says that the oscillator runs.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -22,8 +24,11 @@ enum {
 #define CONTROL_ENABLE 1u
 #define EVENT_UPDATE 1u /* starts over with the new prescaler */
 #define LONGEST_SECONDS 120u
-#define DIVISOR (MICROTVM_TIMER_HZ / (UINT32_MAX / LONGEST_SECONDS) + 1u)
+#define CLOCK_CONTROL 0x40023800u /* RCC_CR */
+#define INTERNAL_OSCILLATOR_READY (1u << 1)
 
+static uint32_t ticks_per_second; /* before the prescaler */
+static uint32_t divisor;
 static uint32_t start;
 
 static uint32_t Read(unsigned reg) { return CpuRead32((uintptr_t)MICROTVM_TIMER_BASE + reg); }
@@ -31,7 +36,11 @@ static uint32_t Read(unsigned reg) { return CpuRead32((uintptr_t)MICROTVM_TIMER_
 static void Write(unsigned reg, uint32_t value) { CpuWrite32((uintptr_t)MICROTVM_TIMER_BASE + reg, value); }
 
 void TimerInitialize(void) {
-  Write(kPrescaler, DIVISOR - 1u);
+  const bool clock_runs = (CpuRead32(CLOCK_CONTROL) & INTERNAL_OSCILLATOR_READY) != 0;
+
+  ticks_per_second = clock_runs ? MICROTVM_TIMER_HZ : MICROTVM_TIMER_EMULATOR_HZ;
+  divisor = ticks_per_second / (UINT32_MAX / LONGEST_SECONDS) + 1u;
+  Write(kPrescaler, divisor - 1u);
   Write(kReload, UINT32_MAX);
 }
 
@@ -44,6 +53,6 @@ void TimerStart(void) {
 
 bool TimerStop(double *elapsed_seconds) {
   const uint32_t ticks = Read(kCounter) - start;
-  *elapsed_seconds = (double)ticks * DIVISOR / (double)MICROTVM_TIMER_HZ;
+  *elapsed_seconds = (double)ticks * (double)divisor / (double)ticks_per_second;
   return (Read(kStatus) & 1u) == 0;
 }

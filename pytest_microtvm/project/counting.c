@@ -1,0 +1,215 @@
+/* A plugin for QEMU that counts the instructions of functions of the firmware.
+ *
+ *   qemu-system-arm ... -plugin file=counting.so,functions=FILE,log=FILE
+ *
+ * `functions` has a line for each function: "run ADDRESS" for the one that runs the model, "kernel ADDRESS" for
+ * each kernel. To `log` goes a line for each run of the model, or for each call of a kernel outside of one:
+ *
+ *   KERNEL:INSTRUCTIONS KERNEL:INSTRUCTIONS ... TOTAL
+ *
+ * with a word for each call of a kernel, which is named by its place among the kernels, from 0. What a function
+ * calls is counted to it, and what a kernel calls to that kernel. The line is written before the firmware goes on.
+ *
+ * A call is known by its first instruction; it ends where the instruction after the one that called is executed.
+ * There are no timers and no guesses in it: the same firmware with the same data gives the same numbers.
+ */
+#include <inttypes.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What is used of QEMU's plugin interface, which is the same in all versions since 6.1. */
+typedef uint64_t qemu_plugin_id_t;
+typedef struct qemu_info_t qemu_info_t;
+struct qemu_plugin_tb;
+struct qemu_plugin_insn;
+enum qemu_plugin_cb_flags { QEMU_PLUGIN_CB_NO_REGS = 0 };
+
+void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t id,
+                                           void (*callback)(qemu_plugin_id_t id, struct qemu_plugin_tb *block));
+void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *block,
+                                          void (*callback)(unsigned int cpu, void *data),
+                                          enum qemu_plugin_cb_flags flags, void *data);
+void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *instruction,
+                                            void (*callback)(unsigned int cpu, void *data),
+                                            enum qemu_plugin_cb_flags flags, void *data);
+size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *block);
+struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *block, size_t index);
+uint64_t qemu_plugin_insn_vaddr(const struct qemu_plugin_insn *instruction);
+size_t qemu_plugin_insn_size(const struct qemu_plugin_insn *instruction);
+
+#define EXPORT __attribute__((visibility("default")))
+
+/* QEMU up to 8 takes version 1, and later ones take version 2. */
+extern EXPORT int qemu_plugin_version;
+EXPORT int qemu_plugin_version = COUNTING_PLUGIN_VERSION;
+EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, char **argv);
+
+#define MAX_CPUS 16u
+#define PAGE_BYTES 4096u                /* of an i386 */
+#define LONGEST_INSTRUCTION_BYTES 15u /* likewise */
+#define NOWHERE UINT64_MAX
+
+typedef struct {
+  uint64_t address;
+  int kernel; /* its place among the kernels; -1: it runs the model */
+} Function;
+
+/* A run of instructions that QEMU translated together, which ends with the first one that jumps. */
+typedef struct {
+  uint64_t start;
+  uint64_t end; /* behind the last one */
+  uint64_t instructions; /* as far as they are counted together */
+  const Function *function; /* which starts here, or null */
+} Block;
+
+/* A call that has not returned. */
+typedef struct {
+  const Function *function; /* null: there is none */
+  uint64_t return_address;
+  uint64_t start; /* Cpu.instructions when it began */
+} Call;
+
+typedef struct {
+  uint64_t instructions; /* since the start */
+  uint64_t return_address; /* of the latest call; NOWHERE without one */
+  uint64_t previous_end; /* of the block before */
+  Call run;
+  Call kernel;
+} Cpu;
+
+static Function *functions;
+static size_t num_functions;
+static Cpu cpus[MAX_CPUS];
+static FILE *log_file;
+
+static void Enter(Cpu *cpu, const Function *function) {
+  const Call call = {function, cpu->previous_end, cpu->instructions};
+  if (cpu->kernel.function != NULL) {
+    return; /* it belongs to this kernel, or is the head of a loop in it */
+  }
+  if (function->kernel >= 0) {
+    cpu->kernel = call;
+  } else if (cpu->run.function == NULL) {
+    cpu->run = call;
+  } else {
+    return;
+  }
+  cpu->return_address = call.return_address;
+}
+
+static void Leave(Cpu *cpu) {
+  const Call call = cpu->kernel.function != NULL ? cpu->kernel : cpu->run;
+  const uint64_t instructions = cpu->instructions - call.start;
+  if (call.function->kernel >= 0) {
+    fprintf(log_file, "%d:%" PRIu64 " ", call.function->kernel, instructions);
+    cpu->kernel.function = NULL;
+  } else {
+    cpu->run.function = NULL;
+  }
+  cpu->return_address = cpu->run.function != NULL ? cpu->run.return_address : NOWHERE;
+  if (cpu->run.function == NULL) {
+    fprintf(log_file, "%" PRIu64 "\n", instructions);
+    fflush(log_file);
+  }
+}
+
+/* Called before each execution of a block. */
+static void Execute(unsigned int index, void *data) {
+  const Block *block = data;
+  Cpu *cpu = &cpus[index % MAX_CPUS];
+  if (block->start == cpu->return_address) {
+    Leave(cpu);
+  }
+  if (block->function != NULL) {
+    Enter(cpu, block->function);
+  }
+  cpu->instructions += block->instructions;
+  cpu->previous_end = block->end;
+}
+
+/* Called before each execution of an instruction that is counted by itself. */
+static void ExecuteOne(unsigned int index, void *data) {
+  (void)data;
+  ++cpus[index % MAX_CPUS].instructions;
+}
+
+/* Called when a block is translated. QEMU may execute a block as long as it lives, so none is freed. */
+static void Translate(qemu_plugin_id_t id, struct qemu_plugin_tb *translated) {
+  const size_t count = qemu_plugin_tb_n_insns(translated);
+  Block *block = malloc(sizeof(*block));
+  (void)id;
+  if (block == NULL || count == 0) {
+    abort();
+  }
+  struct qemu_plugin_insn *last = qemu_plugin_tb_get_insn(translated, count - 1u);
+  block->start = qemu_plugin_insn_vaddr(qemu_plugin_tb_get_insn(translated, 0));
+  block->end = qemu_plugin_insn_vaddr(last) + qemu_plugin_insn_size(last);
+  block->instructions = count;
+  block->function = NULL;
+  for (size_t i = 0; i < num_functions; ++i) {
+    if (functions[i].address == block->start) {
+      block->function = &functions[i];
+      break;
+    }
+  }
+  if (qemu_plugin_insn_vaddr(last) % PAGE_BYTES > PAGE_BYTES - LONGEST_INSTRUCTION_BYTES) {
+    /* On an i386 it may reach into the next page: then QEMU tells of it, but leaves it to another block. */
+    --block->instructions;
+    qemu_plugin_register_vcpu_insn_exec_cb(last, ExecuteOne, QEMU_PLUGIN_CB_NO_REGS, NULL);
+  }
+  qemu_plugin_register_vcpu_tb_exec_cb(translated, Execute, QEMU_PLUGIN_CB_NO_REGS, block);
+}
+
+static int ReadFunctions(const char *path) {
+  FILE *file = fopen(path, "r");
+  char kind[8];
+  uint64_t address;
+  int num_kernels = 0;
+  if (file == NULL) {
+    return -1;
+  }
+  while (fscanf(file, "%7s %" SCNx64, kind, &address) == 2) {
+    Function *grown = realloc(functions, (num_functions + 1u) * sizeof(*functions));
+    if (grown == NULL) {
+      break;
+    }
+    functions = grown;
+    functions[num_functions++] = (Function){address, strcmp(kind, "kernel") == 0 ? num_kernels++ : -1};
+  }
+  const int failed = !feof(file);
+  fclose(file);
+  return failed ? -1 : 0;
+}
+
+/* The value of an argument, where it is this one; else what is known so far. */
+static const char *Value(const char *argument, const char *name, const char *known) {
+  const size_t length = strlen(name);
+  return strncmp(argument, name, length) == 0 && argument[length] == '=' ? argument + length + 1 : known;
+}
+
+int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, char **argv) {
+  const char *functions_path = "";
+  const char *log_path = "";
+  (void)info;
+  for (int i = 0; i < argc; ++i) {
+    functions_path = Value(argv[i], "functions", functions_path);
+    log_path = Value(argv[i], "log", log_path);
+  }
+  if (ReadFunctions(functions_path) != 0) {
+    fprintf(stderr, "counting: cannot read the functions in %s\n", functions_path);
+    return -1;
+  }
+  log_file = fopen(log_path, "a");
+  if (log_file == NULL) {
+    fprintf(stderr, "counting: cannot write %s\n", log_path);
+    return -1;
+  }
+  for (size_t i = 0; i < MAX_CPUS; ++i) {
+    cpus[i].return_address = NOWHERE;
+  }
+  qemu_plugin_register_vcpu_tb_trans_cb(id, Translate);
+  return 0;
+}

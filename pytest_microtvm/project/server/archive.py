@@ -1,0 +1,168 @@
+"""What a template reads from an MLF archive: facts about the model, and its generated code."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+import re
+import shutil
+import tarfile
+from collections.abc import Mapping
+from typing import Any
+
+from .api import ProjectError
+
+_C_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_TENSOR_ALIGNMENT_BYTES = 16  # MICROTVM_ALIGNMENT_BYTES of the runtime
+_POOL_BLOCK_BYTES = 16  # MICROTVM_POOL_BLOCK_BYTES of the runtime
+_SPARE_POOL_BLOCKS = 8
+_MAX_GRAPH_BYTES = 16 * 1024 * 1024
+_GRAPH_NAME = re.compile(r"(?:\./)?executor-config/graph/[^/]+\.graph\Z")
+_METADATA_NAMES = ("metadata.json", "./metadata.json")
+_MAX_METADATA_BYTES = 16 * 1024 * 1024
+_MAX_SOURCE_BYTES = 1024 * 1024 * 1024
+
+
+@dataclasses.dataclass(frozen=True)
+class GraphCounts:
+    """How large a model's graph is.
+
+    `steps` counts the nodes that do something, `arguments` the tensors that these take and give,
+    `widest_step` those of the one with most.
+    """
+
+    nodes: int
+    entries: int
+    steps: int
+    arguments: int
+    widest_step: int
+
+    @classmethod
+    def of(cls, graph: Mapping[str, Any]) -> GraphCounts:
+        """Count what is in the JSON of TVM's graph executor."""
+        steps = [
+            len(node["inputs"]) + int(node["attrs"]["num_outputs"])
+            for node in graph["nodes"]
+            if node["op"] != "null"
+        ]
+        return cls(
+            nodes=len(graph["nodes"]),
+            entries=int(graph["node_row_ptr"][-1]),
+            steps=len(steps),
+            arguments=sum(steps),
+            widest_step=max(steps, default=0),
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelMetadata:
+    """What a project needs to know of the model in an MLF archive; sizes in bytes.
+
+    `tensors` counts inputs and outputs; `io_bytes` holds them all, each rounded up to the alignment
+    of tensors. `scratch_bytes` is the most that one kernel needs besides its tensors. `graph` is
+    None for an archive that has no graph.
+    """
+
+    name: str
+    workspace_bytes: int
+    constants_bytes: int
+    tensors: int
+    io_bytes: int
+    scratch_bytes: int = 0
+    graph: GraphCounts | None = None
+
+    @property
+    def pool_bytes(self) -> int:
+        """Memory for the executor `host_driven` to allocate from.
+
+        The arena in one block, each input and output, and what a kernel needs besides.
+        """
+        blocks = self.tensors + 2 + _SPARE_POOL_BLOCKS
+        sizes = (self.workspace_bytes, self.io_bytes, self.scratch_bytes)
+        return sum(map(_align, sizes)) + blocks * _POOL_BLOCK_BYTES
+
+    def ram_bytes(self, executor: str, pointer_bytes: int) -> int:
+        """The memory that a model takes with an executor on a CPU of this size.
+
+        It is that of microtvm/firmware.h, without the few hundred bytes that every model needs.
+        """
+        if executor == "host_driven":
+            return self.pool_bytes
+        if executor == "aot" or self.graph is None:
+            return self.workspace_bytes + self.io_bytes
+        step_bytes = {4: 12, 8: 24}[pointer_bytes]  # MicroTVMGraphStep
+        entry_bytes = 2 * pointer_bytes  # MicroTVMGraphEntry
+        start_bytes = self.graph.entries * entry_bytes + (self.graph.nodes + 1) * 4
+        table_bytes = self.graph.steps * step_bytes + self.graph.arguments * pointer_bytes
+        return max(self.workspace_bytes, start_bytes) + self.io_bytes + table_bytes
+
+    @classmethod
+    def read(cls, archive: pathlib.Path) -> ModelMetadata:
+        """Read metadata.json of an archive.
+
+        Raises:
+            ProjectError: It is no MLF archive, or not one with one model for the AoT executor.
+        """
+        try:
+            with tarfile.open(archive) as tar:
+                names = [name for name in tar.getnames() if name in _METADATA_NAMES]
+                file = tar.extractfile(names[0]) if names else None
+                if file is None:
+                    raise ValueError("it has no metadata.json")
+                metadata = json.loads(file.read(_MAX_METADATA_BYTES))
+                graphs = [name for name in tar.getnames() if _GRAPH_NAME.match(name)]
+                graph_file = tar.extractfile(graphs[0]) if graphs else None
+                graph = json.loads(graph_file.read(_MAX_GRAPH_BYTES)) if graph_file else None
+            (module,) = metadata["modules"].values()
+            (main,) = module["memory"]["functions"]["main"]
+            tensors = [*main["inputs"].values(), *main["outputs"].values()]
+            scratch = [
+                int(each["workspace_size_bytes"])
+                for operator in module["memory"]["functions"].get("operator_functions", ())
+                for each in operator["workspace"]
+            ]
+            name = str(module["model_name"])
+            if not _C_IDENTIFIER.match(name):
+                raise ValueError(f"model_name is no C identifier: {name!r}")
+            return cls(
+                name=name,
+                workspace_bytes=int(main["workspace_size_bytes"]),
+                constants_bytes=int(main["constants_size_bytes"]),
+                tensors=len(tensors),
+                io_bytes=sum(_align(int(tensor["size"])) for tensor in tensors),
+                scratch_bytes=max(scratch, default=0),
+                graph=None if graph is None else GraphCounts.of(graph),
+            )
+        except (OSError, tarfile.TarError, LookupError, TypeError, ValueError) as exc:
+            raise ProjectError(f"{archive.name} is not a usable MLF archive: {exc}") from exc
+
+
+def _align(size_bytes: int) -> int:
+    return -(-size_bytes // _TENSOR_ALIGNMENT_BYTES) * _TENSOR_ALIGNMENT_BYTES
+
+
+def extract_codegen(archive: pathlib.Path, directory: pathlib.Path) -> None:
+    """Unpack the generated code of an MLF archive, and nothing else.
+
+    Raises:
+        ProjectError: The archive is broken, or a member is not a plain file below codegen/.
+    """
+    size_bytes = 0
+    try:
+        with tarfile.open(archive) as tar:
+            for member in tar:
+                path = pathlib.PurePosixPath(member.name)
+                if path.parts[:1] != ("codegen",) or member.isdir():
+                    continue
+                size_bytes += member.size
+                if not member.isreg() or ".." in path.parts or size_bytes > _MAX_SOURCE_BYTES:
+                    raise ProjectError(f"{archive.name} holds a member that is not allowed: {path}")
+                content = tar.extractfile(member)
+                assert content is not None  # a regular file has one
+                target = directory / path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with target.open("xb") as file:
+                    shutil.copyfileobj(content, file)
+    except (OSError, tarfile.TarError) as exc:
+        raise ProjectError(f"{archive.name} cannot be unpacked: {exc}") from exc

@@ -1,0 +1,140 @@
+"""One bridge process for many sessions: used again only when all is well with it."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pytest_microtvm.boards import load_boards
+from pytest_microtvm.errors import ProtocolError, TransportError
+from pytest_microtvm.project.firmware import Firmware
+from pytest_microtvm.session import bridges as bridges_module
+from pytest_microtvm.session.bridges import BridgeProcess, Bridges
+from pytest_microtvm.session.device import Session
+from tests.contract.libraries import DOUBLE
+from tests.contract.sessions import build_firmware
+
+X = {"x": np.array([1.5, -2.0, 0.0, 3.0], np.float32)}
+TIMEOUT_S = 10.0
+
+
+@pytest.fixture(scope="module")
+def firmware(tmp_path_factory: pytest.TempPathFactory) -> Firmware:
+    return build_firmware(tmp_path_factory.mktemp("double"), DOUBLE, load_boards()["host"])
+
+
+@pytest.fixture
+def bridges() -> Iterator[Bridges]:
+    bridges = Bridges()
+    yield bridges
+    bridges.close()
+
+
+def pid_of(session: Session) -> int:
+    assert session._bridge is not None
+    return session._bridge.pid
+
+
+def run_once(session: Session) -> None:
+    assert np.array_equal(session.run(X)["y"], 2 * X["x"])
+
+
+def test_sessions_one_after_the_other_share_a_bridge(firmware, bridges):
+    pids = set()
+    for _ in range(3):
+        with Session(firmware, TIMEOUT_S, bridges=bridges) as session:
+            run_once(session)
+            pids.add(pid_of(session))
+    assert len(pids) == 1
+
+
+def test_sessions_at_the_same_time_do_not(firmware, bridges):
+    with (
+        Session(firmware, TIMEOUT_S, bridges=bridges) as one,
+        Session(firmware, TIMEOUT_S, bridges=bridges) as other,
+    ):
+        assert pid_of(one) != pid_of(other)
+        run_once(one)
+        run_once(other)
+
+
+def test_a_closed_session_leaves_no_device_behind(firmware, bridges):
+    with Session(firmware, TIMEOUT_S, bridges=bridges) as session:
+        bridge = pid_of(session)
+        assert children_of(bridge)
+    assert Path(f"/proc/{bridge}").exists()
+    assert children_of(bridge) == []
+
+
+def test_a_bridge_whose_device_failed_is_not_used_again(firmware, bridges):
+    with Session(firmware, TIMEOUT_S, bridges=bridges) as session:
+        bridge = pid_of(session)
+        (server,) = children_of(bridge)
+        (device,) = children_of(server)
+        os.kill(device, signal.SIGKILL)
+        with pytest.raises(TransportError):
+            session.run(X)
+    assert not Path(f"/proc/{bridge}").exists()
+    with Session(firmware, TIMEOUT_S, bridges=bridges) as session:
+        run_once(session)
+        assert pid_of(session) != bridge
+
+
+def test_a_stuck_bridge_is_killed(firmware, bridges, monkeypatch):
+    monkeypatch.setattr(bridges_module, "CLOSE_TIMEOUT_S", 0.5)
+    session = Session(firmware, TIMEOUT_S, bridges=bridges)
+    session.open()
+    bridge = pid_of(session)
+    (server,) = children_of(bridge)
+    session._drop_client()  # it would wait for the bridge
+    os.kill(bridge, signal.SIGSTOP)
+    start = time.monotonic()
+    session.close()
+    assert time.monotonic() - start < TIMEOUT_S
+    assert not Path(f"/proc/{bridge}").exists()
+    end = time.monotonic() + TIMEOUT_S
+    while Path(f"/proc/{server}").exists() and time.monotonic() < end:
+        time.sleep(0.02)
+    assert not Path(f"/proc/{server}").exists()
+    with Session(firmware, TIMEOUT_S, bridges=bridges) as session:
+        run_once(session)
+
+
+def test_a_bridge_that_dies_while_idle_is_replaced(firmware, bridges):
+    with Session(firmware, TIMEOUT_S, bridges=bridges) as session:
+        bridge = pid_of(session)
+    os.kill(bridge, signal.SIGKILL)
+    os.waitid(os.P_PID, bridge, os.WEXITED | os.WNOWAIT)
+    with Session(firmware, TIMEOUT_S, bridges=bridges) as session:
+        run_once(session)
+        assert pid_of(session) != bridge
+
+
+def test_a_session_on_a_dead_bridge_is_told_so():
+    told: list[object] = []
+    bridge = BridgeProcess()
+    os.kill(bridge.pid, signal.SIGKILL)
+    bridge._events.join()
+    bridge.start({}, told.append)
+    assert told == [{"event": "closed"}]
+    assert not bridge.finish()
+    bridge.kill()
+
+
+def test_a_stale_firmware_does_not_spoil_the_bridge(firmware, bridges):
+    stale = dataclasses.replace(firmware, build_id="another")
+    with pytest.raises(ProtocolError, match="stale firmware"):
+        Session(stale, TIMEOUT_S, bridges=bridges).open()
+    with Session(firmware, TIMEOUT_S, bridges=bridges) as session:
+        run_once(session)
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
