@@ -10,7 +10,7 @@ import pytest
 
 from pytest_microtvm.boards import Board, load_board, load_boards
 from pytest_microtvm.errors import ConfigError
-from pytest_microtvm.project.server.flash_methods import METHOD_NAMES
+from pytest_microtvm.project.server.real_board import METHOD_NAMES
 
 MINIMAL = 'name = "demo"\nplatform = "host"\n[cpu]\narch = "host"\n'
 MEMORY = '[[memory]]\nname = "ram"\nkind = "ram"\norigin = 0x1000\nbytes = 0x1000\n'
