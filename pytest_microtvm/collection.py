@@ -7,6 +7,7 @@ data of other tests.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -175,4 +176,5 @@ def _named_paths(config: pytest.Config) -> list[Path]:
     if config.args_source is not pytest.Config.ArgsSource.ARGS:
         return []
     here = config.invocation_params.dir
-    return [(here / argument.split("::")[0]).absolute() for argument in config.args]
+    # Without "..", as pytest has the paths that it collects; links stay as they are.
+    return [Path(os.path.normpath(here / argument.split("::")[0])) for argument in config.args]

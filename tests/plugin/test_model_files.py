@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -209,3 +210,13 @@ def test_workers_of_xdist_report_to_one_file(run_pytest, sine, two_outputs):
     assert len(outcome.records) == 4
     assert {record["outcome"] for record in outcome.records} == {"passed"}
     assert all(record["timings_s"]["close"] > 0 for record in outcome.records)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_folder_outside_of_the_project(run_pytest, workspace, workers):
+    folder = workspace.parent / "models" / "deeper"
+    folder.mkdir(parents=True)
+    shutil.copy(MODELS / "sine_int8.tflite", folder)
+    outcome = run_pytest(f"-n{workers}", "../models", "--microtvm-board=host", status=0)
+    assert "1 passed" in outcome.summary
+    assert [Path(record["model"]).name for record in outcome.records] == ["sine_int8.tflite"]

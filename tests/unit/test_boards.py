@@ -58,6 +58,7 @@ def test_json_is_canonical_and_whole(tmp_path: Path) -> None:
     ("text", "expected"),
     [
         (MINIMAL + 'colour = "red"\n', "unknown key cpu.colour"),
+        (MINIMAL + 'simd = "neon"\n', "cpu.simd must be one of none, dsp, helium"),
         ('nmae = "demo"\n' + MINIMAL, "unknown key nmae"),
         (MINIMAL + MEMORY + "size = 1\n", "unknown key memory[0].size"),
         ('name = "demo"\nplatform = "host"\n', "key cpu is missing"),
