@@ -276,6 +276,9 @@ def _concatenation(values: Values, call: Any, output: Output) -> Match | None:
     found = [source for source in sources if source is not None and source.dtype == output.dtype]
     if len(found) != len(sources) or (output.maximum - output.minimum) < 255:
         return None
+    same = [source.quantization == output.quantization for source in found]
+    if output.dtype not in _BYTES and not all(same):
+        return None
     parts = [tables.concatenation_table(s, output.quantization, output.dtype) for s in found]
     shape = shape_of(call)
     axis = int(call.attrs.axis) % len(shape)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from pytest_microtvm.compiler.integer.features import Simd
-from pytest_microtvm.compiler.integer.kernels import blocked_conv2d, dsp_conv2d
+from pytest_microtvm.compiler.integer.kernels import blocked_conv2d, dsp_conv2d, helium_conv2d
 from pytest_microtvm.compiler.integer.specs import Conv2D, KernelSource
 
 _LEAST_TAPS = 4  # fewer would be filled up
@@ -13,6 +13,10 @@ _LEAST_TAPS = 4  # fewer would be filled up
 
 def conv2d(spec: Conv2D, simd: Simd) -> KernelSource:
     """A kernel for `spec` on a CPU with `simd`."""
+    if simd is Simd.HELIUM:
+        plan = helium_conv2d.plan(spec)
+        if plan is not None:
+            return helium_conv2d.conv2d(plan)
     taps = math.prod(spec.weights.shape[1:])
     if simd is not Simd.NONE and taps >= _LEAST_TAPS:
         return dsp_conv2d.conv2d(spec)

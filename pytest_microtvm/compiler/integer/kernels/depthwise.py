@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from pytest_microtvm.compiler.integer.features import Simd
-from pytest_microtvm.compiler.integer.kernels import blocked_depthwise, dsp_depthwise
+from pytest_microtvm.compiler.integer.kernels import (
+    blocked_depthwise,
+    dsp_depthwise,
+    helium_depthwise,
+)
 from pytest_microtvm.compiler.integer.kernels.conv2d import conv2d
 from pytest_microtvm.compiler.integer.specs import Conv2D, DepthwiseConv2D, KernelSource
 
@@ -12,6 +16,10 @@ def depthwise_conv2d(spec: DepthwiseConv2D, simd: Simd) -> KernelSource:
     """A kernel for `spec` on a CPU with `simd`."""
     if spec.input_shape[3] == 1:
         return conv2d(_as_convolution(spec), simd)
+    if simd is Simd.HELIUM:
+        plan = helium_depthwise.plan(spec)
+        if plan is not None:
+            return helium_depthwise.depthwise_conv2d(plan)
     if simd is not Simd.NONE and dsp_depthwise.fits(spec):
         return dsp_depthwise.depthwise_conv2d(spec)
     return blocked_depthwise.depthwise_conv2d(spec)

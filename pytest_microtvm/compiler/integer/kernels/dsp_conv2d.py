@@ -6,8 +6,9 @@ weights: 256 * a + b is an int16, so one multiplication by it and one by b alone
 
     t = sum(x * (256 * a + b))        b' = sum(x * b)        a' = (t - b') >> 8
 
-modulo 2**32, which is exact while the sum of `a` fits 24 bits. That saves half of the instructions
-that would widen the weights. A channel that is left over, and all channels of weights that do not
+modulo 2**32, which is exact while the sum of `a` fits 24 bits; what that sum starts with is added
+afterwards, because it may be large. That saves half of the instructions that would widen the
+weights. A channel that is left over, and all channels of weights that do not
 allow it, are widened by two instructions for four.
 """
 
@@ -50,11 +51,10 @@ def conv2d(spec: Conv2D) -> KernelSource:
     """A convolution of int8 with weights of zero point 0."""
     weights = spec.weights.reshape(len(spec.weights), -1)
     start = folded_bias(weights, spec.bias, spec.input_zero_point)
-    limits = bounds(weights, start)
-    scaling = plan_scaling(spec.requantization, limits)
+    scaling = plan_scaling(spec.requantization, bounds(weights, start))
     pixel_count = int(np.prod(spec.output_shape[:3]))
     pixels = _pixels(pixel_count)
-    sections = _sections(weights, limits, pixels)
+    sections = _sections(weights, pixels)
     patches = WordPatches(spec, pixels)
     constants: Constants = [
         _packed_weights(weights, sections, patches.quads),
@@ -99,11 +99,12 @@ def _pixels(count: int) -> int:
     )
 
 
-def _sections(weights: Int8Array, limits: npt.NDArray[np.int64], pixels: int) -> list[_Section]:
+def _sections(weights: Int8Array, pixels: int) -> list[_Section]:
     channels = len(weights)
     even = channels - channels % 2
-    a = weights[0:even:2].astype(np.int64) * 256 + weights[1:even:2]
-    if not (np.all(a >= -32768) and np.all(limits[0:even:2] < _SHARED_LIMIT)):
+    first, second = weights[0:even:2].astype(np.int64), weights[1:even:2]
+    sums = bounds(weights, np.zeros(channels, np.int64))[0:even:2]
+    if np.any(first * 256 + second < -32768) or np.any(sums >= _SHARED_LIMIT):
         even = 0
     sections = []
     width = 2 * _PAIRS_OF_ONE_PIXEL if pixels == 1 else 2
@@ -138,15 +139,15 @@ def _packed_weights(weights: Int8Array, sections: list[_Section], quads: int) ->
 def _parameters(
     start: npt.NDArray[np.int64], scaling: Scaling, sections: list[_Section]
 ) -> npt.NDArray[np.int32]:
-    """Of two channels that share words, both starts first, and of the first that of `t`."""
+    """Of two channels that share words, both starts first, the first as it is added in the end."""
     parts = []
     channel = 0
     for section in sections:
         channels = slice(channel, channel + section.channels)
         channel += section.channels
         sums = start[channels].copy()
-        if section.shared:
-            sums[0::2] = 256 * sums[0::2] + sums[1::2]
+        if section.shared and scaling.short:
+            sums[0::2] *= 2
         together = 2 if section.shared else 1
         parts.append(scaling.parameters(wrapped(sums), channels, together))
     return np.concatenate(parts)
@@ -166,7 +167,7 @@ def _write_section(
     with text.repeated("channel", section.channels, width):
         text.add("const uint32_t *taps = (const uint32_t *)(const void *)workspace;")
         for n in range(width):
-            index = _parameter_index(section, scaling, n)
+            index = _parameter_index(section, scaling, n | 1 if section.shared else n)
             sums = ", ".join(
                 f"sum{n}_{p} = " + (f"parameters[{index}]" if p == 0 else f"sum{n}_0")
                 for p in range(pixels)
@@ -185,6 +186,9 @@ def _write_section(
         for n in range(width):
             word = f"parameters[{_parameter_index(section, scaling, n, 1)}]"
             text.add(*scaling.declare(str(n), word, f"{channel + n} + channel"))
+            if section.shared and n % 2 == 0:
+                index = _parameter_index(section, scaling, n)
+                text.add(f"const uint32_t start{n} = (uint32_t)parameters[{index}];")
             for p in range(pixels):
                 _write_output(text, section, scaling, n, p, channels)
         text.add(f"parameters += {scaling.stride * width};", f"to += {width};")
@@ -257,7 +261,8 @@ def _write_output(
     total = f"total{n}_{p}"
     if section.shared and n % 2 == 0:
         difference = f"(int32_t)((uint32_t)sum{n}_{p} - (uint32_t)sum{n + 1}_{p})"
-        text.add(f"const int32_t {total} = {difference} >> {7 if scaling.short else 8};")
+        sum_of_a = f"(uint32_t)({difference} >> {7 if scaling.short else 8})"
+        text.add(f"const int32_t {total} = (int32_t)({sum_of_a} + start{n});")
     else:
         text.add(f"const int32_t {total} = sum{n}_{p}{' * 2' if scaling.short else ''};")
     text.add(f"to[{p * channels + n}] = (int8_t)({scaling.output(total, str(n))});")
