@@ -30,6 +30,7 @@ ENTRY_POINT_GROUP = "pytest_microtvm.boards"
 _PACKAGE = Path(__file__).absolute().parent
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _MEMORY_KINDS = ("flash", "ram")
+_SIMD = ("none", "dsp", "helium")
 _RESET_LINES = ("dtr", "rts")
 
 
@@ -39,6 +40,7 @@ class Cpu:
 
     `arch` is its family ("i386", "arm", "riscv32", "host"), `core` what it is exactly. `startup`
     names the start-up code of the platform, where that is not called like `arch` ("cortex_m").
+    `simd` names the vector instructions that kernels over int8 may use: "none", "dsp" or "helium".
     """
 
     arch: str
@@ -46,6 +48,7 @@ class Cpu:
     core: str = ""
     fpu: str = ""
     float_abi: str = ""
+    simd: str = "none"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -324,6 +327,8 @@ def _check(board: Board, path: Path) -> None:
         raise ConfigError(
             f"{path}: name is {board.name!r}", cure=f"rename the file to {board.name}.toml"
         )
+    if board.cpu.simd not in _SIMD:
+        raise ConfigError(f"{path}: cpu.simd must be one of {', '.join(_SIMD)}")
     if board.uart is not None and board.uart.reset not in ("", *_RESET_LINES):
         raise ConfigError(f"{path}: uart.reset must be one of {', '.join(_RESET_LINES)}")
     if board.firmware.packet_bytes < 256:

@@ -15,6 +15,8 @@
 
     OutputMismatch(AssertionError)    a verdict: the device computed something else
 
+    FloatOperatorWarning(UserWarning)    a quantized model is computed in float32, in part
+
 An error is never a verdict: only `OutputMismatch` may fail a test, everything else is a test error.
 """
 
@@ -116,3 +118,7 @@ class TargetError(MicroTVMError):
 
 class OutputMismatch(AssertionError):
     """The device computed something else than the reference: a verdict, the only one that fails."""
+
+
+class FloatOperatorWarning(UserWarning):
+    """Operators of a quantized model have no integer kernels: the message names them."""

@@ -67,6 +67,27 @@ class TensorSpec:
 
 
 @dataclass(frozen=True)
+class FloatOperators:
+    """What of a quantized model is computed in float32, for want of integer kernels.
+
+    Args:
+        operators: Each group of operators.
+        constants_bytes: Float32 constants that they read.
+        workspace_bytes: What they take of the arena, at the most.
+    """
+
+    operators: tuple[str, ...]
+    constants_bytes: int
+    workspace_bytes: int
+
+    def __str__(self) -> str:
+        return (
+            f"computed in float32, for want of integer kernels: {'; '.join(self.operators)} "
+            f"({self.constants_bytes} bytes of constants, {self.workspace_bytes} of the arena)"
+        )
+
+
+@dataclass(frozen=True)
 class KernelSpec:
     """A kernel of a model.
 
@@ -96,6 +117,7 @@ class ModelLibrary:
             archive holds a graph.
         sha256: Hash of the archive's bytes, in hexadecimal.
         metadata: All of metadata.json.
+        float_operators: What of a quantized model is computed in float32, if anything.
         kernels: Its kernels, in the order of their first calls, as far as the archive names them.
     """
 
@@ -108,6 +130,7 @@ class ModelLibrary:
     executors: tuple[str, ...]
     sha256: str
     metadata: Mapping[str, Any]
+    float_operators: FloatOperators | None = None
     kernels: tuple[KernelSpec, ...] = ()
 
 
@@ -344,6 +367,7 @@ def _read_library(path: Path, archive: _Archive) -> ModelLibrary:
         tuple(executors),
         archive.sha256(),
         metadata,
+        reader.float_operators(module),
         reader.kernels(functions),
     )
 
@@ -481,6 +505,20 @@ class _Reader:
         if len(entries) > MAX_TENSORS:
             raise self._archive.error(f"has metadata with {len(entries)} {key}", _HOSTILE_CURE)
         return tuple(self._tensor(name, entry) for name, entry in entries.items())
+
+    def float_operators(self, module: dict[str, Any]) -> FloatOperators | None:
+        """What is computed in float32."""
+        if "float_operators" not in module:
+            return None
+        entry = self.field(module, "float_operators", dict)
+        operators = self.field(entry, "operators", list)
+        if not all(isinstance(text, str) and text.isprintable() for text in operators):
+            raise self._archive.error("has float_operators that are no names", _FOREIGN_CURE)
+        return FloatOperators(
+            tuple(operators),
+            self.size(entry, "constants_size_bytes"),
+            self.size(entry, "workspace_size_bytes"),
+        )
 
     def _tensor(self, name: str, entry: Any) -> TensorSpec:
         if not isinstance(entry, dict):

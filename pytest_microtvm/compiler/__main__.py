@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_microtvm.compiler.failures import summary
+from pytest_microtvm.compiler.integer.features import Simd
 from pytest_microtvm.compiler.options import CompileOptions, export_time_s
 from pytest_microtvm.errors import MicroTVMError
 from pytest_microtvm.library import write_library
@@ -55,6 +56,12 @@ def _parser() -> argparse.ArgumentParser:
         "--name", help="names the module; the stem of the model's file if not given"
     )
     parser.add_argument(
+        "--simd",
+        choices=[simd.value for simd in Simd],
+        default=Simd.NONE.value,
+        help="vector instructions that integer kernels are written for (default: none)",
+    )
+    parser.add_argument(
         "--io-in-arena", action="store_true", help="leave room for inputs and outputs in the arena"
     )
     parser.add_argument("--report-fd", type=int, help=argparse.SUPPRESS)
@@ -67,7 +74,7 @@ def _compile(options: argparse.Namespace, report: Report) -> None:
 
     files = compile_to_files(
         options.model,
-        CompileOptions(name=options.name, io_in_arena=options.io_in_arena),
+        CompileOptions(name=options.name, simd=options.simd, io_in_arena=options.io_in_arena),
         lambda step: report({"progress": step}),
     )
     report({"progress": "writing"})

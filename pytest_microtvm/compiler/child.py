@@ -90,6 +90,7 @@ def _command(model: Path, archive: Path, options: CompileOptions, report_fd: int
     command = [sys.executable, "-m", "pytest_microtvm.compiler", str(model), str(archive)]
     if options.name is not None:
         command += ["--name", options.name]
+    command += ["--simd", options.simd]
     if options.io_in_arena:
         command.append("--io-in-arena")
     return [*command, "--report-fd", str(report_fd), "--parent-pid", str(os.getpid())]

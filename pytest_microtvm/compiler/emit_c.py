@@ -83,14 +83,16 @@ class CFiles:
             ),
             f"src/{self._name}_graph.c": graph_source(self._name, self._program, self._graph),
         }
-        if self._has_integer_kernels:
-            for path in sorted(INTEGER_INCLUDE.glob("*.h")):
-                files[f"include/{path.name}"] = path.read_text(encoding="utf-8")
+        for header in self._integer_headers:
+            files[f"include/{header}"] = (INTEGER_INCLUDE / header).read_text(encoding="utf-8")
         return files
 
     @property
-    def _has_integer_kernels(self) -> bool:
-        return any(kernel.is_integer for kernel in self._program.kernels.values())
+    def _integer_headers(self) -> list[str]:
+        """The headers that integer kernels need, if there are any."""
+        kernels = [kernel for kernel in self._program.kernels.values() if kernel.is_integer]
+        headers = {header for kernel in kernels for header in kernel.headers}
+        return ["tvmgen_integer.h", *sorted(headers)] if kernels else []
 
     def size_macro(self, port: Port) -> str:
         """The macro with the size in bytes of an input or output."""
@@ -197,7 +199,7 @@ class CFiles:
     def _kernels(self) -> str:
         kernels = self._program.kernels.values()
         helpers = sorted({helper for kernel in kernels for helper in kernel.helpers})
-        integer = '#include "tvmgen_integer.h"\n' if self._has_integer_kernels else ""
+        integer = "".join(f'#include "{header}"\n' for header in self._integer_headers)
         parts = [
             NOTICE + f'#include "{self._prefix}_internal.h"\n{integer}\n#include <math.h>\n',
             *(

@@ -130,4 +130,6 @@ def _integer_kernel(name: str, c_name: str, source: KernelSource) -> Kernel:
         frozenset(),
         is_integer=True,
         in_place=source.in_place,
+        headers=source.headers,
+        macs=source.macs,
     )

@@ -14,7 +14,7 @@ from pytest_microtvm.compiler.emit_c import CFiles
 from pytest_microtvm.compiler.graph import Graph
 from pytest_microtvm.compiler.options import EXECUTORS, export_time_s
 from pytest_microtvm.compiler.planning import MemoryPlan
-from pytest_microtvm.compiler.program import Port, Program
+from pytest_microtvm.compiler.program import Kernel, Port, Program
 from pytest_microtvm.library import VERSION
 
 _CPU_DEVICE = 1
@@ -84,14 +84,8 @@ def _metadata(
             }
         },
     }
-    operators = [
-        {
-            "function_name": kernel.c_name,
-            "workspace": [{"device": _CPU_DEVICE, "workspace_size_bytes": kernel.workspace_bytes}],
-        }
-        for kernel in program.kernels.values()
-    ]
-    module = {
+    operators = [_operator(kernel) for kernel in program.kernels.values()]
+    module: dict[str, Any] = {
         "model_name": name,
         "export_datetime": exported.strftime("%Y-%m-%d %H:%M:%SZ"),
         "target": [TARGET],
@@ -110,7 +104,24 @@ def _metadata(
             "tvm_version": distributions.version("apache-tvm"),
         },
     }
+    if program.float_operators:
+        constants_bytes, workspace_bytes = program.float_cost()
+        module["float_operators"] = {
+            "operators": list(program.float_operators),
+            "constants_size_bytes": constants_bytes,
+            "workspace_size_bytes": workspace_bytes,
+        }
     return {"version": VERSION, "modules": {name: module}}
+
+
+def _operator(kernel: Kernel) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "function_name": kernel.c_name,
+        "workspace": [{"device": _CPU_DEVICE, "workspace_size_bytes": kernel.workspace_bytes}],
+    }
+    if kernel.macs is not None:
+        entry["macs"] = kernel.macs
+    return entry
 
 
 def _storages(graph: Graph) -> list[dict[str, Any]]:

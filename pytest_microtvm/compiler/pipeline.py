@@ -9,6 +9,7 @@ from typing import Any
 from pytest_microtvm.compiler.failures import tvm_failure
 from pytest_microtvm.compiler.graph import Graph, build_graph
 from pytest_microtvm.compiler.importing import ImportedModel, import_model, imported
+from pytest_microtvm.compiler.integer.features import Simd
 from pytest_microtvm.compiler.integer.groups import group_integers
 from pytest_microtvm.compiler.lowering import lower
 from pytest_microtvm.compiler.mlf import library_files
@@ -76,7 +77,7 @@ def _compile(
     progress("lowering")
     ir_text = model.module.script(show_meta=False)
     try:
-        grouped = group_integers(model.module)
+        grouped = group_integers(model.module, Simd(options.simd))
         program = lower(
             grouped.module, model.inputs, model.outputs, f"tvmgen_{name}_", grouped.kernels
         )
@@ -84,6 +85,9 @@ def _compile(
         raise
     except Exception as error:
         raise tvm_failure("compile", error) from error
+    program.float_operators = grouped.float_operators
+    if grouped.float_operators:
+        progress(f"in float32, for want of integer kernels: {'; '.join(grouped.float_operators)}")
     progress("planning")
     plan = plan_memory(program, options.io_in_arena)
     graph = build_graph(program, plan)

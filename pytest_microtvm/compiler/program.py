@@ -132,6 +132,8 @@ class Kernel:
         is_integer: The body needs `tvmgen_integer.h`, and no two of its pointers overlap.
         in_place: Positions of parameters whose memory the last parameter may have after all, one
             at a time.
+        headers: Headers beside `tvmgen_integer.h` that the body needs.
+        macs: Multiplications with accumulation in one call; None where that is not known.
     """
 
     name: str
@@ -142,6 +144,8 @@ class Kernel:
     helpers: frozenset[str]
     is_integer: bool = False
     in_place: tuple[int, ...] = ()
+    headers: tuple[str, ...] = ()
+    macs: int | None = None
 
 
 @dataclass(frozen=True)
@@ -169,6 +173,8 @@ class Program:
     constants: list[npt.NDArray[np.generic]]
     calls: list[KernelCall | CopyCall]
     kernels: dict[str, Kernel] = field(default_factory=dict)
+    float_operators: tuple[str, ...] = ()
+    """Groups of operators of a quantized model that are computed in float32."""
 
     def storages(self, call: KernelCall | CopyCall) -> list[Storage]:
         """The storages that `call` touches."""
@@ -179,3 +185,17 @@ class Program:
     def workspace_bytes(self, call: KernelCall | CopyCall) -> int:
         """Bytes of scratch memory that `call` needs in the arena."""
         return self.kernels[call.kernel].workspace_bytes if isinstance(call, KernelCall) else 0
+
+    def float_cost(self) -> tuple[int, int]:
+        """What `float_operators` take: bytes of constants, and bytes in the arena at the most."""
+        constants: dict[int, int] = {}
+        workspace_bytes = 0
+        for call in self.calls:
+            if isinstance(call, CopyCall) or self.kernels[call.kernel].is_integer:
+                continue
+            floats = [s for s in self.storages(call) if s.type.dtype == "float32"]
+            constants |= {s.index: s.size_bytes for s in floats if s.kind is StorageKind.CONSTANT}
+            tensors = {s.index: s.size_bytes for s in floats if s.kind is StorageKind.ARENA}
+            total_bytes = sum(tensors.values()) + self.workspace_bytes(call)
+            workspace_bytes = max(workspace_bytes, total_bytes)
+        return sum(constants.values()), workspace_bytes

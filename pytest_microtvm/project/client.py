@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import importlib.metadata
 import json
 import os
 import select
@@ -461,11 +460,11 @@ def _parse_option(option: Mapping[str, Any]) -> Option:
 
 
 def _tvm_version() -> str:
-    """TVM's version, without paying for its import."""
-    try:
-        return importlib.metadata.version("apache-tvm")
-    except importlib.metadata.PackageNotFoundError:
-        return "0"
+    """TVM's version, by the name of the folder that pip makes: all other ways take far longer."""
+    for entry in sys.path:
+        for path in Path(entry).glob("apache_tvm-*.dist-info"):
+            return path.name.split("-")[1].removesuffix(".dist")
+    return "0"
 
 
 def _session_members(session_id: int) -> Iterator[int]:

@@ -99,6 +99,11 @@ class Session:
         self.close()
 
     @property
+    def is_real(self) -> bool:
+        """Whether the device is a real board, and not emulated."""
+        return bool(self._options)
+
+    @property
     def is_open(self) -> bool:
         """Whether calls can be made."""
         return self._client is not None and self._error is None
@@ -113,7 +118,7 @@ class Session:
         start = time.monotonic()
         try:
             key = secrets.token_hex(16)
-            if isinstance(self.firmware.counter, Counter):
+            if isinstance(self.firmware.counter, Counter) and not self.is_real:
                 self._count_log = CountLog(self.firmware.counter)
             self._start_bridge(key)
             load_runtime()  # while the device boots
@@ -236,12 +241,10 @@ class Session:
             client.close()
 
     def _start_bridge(self, key: str) -> None:
+        counting = {} if self._count_log is None else self._count_log.project_options
         config = {
             "project_dir": str(self.firmware.project_dir),
-            "options": {
-                **self._options,
-                **(self._count_log.project_options if self._count_log is not None else {}),
-            },
+            "options": {**self._options, **counting},
             "board": self.board,
             "key": key,
             "open_timeout_s": self.open_timeout_s,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy as np
 from pytest_microtvm.boards import Board
 from pytest_microtvm.compiler import CompileOptions
 from pytest_microtvm.deadline import Deadline
-from pytest_microtvm.errors import BuildError, MicroTVMError
+from pytest_microtvm.errors import BuildError, FloatOperatorWarning, MicroTVMError
 from pytest_microtvm.library import ModelLibrary
 from pytest_microtvm.project.firmware import CompiledModel, Firmware, Workshop
 from pytest_microtvm.project.progress import long_step
@@ -84,7 +85,7 @@ class Harness:
         self.boards = boards
         self.options = options
         self._rig = rig
-        self._compiled: dict[Path, CompiledModel] = {}
+        self._compiled: dict[tuple[Path, str], CompiledModel] = {}
         self._firmware: dict[tuple[str, str, str], Firmware] = {}
         self._failed: dict[object, MicroTVMError] = {}
         self._sessions: dict[str, tuple[Session, Record]] = {}
@@ -111,17 +112,20 @@ class Harness:
         )
         return self._records.setdefault(record.key, record)
 
-    def compile(self, model: Path, record: Record) -> CompiledModel:
-        """Compile a model, once a run.
+    def compile(self, model: Path, board: Board, record: Record) -> CompiledModel:
+        """Compile a model for a board, once a run for all boards whose CPUs can do the same.
 
         Raises:
             ModelError: It cannot be compiled; said again to every test that needs it.
         """
-        if model not in self._compiled:
-            self._compiled[model] = self._once(
-                model, lambda: self.workshop.compile(model, CompileOptions())
-            )
-        compiled = self._compiled[model]
+        key = (model, board.cpu.simd)
+        if key not in self._compiled:
+            options = CompileOptions(simd=board.cpu.simd)
+            self._compiled[key] = self._once(key, lambda: self.workshop.compile(model, options))
+            in_float = self._compiled[key].library.float_operators
+            if in_float is not None:
+                warnings.warn(f"{model.name}: {in_float}", FloatOperatorWarning, stacklevel=2)
+        compiled = self._compiled[key]
         if "mlf" not in record.cached:
             record.cached["mlf"] = compiled.cached
             record.add_seconds("compile", compiled.compile_s)

@@ -32,16 +32,20 @@ def measure(firmware: Firmware, session: Session | None = None) -> Metrics:
             source = "painted stack, most since the start"
             found["stack_bytes"] = Metric(session.stack_bytes, "bytes", source, session.samples)
         if session.counts is None:
-            counter = firmware.counter
-            absent["instructions"] = (
-                counter if isinstance(counter, str) else "the emulator counted nothing"
-            )
+            absent["instructions"] = _why_uncounted(firmware, session)
         else:
             source = "QEMU plugin, most of all runs"
             total = session.counts.total
             found["instructions"] = Metric(total, "instructions", source, session.samples)
             layers = _layers(firmware, session.counts.kernels)
     return Metrics(**found, layers=layers, absent=absent)
+
+
+def _why_uncounted(firmware: Firmware, session: Session) -> str:
+    if session.is_real:
+        return "instructions are counted in emulators only"
+    counter = firmware.counter
+    return counter if isinstance(counter, str) else "the emulator counted nothing"
 
 
 def _image_metrics(firmware: Firmware) -> dict[str, Metric]:

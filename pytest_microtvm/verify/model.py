@@ -63,7 +63,7 @@ class MicroTVM:
         Raises:
             ModelError: It cannot be compiled.
         """
-        return self._harness.compile(self.model, self.record).library
+        return self._harness.compile(self.model, self.board, self.record).library
 
     @cached_property
     def firmware(self) -> Firmware:

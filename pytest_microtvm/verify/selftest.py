@@ -39,12 +39,16 @@ const MicroTVMModel tvmgen_selftest_model = {"selftest", 1, 1, inputs, outputs, 
 """
 
 
-def _table() -> NDArray[np.int32]:
-    return (np.arange(ELEMENTS, dtype=np.int32) * 37) % 101
+def _table(step: int) -> NDArray[np.int32]:
+    return ((np.arange(ELEMENTS) * step) % 101).astype(np.int32)
 
 
-def write_selftest(path: Path) -> ModelLibrary:
+def write_selftest(path: Path, step: int = 37) -> ModelLibrary:
     """Write the model as an MLF archive.
+
+    Args:
+        path: The archive.
+        step: Makes another model, which answers differently.
 
     Returns:
         The model: int32 `x` of shape (64,) in, int32 `y` of the same shape out.
@@ -65,7 +69,7 @@ def write_selftest(path: Path) -> ModelLibrary:
         "memory": {"functions": {"main": [main], "operator_functions": []}},
     }
     source = _SOURCE.replace("{ELEMENTS}", f"{{{ELEMENTS}}}").replace("ELEMENTS", str(ELEMENTS))
-    source = source.replace("TABLE", ", ".join(map(str, _table())))
+    source = source.replace("TABLE", ", ".join(map(str, _table(step))))
     files = {
         "metadata.json": json.dumps({"version": 8, "modules": {NAME: module}}),
         f"codegen/host/include/tvmgen_{NAME}.h": _HEADER,
@@ -80,7 +84,7 @@ def selftest_inputs() -> NDArray[np.int32]:
     return np.arange(ELEMENTS, dtype=np.int32) * 1009 - 31000
 
 
-def selftest_outputs() -> NDArray[np.int32]:
-    """What it has to answer."""
-    outputs = selftest_inputs() * _table() + np.arange(ELEMENTS)
+def selftest_outputs(step: int = 37) -> NDArray[np.int32]:
+    """What it has to answer to that."""
+    outputs = selftest_inputs() * _table(step) + np.arange(ELEMENTS)
     return outputs.astype(np.int32)

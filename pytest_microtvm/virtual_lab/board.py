@@ -165,6 +165,8 @@ class VirtualBoard:
     def _accept_debugger(self) -> None:
         assert self._listener is not None
         connection, _address = self._listener.accept()
+        if self._gdb is not None and _has_ended(self._gdb):  # it came right after another
+            self._take_from_debugger()
         if self._gdb is not None or not self._machine.is_on:
             connection.close()
             return
@@ -247,6 +249,16 @@ def _bound_socket(port: int) -> socket.socket:
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     bound.bind(("127.0.0.1", port))
     return bound
+
+
+def _has_ended(connection: socket.socket) -> bool:
+    """Whether the far end has hung up, and all that it sent has been read."""
+    try:
+        return not connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
 
 
 def _link(path: Path, target: str) -> None:

@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import argparse
 
-from scripts.benchmarks import faults, fuzz, link, matrix, operators, overhead, soak, wire
+from scripts.benchmarks import (
+    faults,
+    flash,
+    fuzz,
+    kernels,
+    lab_soak,
+    link,
+    matrix,
+    operators,
+    overhead,
+    soak,
+    wire,
+)
+
+BENCHMARKS = (faults, flash, fuzz, kernels, lab_soak, link, matrix, operators, overhead, soak, wire)
 
 
 def main() -> int:
     """Run it; the exit status says whether every limit was kept."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     commands = parser.add_subparsers(dest="name", required=True, metavar="NAME")
-    for benchmark in (faults, fuzz, link, matrix, operators, overhead, soak, wire):
+    for benchmark in BENCHMARKS:
         benchmark.add_command(commands)
     arguments = parser.parse_args()
     status: int = arguments.run(arguments)

@@ -1,4 +1,4 @@
-"""Integer kernels against LiteRT's reference kernels, byte for byte."""
+"""Every operator over quantized tensors against LiteRT's reference kernels, byte for byte."""
 
 from __future__ import annotations
 
@@ -9,49 +9,139 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pytest_microtvm.compiler import CompileOptions
 from pytest_microtvm.compiler.integer import groups
+from pytest_microtvm.compiler.integer.features import Simd
 from pytest_microtvm.compiler.integer.kernels import generate
-from tests.operators.generators import GENERATORS, cases
-from tests.operators.packs import Pack
+from pytest_microtvm.compiler.integer.specs import (
+    Arithmetic,
+    KernelSource,
+    Lookup,
+    Requantization,
+    Spec,
+)
+from tests.operators.cases import OPERATORS, draw
+from tests.operators.running import differences
 
-SEED = 20_240
-PACKS = 6
-CASES = 120
-"""In each pack; `scripts/bench operators` runs as many as one likes."""
+pytest.importorskip("ai_edge_litert", reason="pip install 'pytest-microtvm[litert]'")
+
+CASES = 30
+"""Of each operator; `scripts/bench operators` runs as many as one likes."""
+IN_FLOAT = {"quantize", "dequantize"}
+WITH_WEIGHTS = ("conv_2d", "depthwise_conv_2d", "fully_connected", "padded_conv_2d", "network")
+"""Operators that are written anew for each kind of vector instructions."""
+WITHOUT_FACTORS = {
+    *IN_FLOAT,
+    "average_pool_2d",
+    "max_pool_2d",
+    "pad",
+    "reshape",
+    "squeeze",
+    "transpose",
+    "concatenation",
+    "split",
+    "strided_slice",
+    "resize_nearest_neighbor",
+    "resize_bilinear",
+}
+"""Operators whose kernels have nothing that scales a value."""
 
 
-@pytest.mark.parametrize("number", range(PACKS))
-def test_all_operators_give_the_reference_s_bytes(number: int, tmp_path: Path):
-    pack = Pack(cases(SEED + number, CASES), tmp_path)
-    assert pack.differences(np.random.default_rng(number)) == []
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_outputs_are_the_reference_s_bytes(operator, tmp_path):
+    found = differences(list(draw(CASES, operators=[operator])), tmp_path)
+    assert not found, "\n".join(map(str, found))
+    kernels = [path.read_text() for path in tmp_path.glob("*/codegen/host/src/*_lib0.c")]
+    assert kernels
+    # Nothing falls back to float.
+    assert operator in IN_FLOAT or not any("float" in text for text in kernels)
 
 
-@pytest.fixture
-def flipped(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Flips a bit in each multiplier of the first kernel that has some; collects that kernel.
+@pytest.mark.parametrize("simd", [Simd.DSP.value, Simd.HELIUM.value])
+@pytest.mark.parametrize("operator", WITH_WEIGHTS)
+def test_vector_kernels_give_the_same_bytes_by_their_twins(operator, simd, tmp_path):
+    found = differences(
+        list(draw(CASES, operators=[operator])), tmp_path, CompileOptions(simd=simd)
+    )
+    assert not found, "\n".join(map(str, found))
 
-    What is flipped is about a hundredth of the factor.
-    """
-    found: list[Any] = []
 
-    def generate_flipped(spec: Any, simd: Any) -> Any:
-        if not found and hasattr(spec, "requantization"):
-            found.append(spec)
-            multipliers = spec.requantization.multipliers ^ (1 << 24)
-            changed = replace(spec.requantization, multipliers=multipliers)
-            spec = replace(spec, requantization=changed)
+def changed(spec: Any) -> Any:
+    """The same with one wrong constant; None when there is none to change."""
+    if isinstance(spec, Lookup):
+        return replace(spec, table=spec.table ^ 1)
+    requantization = getattr(spec, "requantization", None)
+    if requantization is not None:
+        return replace(spec, requantization=wrong(requantization))
+    return (
+        replace(spec, multiplier=flipped(spec.multiplier)) if "multiplier" in vars(spec) else None
+    )
+
+
+def wrong(requantization: Requantization) -> Requantization:
+    """The same with a wrong factor for the first channel."""
+    multipliers = requantization.multipliers.copy()
+    multipliers[0] = flipped(multipliers[0])
+    reals = requantization.reals
+    if reals is not None:
+        reals = reals.copy()
+        reals[0] *= 1.3
+    return replace(requantization, multipliers=multipliers, reals=reals)
+
+
+def flipped(multiplier: int) -> int:
+    """The second highest bit is wrong: a third of the value, or a quarter."""
+    return multiplier ^ 1 << 29
+
+
+@pytest.mark.parametrize("operator", [name for name in OPERATORS if name not in WITHOUT_FACTORS])
+def test_wrong_factors_are_noticed(operator, tmp_path, monkeypatch):
+    """One in each kernel; where all of a channel's results are clamped, it makes no difference."""
+    monkeypatch.setattr(
+        groups, "generate", lambda spec, simd: generate(changed(spec) or spec, simd)
+    )
+    assert len(differences(list(draw(12, seed=1, operators=[operator])), tmp_path)) >= 4
+
+
+def test_a_wrong_side_of_a_sum_is_noticed(tmp_path, monkeypatch):
+    def generate_wrong(spec: Spec, simd: Simd) -> KernelSource:
+        if isinstance(spec, Arithmetic):
+            left, right = spec.operands
+            left = replace(left, multiplier=flipped(left.multiplier))
+            spec = replace(spec, operands=(left, right))
         return generate(spec, simd)
 
-    monkeypatch.setattr(groups, "generate", generate_flipped)
-    return found
+    monkeypatch.setattr(groups, "generate", generate_wrong)
+    found = differences(list(draw(6, seed=2, operators=["add"])), tmp_path)
+    assert len(found) >= 3
 
 
-@pytest.mark.parametrize(
-    "kind", ["conv2d", "depthwise_conv2d", "fully_connected", "add", "subtract", "multiply", "mean"]
-)
-def test_one_wrong_bit_in_a_multiplier_is_found(kind: str, tmp_path: Path, flipped: list[Any]):
-    rng = np.random.default_rng(SEED)
-    drawn = [GENERATORS[kind][0](rng) for _ in range(8)]
-    differing = Pack(drawn, tmp_path).differences(rng, ("uniform", "edges", "narrow") * 5)
-    assert len(flipped) == 1
-    assert [difference.case.rpartition(" (")[0] for difference in differing] == [drawn[0].name]
+def test_a_wrong_byte_in_the_archive_is_noticed(tmp_path):
+    """What is compared is what a user builds: the C files, not what the compiler knows."""
+
+    def change(files: Any) -> Any:
+        path = "codegen/host/src/m0_lib0.c"
+        text = files[path].decode()
+        assert "microtvm_clamp(value" in text
+        changed_text = text.replace("microtvm_clamp(value", "microtvm_clamp(value + 1")
+        return {**files, path: changed_text.encode()}
+
+    cases = list(draw(2, operators=["average_pool_2d"]))
+    assert [d.case.name for d in differences(cases, tmp_path, change=change)] == [
+        c.name for c in cases
+    ]
+
+
+def test_cases_do_not_depend_on_which_are_drawn():
+    some = list(draw(3, seed=5, operators=["add"], start=2))
+    more = list(draw(6, seed=5, operators=["add"]))[2:5]
+    assert [case.tensors for case in some] == [case.tensors for case in more] != []
+    for left, right in zip(some, more, strict=True):
+        for ours, theirs in zip(left.samples, right.samples, strict=True):
+            assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+def test_a_case_says_what_it_is():
+    [case] = draw(1, operators=["squeeze"])
+    assert str(case).startswith("squeeze-0: SQUEEZE(")
+    assert str(Path("/")) not in str(case)

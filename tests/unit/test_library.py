@@ -341,6 +341,30 @@ WRONG: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "another name": (rename("other"), "lacks codegen/host/include/tvmgen_other.h"),
     "no main": (lambda m: m["modules"]["net"]["memory"]["functions"].update(main=[]), "main"),
     "no executors": (lambda m: m["modules"]["net"].update(executors=[]), "executors"),
+    "float operators as a list": (
+        lambda m: m["modules"]["net"].update(float_operators=[]),
+        "'float_operators'",
+    ),
+    "float operators without names": (
+        lambda m: m["modules"]["net"].update(
+            float_operators={
+                "operators": ["\x1b[2J"],
+                "constants_size_bytes": 0,
+                "workspace_size_bytes": 0,
+            }
+        ),
+        "no names",
+    ),
+    "float operators of negative cost": (
+        lambda m: m["modules"]["net"].update(
+            float_operators={
+                "operators": ["divide"],
+                "constants_size_bytes": -1,
+                "workspace_size_bytes": 0,
+            }
+        ),
+        "'constants_size_bytes'",
+    ),
     "odd executor": (lambda m: m["modules"]["net"].update(executors=["vm"]), "'vm'"),
     "negative workspace": (main(workspace_size_bytes=-1), "workspace_size_bytes"),
     "huge workspace": (main(workspace_size_bytes=1 << 60), "workspace_size_bytes"),

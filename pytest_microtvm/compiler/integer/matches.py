@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -51,11 +52,44 @@ class Match:
         name: The operator, for the names of kernels.
         spec: What the kernel does.
         inputs: The tensors that it reads.
+        is_channels_last: The kernel wants its images with the channels last, and makes such, though
+            the model has them first.
+        channels_last: What the kernel does instead when its inputs are there with the channels
+            last, as well: any order will do.
     """
 
     name: str
     spec: Spec
     inputs: tuple[Any, ...]
+    is_channels_last: bool = False
+    channels_last: Spec | None = None
+
+
+@dataclass(frozen=True)
+class Movement:
+    """An operator that moves elements between dequantization and quantization to the same scale.
+
+    Args:
+        call: The call of the operator.
+        source: The quantized tensor.
+    """
+
+    call: Any
+    source: Any
+
+
+def last(shape: Sequence[int]) -> tuple[int, int, int, int]:
+    """The extents (n, channels, height, width) with the channels last."""
+    n, channels, height, width = shape
+    return n, height, width, channels
+
+
+def image_of(shape: Sequence[int], layout: str) -> tuple[int, int, int, int]:
+    """The extents of an image with the channels last."""
+    if layout == "NCHW":
+        return last(shape)
+    n, height, width, channels = shape
+    return n, height, width, channels
 
 
 def without_activation(values: Values, result: Any, output: Output) -> tuple[Any, Output]:

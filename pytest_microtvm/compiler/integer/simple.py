@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from pytest_microtvm.compiler.integer import tables
-from pytest_microtvm.compiler.integer.arithmetic import quantize_multiplier
-from pytest_microtvm.compiler.integer.matches import Match, Output
+from pytest_microtvm.compiler.integer.arithmetic import LIMITS, quantize_multiplier
+from pytest_microtvm.compiler.integer.matches import Match, Movement, Output, image_of, last
 from pytest_microtvm.compiler.integer.specs import (
     Arithmetic,
     Concatenation,
@@ -30,26 +31,43 @@ from pytest_microtvm.compiler.integer.values import (
     Quantization,
     Values,
     dtype_of,
-    image_shape,
     operator_name,
     shape_of,
 )
 
 _BYTES = ("int8", "uint8")
 _KINDS = {"add": "add", "subtract": "subtract", "multiply": "multiply"}
+_LAYOUTS = ("NHWC", "NCHW")
 _POOLS = {"nn.avg_pool2d": "average", "nn.max_pool2d": "max"}
 
 
-def match_simple(values: Values, result: Any, output: Output) -> Match | None:
-    """The operator whose float result `result` is, quantized to `output`."""
+def match_simple(values: Values, result: Any, output: Output, is_activation: bool) -> Match | None:
+    """The operator whose float result `result` is, quantized to `output`.
+
+    Args:
+        values: The function's.
+        result: The float.
+        output: What it is quantized to.
+        is_activation: Whether an activation was between the two.
+    """
     source = values.activation(result)
     if source is not None:
-        return _requantize(source, output)
+        return _requantize(source, output, is_activation)
     value = values.definition(result)
     if type(value).__name__ == "Var" and dtype_of(value) == "float32":
         return _quantize(value, output)
     matcher = _MATCHERS.get(operator_name(value))
     return None if matcher is None else matcher(values, value, output)
+
+
+def match_movement(values: Values, result: Any, output: Output) -> Movement | None:
+    """The operator that moves elements to `result`, quantized as its input is."""
+    call = values.call(result, "expand_dims", "flatten", "permute_dims", "reshape", "squeeze")
+    source = None if call is None else values.activation(call.args[0])
+    if call is None or source is None or source.quantization != output.quantization:
+        return None
+    is_whole = (output.minimum, output.maximum) == LIMITS[output.dtype]
+    return Movement(call, source.expression) if is_whole and source.dtype == output.dtype else None
 
 
 def match_integers(values: Values, call: Any, low: int, high: int) -> Match | None:
@@ -81,8 +99,10 @@ def _quantize(source: Any, output: Output) -> Match:
     return Match("quantize", spec, (source,))
 
 
-def _requantize(source: Activation, output: Output) -> Match:
-    real = float(source.quantization.scale) / float(output.quantization.scale)
+def _requantize(source: Activation, output: Output, is_activation: bool) -> Match:
+    scales = source.quantization.scale, output.quantization.scale
+    # TFLite divides in float32 for RELU and its like, but not for QUANTIZE.
+    real = float(scales[0] / scales[1]) if is_activation else float(scales[0]) / float(scales[1])
     requantization = output.requantization(*quantize_multiplier(real))
     if source.dtype in _BYTES and output.dtype in _BYTES:
         table = tables.requantization_table(source, requantization)
@@ -90,12 +110,12 @@ def _requantize(source: Activation, output: Output) -> Match:
     spec = Requantize(
         math.prod(source.shape), source.quantization.zero_point, requantization, source.dtype
     )
-    return Match("requantize", spec, (source.expression,))
+    return Match("requantize", spec, (source.expression,), channels_last=spec)
 
 
 def _lookup(name: str, source: Activation, table: Any) -> Match:
     spec = Lookup(math.prod(source.shape), table, source.dtype)
-    return Match(name, spec, (source.expression,))
+    return Match(name, spec, (source.expression,), channels_last=spec)
 
 
 def _unary(
@@ -179,7 +199,22 @@ def _arithmetic(values: Values, call: Any, output: Output) -> Match | None:
         output.requantization(*quantize_multiplier(real)),
         output.dtype,
     )
-    return Match(kind, spec, inputs)
+    return Match(kind, spec, inputs, channels_last=_arithmetic_of_last(spec))
+
+
+def _arithmetic_of_last(spec: Arithmetic) -> Arithmetic | None:
+    """The same with the channels of all images last."""
+    if any(len(shape) != 4 for shape in (spec.output_shape, *(o.shape for o in spec.operands))):
+        return None
+    left, right = (
+        replace(
+            operand,
+            shape=last(operand.shape),
+            values=None if operand.values is None else np.moveaxis(operand.values, 1, 3).copy(),
+        )
+        for operand in spec.operands
+    )
+    return replace(spec, output_shape=last(spec.output_shape), operands=(left, right))
 
 
 def _is_power_of_two(scale: np.float32) -> bool:
@@ -225,7 +260,15 @@ def _mean(values: Values, call: Any, output: Output) -> Match | None:
         output.requantization((multiplier << spare) // count, shift - spare),
         source.dtype,
     )
-    return Match("mean", spec, (source.expression,))
+    moved = None
+    if rank == 4 and bool(call.attrs.keepdims):
+        place = (0, 3, 1, 2)
+        moved = replace(
+            spec,
+            input_shape=last(source.shape),
+            axes=tuple(sorted(place[axis] for axis in axes)),
+        )
+    return Match("mean", spec, (source.expression,), channels_last=moved)
 
 
 def _concatenation(values: Values, call: Any, output: Output) -> Match | None:
@@ -233,16 +276,29 @@ def _concatenation(values: Values, call: Any, output: Output) -> Match | None:
     found = [source for source in sources if source is not None and source.dtype == output.dtype]
     if len(found) != len(sources) or (output.maximum - output.minimum) < 255:
         return None
+    same = [source.quantization == output.quantization for source in found]
+    if output.dtype not in _BYTES and not all(same):
+        return None
     parts = [tables.concatenation_table(s, output.quantization, output.dtype) for s in found]
     shape = shape_of(call)
     axis = int(call.attrs.axis) % len(shape)
+    shapes = [source.shape for source in found]
     spec = Concatenation(
         math.prod(shape[:axis]),
-        tuple(math.prod(source.shape[axis:]) for source in found),
+        tuple(math.prod(part[axis:]) for part in shapes),
         tuple(parts),
         output.dtype,
     )
-    return Match("concatenate", spec, tuple(source.expression for source in found))
+    moved = None
+    if len(shape) == 4:
+        axis = (0, 3, 1, 2)[axis]
+        moved = replace(
+            spec,
+            rows=math.prod(last(shape)[:axis]),
+            lengths=tuple(math.prod(last(part)[axis:]) for part in shapes),
+        )
+    inputs = tuple(source.expression for source in found)
+    return Match("concatenate", spec, inputs, channels_last=moved)
 
 
 def _bilinear(values: Values, call: Any, output: Output) -> Match | None:
@@ -258,17 +314,18 @@ def _resize(kind: str, call: Any, image: Any, dtype: str) -> Match | None:
     mode = str(call.attrs.coordinate_transformation_mode)
     if mode not in ("align_corners", "asymmetric", "half_pixel"):
         return None
-    if str(call.attrs.layout) != "NHWC":
+    layout = str(call.attrs.layout)
+    if layout not in _LAYOUTS:
         return None
     spec = Resize(
         kind,
-        image_shape(image),
-        image_shape(call),
+        image_of(shape_of(image), layout),
+        image_of(shape_of(call), layout),
         mode == "align_corners",
         mode == "half_pixel",
         dtype,
     )
-    return Match(f"resize_{kind}", spec, (image,))
+    return Match(f"resize_{kind}", spec, (image,), layout == "NCHW")
 
 
 def _float_pool(values: Values, call: Any, output: Output) -> Match | None:
@@ -286,13 +343,15 @@ def _pool(call: Any, image: Any, low: int, high: int, dtype: str) -> Match | Non
     if window is None:
         return None
     kind = _POOLS[operator_name(call)]
-    spec = Pool(kind, image_shape(image), image_shape(call), window, low, high, dtype)
-    return Match(f"{kind}_pool", spec, (image,))
+    layout = str(call.attrs.layout)
+    before, after = (image_of(shape_of(tensor), layout) for tensor in (image, call))
+    spec = Pool(kind, before, after, window, low, high, dtype)
+    return Match(f"{kind}_pool", spec, (image,), layout == "NCHW")
 
 
 def _window(call: Any) -> Window | None:
     attributes = call.attrs
-    is_plain = str(attributes.layout) == "NHWC" and not bool(attributes.count_include_pad)
+    is_plain = str(attributes.layout) in _LAYOUTS and not bool(attributes.count_include_pad)
     if not is_plain or bool(attributes.ceil_mode):
         return None
     if any(int(extent) != 1 for extent in attributes.dilation):

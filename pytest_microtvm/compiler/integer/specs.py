@@ -379,6 +379,7 @@ class KernelSource:
         workspace_bytes: Scratch memory in the arena.
         in_place: Numbers of inputs that the output may take the memory of, one at a time.
         macs: Multiplications with accumulation, for the per-layer table.
+        headers: Headers of `include/` that the body needs beside `tvmgen_integer.h`.
     """
 
     input_dtypes: tuple[str, ...]
@@ -388,6 +389,7 @@ class KernelSource:
     workspace_bytes: int = 0
     in_place: tuple[int, ...] = ()
     macs: int = 0
+    headers: tuple[str, ...] = ()
 
     def has_code_of(self, other: KernelSource) -> bool:
         """Whether one function can be both; constants are given to it."""

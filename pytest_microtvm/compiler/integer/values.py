@@ -58,12 +58,6 @@ def shape_of(expression: Any) -> tuple[int, ...]:
     return tuple(int(extent.value) for extent in expression.ty.shape)
 
 
-def image_shape(expression: Any) -> tuple[int, int, int, int]:
-    """The shape of a tensor of 4 dimensions."""
-    n, height, width, channels = shape_of(expression)
-    return n, height, width, channels
-
-
 def dtype_of(expression: Any) -> str:
     """The element type of a tensor."""
     dtype = expression.ty.dtype
@@ -97,8 +91,8 @@ class Values:
                     self._bound[binding.var] = binding.value
                     if operator_name(binding.value) == "clip":
                         self._clipped.add(binding.value.args[0])
-                    self._uses.update(_variables(binding.value))
-        self._uses.update(_variables(function.body.body))
+                    self._uses.update(variables_of(binding.value))
+        self._uses.update(variables_of(function.body.body))
 
     def is_only_clipped(self, variable: Any) -> bool:
         """Whether nothing but one `clip` reads a variable: the group goes on there."""
@@ -114,6 +108,10 @@ class Values:
         """The call that makes `expression`, if it is one of a Relax operator among `names`."""
         value = self.definition(expression)
         return value if operator_name(value) in names else None
+
+    def calls(self, name: str) -> list[Any]:
+        """The bound calls of a Relax operator, in order."""
+        return [value for value in self._bound.values() if operator_name(value) == name]
 
     def constant(self, expression: Any) -> Array | None:
         """The value of `expression`, if it is known."""
@@ -220,14 +218,15 @@ def _axes(call: Any, rank: int) -> list[int]:
     return [int(axis) for axis in axes]
 
 
-def _variables(expression: Any) -> list[Any]:
+def variables_of(expression: Any) -> list[Any]:
+    """The variables that an expression reads."""
     kind = type(expression).__name__
     if kind in ("Var", "DataflowVar"):
         return [expression]
     if kind == "Call":
-        return [found for argument in expression.args for found in _variables(argument)]
+        return [found for argument in expression.args for found in variables_of(argument)]
     if kind == "Tuple":
-        return [found for field in expression.fields for found in _variables(field)]
+        return [found for field in expression.fields for found in variables_of(field)]
     if kind == "TupleGetItem":
-        return _variables(expression.tuple_value)
+        return variables_of(expression.tuple_value)
     return []

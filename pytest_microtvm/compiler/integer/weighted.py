@@ -10,24 +10,29 @@ import numpy.typing as npt
 from pytest_microtvm.compiler.integer.arithmetic import (
     LIMITS,
     quantize_multipliers,
+    round_away,
     single_multiplier,
 )
-from pytest_microtvm.compiler.integer.matches import Match, Output
+from pytest_microtvm.compiler.integer.matches import Match, Output, image_of
 from pytest_microtvm.compiler.integer.specs import (
     Conv2D,
     DepthwiseConv2D,
     FullyConnected,
     Requantization,
     Rounding,
+    Spec,
     Window,
 )
 from pytest_microtvm.compiler.integer.values import (
     Activation,
     Values,
     Weights,
-    image_shape,
     operator_name,
+    shape_of,
 )
+
+_ORDERS = {"HWIO": (3, 0, 1, 2), "HWOI": (2, 0, 1, 3), "OIHW": (0, 2, 3, 1)}
+"""By the layout of weights, the order of axes that makes them output, height, width, input."""
 
 
 def match_weighted(values: Values, result: Any, output: Output) -> Match | None:
@@ -51,14 +56,27 @@ def match_weighted(values: Values, result: Any, output: Output) -> Match | None:
     return _conv2d(values, value, source, weights, bias, output)
 
 
-def _bias(values: Values, bias: Any, channels: int) -> npt.NDArray[Any] | bool | None:
-    """The bias in units of the accumulator; False when there is one that is not known."""
+def _bias(
+    values: Values, bias: Any, scales: npt.NDArray[np.float64], channels: int
+) -> npt.NDArray[Any] | bool | None:
+    """The bias in units of the accumulator; False when there is one that is not known.
+
+    Args:
+        values: The function.
+        bias: An expression, or None.
+        scales: Of the accumulator, one for all channels or one each.
+        channels: How many there are.
+    """
     if bias is None:
         return None
     known = values.weights(bias)
-    if known is None or known.values.size != channels:
+    if known is not None:
+        return known.values.reshape(-1) if known.values.size == channels else False
+    real = values.constant(bias)
+    if real is None or real.size != channels:
         return False
-    return known.values.reshape(-1)
+    steps = round_away(real.reshape(-1).astype(np.float64) / scales)
+    return steps.astype(np.int32)
 
 
 def _fully_connected(
@@ -67,11 +85,12 @@ def _fully_connected(
     if weights.values.ndim != 2 or source.shape[-1] != weights.values.shape[0]:
         return None
     by_output = weights.moved(np.transpose)
-    known_bias = _bias(values, bias, by_output.values.shape[0])
     scales, zero_points = _by_channel(by_output)
-    if isinstance(known_bias, bool) or scales is None or zero_points.size != 1:
+    if scales is None or zero_points.size != 1 or not _fits(source, weights, output):
         return None
-    if not _fits(source, weights, output):
+    accumulator = np.float64(source.quantization.scale) * scales.astype(np.float64)
+    known_bias = _bias(values, bias, accumulator, by_output.values.shape[0])
+    if isinstance(known_bias, bool):
         return None
     reach = _reach(source, by_output, known_bias)
     spec = FullyConnected(
@@ -92,6 +111,7 @@ def _fits(source: Activation, weights: Weights, output: Output) -> bool:
     return found in (
         ("int8", "int8", "int8"),
         ("uint8", "uint8", "uint8"),
+        ("uint8", "int8", "uint8"),
         ("int16", "int8", "int16"),
     )
 
@@ -153,23 +173,24 @@ def _conv2d(
     values: Values, call: Any, source: Activation, weights: Weights, bias: Any, output: Output
 ) -> Match | None:
     attributes = call.attrs
-    layout = str(attributes.kernel_layout)
-    if str(attributes.data_layout) != "NHWC" or layout not in ("HWIO", "HWOI"):
+    layout = str(attributes.data_layout)
+    order = _ORDERS.get(str(attributes.kernel_layout))
+    if layout not in ("NHWC", "NCHW") or order is None:
         return None
-    # Output channels first, then height, width, input channels.
-    order = (3, 0, 1, 2) if layout == "HWIO" else (2, 0, 1, 3)
     by_output = weights.moved(lambda array: np.transpose(array, order))
-    output_shape = image_shape(call)
-    known_bias = _bias(values, bias, output_shape[3])
+    output_shape = image_of(shape_of(call), layout)
     scales, zero_points = _by_channel(by_output)
-    if isinstance(known_bias, bool) or scales is None or zero_points.size != 1:
+    if scales is None or zero_points.size != 1 or not _fits(source, weights, output):
         return None
-    if not _fits(source, weights, output):
+    accumulator = np.float64(source.quantization.scale) * scales.astype(np.float64)
+    known_bias = _bias(values, bias, accumulator, output_shape[3])
+    if isinstance(known_bias, bool):
         return None
-    image, padding = _unpadded(values, source)
+    is_first = layout == "NCHW"
+    image, padding = (source.expression, (0, 0)) if is_first else _unpadded(values, source)
     shape = by_output.values.shape
     common: dict[str, Any] = {
-        "input_shape": image_shape(image),
+        "input_shape": image_of(shape_of(image), layout),
         "output_shape": output_shape,
         "window": Window(
             shape=(shape[1], shape[2]),
@@ -186,12 +207,12 @@ def _conv2d(
         "input_dtype": source.dtype,
         "weights_zero_point": int(zero_points[0]),
     }
-    channels = source.shape[3]
-    if int(attributes.groups) == channels and shape[3] == 1:
+    if int(attributes.groups) == common["input_shape"][3] and shape[3] == 1:
         by_tap = np.ascontiguousarray(np.transpose(by_output.values[..., 0], (1, 2, 0)))
-        return Match("depthwise_conv2d", DepthwiseConv2D(weights=by_tap, **common), (image,))
-    by_output_values = np.ascontiguousarray(by_output.values)
-    return Match("conv2d", Conv2D(weights=by_output_values, **common), (image,))
+        spec: Spec = DepthwiseConv2D(weights=by_tap, **common)
+        return Match("depthwise_conv2d", spec, (image,), is_first)
+    spec = Conv2D(weights=np.ascontiguousarray(by_output.values), **common)
+    return Match("conv2d", spec, (image,), is_first)
 
 
 def _unpadded(values: Values, source: Activation) -> tuple[Any, tuple[int, int]]:

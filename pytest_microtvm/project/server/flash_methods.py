@@ -11,6 +11,7 @@ from pathlib import Path
 
 from .api import OptionError
 from .flashing import FlashJob, FlashMethod, Sign
+from .real_board import GDB, METHOD_NAMES
 
 _HERE = Path(__file__).absolute().parent
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
@@ -33,7 +34,7 @@ def flash_method(name: str) -> FlashMethod:
     return METHODS[name]
 
 
-def _gdb(job: FlashJob, script: str) -> list[str]:
+def _gdb(job: FlashJob) -> list[str]:
     if not job.probe:
         raise OptionError(
             f"board {job.board['name']} is flashed by gdb, but its probe is not named",
@@ -46,7 +47,7 @@ def _gdb(job: FlashJob, script: str) -> list[str]:
         *("-ex", f"set tcp connect-timeout {_GDB_CONNECT_S}"),
         *job.settings["arguments"],
         *("-ex", f"target extended-remote {job.probe}"),
-        *("-x", str(_HERE / script), str(job.firmware)),
+        *("-x", str(_HERE / "flash.gdb"), str(job.firmware)),
     ]
 
 
@@ -148,10 +149,10 @@ def users_method(job: FlashJob) -> FlashMethod:
 
 
 METHODS = {
-    "gdb": FlashMethod(
+    GDB: FlashMethod(
         programs=("{prefix}gdb", "gdb-multiarch"),
         install="apt-get install gdb-multiarch",
-        flash=lambda job: _gdb(job, "flash.gdb"),
+        flash=_gdb,
         proof=r": matched\.",
         signs=(
             Sign("MIS-MATCHED", _NOT_WHAT_WAS_WRITTEN),
@@ -167,7 +168,6 @@ METHODS = {
                 _POWER,
             ),
         ),
-        reset=lambda job: _gdb(job, "reset.gdb"),
     ),
     "openocd": FlashMethod(
         programs=("openocd",),
@@ -272,6 +272,3 @@ METHODS = {
         ),
     ),
 }
-MASS_STORAGE = "mass-storage"
-COMMAND = "command"
-METHOD_NAMES = (*METHODS, MASS_STORAGE, COMMAND)

@@ -19,7 +19,7 @@ from typing import Any
 from .api import OptionError, ProjectError
 from .process import find_tool, run_tool
 
-RESET_TIMEOUT_S = 30.0
+RESET_TIMEOUT_S = 10.0
 
 _OBJCOPY_FORMATS = {"hex": "ihex", "bin": "binary"}
 _ERROR_LINE = re.compile(r"^.*\b(?:error|fatal|failed|cannot|couldn't)\b.*$", re.I | re.M)

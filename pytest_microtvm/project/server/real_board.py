@@ -1,21 +1,29 @@
 """A real board: which one it is, how it is flashed and reset, and its open port.
 
 The facts come from two places: the board's definition says what all boards of its kind have in
-common, and the project options say which one is meant and how it is wired up.
+common, and the project options say which one is meant and how it is wired up. Every server knows
+the options; what it takes to use a real board is loaded when one is used.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .api import ProjectOption
-from .flash_methods import COMMAND, MASS_STORAGE, METHODS, flash_method, users_method
-from .flashing import FlashJob, reset_by_command, reset_by_method, run_method
-from .mass_storage import flash_by_copy
-from .serial_port import SerialTransport, find_usb_port, usb_ids_of
 
+if TYPE_CHECKING:
+    from .flashing import FlashJob
+    from .serial_port import SerialTransport
+
+GDB, MASS_STORAGE, COMMAND = "gdb", "mass-storage", "command"
+METHOD_NAMES = (
+    *(GDB, "openocd", "pyocd", "st-flash", "esptool", "dfu-util", "west"),
+    *(MASS_STORAGE, COMMAND),
+)
+
+_GDB_TIMEOUT_S = 3.0
 _METHODS = ["flash", "open_transport"]
 
 
@@ -47,7 +55,7 @@ def real_board_options() -> list[ProjectOption]:
             "flash_method",
             optional=_METHODS,
             type="str",
-            choices=(*METHODS, MASS_STORAGE, COMMAND),
+            choices=METHOD_NAMES,
             help="In place of the board's flash.method.",
         ),
         ProjectOption(
@@ -105,14 +113,16 @@ class RealBoard:
             OptionError: The method does not exist, or misses something.
             ProjectError: The firmware did not reach the board.
         """
+        from . import flash_methods, flashing, mass_storage
+
         if self._method == MASS_STORAGE:
-            flash_by_copy(self._job())
+            mass_storage.flash_by_copy(self._job())
         elif self._method == COMMAND:
             job = self._job(need_port=True)
-            run_method(users_method(job), job)
+            flashing.run_method(flash_methods.users_method(job), job)
         else:
-            method = flash_method(self._method)
-            run_method(method, self._job(need_port=self._method == "esptool"))
+            method = flash_methods.flash_method(self._method)
+            flashing.run_method(method, self._job(need_port=self._method == "esptool"))
 
     def open(self, *, reset: bool) -> SerialTransport:
         """Open the board's port.
@@ -124,21 +134,38 @@ class RealBoard:
             PortBusyError: Another process has the port.
             ProjectError: It is not there, or the reset failed.
         """
+        from .serial_port import SerialTransport
+
         uart = self._board["uart"]
         line = str(uart.get("reset") or "")
-        command = self._options.get("reset_command")
-        if reset and command:
-            reset_by_command(command, self._project)
-        elif reset and not line and self._method in METHODS:
-            reset_by_method(flash_method(self._method), self._job())
-        port = SerialTransport(
-            self._port(), int(self._options.get("baudrate") or uart["baud"]), line
-        )
-        if reset and line and not command:
+        by_line = bool(line) and not self._options.get("reset_command")
+        if reset and not by_line:
+            self._reset()
+        baud = int(self._options.get("baudrate") or uart["baud"])
+        port = SerialTransport(self._port(), baud, line)
+        if reset and by_line:
             port.reset_board(line)
         return port
 
+    def _reset(self) -> None:
+        """Reset the board by the user's command, or by its probe if that can be done."""
+        command, probe = self._options.get("reset_command"), self._options.get("probe")
+        if command:
+            from .flashing import reset_by_command
+
+            reset_by_command(command, self._project)
+        elif self._method == GDB and probe:
+            from .gdb_remote import reset_by_gdb_server
+
+            reset_by_gdb_server(str(probe), _GDB_TIMEOUT_S)
+        elif self._method not in (GDB, MASS_STORAGE, COMMAND):
+            from . import flash_methods, flashing
+
+            flashing.reset_by_method(flash_methods.flash_method(self._method), self._job())
+
     def _job(self, *, need_port: bool = False) -> FlashJob:
+        from .flashing import FlashJob
+
         return FlashJob(
             board=self._board,
             project=self._project,
@@ -148,6 +175,9 @@ class RealBoard:
         )
 
     def _port(self) -> str:
-        return str(self._options.get("port") or "") or find_usb_port(
-            usb_ids_of(self._board, self._options)
-        )
+        if self._options.get("port"):
+            return str(self._options["port"])
+        from .serial_port import find_usb_port
+
+        usb_ids = [self._options["usb"]] if self._options.get("usb") else None
+        return find_usb_port(usb_ids or self._board["flash"]["usb_ids"])

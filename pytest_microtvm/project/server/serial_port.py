@@ -13,7 +13,7 @@ import select
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .api import (
     IoTimeoutError,
@@ -302,10 +302,3 @@ def _links_to(link: Path, device: str) -> bool:
 def _command(process: Path) -> str:
     words = (process / "cmdline").read_bytes().split(b"\0")
     return b" ".join(words).decode("utf-8", "replace").strip()[:200]
-
-
-def usb_ids_of(board: Any, options: Any) -> list[str]:
-    """The USB ids to find a board's port by: the one in the options, or those of its definition."""
-    if options.get("usb"):
-        return [str(options["usb"])]
-    return list((board.get("flash") or {}).get("usb_ids") or ())

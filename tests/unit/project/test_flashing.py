@@ -20,7 +20,8 @@ import pytest
 
 from pytest_microtvm.boards import board_from_json, load_boards
 from pytest_microtvm.project import server
-from pytest_microtvm.project.server.real_board import RealBoard
+from pytest_microtvm.project.server.flash_methods import METHODS
+from pytest_microtvm.project.server.real_board import METHOD_NAMES, RealBoard
 
 PORT = "/dev/ttyACM7"
 
@@ -225,6 +226,10 @@ TOOLS = [
     ),
 ]
 tools = pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.method)
+
+
+def test_the_option_offers_every_method() -> None:
+    assert (*METHODS, "mass-storage", "command") == METHOD_NAMES
 
 
 @tools

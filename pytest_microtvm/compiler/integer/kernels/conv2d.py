@@ -2,52 +2,22 @@
 
 from __future__ import annotations
 
+import math
+
 from pytest_microtvm.compiler.integer.features import Simd
-from pytest_microtvm.compiler.integer.kernels.text import Constants, body, requantized
+from pytest_microtvm.compiler.integer.kernels import blocked_conv2d, dsp_conv2d, helium_conv2d
 from pytest_microtvm.compiler.integer.specs import Conv2D, KernelSource
+
+_LEAST_TAPS = 4  # fewer would be filled up
 
 
 def conv2d(spec: Conv2D, simd: Simd) -> KernelSource:
     """A kernel for `spec` on a CPU with `simd`."""
-    batches, height, width, channels = spec.input_shape
-    _, output_height, output_width, output_channels = spec.output_shape
-    window = spec.window
-    taps_y, taps_x = window.shape
-    constants: Constants = [spec.weights]
-    start = "0"
-    if spec.bias is not None:
-        constants.append(spec.bias)
-        start = "constant1[c]"
-    output = requantized(spec.requantization, "sum", "c", constants)
-    text = f"""
-    for (int32_t n = 0; n < {batches}; ++n) {{
-      for (int32_t y = 0; y < {output_height}; ++y) {{
-        for (int32_t x = 0; x < {output_width}; ++x) {{
-          for (int32_t c = 0; c < {output_channels}; ++c) {{
-            int32_t sum = {start};
-            for (int32_t i = 0; i < {taps_y}; ++i) {{
-              const int32_t row =
-                  y * {window.strides[0]} + i * {window.dilation[0]} - {window.padding[0]};
-              for (int32_t j = 0; j < {taps_x}; ++j) {{
-                const int32_t column =
-                    x * {window.strides[1]} + j * {window.dilation[1]} - {window.padding[1]};
-                if (row < 0 || row >= {height} || column < 0 || column >= {width}) {{
-                  continue;
-                }}
-                const int8_t *const pixel =
-                    input0 + ((n * {height} + row) * {width} + column) * {channels};
-                const int8_t *const weights =
-                    constant0 + ((c * {taps_y} + i) * {taps_x} + j) * {channels};
-                for (int32_t k = 0; k < {channels}; ++k) {{
-                  sum += (pixel[k] - ({spec.input_zero_point})) * weights[k];
-                }}
-              }}
-            }}
-            *output++ = (int8_t){output};
-          }}
-        }}
-      }}
-    }}
-    """
-    macs = batches * output_height * output_width * int(spec.weights.size)
-    return KernelSource((spec.input_dtype,), tuple(constants), "int8", body(text), macs=macs)
+    if simd is Simd.HELIUM:
+        plan = helium_conv2d.plan(spec)
+        if plan is not None:
+            return helium_conv2d.conv2d(plan)
+    taps = math.prod(spec.weights.shape[1:])
+    if simd is not Simd.NONE and taps >= _LEAST_TAPS:
+        return dsp_conv2d.conv2d(spec)
+    return blocked_conv2d.conv2d(spec)

@@ -28,9 +28,14 @@ from pytest_microtvm.compiler.program import C_TYPES
 
 def is_rare(spec: Conv2D | DepthwiseConv2D | FullyConnected) -> bool:
     """Whether the fast kernels cannot do it."""
-    if isinstance(spec, FullyConnected):
-        return spec.input_dtype != "int8" or spec.requantization.rounding is Rounding.REAL
-    return spec.input_dtype != "int8" or spec.weights_zero_point != 0
+    requantization = spec.requantization
+    if isinstance(spec, Conv2D) and spec.weights.shape[3] != spec.input_shape[3]:
+        return True
+    return (
+        {spec.input_dtype, str(spec.weights.dtype), requantization.dtype} != {"int8"}
+        or spec.weights_zero_point != 0
+        or requantization.rounding not in (Rounding.DOUBLE, Rounding.SINGLE)
+    )
 
 
 def conv2d(spec: Conv2D) -> KernelSource:

@@ -1,0 +1,563 @@
+/* Helium, Arm's M-profile vector extension, by small functions, each with a twin in plain C that
+ * gives the same bits. A vector has 16 bytes: 16 int8, 8 int16 or 4 int32, the first in the lowest
+ * byte. Sums wrap around.
+ */
+#ifndef TVMGEN_INTEGER_HELIUM_H_
+#define TVMGEN_INTEGER_HELIUM_H_
+
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 1) && defined(__GNUC__)
+#define MICROTVM_HAS_HELIUM 1
+#include <arm_mve.h>
+#else
+#define MICROTVM_HAS_HELIUM 0
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* How int32 become smaller ones: see kernels/helium_scaling.py. */
+enum {
+  MICROTVM_POSITIVE,   /* two roundings; what would become negative is clamped to 0 anyway */
+  MICROTVM_SHORT,      /* two roundings, the shift at least one bit to the right */
+  MICROTVM_ANY_SHIFT,  /* two roundings */
+  MICROTVM_SINGLE      /* one rounding, where there are no ties */
+};
+
+#if MICROTVM_HAS_HELIUM
+
+typedef int8x16_t microtvm_int8x16;
+typedef int32x4_t microtvm_int32x4;
+
+static inline microtvm_int8x16 microtvm_load16(const int8_t *from) {
+  return vldrbq_s8(from);
+}
+
+/* `count` int8 and zeros; nothing beyond is read. */
+static inline microtvm_int8x16 microtvm_load_first(const int8_t *from, int32_t count) {
+  return vldrbq_z_s8(from, vctp8q((uint32_t)count));
+}
+
+static inline void microtvm_store16(int8_t *to, microtvm_int8x16 value) {
+  vstrbq_s8(to, value);
+}
+
+static inline void microtvm_store_first(int8_t *to, microtvm_int8x16 value, int32_t count) {
+  vstrbq_p_s8(to, value, vctp8q((uint32_t)count));
+}
+
+static inline microtvm_int8x16 microtvm_all16(int32_t value) {
+  return vdupq_n_s8((int8_t)value);
+}
+
+/* Gathered loads and scattered stores are not by the compiler's own functions: gcc 12 takes them to
+ * touch no more than the 16 bytes at the address, and moves what touches others across them. */
+
+/* Byte n of `count` goes to to[places[n]]. */
+static inline void microtvm_scatter_first(
+    int8_t *to, const uint8_t *places, microtvm_int8x16 value, int32_t count) {
+  __asm__("vpst\n\tvstrbt.8 %q[value], [%[to], %q[places]]"
+          : "+m"(*(int8_t(*)[])to)
+          : [to] "r"(to), [places] "w"(vldrbq_u8(places)), [value] "w"(value),
+          "Up"(vctp8q((uint32_t)count)));
+}
+
+/* Byte n is from[places[n]]. */
+static inline microtvm_int8x16 microtvm_gather16(const int8_t *from, const uint8_t *places) {
+  microtvm_int8x16 result;
+  __asm__("vldrb.u8 %q[result], [%[from], %q[places]]"
+          : [result] "=&w"(result)
+          : [from] "r"(from), [places] "w"(vldrbq_u8(places)), "m"(*(const int8_t(*)[])from));
+  return result;
+}
+
+/* a0, b0, c0, d0, a1, b1, ...: 64 bytes. */
+static inline void microtvm_store_woven(int8_t *to, microtvm_int8x16 a, microtvm_int8x16 b,
+    microtvm_int8x16 c, microtvm_int8x16 d) {
+  const int8x16x4_t all = {{a, b, c, d}};
+  vst4q_s8(to, all);
+}
+
+/* sum + a0 * b0 + ... + a15 * b15. */
+static inline int32_t microtvm_dot(int32_t sum, microtvm_int8x16 a, microtvm_int8x16 b) {
+  return vmladavaq_s8(sum, a, b);
+}
+
+/* The same from 0. */
+static inline int32_t microtvm_first_dot(microtvm_int8x16 a, microtvm_int8x16 b) {
+  return vmladavq_s8(a, b);
+}
+
+/* The following are statements that the compiler leaves in their order: one that loads vectors long
+ * before their use runs out of registers. */
+
+/* 16 int8, then moves on. */
+static inline microtvm_int8x16 microtvm_next16(const int8_t **from) {
+  microtvm_int8x16 result;
+  const int8_t *at = *from;
+  __asm__ volatile("vldrb.8 %q[result], [%[at]], #16"
+                   : [result] "=w"(result), [at] "+r"(at)
+                   : "m"(*(const int8_t(*)[16])at));
+  *from = at;
+  return result;
+}
+
+/* To each sum, 16 products of its vector with the same weights; these move on. The sums start with
+ * them when `first` is set. */
+static inline void microtvm_dot_two(int32_t *sum0, int32_t *sum1, microtvm_int8x16 a,
+    microtvm_int8x16 b, const int8_t **weights, int first) {
+  const int8_t *at = *weights;
+  microtvm_int8x16 w;
+  int32_t s0 = *sum0, s1 = *sum1;
+  if (first) {
+    __asm__ volatile("vldrb.8 %q[w], [%[at]], #16\n\t"
+                     "vmladav.s8 %[s0], %q[a], %q[w]\n\t"
+                     "vmladav.s8 %[s1], %q[b], %q[w]"
+                     : [s0] "=&Te"(s0), [s1] "=&Te"(s1), [w] "=&w"(w), [at] "+r"(at)
+                     : [a] "w"(a), [b] "w"(b), "m"(*(const int8_t(*)[16])at));
+  } else {
+    __asm__ volatile("vldrb.8 %q[w], [%[at]], #16\n\t"
+                     "vmladava.s8 %[s0], %q[a], %q[w]\n\t"
+                     "vmladava.s8 %[s1], %q[b], %q[w]"
+                     : [s0] "+Te"(s0), [s1] "+Te"(s1), [w] "=&w"(w), [at] "+r"(at)
+                     : [a] "w"(a), [b] "w"(b), "m"(*(const int8_t(*)[16])at));
+  }
+  *sum0 = s0;
+  *sum1 = s1;
+  *weights = at;
+}
+
+/* The same for one sum. */
+static inline void microtvm_dot_one(
+    int32_t *sum, microtvm_int8x16 a, const int8_t **weights, int first) {
+  const int8_t *at = *weights;
+  microtvm_int8x16 w;
+  int32_t s = *sum;
+  if (first) {
+    __asm__ volatile("vldrb.8 %q[w], [%[at]], #16\n\tvmladav.s8 %[s], %q[a], %q[w]"
+                     : [s] "=&Te"(s), [w] "=&w"(w), [at] "+r"(at)
+                     : [a] "w"(a), "m"(*(const int8_t(*)[16])at));
+  } else {
+    __asm__ volatile("vldrb.8 %q[w], [%[at]], #16\n\tvmladava.s8 %[s], %q[a], %q[w]"
+                     : [s] "+Te"(s), [w] "=&w"(w), [at] "+r"(at)
+                     : [a] "w"(a), "m"(*(const int8_t(*)[16])at));
+  }
+  *sum = s;
+  *weights = at;
+}
+
+static inline microtvm_int32x4 microtvm_load4(const int32_t *from) {
+  return vldrwq_s32(from);
+}
+
+/* `count` int32 and zeros. */
+static inline microtvm_int32x4 microtvm_load4_first(const int32_t *from, int32_t count) {
+  return vldrwq_z_s32(from, vctp32q((uint32_t)count));
+}
+
+/* Four int8 as int32. */
+static inline microtvm_int32x4 microtvm_widen4(const int8_t *from) {
+  return vldrbq_s32(from);
+}
+
+/* The words at from + bytes[0], ..., from + bytes[3]. */
+static inline microtvm_int8x16 microtvm_gather_words(
+    const int8_t *from, microtvm_int32x4 bytes) {
+  microtvm_int8x16 result;
+  __asm__("vldrw.u32 %q[result], [%[from], %q[bytes]]"
+          : [result] "=&w"(result)
+          : [from] "r"(from), [bytes] "w"(bytes), "m"(*(const int8_t(*)[])from));
+  return result;
+}
+
+static inline microtvm_int32x4 microtvm_int32_of(int32_t a, int32_t b, int32_t c, int32_t d) {
+  microtvm_int32x4 result;
+  __asm__("vmov %q0[2], %q0[0], %1, %2\n\tvmov %q0[3], %q0[1], %3, %4"
+          : "=w"(result)
+          : "r"(a), "r"(c), "r"(b), "r"(d));
+  return result;
+}
+
+static inline microtvm_int32x4 microtvm_add4(microtvm_int32x4 a, microtvm_int32x4 b) {
+  return vaddq_s32(a, b);
+}
+
+static inline microtvm_int32x4 microtvm_add4_all(microtvm_int32x4 a, int32_t b) {
+  return vaddq_n_s32(a, b);
+}
+
+static inline microtvm_int32x4 microtvm_subtract4(microtvm_int32x4 a, microtvm_int32x4 b) {
+  return vsubq_s32(a, b);
+}
+
+static inline microtvm_int32x4 microtvm_shift_down8(microtvm_int32x4 value) {
+  return vshrq_n_s32(value, 8);
+}
+
+static inline microtvm_int32x4 microtvm_shift_up(microtvm_int32x4 value, int32_t shift) {
+  return vshlq_r_s32(value, shift);
+}
+
+/* value * multiplier * 2**(shift - 31); of a shift only the low byte counts. */
+static inline microtvm_int32x4 microtvm_scale4(microtvm_int32x4 value,
+    microtvm_int32x4 multiplier, microtvm_int32x4 shift, int32_t rounding) {
+  if (rounding == MICROTVM_ANY_SHIFT) {
+    const int32x4_t whole = vshrq_n_s32(vshlq_n_s32(shift, 24), 24);
+    const int32x4_t zero = vdupq_n_s32(0);
+    const int32x4_t right = vminq_s32(whole, zero);
+    const int32x4_t high = vqrdmulhq_s32(vshlq_s32(value, vmaxq_s32(whole, zero)), multiplier);
+    return vrshlq_s32(vaddq_s32(high, vshrq_n_s32(vandq_s32(high, right), 31)), right);
+  }
+  if (rounding == MICROTVM_SINGLE) {
+    return vrshlq_s32(vqdmulhq_s32(value, multiplier), shift);
+  }
+  const int32x4_t high = vqrdmulhq_s32(value, multiplier);
+  if (rounding == MICROTVM_POSITIVE) {
+    return vrshlq_s32(high, shift);
+  }
+  return vrshlq_s32(vaddq_s32(high, vshrq_n_s32(high, 31)), shift);
+}
+
+/* The same with one factor for all. */
+static inline microtvm_int32x4 microtvm_scale4_all(
+    microtvm_int32x4 value, int32_t multiplier, int32_t shift, int32_t rounding) {
+  if (rounding == MICROTVM_ANY_SHIFT) {
+    const int32_t right = shift < 0 ? shift : 0;
+    const int32x4_t high =
+        vqrdmulhq_n_s32(vshlq_r_s32(value, shift > 0 ? shift : 0), multiplier);
+    const int32x4_t sign = vshrq_n_s32(vandq_s32(high, vdupq_n_s32(right)), 31);
+    return vrshlq_n_s32(vaddq_s32(high, sign), right);
+  }
+  if (rounding == MICROTVM_SINGLE) {
+    return vrshlq_n_s32(vqdmulhq_n_s32(value, multiplier), shift);
+  }
+  const int32x4_t high = vqrdmulhq_n_s32(value, multiplier);
+  if (rounding == MICROTVM_POSITIVE) {
+    return vrshlq_n_s32(high, shift);
+  }
+  return vrshlq_n_s32(vaddq_s32(high, vshrq_n_s32(high, 31)), shift);
+}
+
+/* value + zero_point between the limits. */
+static inline microtvm_int32x4 microtvm_output4(
+    microtvm_int32x4 value, int32_t zero_point, int32_t minimum, int32_t maximum) {
+  const int32x4_t moved = vqaddq_n_s32(value, zero_point);
+  if (minimum == -128 && maximum == 127) {
+    int32x4_t result = moved;
+    __asm__("vqmovnb.s32 %q0, %q0\n\tvqmovnb.s16 %q0, %q0" : "+w"(result));
+    return result;
+  }
+  return vminq_s32(vmaxq_s32(moved, vdupq_n_s32(minimum)), vdupq_n_s32(maximum));
+}
+
+/* As microtvm_output4: byte 4 * n + i is of element n of vector i. */
+static inline microtvm_int8x16 microtvm_output16(microtvm_int32x4 v0, microtvm_int32x4 v1,
+    microtvm_int32x4 v2, microtvm_int32x4 v3, int32_t zero_point, int32_t minimum,
+    int32_t maximum) {
+  int16x8_t even = vreinterpretq_s16_s32(v0);
+  int16x8_t odd = vreinterpretq_s16_s32(v1);
+  __asm__("vqmovnb.s32 %q0, %q0\n\tvqmovnt.s32 %q0, %q1" : "+w"(even) : "w"(v2));
+  __asm__("vqmovnb.s32 %q0, %q0\n\tvqmovnt.s32 %q0, %q1" : "+w"(odd) : "w"(v3));
+  int8x16_t result = vreinterpretq_s8_s16(vqaddq_n_s16(even, (int16_t)zero_point));
+  odd = vqaddq_n_s16(odd, (int16_t)zero_point);
+  __asm__("vqmovnb.s16 %q0, %q0\n\tvqmovnt.s16 %q0, %q1" : "+w"(result) : "w"(odd));
+  if (minimum > -128) {
+    result = vmaxq_s8(result, vdupq_n_s8((int8_t)minimum));
+  }
+  if (maximum < 127) {
+    result = vminq_s8(result, vdupq_n_s8((int8_t)maximum));
+  }
+  return result;
+}
+
+/* The low byte of `count` elements. */
+static inline void microtvm_store4_first(int8_t *to, microtvm_int32x4 value, int32_t count) {
+  if (count >= 4) {
+    vstrbq_s32(to, value);
+  } else {
+    vstrbq_p_s32(to, value, vctp32q((uint32_t)count));
+  }
+}
+
+/* The low byte of element n goes to to[places[n]]. */
+static inline void microtvm_scatter4(
+    int8_t *to, microtvm_int32x4 places, microtvm_int32x4 value) {
+  __asm__("vstrb.32 %q[value], [%[to], %q[places]]"
+          : "+m"(*(int8_t(*)[])to)
+          : [to] "r"(to), [places] "w"(places), [value] "w"(value));
+}
+
+/* The same for the first elements. */
+static inline void microtvm_scatter4_first(
+    int8_t *to, microtvm_int32x4 places, microtvm_int32x4 value, int32_t count) {
+  __asm__("vpst\n\tvstrbt.32 %q[value], [%[to], %q[places]]"
+          : "+m"(*(int8_t(*)[])to)
+          : [to] "r"(to), [places] "w"(places), [value] "w"(value),
+          "Up"(vctp32q((uint32_t)count)));
+}
+
+#else
+
+typedef struct {
+  int8_t lane[16];
+} microtvm_int8x16;
+
+typedef struct {
+  int32_t lane[4];
+} microtvm_int32x4;
+
+static inline microtvm_int8x16 microtvm_load_first(const int8_t *from, int32_t count) {
+  microtvm_int8x16 result = {{0}};
+  memcpy(result.lane, from, count < 16 ? (size_t)count : 16u);
+  return result;
+}
+
+static inline microtvm_int8x16 microtvm_load16(const int8_t *from) {
+  return microtvm_load_first(from, 16);
+}
+
+static inline void microtvm_store_first(int8_t *to, microtvm_int8x16 value, int32_t count) {
+  memcpy(to, value.lane, count < 16 ? (size_t)count : 16u);
+}
+
+static inline void microtvm_store16(int8_t *to, microtvm_int8x16 value) {
+  microtvm_store_first(to, value, 16);
+}
+
+static inline microtvm_int8x16 microtvm_all16(int32_t value) {
+  microtvm_int8x16 result;
+  memset(result.lane, value, 16);
+  return result;
+}
+
+static inline void microtvm_scatter_first(
+    int8_t *to, const uint8_t *places, microtvm_int8x16 value, int32_t count) {
+  for (int32_t n = 0; n < 16 && n < count; ++n) {
+    to[places[n]] = value.lane[n];
+  }
+}
+
+static inline microtvm_int8x16 microtvm_gather16(const int8_t *from, const uint8_t *places) {
+  microtvm_int8x16 result;
+  for (int32_t n = 0; n < 16; ++n) {
+    result.lane[n] = from[places[n]];
+  }
+  return result;
+}
+
+static inline void microtvm_store_woven(int8_t *to, microtvm_int8x16 a, microtvm_int8x16 b,
+    microtvm_int8x16 c, microtvm_int8x16 d) {
+  for (int32_t n = 0; n < 16; ++n) {
+    to[4 * n] = a.lane[n];
+    to[4 * n + 1] = b.lane[n];
+    to[4 * n + 2] = c.lane[n];
+    to[4 * n + 3] = d.lane[n];
+  }
+}
+
+static inline int32_t microtvm_dot(int32_t sum, microtvm_int8x16 a, microtvm_int8x16 b) {
+  int32_t products = 0;
+  for (int32_t n = 0; n < 16; ++n) {
+    products += a.lane[n] * b.lane[n];
+  }
+  return (int32_t)((uint32_t)sum + (uint32_t)products);
+}
+
+static inline int32_t microtvm_first_dot(microtvm_int8x16 a, microtvm_int8x16 b) {
+  return microtvm_dot(0, a, b);
+}
+
+static inline microtvm_int8x16 microtvm_next16(const int8_t **from) {
+  *from += 16;
+  return microtvm_load16(*from - 16);
+}
+
+static inline void microtvm_dot_one(
+    int32_t *sum, microtvm_int8x16 a, const int8_t **weights, int first) {
+  *sum = microtvm_dot(first ? 0 : *sum, a, microtvm_next16(weights));
+}
+
+static inline void microtvm_dot_two(int32_t *sum0, int32_t *sum1, microtvm_int8x16 a,
+    microtvm_int8x16 b, const int8_t **weights, int first) {
+  const microtvm_int8x16 w = microtvm_next16(weights);
+  *sum0 = microtvm_dot(first ? 0 : *sum0, a, w);
+  *sum1 = microtvm_dot(first ? 0 : *sum1, b, w);
+}
+
+static inline microtvm_int32x4 microtvm_load4_first(const int32_t *from, int32_t count) {
+  microtvm_int32x4 result = {{0}};
+  memcpy(result.lane, from, 4u * (count < 4 ? (size_t)count : 4u));
+  return result;
+}
+
+static inline microtvm_int32x4 microtvm_load4(const int32_t *from) {
+  return microtvm_load4_first(from, 4);
+}
+
+static inline microtvm_int32x4 microtvm_int32_of(int32_t a, int32_t b, int32_t c, int32_t d) {
+  const microtvm_int32x4 result = {{a, b, c, d}};
+  return result;
+}
+
+static inline microtvm_int32x4 microtvm_widen4(const int8_t *from) {
+  return microtvm_int32_of(from[0], from[1], from[2], from[3]);
+}
+
+static inline microtvm_int8x16 microtvm_gather_words(
+    const int8_t *from, microtvm_int32x4 bytes) {
+  microtvm_int8x16 result;
+  for (int32_t n = 0; n < 4; ++n) {
+    memcpy(result.lane + 4 * n, from + bytes.lane[n], 4);
+  }
+  return result;
+}
+
+static inline microtvm_int32x4 microtvm_add4(microtvm_int32x4 a, microtvm_int32x4 b) {
+  for (int32_t n = 0; n < 4; ++n) {
+    a.lane[n] = (int32_t)((uint32_t)a.lane[n] + (uint32_t)b.lane[n]);
+  }
+  return a;
+}
+
+static inline microtvm_int32x4 microtvm_add4_all(microtvm_int32x4 a, int32_t b) {
+  return microtvm_add4(a, microtvm_int32_of(b, b, b, b));
+}
+
+static inline microtvm_int32x4 microtvm_subtract4(microtvm_int32x4 a, microtvm_int32x4 b) {
+  for (int32_t n = 0; n < 4; ++n) {
+    a.lane[n] = (int32_t)((uint32_t)a.lane[n] - (uint32_t)b.lane[n]);
+  }
+  return a;
+}
+
+static inline microtvm_int32x4 microtvm_shift_down8(microtvm_int32x4 value) {
+  for (int32_t n = 0; n < 4; ++n) {
+    value.lane[n] >>= 8;
+  }
+  return value;
+}
+
+static inline microtvm_int32x4 microtvm_shift_up(microtvm_int32x4 value, int32_t shift) {
+  for (int32_t n = 0; n < 4; ++n) {
+    value.lane[n] = (int32_t)((uint32_t)value.lane[n] << shift);
+  }
+  return value;
+}
+
+static inline microtvm_int32x4 microtvm_scale4(microtvm_int32x4 value,
+    microtvm_int32x4 multiplier, microtvm_int32x4 shift, int32_t rounding) {
+  for (int32_t n = 0; n < 4; ++n) {
+    const int32_t whole = (int8_t)(uint8_t)(shift.lane[n] & 255);
+    const int32_t left = whole > 0 ? whole : 0;
+    const int32_t right = left - whole;
+    const int64_t product =
+        (int64_t)(int32_t)((uint32_t)value.lane[n] << left) * multiplier.lane[n];
+    const int32_t high =
+        (int32_t)((product + (rounding == MICROTVM_SINGLE ? 0 : INT64_C(1) << 30)) >> 31);
+    const int64_t sign = high < 0 && right > 0 &&
+        (rounding == MICROTVM_SHORT || rounding == MICROTVM_ANY_SHIFT);
+    const int64_t half = right > 0 ? INT64_C(1) << (right - 1) : 0;
+    value.lane[n] = (int32_t)((high - sign + half) >> right);
+  }
+  return value;
+}
+
+static inline microtvm_int32x4 microtvm_scale4_all(
+    microtvm_int32x4 value, int32_t multiplier, int32_t shift, int32_t rounding) {
+  return microtvm_scale4(value,
+      microtvm_int32_of(multiplier, multiplier, multiplier, multiplier),
+      microtvm_int32_of(shift, shift, shift, shift), rounding);
+}
+
+static inline int32_t microtvm_output(
+    int32_t value, int32_t zero_point, int32_t minimum, int32_t maximum) {
+  const int64_t moved = (int64_t)value + zero_point;
+  return (int32_t)(moved < minimum ? minimum : moved > maximum ? maximum : moved);
+}
+
+static inline microtvm_int32x4 microtvm_output4(
+    microtvm_int32x4 value, int32_t zero_point, int32_t minimum, int32_t maximum) {
+  for (int32_t n = 0; n < 4; ++n) {
+    value.lane[n] = microtvm_output(value.lane[n], zero_point, minimum, maximum);
+  }
+  return value;
+}
+
+static inline microtvm_int8x16 microtvm_output16(microtvm_int32x4 v0, microtvm_int32x4 v1,
+    microtvm_int32x4 v2, microtvm_int32x4 v3, int32_t zero_point, int32_t minimum,
+    int32_t maximum) {
+  const microtvm_int32x4 all[4] = {v0, v1, v2, v3};
+  microtvm_int8x16 result;
+  for (int32_t n = 0; n < 16; ++n) {
+    result.lane[n] =
+        (int8_t)microtvm_output(all[n % 4].lane[n / 4], zero_point, minimum, maximum);
+  }
+  return result;
+}
+
+static inline void microtvm_store4_first(int8_t *to, microtvm_int32x4 value, int32_t count) {
+  for (int32_t n = 0; n < 4 && n < count; ++n) {
+    to[n] = (int8_t)(uint8_t)(value.lane[n] & 255);
+  }
+}
+
+static inline void microtvm_scatter4_first(
+    int8_t *to, microtvm_int32x4 places, microtvm_int32x4 value, int32_t count) {
+  for (int32_t n = 0; n < 4 && n < count; ++n) {
+    to[places.lane[n]] = (int8_t)(uint8_t)(value.lane[n] & 255);
+  }
+}
+
+static inline void microtvm_scatter4(
+    int8_t *to, microtvm_int32x4 places, microtvm_int32x4 value) {
+  microtvm_scatter4_first(to, places, value, 4);
+}
+
+#endif
+
+/* Four of the sums of microtvm_scale16, scaled. */
+static inline microtvm_int32x4 microtvm_scaled4(
+    const int32_t *sums, const int32_t *parameters, int32_t rounding) {
+  const microtvm_int32x4 words = microtvm_load4(parameters);
+  return microtvm_scale4(microtvm_add4(microtvm_load4(sums), microtvm_shift_down8(words)),
+      microtvm_load4(parameters + 16), words, rounding);
+}
+
+/* 16 outputs of sums that have a factor each. `parameters` are 16 words, the start of a sum times
+ * 256 and its shift in the low byte, and 16 multipliers. Sum 4 * i + n is of output 4 * n + i. */
+static inline void microtvm_scale16(int8_t *to, const int32_t *sums, const int32_t *parameters,
+    int32_t rounding, int32_t zero_point, int32_t minimum, int32_t maximum) {
+  microtvm_store16(to,
+      microtvm_output16(microtvm_scaled4(sums, parameters, rounding),
+          microtvm_scaled4(sums + 4, parameters + 4, rounding),
+          microtvm_scaled4(sums + 8, parameters + 8, rounding),
+          microtvm_scaled4(sums + 12, parameters + 12, rounding), zero_point, minimum, maximum));
+}
+
+/* Four of the sums of microtvm_scale16_all, scaled. */
+static inline microtvm_int32x4 microtvm_scaled4_all(const int32_t *sums, const int32_t *starts,
+    int32_t multiplier, int32_t shift, int32_t rounding) {
+  return microtvm_scale4_all(microtvm_add4(microtvm_load4(sums), microtvm_load4(starts)),
+      multiplier, shift, rounding);
+}
+
+/* The same with one factor for all; `starts` are the starts of the sums. */
+static inline void microtvm_scale16_all(int8_t *to, const int32_t *sums, const int32_t *starts,
+    int32_t multiplier, int32_t shift, int32_t rounding, int32_t zero_point, int32_t minimum,
+    int32_t maximum) {
+  microtvm_store16(to,
+      microtvm_output16(microtvm_scaled4_all(sums, starts, multiplier, shift, rounding),
+          microtvm_scaled4_all(sums + 4, starts + 4, multiplier, shift, rounding),
+          microtvm_scaled4_all(sums + 8, starts + 8, multiplier, shift, rounding),
+          microtvm_scaled4_all(sums + 12, starts + 12, multiplier, shift, rounding), zero_point,
+          minimum, maximum));
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* TVMGEN_INTEGER_HELIUM_H_ */

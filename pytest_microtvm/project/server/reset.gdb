@@ -1,3 +1,0 @@
-# Resets the target that is connected.
-monitor reset
-detach

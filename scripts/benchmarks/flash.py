@@ -1,0 +1,126 @@
+"""Time to the first answer of a real board, beside the same steps by hand.
+
+On a virtual board. By hand is what a script of one's own would do, no more: gdb writes the
+firmware, compares and resets, or for an unchanged one compares and resets; then a program opens the
+serial port, starts a session and calls the model once. Ours is the way that tests go: lease, flash
+if need be, open, check the build id, write the inputs, call, read the outputs. Both take turns in
+one run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from pytest_microtvm.boards import load_boards
+from pytest_microtvm.lab.file import load_lab
+from pytest_microtvm.lab.pool import Lab, Quarantine
+from pytest_microtvm.project.firmware import Firmware
+from pytest_microtvm.verify.inputs import Tensors
+from pytest_microtvm.verify.records import Record
+from pytest_microtvm.verify.rig import Rig
+from pytest_microtvm.virtual_lab.client import VirtualLab
+from scripts.benchmarks.devices import MODELS, build_firmware, inputs_of
+
+BOARD = "netduinoplus2"
+MODEL_FILES = ("keyword_int8.tflite", "sine_int8.tflite")
+LIMIT = 1.3
+TIMEOUT_S = 60.0
+SCRIPTS = {"new": ("load", "compare-sections"), "unchanged": ("compare-sections",)}
+
+
+def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare `scripts/bench flash`."""
+    parser = commands.add_parser("flash", help="time to a board's first answer, beside by hand")
+    parser.add_argument("--runs", type=int, default=7, help="rounds (default 7)")
+    parser.set_defaults(run=run)
+
+
+@dataclasses.dataclass
+class Desk:
+    """A virtual board and the two ways to use it."""
+
+    lab: VirtualLab
+    rig: Rig
+    quarantine: Path
+
+    def by_hand(self, firmware: Firmware, kind: str) -> None:
+        """Flash if it is new, compare, reset, and ask."""
+        elf = firmware.project_dir / "build" / "firmware.elf"
+        target = f"target extended-remote {self.lab.probes['one']}"
+        commands = (target, *SCRIPTS[kind], "monitor reset", "detach")
+        words = [word for command in commands for word in ("-ex", command)]
+        gdb = ["gdb-multiarch", "-nx", "-batch", *words, str(elf)]
+        output = subprocess.run(gdb, text=True, capture_output=True, check=True).stdout
+        if ": matched." not in output or "MIS-MATCHED" in output:
+            raise SystemExit(f"gdb did not flash the board:\n{output}")
+        ask = [sys.executable, str(Path(__file__).with_name("raw_answer.py"))]
+        subprocess.run([*ask, str(self.lab["one"].port)], check=True, stdout=subprocess.DEVNULL)
+
+    def ours(self, firmware: Firmware, inputs: Tensors) -> Record:
+        """The way that tests go."""
+        record = Record("", BOARD, "baremetal", "aot")
+        session = self.rig.open(firmware, record, lambda line: None)
+        session.run(inputs)
+        self.rig.release()
+        if record.incidents:
+            raise SystemExit(f"incidents: {record.incidents}")
+        return record
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure, print, and compare with the limit."""
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        first, other = (
+            build_firmware(MODELS / file, BOARD, directory / "cache") for file in MODEL_FILES
+        )
+        with VirtualLab({"one": load_boards()[BOARD]}) as lab:
+            quarantine = directory / "quarantine"
+            quarantine.mkdir()
+            boards = load_lab(lab.lab_file)
+            rig = Rig(Lab(boards, Quarantine(quarantine)), TIMEOUT_S, TIMEOUT_S, lambda line: None)
+            desk = Desk(lab, rig, quarantine)
+            kept = [_compare(desk, first, other, kind, arguments.runs) for kind in SCRIPTS]
+    return 0 if all(kept) else 1
+
+
+def _compare(desk: Desk, firmware: Firmware, other: Firmware, kind: str, runs: int) -> bool:
+    inputs, other_inputs = inputs_of(firmware), inputs_of(other)
+    steps: dict[str, Callable[[], object]] = {
+        "by hand": lambda: desk.by_hand(firmware, kind),
+        "ours": lambda: desk.ours(firmware, inputs),
+    }
+    seconds: dict[str, list[float]] = {label: [] for label in steps}
+    parts: dict[str, list[float]] = {}
+    for _ in range(runs):
+        for label, step in steps.items():
+            desk.ours(
+                other if kind == "new" else firmware, other_inputs if kind == "new" else inputs
+            )
+            flashed = desk.lab["one"].flashed
+            start = time.perf_counter()
+            record = step()
+            seconds[label].append(time.perf_counter() - start)
+            if desk.lab["one"].flashed - flashed != (kind == "new"):
+                raise SystemExit(f"{label} flashed what it should not have, or did not")
+            if isinstance(record, Record):
+                for part, value in record.timings_s.items():
+                    parts.setdefault(part, []).append(value)
+    medians = {label: statistics.median(values) for label, values in seconds.items()}
+    ratio = medians["ours"] / medians["by hand"]
+    size = (firmware.image.flash_bytes if firmware.image else 0) / 1000
+    print(f"{kind} firmware, {size:.0f} KB, to the first answer; median of {runs}")
+    for label, value in medians.items():
+        print(f"  {label:10}{value:8.3f} s")
+    detail = ", ".join(f"{part} {statistics.median(v):.3f}" for part, v in parts.items() if any(v))
+    print(f"  of ours: {detail}")
+    print(f"  ratio     {ratio:8.2f}   (limit {LIMIT})")
+    return ratio <= LIMIT

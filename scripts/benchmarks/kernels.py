@@ -1,0 +1,250 @@
+"""What models cost on Cortex-M cores, beside TensorFlow Lite Micro with CMSIS-NN.
+
+Each model becomes an image of its own, without RPC, as theirs have none. Instructions are exact
+counts: with `-icount shift=0` an instruction takes QEMU one nanosecond of the board's time. The
+outputs are compared with those of the same archive on this machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pytest_microtvm.boards import Board, load_boards
+from pytest_microtvm.compiler import CompileOptions, compile_to_files
+from pytest_microtvm.library import ModelLibrary, extract_library, open_library, write_library
+from pytest_microtvm.project.elf import read_image
+
+ROOT = Path(__file__).parents[2]
+MODELS = ROOT / "conftest_examples" / "models"
+IMAGE = Path(__file__).with_name("kernels_image.c")
+BASELINE = Path(__file__).with_name("kernels_baseline.json")
+BOARDS = ("mps2_an385", "mps2_an386", "mps2_an500", "mps3_an547")
+SYSTICK_BOARDS = {"mps3_an547": 32_000_000}
+CMSDK_HZ = 25_000_000
+
+RUNS = 8
+STACK_BYTES = 8192
+LIMITS = {"mps3_an547": 1.25}
+TIMEOUT_S = 600.0
+
+# As the baremetal platform builds models; the image itself is small.
+FLAGS = [
+    *("-std=gnu99", "-O2", "-ffp-contract=off", "-fno-math-errno", "-fno-common"),
+    *("-ffunction-sections", "-fdata-sections", "-Wall", "-Wextra", "-Werror"),
+]
+
+LINKER_SCRIPT = """\
+ENTRY(Start)
+MEMORY {{
+  FLASH (rx) : ORIGIN = {flash.origin}, LENGTH = {flash.bytes}
+  RAM (rw) : ORIGIN = {ram.origin}, LENGTH = {ram.bytes}
+}}
+PHDRS {{ flash PT_LOAD; ram PT_NULL; }}
+SECTIONS {{
+  .text : {{ KEEP(*(.vectors)) *(.text .text.*) *(.rodata .rodata.*) }} > FLASH :flash
+  .stack (NOLOAD) : {{ stack_start = .; . += {stack}; stack_end = .; }} > RAM :ram
+  .data : {{ *(.data .data.*) }} > RAM :ram
+  .bss (NOLOAD) : {{ *(.bss .bss.* COMMON) }} > RAM :ram
+  ASSERT(SIZEOF(.data) == 0, "the image has no code to copy initial values")
+  /DISCARD/ : {{ *(.ARM.exidx* .ARM.extab* .comment .note.*) }}
+}}
+"""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a model costs on a board.
+
+    Attributes:
+        instructions: Of one inference.
+        flash: Bytes of code and constants.
+        arena: Bytes of the model's workspace.
+        ram: Bytes of the arena, inputs, outputs, variables, and the stack that was used.
+        outputs: Bytes of the outputs.
+    """
+
+    instructions: float
+    flash: int
+    arena: int
+    ram: int
+    outputs: bytes
+
+
+def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare `scripts/bench kernels`."""
+    parser = commands.add_parser("kernels", help="instructions, flash and RAM beside CMSIS-NN")
+    parser.add_argument("--boards", default=",".join(BOARDS), help="default: %(default)s")
+    parser.add_argument(
+        "--models",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="model files beside the int8 models of conftest_examples",
+    )
+    parser.add_argument("--json", type=Path, help="write the figures to this file as well")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure, print, and compare with the figures of the baseline."""
+    baseline = json.loads(BASELINE.read_text())
+    boards = load_boards()
+    names = arguments.boards.split(",")
+    models = [*sorted(MODELS.glob("*_int8.tflite")), *arguments.models]
+    print(f"baseline: {baseline['source']}")
+    print(f"{'board':12} {'model':12} {'instructions':>13} {'ratio':>6}", end=" ")
+    print(f"{'flash':>8} {'ratio':>6} {'arena':>7} {'ratio':>6} {'RAM':>7} {'ratio':>6}  outputs")
+    rows: list[dict[str, Any]] = []
+    kept = True
+    for name in names:
+        for model in models:
+            theirs = baseline["models"].get(hashlib.sha256(model.read_bytes()).hexdigest(), {})
+            with tempfile.TemporaryDirectory() as directory:
+                cost, is_equal = measure(model, boards[name], Path(directory))
+            row = _row(name, theirs.get("name", model.stem), cost, theirs, is_equal)
+            _print(row)
+            kept = kept and _keeps(row, LIMITS.get(name, 1.0))
+            rows.append(row)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(rows, indent=2) + "\n")
+    return 0 if kept else 1
+
+
+def measure(model: Path, board: Board, directory: Path) -> tuple[Cost, bool]:
+    """Build and run a model on a board and on this machine.
+
+    Args:
+        model: The model's file.
+        board: A board of `BOARDS`.
+        directory: An empty folder to work in.
+
+    Returns:
+        What it costs on the board, and whether the outputs are equal.
+    """
+    files = compile_to_files(model, CompileOptions(name="model", simd=board.cpu.simd))
+    write_library(directory / "model.tar", files)
+    library = open_library(directory / "model.tar")
+    root = directory / "library"
+    extract_library(directory / "model.tar", root)
+    (directory / "model.h").write_text(_model_header(library))
+    sources = [str(IMAGE), *map(str, sorted((root / "codegen/host/src").glob("model_lib*.c")))]
+    includes = [f"-I{directory}", f"-I{root / 'codegen/host/include'}"]
+    host = directory / "host"
+    _call("gcc", *FLAGS, "-DON_HOST", *includes, *sources, "-lm", "-o", str(host))
+    expected = _outputs(_call(str(host)))
+    image = directory / "image.elf"
+    _build(board, directory, [*includes, *sources], image)
+    lines = _call(*_emulator(board), "-kernel", str(image))
+    if not all(map(str.isdigit, lines)):
+        raise SystemExit(f"{model.name} on {board.name}: {' '.join(lines)}")
+    stack, ticks, status, *_ = map(int, lines)
+    if status != 0:
+        raise SystemExit(f"{model.name} on {board.name}: the model returned {status}")
+    size = read_image(image, "model", (), ())
+    cost = Cost(
+        instructions=ticks * 1e9 / SYSTICK_BOARDS.get(board.name, CMSDK_HZ) / RUNS,
+        flash=size.flash_bytes,
+        arena=library.workspace_bytes,
+        ram=size.ram_bytes - STACK_BYTES + stack,
+        outputs=_outputs(lines),
+    )
+    return cost, cost.outputs == expected
+
+
+def _build(board: Board, directory: Path, arguments: list[str], image: Path) -> None:
+    regions = {region.kind: region for region in board.memory}
+    script = directory / "image.ld"
+    script.write_text(
+        LINKER_SCRIPT.format(flash=regions["flash"], ram=regions["ram"], stack=STACK_BYTES)
+    )
+    timer = ["-DTIMER_SYSTICK"] if board.name in SYSTICK_BOARDS else []
+    _call(
+        f"{board.toolchain.prefix}gcc",
+        *(*board.toolchain.flags, *FLAGS, *timer, *arguments),
+        *("-nostdlib", "-static", f"-T{script}", "-Wl,--gc-sections,--build-id=none"),
+        *("-Wl,--start-group", *board.toolchain.libraries, "-lgcc", "-Wl,--end-group"),
+        *("-o", str(image)),
+    )
+
+
+def _emulator(board: Board) -> list[str]:
+    if board.emulator is None:
+        raise SystemExit(f"{board.name} is not an emulated board")
+    return [
+        *(board.emulator.program, "-machine", board.emulator.machine),
+        *("-display", "none", "-nodefaults", "-serial", "none", "-icount", "shift=0"),
+        *("-chardev", "stdio,id=console"),
+        *("-semihosting-config", "enable=on,target=native,chardev=console"),
+    ]
+
+
+def _model_header(library: ModelLibrary) -> str:
+    """Macros by which the image names the tensors of the model."""
+    lines = ['#include "tvmgen_model.h"']
+    for kind, ports in (("INPUT", library.inputs), ("OUTPUT", library.outputs)):
+        offset, setters = 0, []
+        for port in ports:
+            setters.append(f"(s).{port.c_name} = (data) + {offset}")
+            offset += -(-port.size_bytes // 16) * 16
+        lines += [
+            f"#define {kind}_BYTES {offset}",
+            f"#define SET_{kind}S(s, data) do {{ {'; '.join(setters)}; }} while (0)",
+            f"#define MODEL_{kind}S tvmgen_model_{kind.lower()}s",
+        ]
+    lines += [
+        "#define MODEL_POOLS tvmgen_model_workspace_pools",
+        "#define MODEL_RUN tvmgen_model_run",
+        f"#define WORKSPACE_BYTES {library.workspace_bytes}",
+        f"#define RUNS {RUNS}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _call(*command: str) -> list[str]:
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIMEOUT_S
+    )
+    if done.returncode != 0:
+        raise SystemExit(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
+    return done.stdout.split()
+
+
+def _outputs(lines: list[str]) -> bytes:
+    return bytes(map(int, lines[3:]))
+
+
+def _row(
+    board: str, model: str, cost: Cost, theirs: Mapping[str, Any], is_equal: bool
+) -> dict[str, Any]:
+    baseline = {
+        "instructions": theirs.get("instructions", {}).get(board),
+        # Theirs were measured on Cortex-M4F; the others differ by their code alone.
+        **{name: theirs.get(name) for name in ("flash", "arena", "ram")},
+    }
+    row: dict[str, Any] = {"board": board, "model": model, "equal": is_equal}
+    for name, value in baseline.items():
+        ours = round(getattr(cost, name))
+        row[name] = {"ours": ours, "baseline": value, "ratio": value and round(ours / value, 3)}
+    return row
+
+
+def _print(row: dict[str, Any]) -> None:
+    print(f"{row['board']:12} {row['model'][:12]:12}", end="")
+    for name, width in (("instructions", 13), ("flash", 8), ("arena", 7), ("ram", 7)):
+        ratio = row[name]["ratio"]
+        print(f" {row[name]['ours']:{width},} {f'{ratio:.2f}' if ratio else '-':>6}", end="")
+    print(f"  {'equal' if row['equal'] else 'DIFFERENT'}", flush=True)
+
+
+def _keeps(row: dict[str, Any], limit: float) -> bool:
+    ratios = {name: row[name]["ratio"] or 0.0 for name in ("instructions", "flash", "ram")}
+    within = ratios["instructions"] <= limit and ratios["flash"] < 1.0 and ratios["ram"] <= 1.0
+    return bool(row["equal"] and within)

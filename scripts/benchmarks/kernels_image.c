@@ -1,0 +1,143 @@
+/* Runs a model RUNS times without anything else, on a Cortex-M in an emulator or on the host, and
+ * prints, by semihosting or to the standard output: the timer's ticks, the bytes of stack that were
+ * used, the bytes of the outputs. The inputs are made by the same generator everywhere. */
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "model.h" /* made by kernels.py: the model's header, and macros for its tensors */
+
+#define STACK_PAINT 0xa5u
+
+static uint8_t workspace[WORKSPACE_BYTES + 1] __attribute__((aligned(16)));
+static uint8_t input_data[INPUT_BYTES] __attribute__((aligned(16)));
+static uint8_t output_data[OUTPUT_BYTES] __attribute__((aligned(16)));
+
+static void Print(const char *text);
+static uint32_t Ticks(void);
+static uint32_t StackBytes(void);
+static void PaintStack(void);
+
+static void PrintNumber(uint32_t number) {
+  char text[12];
+  size_t at = sizeof(text);
+  text[--at] = '\0';
+  text[--at] = '\n';
+  do {
+    text[--at] = (char)('0' + number % 10u);
+    number /= 10u;
+  } while (number != 0);
+  Print(text + at);
+}
+
+static int32_t Run(void) {
+  struct MODEL_INPUTS inputs;
+  struct MODEL_OUTPUTS outputs;
+  struct MODEL_POOLS pools = {workspace};
+  SET_INPUTS(inputs, input_data);
+  SET_OUTPUTS(outputs, output_data);
+  return MODEL_RUN(&inputs, &outputs, &pools);
+}
+
+int main(void) {
+  uint32_t seed = 1;
+  for (size_t i = 0; i < sizeof(input_data); ++i) {
+    seed = seed * 1664525u + 1013904223u;
+    input_data[i] = (uint8_t)(seed >> 24);
+  }
+  PaintStack();
+  int32_t status = Run();
+  PrintNumber(StackBytes());
+  const uint32_t start = Ticks();
+  for (int i = 0; i < RUNS; ++i) {
+    status |= Run();
+  }
+  PrintNumber(Ticks() - start);
+  PrintNumber((uint32_t)status);
+  for (size_t i = 0; i < sizeof(output_data); ++i) {
+    PrintNumber(output_data[i]);
+  }
+  return 0;
+}
+
+#if defined(ON_HOST)
+
+#include <stdio.h>
+
+static void Print(const char *text) { fputs(text, stdout); }
+static uint32_t Ticks(void) { return 0; }
+static uint32_t StackBytes(void) { return 0; }
+static void PaintStack(void) {}
+
+#else
+
+#define CPACR (*(volatile uint32_t *)0xe000ed88)
+#define SYS_WRITE0 4
+#define SYS_EXIT 0x18
+#define STOPPED_BY_APPLICATION ((const void *)0x20026)
+
+extern uint8_t stack_start[], stack_end[];
+void Start(void);
+
+static void Semihost(uint32_t operation, const void *argument) {
+  register uint32_t r0 __asm__("r0") = operation;
+  register const void *r1 __asm__("r1") = argument;
+  __asm__ volatile("bkpt 0xab" : "+r"(r0) : "r"(r1) : "memory");
+}
+
+static void Print(const char *text) { Semihost(SYS_WRITE0, text); }
+
+/* CMSDK's timer on the MPS2 boards, SysTick on the MPS3 board: both count down. */
+#if defined(TIMER_SYSTICK)
+#define TIMER ((volatile uint32_t *)0xe000e010)
+#define TIMER_MASK 0xffffffu
+static void StartTimer(void) {
+  TIMER[1] = TIMER_MASK;
+  TIMER[2] = 0;
+  TIMER[0] = 5; /* on, at the CPU's clock */
+}
+static uint32_t Ticks(void) { return TIMER_MASK - TIMER[2]; }
+#else
+#define TIMER ((volatile uint32_t *)0x40000000)
+static void StartTimer(void) {
+  TIMER[2] = 0xffffffffu;
+  TIMER[1] = 0xffffffffu;
+  TIMER[0] = 1;
+}
+static uint32_t Ticks(void) { return ~TIMER[1]; }
+#endif
+
+static void __attribute__((noinline)) PaintStack(void) {
+  uint8_t *end;
+  __asm__ volatile("mov %0, sp" : "=r"(end));
+  for (volatile uint8_t *at = stack_start; at < end; ++at) {
+    *at = STACK_PAINT;
+  }
+}
+
+static uint32_t StackBytes(void) {
+  const uint8_t *at = stack_start;
+  while (*at == STACK_PAINT) {
+    ++at;
+  }
+  return (uint32_t)(stack_end - at);
+}
+
+static void Fault(void) {
+  Print("fault\n");
+  Semihost(SYS_EXIT, STOPPED_BY_APPLICATION);
+}
+
+void Start(void) {
+  CPACR |= 0xfu << 20; /* the FPU, and Helium */
+  __asm__ volatile("dsb\n\tisb");
+  StartTimer();
+  (void)main();
+  Semihost(SYS_EXIT, STOPPED_BY_APPLICATION);
+}
+
+__attribute__((section(".vectors"), used)) static const void *const vectors[] = {
+    stack_end, (const void *)Start, (const void *)Fault, (const void *)Fault,
+    (const void *)Fault, (const void *)Fault, (const void *)Fault};
+
+#endif

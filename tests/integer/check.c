@@ -1,0 +1,80 @@
+/* Runs kernels and prints, for each, how many bytes of its output are wrong; on the host, or on a
+ * Cortex-M in an emulator by semihosting. CHECKS is made by programs.py, like the file it includes. */
+#include "kernels.h"
+
+#if defined(ON_HOST)
+
+#include <stdio.h>
+
+static void Print(const char *text) { fputs(text, stdout); }
+
+#else
+
+#define CPACR (*(volatile uint32_t *)0xe000ed88)
+#define SYS_WRITE0 4
+#define SYS_EXIT 0x18
+#define STOPPED_BY_APPLICATION ((const void *)0x20026)
+
+extern uint8_t stack_end[];
+int main(void);
+void Start(void);
+
+static void Semihost(uint32_t operation, const void *argument) {
+  register uint32_t r0 __asm__("r0") = operation;
+  register const void *r1 __asm__("r1") = argument;
+  __asm__ volatile("bkpt 0xab" : "+r"(r0) : "r"(r1) : "memory");
+}
+
+static void Print(const char *text) { Semihost(SYS_WRITE0, text); }
+
+static void Fault(void) {
+  Print("fault\n");
+  Semihost(SYS_EXIT, STOPPED_BY_APPLICATION);
+}
+
+void Start(void) {
+  CPACR |= 0xfu << 20; /* the FPU, and Helium */
+  __asm__ volatile("dsb\n\tisb");
+  (void)main();
+  Semihost(SYS_EXIT, STOPPED_BY_APPLICATION);
+}
+
+__attribute__((section(".vectors"), used)) static const void *const vectors[] = {
+    stack_end, (const void *)Start, (const void *)Fault, (const void *)Fault,
+    (const void *)Fault, (const void *)Fault, (const void *)Fault};
+
+#endif
+
+static void PrintNumber(uint32_t number) {
+  char text[12];
+  size_t at = sizeof(text);
+  text[--at] = '\0';
+  text[--at] = '\n';
+  do {
+    text[--at] = (char)('0' + number % 10u);
+    number /= 10u;
+  } while (number != 0);
+  Print(text + at);
+}
+
+/* What is beyond the output and the workspace must not be written. */
+static void Fill(void) {
+  memset(output, FILLER, sizeof(output));
+  memset(workspace, FILLER, sizeof(workspace));
+}
+
+static void Check(const int8_t *expected, size_t size, size_t workspace_bytes) {
+  uint32_t wrong = 0;
+  for (size_t i = 0; i < sizeof(output); ++i) {
+    wrong += output[i] != (i < size ? expected[i] : (int8_t)FILLER);
+  }
+  for (size_t i = workspace_bytes; i < sizeof(workspace); ++i) {
+    wrong += workspace[i] != FILLER;
+  }
+  PrintNumber(wrong);
+}
+
+int main(void) {
+  CHECKS
+  return 0;
+}

@@ -1,0 +1,87 @@
+"""Convolutions and fully connected layers over int8, for each kind of CPU: every byte counts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pytest_microtvm.boards import load_boards
+from pytest_microtvm.compiler import CompileOptions, compile_key, compile_to_files
+from pytest_microtvm.compiler.integer.features import Simd
+from pytest_microtvm.compiler.integer.kernels import generate
+from tests.contract.running import need_tools
+from tests.integer.cases import expected, random_cases, random_input
+from tests.integer.programs import Check, wrong_bytes_on_board, wrong_bytes_on_host
+from tests.unit.compiler.native import NativeModel
+
+MODELS = Path(__file__).parents[2] / "conftest_examples" / "models"
+BOARDS = ("mps2_an385", "mps2_an386", "mps2_an500", "mps2_an521", "mps3_an547")
+SANITIZED = ("gcc", "-std=c99", "-fsanitize=undefined", "-fno-sanitize-recover=all")
+HOST_CASES = 120
+BOARD_CASES = 50
+
+
+def make_checks(seed: int, count: int, simd: Simd) -> list[Check]:
+    random = np.random.default_rng(seed)
+    checks = []
+    for case in random_cases(random, count):
+        values = random_input(random, case)
+        checks.append(Check(generate(case, simd), values, expected(case, values)))
+    return checks
+
+
+@pytest.mark.parametrize("simd", list(Simd))
+def test_every_byte_is_right_on_the_host(simd: Simd, tmp_path: Path):
+    checks = make_checks(1, HOST_CASES, simd)
+    assert wrong_bytes_on_host(checks, tmp_path, SANITIZED) == [0] * HOST_CASES
+
+
+@pytest.mark.parametrize("simd", list(Simd))
+def test_kernels_are_cxx_as_well(simd: Simd, tmp_path: Path):
+    checks = make_checks(2, 20, simd)
+    compiler = ("g++", "-std=c++11", "-O1", "-x", "c++")
+    assert wrong_bytes_on_host(checks, tmp_path, compiler) == [0] * 20
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_every_byte_is_right_on_a_board(name: str, tmp_path: Path):
+    board = load_boards()[name]
+    need_tools(board)
+    checks = make_checks(3, BOARD_CASES, Simd(board.cpu.simd))
+    assert wrong_bytes_on_board(checks, tmp_path, board) == [0] * BOARD_CASES
+
+
+@pytest.mark.parametrize("simd", list(Simd))
+def test_a_wrong_constant_is_seen(simd: Simd, tmp_path: Path):
+    checks = make_checks(4, 10, simd)
+    flipped = []
+    for check in checks:
+        weights, *others = check.kernel.constants
+        wrong = replace(check.kernel, constants=(np.bitwise_not(weights), *others))
+        flipped.append(replace(check, kernel=wrong))
+    counts = wrong_bytes_on_host(flipped, tmp_path, ("gcc", "-std=c99"))
+    # Where sums are far beyond the range of the output, weights hardly matter.
+    assert np.count_nonzero(counts) > len(counts) // 2
+
+
+def test_an_archive_gives_the_same_bytes_whatever_the_cpu(tmp_path: Path):
+    model = MODELS / "keyword_int8.tflite"
+    outputs = []
+    for simd in Simd:
+        directory = tmp_path / simd.value
+        directory.mkdir()
+        files = compile_to_files(model, CompileOptions(name="m", simd=simd.value))
+        native = NativeModel(files, directory)
+        random = np.random.default_rng(5)
+        shape = native.library.inputs[0].shape
+        outputs.append([native(random.integers(-128, 128, shape, np.int8))[0] for _ in range(20)])
+    np.testing.assert_array_equal(outputs[1:], [outputs[0]] * (len(outputs) - 1))
+
+
+def test_the_cpu_decides_what_is_compiled():
+    model = MODELS / "sine_int8.tflite"
+    keys = {compile_key(model, CompileOptions(simd=simd.value)) for simd in Simd}
+    assert len(keys) == len(Simd)

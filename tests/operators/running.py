@@ -1,0 +1,205 @@
+"""Runs cases as users' models go: file, archive, C, shared library; and by LiteRT's BUILTIN_REF."""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pytest_microtvm.compiler import CompileOptions, compile_to_files
+from pytest_microtvm.errors import ModelError
+from pytest_microtvm.library import ModelLibrary, extract_library, open_library, write_library
+from tests.operators.cases import SAMPLES, Array, Case, merged
+from tests.unit.compiler.native import C99, aligned, compile_c, guarded, is_untouched
+
+CASES_PER_MODEL = 10
+"""More make a model that takes long to compile again when it fails."""
+
+Change = Callable[[Mapping[str, bytes]], Mapping[str, bytes]]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What went wrong with a case.
+
+    Args:
+        case: The case.
+        text: On one line.
+        bytes: How many differ; 0 when it could not be compiled.
+    """
+
+    case: Case
+    text: str
+    bytes: int = 0
+
+    @property
+    def operator(self) -> str:
+        """The case's operator."""
+        return self.case.operator
+
+    def __str__(self) -> str:
+        return f"{self.case}: {self.text}"
+
+
+@dataclass(frozen=True)
+class CompiledModel:
+    """Cases in one archive.
+
+    Args:
+        name: Of the module.
+        cases: Side by side in the model.
+        files: Of the archive.
+    """
+
+    name: str
+    cases: Sequence[Case]
+    files: Mapping[str, bytes]
+
+
+def differences(
+    cases: Sequence[Case],
+    folder: Path,
+    options: CompileOptions | None = None,
+    change: Change = lambda files: files,
+) -> list[Difference]:
+    """Compile and run all cases on the host, and compare with LiteRT byte by byte.
+
+    Args:
+        cases: Any number.
+        folder: An empty folder to work in.
+        options: For the compiler; vector instructions have plain C in their place here.
+        change: What is done to the files of each archive before they are built.
+
+    Returns:
+        What differs, and what could not be compiled.
+    """
+    models, refused = compiled(cases, folder, options)
+    for model in models:
+        files = change(model.files)
+        write_library(folder / f"{model.name}.tar", files)
+        extract_library(folder / f"{model.name}.tar", folder / model.name)
+    built = _shared_library(models, folder)
+    found = list(refused)
+    for model in models:
+        library = open_library(folder / f"{model.name}.tar")
+        outputs = [run_native(built, library, inputs) for inputs in samples(model)]
+        found += compared(model, outputs)
+    return found
+
+
+def compiled(
+    cases: Sequence[Case],
+    folder: Path,
+    options: CompileOptions | None = None,
+    cases_per_model: int = CASES_PER_MODEL,
+) -> tuple[list[CompiledModel], list[Difference]]:
+    """Models of `cases_per_model` cases each, and the cases that the compiler refuses."""
+    models: list[CompiledModel] = []
+    refused: list[Difference] = []
+
+    def compile_together(part: Sequence[Case]) -> None:
+        name = f"m{len(models)}"
+        path = folder / f"{name}.tflite"
+        path.write_bytes(merged(part).to_bytes())
+        try:
+            files = compile_to_files(path, options)
+        except ModelError as error:
+            if len(part) == 1:
+                refused.append(Difference(part[0], error.message))
+            for case in part if len(part) > 1 else ():
+                compile_together([case])
+        else:
+            models.append(CompiledModel(name, part, files))
+
+    for start in range(0, len(cases), cases_per_model):
+        compile_together(cases[start : start + cases_per_model])
+    return models, refused
+
+
+def _shared_library(models: Sequence[CompiledModel], folder: Path) -> ctypes.CDLL:
+    """The kernels and call plans of all models in one library."""
+    include = folder / "include"
+    sources = []
+    for model in models:
+        host = folder / model.name / "codegen/host"
+        shutil.copytree(host / "include", include / "codegen/host/include", dirs_exist_ok=True)
+        sources += [str(host / "src" / f"{model.name}_lib{part}.c") for part in (0, 1)]
+    built = str(folder / "cases.so")
+    compile_c([*C99, "-O1", "-fPIC", "-shared"], include, [*sources, "-lm", "-o", built])
+    return ctypes.CDLL(str(folder / "cases.so"))
+
+
+def run_native(built: ctypes.CDLL, library: ModelLibrary, inputs: Sequence[Array]) -> list[Array]:
+    """Run a model of a shared library once; nothing but its outputs and arena is written."""
+    given = [aligned(spec, array) for spec, array in zip(library.inputs, inputs, strict=True)]
+    results = [aligned(spec, None) for spec in library.outputs]
+    workspace, arena = guarded(library.workspace_bytes)
+    function = getattr(built, f"tvmgen_{library.name}_run")
+    function.restype = ctypes.c_int32
+    assert function(_pointers(given), _pointers(results), (ctypes.c_void_p * 1)(arena)) == 0
+    assert is_untouched(workspace), f"{library.name} wrote outside of its arena"
+    for array, before in zip(given, inputs, strict=True):
+        np.testing.assert_array_equal(array, before, err_msg=f"{library.name} wrote an input")
+    return results
+
+
+def _pointers(arrays: Sequence[Array]) -> Any:
+    return (ctypes.c_void_p * max(1, len(arrays)))(*(array.ctypes.data for array in arrays))
+
+
+def samples(model: CompiledModel) -> list[list[Array]]:
+    """The inputs of a model, once for each sample."""
+    by_case = [case.samples for case in model.cases]
+    return [[array for given in by_case for array in given[n]] for n in range(SAMPLES)]
+
+
+def compared(model: CompiledModel, outputs: Sequence[Sequence[Array]]) -> list[Difference]:
+    """What differs from LiteRT, at most one difference for each case."""
+    found: dict[str, Difference] = {}
+    for number, (inputs, results) in enumerate(zip(samples(model), outputs, strict=True)):
+        expected = run_litert(merged(model.cases).to_bytes(), inputs)
+        position = 0
+        for case in model.cases:
+            for index in case.outputs:
+                text, count = _differs(results[position], expected[position])
+                position += 1
+                if count and case.name not in found:
+                    what = f"output {case.tensors[index].name}, sample {number}, {text}"
+                    found[case.name] = Difference(case, what, count)
+    return list(found.values())
+
+
+def run_litert(model: bytes, inputs: Sequence[Array]) -> list[Array]:
+    """The outputs of LiteRT's reference kernels."""
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    interpreter = Interpreter(
+        model_content=model,
+        experimental_op_resolver_type=OpResolverType.BUILTIN_REF,
+        num_threads=1,
+    )
+    interpreter.allocate_tensors()
+    for detail, array in zip(interpreter.get_input_details(), inputs, strict=True):
+        interpreter.set_tensor(detail["index"], array)
+    interpreter.invoke()
+    return [np.array(interpreter.get_tensor(d["index"])) for d in interpreter.get_output_details()]
+
+
+def _differs(actual: Array, expected: Array) -> tuple[str, int]:
+    """Where two tensors differ, and how many bytes do."""
+    if actual.size != expected.size or actual.dtype != expected.dtype:
+        text = f"{actual.dtype} {actual.shape} instead of {expected.dtype} {expected.shape}"
+        return text, max(actual.nbytes, expected.nbytes)
+    got, wanted = (array.reshape(-1) for array in (actual, expected))
+    wrong = got.view(np.uint8) != wanted.view(np.uint8)
+    count = int(wrong.sum())
+    if not count:
+        return "", 0
+    first = int(wrong.argmax()) // actual.itemsize
+    values = f"element {first} is {got[first]} instead of {wanted[first]}"
+    return f"{count} of {wrong.size} bytes differ, {values}", count

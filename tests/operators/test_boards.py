@@ -1,0 +1,62 @@
+"""Operators on boards of each architecture, many in one firmware, against LiteRT."""
+
+from __future__ import annotations
+
+import functools
+
+import pytest
+
+from pytest_microtvm.boards import load_boards
+from pytest_microtvm.compiler import CompileOptions
+from pytest_microtvm.library import open_library, write_library
+from pytest_microtvm.project.cache import Cache
+from pytest_microtvm.project.firmware import Workshop
+from pytest_microtvm.session.device import Session
+from tests.contract.running import need_tools
+from tests.operators.cases import OPERATORS, draw
+from tests.operators.running import compared, compiled, samples
+
+pytest.importorskip("ai_edge_litert", reason="pip install 'pytest-microtvm[litert]'")
+
+BOARDS = ("mps2_an386", "mps3_an547", "qemu_riscv32", "qemu_x86")
+"""The DSP extension, Helium, and plain C for two architectures."""
+CASES = 2
+"""Of each operator, and as many more of those whose kernels depend on the CPU."""
+ON_VECTORS = ("conv_2d", "depthwise_conv_2d", "fully_connected")
+
+
+@pytest.fixture(scope="module")
+def compile_cases(tmp_path_factory):
+    """The cases as one model, compiled once for each kind of vector instructions."""
+    cases = [
+        *draw(CASES * len(OPERATORS), seed=3),
+        *draw(8 * len(ON_VECTORS), seed=4, operators=ON_VECTORS),
+    ]
+
+    @functools.cache
+    def compile_once(simd):
+        folder = tmp_path_factory.mktemp(simd)
+        [model], refused = compiled(cases, folder, CompileOptions(simd=simd), len(cases))
+        assert not refused
+        write_library(folder / "model.tar", model.files)
+        return model, open_library(folder / "model.tar")
+
+    return compile_once
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_operators_give_the_reference_s_bytes(name, compile_cases, tmp_path):
+    board = load_boards()[name]
+    need_tools(board)
+    model, library = compile_cases(board.cpu.simd)
+    cache = Cache(tmp_path / "cache")
+    cache.open()
+    firmware = Workshop(cache).build(library, board, "aot")
+    names = [spec.name for spec in library.inputs]
+    outputs = []
+    with Session(firmware, timeout_s=60.0) as session:
+        for arrays in samples(model):
+            found = session.run(dict(zip(names, arrays, strict=True)))
+            outputs.append([found[spec.name] for spec in library.outputs])
+    wrong = compared(model, outputs)
+    assert not wrong, "\n".join(map(str, wrong))

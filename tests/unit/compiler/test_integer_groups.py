@@ -1,0 +1,78 @@
+"""Which operators of quantized models become integer kernels, and what is said of the others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pytest_microtvm.compiler import compile_to_files
+from pytest_microtvm.library import open_library, write_library
+from tests.unit.compiler.native import NativeModel
+from tests.unit.compiler.tflite_models import Model, Operator, Quantization, Tensor, add, two_by_two
+
+
+def quantized(name: str, scale: float = 0.5, zero_point: int = 3) -> Tensor:
+    return Tensor(name, [2, 3], "INT8", None, Quantization([scale], [zero_point]))
+
+
+def saved(model: Model, directory: Path) -> Path:
+    path = directory / "model.tflite"
+    path.write_bytes(model.to_bytes())
+    return path
+
+
+def difference_after_add() -> Model:
+    """(a, b) -> (a + b - b) squared; no integer kernel squares differences."""
+    tensors = [quantized("a"), quantized("b"), quantized("sum", 0.7), quantized("squared", 0.7)]
+    squared = Operator("SQUARED_DIFFERENCE", [2, 1], [3])
+    return Model(tensors, [add([0, 1], 2), squared], [0, 1], [3])
+
+
+def test_an_operator_without_an_integer_kernel_is_named_with_its_cost(tmp_path: Path):
+    said: list[str] = []
+    files = compile_to_files(saved(difference_after_add(), tmp_path), progress=said.append)
+    write_library(tmp_path / "model.tar", files)
+    found = open_library(tmp_path / "model.tar").float_operators
+    assert found is not None
+    assert found.operators == ("subtract, multiply",)
+    assert "subtract, multiply" in str(found)
+    assert any("subtract, multiply" in line for line in said)
+
+
+def test_the_rest_of_such_a_model_is_in_integers(tmp_path: Path):
+    model = NativeModel(compile_to_files(saved(difference_after_add(), tmp_path)), tmp_path)
+    source = model.text("*_lib0.c")
+    assert "microtvm_requantize" in source
+    rng = np.random.default_rng(0)
+    a, b = (rng.integers(-128, 128, (2, 3)).astype(np.int8) for _ in range(2))
+    [result] = model(a, b)
+    total = np.clip(np.round((0.5 * (a.astype(float) - 3 + b - 3)) / 0.7) + 3, -128, 127)
+    real = (0.7 * (total - 3) - 0.5 * (b.astype(float) - 3)) ** 2
+    expected = np.clip(real / 0.7 + 3, -128, 127)
+    assert np.abs(result - expected).max() <= 1.0
+
+
+@pytest.mark.parametrize("model", [two_by_two()], ids=["float"])
+def test_a_float_model_is_no_quantized_model_in_float(model: Model, tmp_path: Path):
+    write_library(tmp_path / "model.tar", compile_to_files(saved(model, tmp_path)))
+    assert open_library(tmp_path / "model.tar").float_operators is None
+
+
+def test_an_integer_model_computes_nothing_in_float(tmp_path: Path):
+    tensors = [quantized("a"), quantized("b"), quantized("sum", 0.7)]
+    path = saved(Model(tensors, [add([0, 1], 2)], [0, 1], [2]), tmp_path)
+    model = NativeModel(compile_to_files(path), tmp_path)
+    assert model.library.float_operators is None
+    kernels = model.text("*_lib0.c")
+    assert "float" not in kernels
+    assert "double" not in kernels
+
+
+def test_kernels_that_do_the_same_are_one(tmp_path: Path):
+    tensors = [quantized("a"), quantized("b"), quantized("c"), quantized("d", 0.7)]
+    tensors += [quantized("e", 0.7)]
+    path = saved(Model(tensors, [add([0, 1], 3), add([1, 2], 4)], [0, 1, 2], [3, 4]), tmp_path)
+    source = compile_to_files(path)["codegen/host/src/model_lib0.c"].decode()
+    assert source.count("void tvmgen_") == 1

@@ -1,0 +1,116 @@
+"""ONNX models whose quantization is written as QuantizeLinear and DequantizeLinear."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx.reference import ReferenceEvaluator
+
+from pytest_microtvm.compiler import compile_to_files
+from tests.unit.compiler.native import NativeModel
+from tests.unit.compiler.onnx_models import QdqModel
+
+SCALE = 0.06
+"""Of every output: the most that one rounding may matter."""
+
+Built = tuple[str, tuple[int, ...]]
+
+
+def conv(model: QdqModel) -> Built:
+    result = model.weighted("Conv", model.input, (5, 3, 3, 3), pads=[1, 1, 1, 1])
+    return model.quantized(model.apply("Relu", result), SCALE), (1, 5, 8, 6)
+
+
+def strided_conv(model: QdqModel) -> Built:
+    attributes = {"pads": [0, 1, 1, 0], "strides": [2, 2]}
+    result = model.weighted("Conv", model.input, (4, 3, 2, 2), **attributes)
+    return model.quantized(result, SCALE), (1, 4, 4, 3)
+
+
+def depthwise_conv(model: QdqModel) -> Built:
+    result = model.weighted("Conv", model.input, (6, 1, 3, 3), group=3)
+    return model.quantized(result, SCALE), (1, 6, 6, 4)
+
+
+def max_pool(model: QdqModel) -> Built:
+    result = model.apply("MaxPool", model.input, kernel_shape=[2, 2], strides=[2, 2])
+    return model.quantized(result, 0.05), (1, 3, 4, 3)
+
+
+def add(model: QdqModel) -> Built:
+    other = model.quantized(model.apply("Relu", model.input), 0.03)
+    return model.quantized(model.apply("Add", model.input, other), SCALE), (1, 3, 8, 6)
+
+
+def global_average(model: QdqModel) -> Built:
+    return model.quantized(model.apply("GlobalAveragePool", model.input), SCALE), (1, 3, 1, 1)
+
+
+def dense(model: QdqModel) -> Built:
+    flat = model.quantized(model.apply("Flatten", model.input), 0.05)
+    return model.quantized(model.weighted("Gemm", flat, (7, 144), transB=1), 0.6), (1, 7)
+
+
+def sigmoid(model: QdqModel) -> Built:
+    return model.quantized(model.apply("Sigmoid", model.input), SCALE), (1, 3, 8, 6)
+
+
+def concatenation(model: QdqModel) -> Built:
+    other = model.quantized(model.apply("Relu", model.input), 0.05)
+    result = model.apply("Concat", model.input, other, axis=1)
+    return model.quantized(result, 0.05), (1, 6, 8, 6)
+
+
+BUILDERS: list[Callable[[QdqModel], Built]] = [
+    conv,
+    strided_conv,
+    depthwise_conv,
+    max_pool,
+    add,
+    global_average,
+    dense,
+    sigmoid,
+    concatenation,
+]
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8"])
+@pytest.mark.parametrize("per_channel", [True, False], ids=["per channel", "per tensor"])
+def test_each_operator_is_an_integer_kernel_within_one_rounding(
+    dtype: str, per_channel: bool, tmp_path: Path
+):
+    for build in BUILDERS:
+        model = QdqModel((1, 3, 8, 6), dtype, per_channel)
+        output, shape = build(model)
+        folder = tmp_path / build.__name__
+        folder.mkdir()
+        proto = model.saved(folder / "model.onnx", output, shape)
+        native = NativeModel(compile_to_files(folder / "model.onnx"), folder)
+        assert native.library.float_operators is None, build.__name__
+        reference = ReferenceEvaluator(proto)
+        values = np.random.default_rng(1).normal(size=(1, 3, 8, 6)).astype(np.float32) * 3
+        [expected] = reference.run(None, {"x": values})
+        [result] = native(values)
+        step = 0.6 if build is dense else SCALE
+        assert np.abs(result - expected).max() <= 1.01 * step, build.__name__
+        assert (np.abs(result - expected) > 0.01 * step).mean() < 0.1, build.__name__
+
+
+def test_images_change_their_order_once_and_not_between_operators(tmp_path: Path):
+    model = QdqModel((1, 3, 8, 6))
+    first = model.quantized(
+        model.apply("Relu", model.weighted("Conv", model.input, (5, 3, 3, 3), pads=[1, 1, 1, 1])),
+        0.05,
+    )
+    second = model.quantized(
+        model.weighted("Conv", first, (5, 1, 3, 3), pads=[1, 1, 1, 1], group=5), 0.05
+    )
+    total = model.quantized(model.apply("Add", first, second), 0.08)
+    mean = model.quantized(model.apply("GlobalAveragePool", total), 0.05)
+    flat = model.quantized(model.apply("Flatten", mean), 0.05)
+    model.saved(tmp_path / "model.onnx", flat, (1, 5))
+    native = NativeModel(compile_to_files(tmp_path / "model.onnx"), tmp_path)
+    assert native.text("*_internal.h").count("void tvmgen_model_transpose") == 1
