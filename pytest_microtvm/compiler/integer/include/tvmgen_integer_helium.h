@@ -163,6 +163,11 @@ static inline microtvm_int32x4 microtvm_widen4(const int8_t *from) {
   return vldrbq_s32(from);
 }
 
+/* The first `count` and zeros. */
+static inline microtvm_int32x4 microtvm_widen4_first(const int8_t *from, int32_t count) {
+  return vldrbq_z_s32(from, vctp32q((uint32_t)count));
+}
+
 /* The words at from + bytes[0], ..., from + bytes[3]. */
 static inline microtvm_int8x16 microtvm_gather_words(
     const int8_t *from, microtvm_int32x4 bytes) {
@@ -406,6 +411,14 @@ static inline microtvm_int32x4 microtvm_widen4(const int8_t *from) {
   return microtvm_int32_of(from[0], from[1], from[2], from[3]);
 }
 
+static inline microtvm_int32x4 microtvm_widen4_first(const int8_t *from, int32_t count) {
+  microtvm_int32x4 result = {{0}};
+  for (int32_t n = 0; n < 4 && n < count; ++n) {
+    result.lane[n] = from[n];
+  }
+  return result;
+}
+
 static inline microtvm_int8x16 microtvm_gather_words(
     const int8_t *from, microtvm_int32x4 bytes) {
   microtvm_int8x16 result;
@@ -520,21 +533,25 @@ static inline void microtvm_scatter4(
 
 /* Four of the sums of microtvm_scale16, scaled. */
 static inline microtvm_int32x4 microtvm_scaled4(
-    const int32_t *sums, const int32_t *parameters, int32_t rounding) {
+    const int32_t *sums, const int32_t *parameters, const int8_t *shifts, int32_t rounding) {
   const microtvm_int32x4 words = microtvm_load4(parameters);
-  return microtvm_scale4(microtvm_add4(microtvm_load4(sums), microtvm_shift_down8(words)),
-      microtvm_load4(parameters + 16), words, rounding);
+  const microtvm_int32x4 starts = shifts ? words : microtvm_shift_down8(words);
+  return microtvm_scale4(microtvm_add4(microtvm_load4(sums), starts),
+      microtvm_load4(parameters + 16), shifts ? microtvm_widen4(shifts) : words, rounding);
 }
 
 /* 16 outputs of sums that have a factor each. `parameters` are 16 words, the start of a sum times
- * 256 and its shift in the low byte, and 16 multipliers. Sum 4 * i + n is of output 4 * n + i. */
+ * 256 and its shift in the low byte, and 16 multipliers; with `shifts`, the words are starts alone.
+ * Sum 4 * i + n is of output 4 * n + i. */
 static inline void microtvm_scale16(int8_t *to, const int32_t *sums, const int32_t *parameters,
-    int32_t rounding, int32_t zero_point, int32_t minimum, int32_t maximum) {
+    const int8_t *shifts, int32_t rounding, int32_t zero_point, int32_t minimum,
+    int32_t maximum) {
   microtvm_store16(to,
-      microtvm_output16(microtvm_scaled4(sums, parameters, rounding),
-          microtvm_scaled4(sums + 4, parameters + 4, rounding),
-          microtvm_scaled4(sums + 8, parameters + 8, rounding),
-          microtvm_scaled4(sums + 12, parameters + 12, rounding), zero_point, minimum, maximum));
+      microtvm_output16(microtvm_scaled4(sums, parameters, shifts, rounding),
+          microtvm_scaled4(sums + 4, parameters + 4, shifts ? shifts + 4 : 0, rounding),
+          microtvm_scaled4(sums + 8, parameters + 8, shifts ? shifts + 8 : 0, rounding),
+          microtvm_scaled4(sums + 12, parameters + 12, shifts ? shifts + 12 : 0, rounding),
+          zero_point, minimum, maximum));
 }
 
 /* Four of the sums of microtvm_scale16_all, scaled. */

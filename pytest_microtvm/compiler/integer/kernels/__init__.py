@@ -4,7 +4,7 @@ conv2d, depthwise, dense    convolutions and fully connected layers over int8
 general                     the same for what is rare: uint8, int16, groups
 elementwise                 arithmetic, lookup tables, requantization
 pooling, reduction, resize, softmax, movement
-text                        pieces of C that several of them need
+text, c_text                pieces of C that several of them need
 """
 
 from __future__ import annotations

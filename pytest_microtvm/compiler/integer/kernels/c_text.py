@@ -1,29 +1,28 @@
-"""Puts the statements of a kernel together, indented."""
+"""Puts the statements of a kernel together, piece by piece."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from pytest_microtvm.compiler.integer.kernels.text import body
+
 
 class Text:
-    """Lines of C."""
+    """Statements in C; `str` of it is the body of a kernel."""
 
     def __init__(self) -> None:
         self._lines: list[str] = []
-        self._depth = 1
 
     def add(self, *lines: str) -> None:
         """Add statements, each a line."""
-        self._lines += ["  " * self._depth + line for line in lines]
+        self._lines += lines
 
     @contextmanager
     def block(self, head: str = "") -> Iterator[None]:
         """What is added inside goes between braces, after `head`."""
-        self.add(f"{head} {{" if head else "{")
-        self._depth += 1
+        self.add(f"{head} {{")
         yield
-        self._depth -= 1
         self.add("}")
 
     @contextmanager
@@ -39,4 +38,4 @@ class Text:
             yield
 
     def __str__(self) -> str:
-        return "".join(f"{line}\n" for line in self._lines)
+        return body("\n".join(self._lines))

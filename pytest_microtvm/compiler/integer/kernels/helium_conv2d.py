@@ -96,7 +96,7 @@ def plan(spec: Conv2D) -> _Plan | None:
     out_width = spec.output_shape[2]
     row, step, copies = out_width, window.strides[1] * spec.input_shape[3], False
     if is_flat(spec):
-        row = int(np.prod(spec.output_shape[:3]))
+        row, step = int(np.prod(spec.output_shape[:3])), spec.input_shape[3]
     elif not _is_direct(spec):
         step, copies = step * window.shape[0], True
     pixels = min(2, row)
@@ -125,13 +125,13 @@ def conv2d(plan: _Plan) -> KernelSource:
     """The kernel of a plan."""
     spec = plan.spec
     constants: Constants = [_ordered(plan), plan.scaling.parameters()]
+    order = channel_order(len(spec.weights))
+    constants += [shifts[order] for shifts in plan.scaling.wide_shifts()]
     text = Text()
     text.add("int32_t *const all_sums = (int32_t *)(void *)workspace;")
     batches, height, width, channels = spec.input_shape
     out_height, _, out_channels = spec.output_shape[1:]
-    if plan.row > spec.output_shape[2] or plan.row == int(np.prod(spec.output_shape[:3])) and (
-        not plan.copies and is_flat(spec)
-    ):
+    if is_flat(spec):
         text.add("const int8_t *const taps = input0;", "int8_t *const outputs = output;")
         _write_row(text, plan)
     else:
@@ -170,8 +170,7 @@ def _ordered(plan: _Plan) -> npt.NDArray[np.int8]:
             for _ in range(count if size else 0):
                 rows = weights[channel : channel + size]
                 parts += [
-                    rows[:, tap : tap + _VECTOR].ravel()
-                    for tap in range(0, plan.taps, _VECTOR)
+                    rows[:, tap : tap + _VECTOR].ravel() for tap in range(0, plan.taps, _VECTOR)
                 ]
                 channel += size
     return np.concatenate(parts)
@@ -226,7 +225,8 @@ def _write_run(text: Text, plan: _Plan, together: int, columns: int, source: str
                 elif source:
                     value = f"microtvm_load_first({source} + {first}, {size})"
                 if channels <= _SCATTERED_CHANNELS:
-                    text.add(f"microtvm_scatter_first(copy, constant2, {value}, {size});")
+                    places = f"constant{3 if plan.scaling.is_wide else 2}"
+                    text.add(f"microtvm_scatter_first(copy, {places}, {value}, {size});")
                 elif size == _VECTOR:
                     text.add(f"microtvm_store16(copy + {first}, {value});")
                 else:
@@ -256,6 +256,8 @@ def _write_row(text: Text, plan: _Plan) -> None:
                         _write_sums(text, plan, size)
             each = 1 if plan.scaling.is_common else 2
             text.add(f"const int32_t *const parameters = constant1 + {each} * section;")
+            if plan.scaling.is_wide:
+                text.add("const int8_t *const shifts = constant2 + section;")
             with text.repeated("p", plan.pixels):
                 text.add(
                     f"const int32_t *const sums = all_sums + p * {plan.section};",

@@ -276,7 +276,7 @@ def _index(found: list[_Item], item: _Item) -> int:
 
 def depthwise_conv2d(plan: Plan) -> KernelSource:
     """The kernel of a plan."""
-    spec, layout = plan.spec, plan.layout
+    spec = plan.spec
     batches, height, width, channels = spec.input_shape
     out_height, out_width = spec.output_shape[1:3]
     weights = _by_channel(spec)
@@ -322,6 +322,7 @@ def depthwise_conv2d(plan: Plan) -> KernelSource:
             weights,
             parameters.astype(np.int32),
             _places_of_weights(plan),
+            *scaling.wide_shifts(),
         ),
         output_dtype="int8",
         body=str(text),
@@ -499,9 +500,17 @@ def _write_lanes(text: Text, plan: Plan, lanes: str, places: int) -> None:
         else:
             text.add(
                 "const int32_t *const parameters = constant1 + 2 * (channel + lane);",
+                "const int32_t multiplier = parameters[1];",
+            )
+        if scaling.is_wide:
+            text.add(
+                "const int32_t start = parameters[0];",
+                "const int32_t shift = constant3[channel + lane];",
+            )
+        elif not scaling.is_common:
+            text.add(
                 "const int32_t start = parameters[0] >> 8;",
                 "const int32_t shift = (int8_t)(parameters[0] & 255);",
-                "const int32_t multiplier = parameters[1];",
             )
         line = "" if plan.is_column else f" + row * {spec.output_shape[2] * channels}"
         text.add(
@@ -524,9 +533,7 @@ def _write_lanes(text: Text, plan: Plan, lanes: str, places: int) -> None:
 
 def _write_weights(text: Text, tables: int) -> None:
     for table in range(tables):
-        text.add(
-            f"const microtvm_int8x16 w{table} = microtvm_load16(weights + {table * _VECTOR});"
-        )
+        text.add(f"const microtvm_int8x16 w{table} = microtvm_load16(weights + {table * _VECTOR});")
 
 
 def _write_outputs(text: Text, plan: Plan, steady: bool, count: int) -> None:
@@ -536,7 +543,9 @@ def _write_outputs(text: Text, plan: Plan, steady: bool, count: int) -> None:
     done: set[int] = set()
     for vector in used:
         address = f"from + {layout.vectors[vector] * _WORDS_BYTES}"
-        text.add(f"const microtvm_int8x16 v{vector} = microtvm_gather_words({address}, next_words);")
+        text.add(
+            f"const microtvm_int8x16 v{vector} = microtvm_gather_words({address}, next_words);"
+        )
         for lane, terms in enumerate(layout.terms[:count]):
             for of, table in terms:
                 if of != vector:
@@ -545,18 +554,17 @@ def _write_outputs(text: Text, plan: Plan, steady: bool, count: int) -> None:
                 if lane in done:
                     text.add(f"sum{lane} = microtvm_dot(sum{lane}, v{vector}, {weights});")
                 else:
-                    text.add(
-                        f"int32_t sum{lane} = microtvm_first_dot(v{vector}, {weights});"
-                    )
+                    text.add(f"int32_t sum{lane} = microtvm_first_dot(v{vector}, {weights});")
                 done.add(lane)
     sums = [f"sum{lane}" if lane < count else "0" for lane in range(_LANES)]
     factor = "multiplier, shift"
     if scaling.is_common:
         factor = f"{int(scaling.multipliers[0])}, {int(scaling.shifts[0])}"
+    scaled = f"microtvm_scale4_all(total, {factor}, {scaling.rounding})"
     text.add(
         f"const microtvm_int32x4 sums = microtvm_int32_of({', '.join(sums)});",
         "const microtvm_int32x4 total = microtvm_add4_all(sums, start);",
-        f"const microtvm_int32x4 scaled = microtvm_scale4_all(total, {factor}, {scaling.rounding});",
+        f"const microtvm_int32x4 scaled = {scaled};",
     )
     value = f"microtvm_output4(scaled, {scaling.limits})"
     if count == _LANES:

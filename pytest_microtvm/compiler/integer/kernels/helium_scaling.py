@@ -8,8 +8,11 @@ With y the rounded doubling high product of sum and multiplier, and e bits to th
 as `scaling` shows, for e >= 1. The shifting instruction does the outer rounding. Where a fused
 activation keeps all outputs at or above the zero point, the term (y < 0) makes no difference.
 
-A channel's start and shift share a word, start * 256 + shift: the shifting instruction reads the
-low byte alone.
+A channel's start and shift share a word, start * 256 + shift, where all starts are short enough:
+the shifting instruction reads the low byte alone. Else the shifts are bytes of their own.
+
+Channels without weights, which pruning leaves, may have starts of any size. Their one output v,
+less the zero point, comes as well of the start 4 * v and the factor 1 / 4.
 """
 
 from __future__ import annotations
@@ -19,6 +22,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pytest_microtvm.compiler.integer.arithmetic import apply
+from pytest_microtvm.compiler.integer.kernels.accumulators import wrapped
 from pytest_microtvm.compiler.integer.kernels.c_text import Text
 from pytest_microtvm.compiler.integer.kernels.scaling import plan_scaling
 from pytest_microtvm.compiler.integer.specs import Requantization, Rounding
@@ -63,10 +68,23 @@ class HeliumScaling:
         return f"{requantization.zero_point}, {requantization.minimum}, {requantization.maximum}"
 
     @property
+    def is_wide(self) -> bool:
+        """Whether starts and shifts do not share words."""
+        return not self.is_common and bool(
+            np.any(np.abs(self.starts.astype(np.int64)) >= _START_LIMIT)
+        )
+
+    @property
     def words(self) -> Int32Array:
-        """Start and shift of each channel in one."""
+        """Start and shift of each channel in one, or the start alone when they are wide."""
+        if self.is_wide:
+            return self.starts
         words: Int32Array = self.starts * 256 + (self.shifts & 0xFF)
         return words
+
+    def wide_shifts(self) -> list[npt.NDArray[np.int8]]:
+        """The shifts, in the order of the channels, when they are wide: a constant."""
+        return [self.shifts.astype(np.int8)] if self.is_wide else []
 
     def parameters(self) -> Int32Array:
         """What `write` reads of the channels."""
@@ -82,7 +100,8 @@ class HeliumScaling:
     def write(self, text: Text, channels: int) -> None:
         """Outputs of one pixel, written to `to`.
 
-        The statements read `sums`, in the order of `channel_order`, and `parameters`.
+        The statements read `sums`, in the order of `channel_order`, `parameters`, and `shifts`,
+        which are in that order, too, and a null pointer unless they are wide.
 
         Args:
             text: Gets the statements.
@@ -108,10 +127,11 @@ class HeliumScaling:
     def _block_call(self, each: int) -> str:
         if self.is_common:
             factor = f"{int(self.multipliers[0])}, {int(self.shifts[0])}, {self.rounding}"
-            return f"microtvm_scale16_all(to + at, sums + at, parameters + at, {factor}, {self.limits})"
+            sums = "to + at, sums + at, parameters + at"
+            return f"microtvm_scale16_all({sums}, {factor}, {self.limits})"
         return (
-            f"microtvm_scale16(to + at, sums + at, parameters + {each} * at, {self.rounding}, "
-            f"{self.limits})"
+            f"microtvm_scale16(to + at, sums + at, parameters + {each} * at, "
+            f"{'shifts + at' if self.is_wide else '0'}, {self.rounding}, {self.limits})"
         )
 
     def _write_few(
@@ -130,12 +150,15 @@ class HeliumScaling:
             factor = f"{int(self.multipliers[0])}, {int(self.shifts[0])}"
             scaled = f"microtvm_scale4_all(microtvm_add4(few, words), {factor}, {self.rounding})"
         else:
+            starts, shifts = "microtvm_shift_down8(words)", "words"
+            if self.is_wide:
+                starts = "words"
+                shifts = f"microtvm_widen4_first(shifts + {place}, {count})"
             text.add(
-                "const microtvm_int32x4 total = "
-                "microtvm_add4(few, microtvm_shift_down8(words));",
+                f"const microtvm_int32x4 total = microtvm_add4(few, {starts});",
                 f"const microtvm_int32x4 multipliers = {load(f'{base} + {rest} + {offset}')};",
             )
-            scaled = f"microtvm_scale4(total, multipliers, words, {self.rounding})"
+            scaled = f"microtvm_scale4(total, multipliers, {shifts}, {self.rounding})"
         text.add(
             f"const microtvm_int32x4 scaled = {scaled};",
             f"microtvm_store4_first(to + {place}, "
@@ -171,6 +194,13 @@ def plan_helium_scaling(
     multipliers = np.array(np.broadcast_to(requantization.multipliers, channels), np.int32)
     shifts = np.array(np.broadcast_to(requantization.shifts, channels), np.int32)
     shifts = np.where(multipliers == 0, -1, shifts).astype(np.int32)  # 0 however it is shifted
+    starts = wrapped(start)
+    if requantization.multipliers.size > 1:
+        without = bounds == np.abs(start)
+        outputs = apply(start.reshape(1, -1), requantization)[0].astype(np.int32)
+        starts = np.where(without, 4 * (outputs - requantization.zero_point), starts)
+        multipliers = np.where(without, 1 << 30, multipliers)
+        shifts = np.where(without, -1, shifts)
     if requantization.rounding is Rounding.SINGLE:
         if not plan_scaling(requantization, bounds).short:
             return None
@@ -181,8 +211,10 @@ def plan_helium_scaling(
         rounding = "MICROTVM_POSITIVE"
     else:
         rounding = "MICROTVM_SHORT"
-    if np.any(np.abs(start) >= _START_LIMIT):
-        return None
     return HeliumScaling(
-        requantization, start.astype(np.int32), multipliers, shifts, rounding
+        requantization,
+        starts.astype(np.int32),
+        multipliers.astype(np.int32),
+        shifts.astype(np.int32),
+        rounding,
     )
