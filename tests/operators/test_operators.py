@@ -31,6 +31,8 @@ CASES = 30
 IN_FLOAT = {"quantize", "dequantize"}
 WITH_WEIGHTS = ("conv_2d", "depthwise_conv_2d", "fully_connected", "padded_conv_2d", "network")
 """Operators that are written anew for each kind of vector instructions."""
+WITH_HELIUM = ("add", "sub", "average_pool_2d")
+"""Operators that are written anew for Helium."""
 WITHOUT_FACTORS = {
     *IN_FLOAT,
     "average_pool_2d",
@@ -58,8 +60,13 @@ def test_outputs_are_the_reference_s_bytes(operator, tmp_path):
     assert operator in IN_FLOAT or not any("float" in text for text in kernels)
 
 
-@pytest.mark.parametrize("simd", [Simd.DSP.value, Simd.HELIUM.value])
-@pytest.mark.parametrize("operator", WITH_WEIGHTS)
+@pytest.mark.parametrize(
+    ("operator", "simd"),
+    [
+        *((operator, Simd.DSP.value) for operator in WITH_WEIGHTS),
+        *((operator, Simd.HELIUM.value) for operator in (*WITH_WEIGHTS, *WITH_HELIUM)),
+    ],
+)
 def test_vector_kernels_give_the_same_bytes_by_their_twins(operator, simd, tmp_path):
     found = differences(
         list(draw(CASES, operators=[operator])), tmp_path, CompileOptions(simd=simd)

@@ -153,6 +153,20 @@ static inline microtvm_int32x4 microtvm_load4(const int32_t *from) {
   return vldrwq_s32(from);
 }
 
+static inline void microtvm_store4(int32_t *to, microtvm_int32x4 value) {
+  vstrwq_s32(to, value);
+}
+
+static inline microtvm_int32x4 microtvm_all4(int32_t value) {
+  return vdupq_n_s32(value);
+}
+
+/* a * b + c. */
+static inline microtvm_int32x4 microtvm_multiply_add4(
+    microtvm_int32x4 a, microtvm_int32x4 b, int32_t c) {
+  return vmlasq_n_s32(a, b, c);
+}
+
 /* `count` int32 and zeros. */
 static inline microtvm_int32x4 microtvm_load4_first(const int32_t *from, int32_t count) {
   return vldrwq_z_s32(from, vctp32q((uint32_t)count));
@@ -202,10 +216,6 @@ static inline microtvm_int32x4 microtvm_shift_down8(microtvm_int32x4 value) {
   return vshrq_n_s32(value, 8);
 }
 
-static inline microtvm_int32x4 microtvm_shift_up(microtvm_int32x4 value, int32_t shift) {
-  return vshlq_r_s32(value, shift);
-}
-
 /* value * multiplier * 2**(shift - 31); of a shift only the low byte counts. */
 static inline microtvm_int32x4 microtvm_scale4(microtvm_int32x4 value,
     microtvm_int32x4 multiplier, microtvm_int32x4 shift, int32_t rounding) {
@@ -229,6 +239,9 @@ static inline microtvm_int32x4 microtvm_scale4(microtvm_int32x4 value,
 /* The same with one factor for all. */
 static inline microtvm_int32x4 microtvm_scale4_all(
     microtvm_int32x4 value, int32_t multiplier, int32_t shift, int32_t rounding) {
+  if (rounding == MICROTVM_ANY_SHIFT && shift == 0) {
+    return vqrdmulhq_n_s32(value, multiplier);
+  }
   if (rounding == MICROTVM_ANY_SHIFT) {
     const int32_t right = shift < 0 ? shift : 0;
     const int32x4_t high =
@@ -407,6 +420,23 @@ static inline microtvm_int32x4 microtvm_int32_of(int32_t a, int32_t b, int32_t c
   return result;
 }
 
+static inline void microtvm_store4(int32_t *to, microtvm_int32x4 value) {
+  memcpy(to, value.lane, sizeof(value.lane));
+}
+
+static inline microtvm_int32x4 microtvm_all4(int32_t value) {
+  return microtvm_int32_of(value, value, value, value);
+}
+
+static inline microtvm_int32x4 microtvm_multiply_add4(
+    microtvm_int32x4 a, microtvm_int32x4 b, int32_t c) {
+  for (int32_t n = 0; n < 4; ++n) {
+    a.lane[n] =
+        (int32_t)((uint32_t)a.lane[n] * (uint32_t)b.lane[n] + (uint32_t)c);
+  }
+  return a;
+}
+
 static inline microtvm_int32x4 microtvm_widen4(const int8_t *from) {
   return microtvm_int32_of(from[0], from[1], from[2], from[3]);
 }
@@ -449,13 +479,6 @@ static inline microtvm_int32x4 microtvm_subtract4(microtvm_int32x4 a, microtvm_i
 static inline microtvm_int32x4 microtvm_shift_down8(microtvm_int32x4 value) {
   for (int32_t n = 0; n < 4; ++n) {
     value.lane[n] >>= 8;
-  }
-  return value;
-}
-
-static inline microtvm_int32x4 microtvm_shift_up(microtvm_int32x4 value, int32_t shift) {
-  for (int32_t n = 0; n < 4; ++n) {
-    value.lane[n] = (int32_t)((uint32_t)value.lane[n] << shift);
   }
   return value;
 }

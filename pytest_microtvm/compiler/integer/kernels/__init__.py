@@ -4,6 +4,7 @@ conv2d, depthwise, dense    convolutions and fully connected layers over int8
 general                     the same for what is rare: uint8, int16, groups
 elementwise                 arithmetic, lookup tables, requantization
 pooling, reduction, resize, softmax, movement
+dsp_..., helium_...         some of these for CPUs with vector instructions
 text, c_text                pieces of C that several of them need
 """
 
@@ -16,6 +17,8 @@ from pytest_microtvm.compiler.integer.kernels import (
     depthwise,
     elementwise,
     general,
+    helium_elementwise,
+    helium_pooling,
     movement,
     pooling,
     reduction,
@@ -54,11 +57,16 @@ def generate(spec: Spec, simd: Simd = Simd.NONE) -> KernelSource:
         if general.is_rare(spec):
             return general.fully_connected(spec)
         return dense.fully_connected(spec, simd)
+    if simd is Simd.HELIUM:
+        if isinstance(spec, Arithmetic) and helium_elementwise.fits(spec):
+            return helium_elementwise.arithmetic(spec)
+        if isinstance(spec, Pool) and helium_pooling.fits(spec):
+            return helium_pooling.pool(spec)
     return _others(spec)
 
 
 def _others(spec: Spec) -> KernelSource:
-    """The kernels that are the same for all CPUs."""
+    """The kernels that are in plain C for all CPUs."""
     if isinstance(spec, Pool):
         return pooling.pool(spec)
     if isinstance(spec, Mean):
