@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from pytest_microtvm.run import Run
     from pytest_microtvm.session.device import Session
     from pytest_microtvm.verify.model import MicroTVM
+    from pytest_microtvm.virtual_lab.client import VirtualLab
 
 MODEL_MARKER = "microtvm_model"
 BOARD_MARKER = "microtvm_board"
@@ -68,6 +71,22 @@ def microtvm_project(microtvm: MicroTVM) -> Firmware:
 def microtvm_session(microtvm: MicroTVM, microtvm_project: Firmware) -> Session:
     """The device, open, running the marked model's firmware."""
     return microtvm.session
+
+
+@pytest.fixture
+def microtvm_virtual_lab(request: pytest.FixtureRequest) -> Iterator[Callable[..., VirtualLab]]:
+    """Starts labs of virtual boards: `microtvm_virtual_lab("netduinoplus2=2")`.
+
+    Each argument is a kind of board, or "KIND=COUNT"; the boards are called KIND-1, KIND-2 and so
+    on. They are blank at first, and gone when the test ends.
+    """
+    from pytest_microtvm.settings import load_known_boards
+    from pytest_microtvm.virtual_lab.client import VirtualLab
+    from pytest_microtvm.virtual_lab.command import boards_of
+
+    known = load_known_boards(request.config)
+    with ExitStack() as labs:
+        yield lambda *kinds: labs.enter_context(VirtualLab(boards_of(kinds, known)))
 
 
 def _run(request: pytest.FixtureRequest) -> Run:

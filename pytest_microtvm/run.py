@@ -195,11 +195,14 @@ class Run:
             self._elsewhere[key] = record
 
     def all_records(self) -> list[Record]:
-        """The records of all processes, merged."""
+        """The records of all processes, merged; in an order that is the same in every run."""
         from pytest_microtvm.verify.records import Record, merge_records
 
-        return merge_records(
-            Record(**data) for data in [*self.records(), *self._elsewhere.values()]
+        data = [*self.records(), *self._elsewhere.values()]
+        boards, executors = self.settings.boards, self.settings.executors
+        return sorted(
+            merge_records(Record(**each) for each in data),
+            key=lambda r: (r.model, boards.index(r.board), executors.index(r.executor)),
         )
 
     def publish(self) -> None:

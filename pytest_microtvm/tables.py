@@ -43,7 +43,7 @@ def run_report(records: Sequence[Record], *, verbose: bool, layers: bool) -> Ite
         layers: Tell where the instructions of each model go.
     """
     yield from verdict_table(records)
-    tables = []
+    tables = [skipped_records(records)]
     if verbose:
         tables += [size_table(records, "flash"), size_table(records, "ram")]
         tables.append(absent_figures(records))
@@ -93,6 +93,15 @@ def size_table(records: Sequence[Record], kind: str) -> list[str]:
     rows = [[*_subject(record), *_figures(record, f"{kind}{suffix}", *names)] for record in known]
     headings = [*_SUBJECT, kind.upper(), *parts]
     return format_table([headings, *rows], right=lambda column: column > 2)
+
+
+def skipped_records(records: Sequence[Record]) -> list[str]:
+    """What was not run and why, a line for each: what a model needs, and what the board has."""
+    return [
+        f"{Path(record.model).name} ({record.executor}) was skipped: {record.error}"
+        for record in records
+        if record.outcome == "skipped" and record.error
+    ]
 
 
 def absent_figures(records: Sequence[Record]) -> list[str]:

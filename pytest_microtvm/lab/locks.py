@@ -172,6 +172,12 @@ class ThingLocks:
         if note is not None and self._locks:
             self._note(Holder(**{**asdict(note), "firmware": build_id}))
 
+    @property
+    def last_used(self) -> float:
+        """When somebody last took the board, in seconds since the epoch; 0 if nobody noted it."""
+        note = _read_note(self._paths[0].with_suffix(".json"))
+        return 0.0 if note is None else note.since
+
     def _busy(self, path: Path) -> bool:
         """Whether somebody holds this one thing."""
         lock = _lock(path, ".lock")

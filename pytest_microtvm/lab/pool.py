@@ -125,8 +125,8 @@ class Lab:
         Args:
             kind: A kind that is here.
             deadline: Ends the waiting.
-            firmware: The build id that the board is wanted for: one that seems to run it is taken
-                rather than another that is free as well.
+            firmware: The build id that the board is wanted for. Of the boards that are free one
+                that seems to run it is taken, or else the one that was used longest ago.
             without: The names of boards that will not do.
             on_wait: Told who holds the boards, when nobody has given one back at once, and again
                 when that changes.
@@ -183,8 +183,8 @@ class Lab:
     def _acquire_free(self, pool: _Pool, firmware: str) -> Lease | None:
         """Take a free and healthy board of a pool."""
         healthy = [item for item in pool.items() if self.quarantine.cause(item[0]) is None]
-        if firmware:
-            healthy.sort(key=lambda item: item[1].firmware != firmware)
+        # One that runs the firmware; else the one whose firmware was not wanted for longest.
+        healthy.sort(key=lambda item: (item[1].firmware != firmware, item[1].last_used))
         for board, locks in healthy:
             if locks.acquire(self._command):
                 lease = None

@@ -155,27 +155,27 @@ class Workshop:
             definition = directory / "board.json"
             definition.write_text(board.to_json())
             project_dir = directory / "project"
-            with long_step(f"building {label}", self.progress):
-                start = time.monotonic()
-                generate_project(
-                    platform_directory(board.platform),
-                    library.path,
-                    project_dir,  # the template makes the folder, as TVM's do
-                    {
-                        **options,
-                        "board_definition": str(definition),
-                        "compile_definitions": [f"-DMICROTVM_BUILD_ID={build_id}"],
-                    },
-                    deadline,
-                )
-                generated = time.monotonic()
-                seconds["generate"] = generated - start
-                try:
+            start = time.monotonic()
+            generate_project(
+                platform_directory(board.platform),
+                library.path,
+                project_dir,  # the template makes the folder, as TVM's do
+                {
+                    **options,
+                    "board_definition": str(definition),
+                    "compile_definitions": [f"-DMICROTVM_BUILD_ID={build_id}"],
+                },
+                deadline,
+            )
+            generated = time.monotonic()
+            seconds["generate"] = generated - start
+            try:
+                with long_step(f"building {label}", self.progress):
                     build_project(project_dir, {}, deadline)
-                except MicroTVMError:
-                    self._keep(project_dir, library, board, executor)
-                    raise
-                seconds["build"] = time.monotonic() - generated
+            except MicroTVMError:
+                self._keep(project_dir, library, board, executor)
+                raise
+            seconds["build"] = time.monotonic() - generated
             image = _read_image(project_dir, library)
             (directory / IMAGE_FILE).write_text(json.dumps(image and dataclasses.asdict(image)))
             write_functions(directory / FUNCTIONS_FILE, image.functions if image else {})

@@ -9,9 +9,16 @@ import numpy as np
 import pytest
 
 from pytest_microtvm.boards import load_boards
-from pytest_microtvm.compiler import CompileOptions, compile_key, compile_to_files
+from pytest_microtvm.compiler import (
+    CompileOptions,
+    compile_key,
+    compile_model,
+    compile_to_files,
+)
 from pytest_microtvm.compiler.integer.features import Simd
 from pytest_microtvm.compiler.integer.kernels import generate
+from pytest_microtvm.deadline import Deadline
+from pytest_microtvm.library import extract_library
 from tests.contract.running import need_tools
 from tests.integer.cases import expected, random_cases, random_input
 from tests.integer.programs import Check, wrong_bytes_on_board, wrong_bytes_on_host
@@ -20,6 +27,7 @@ from tests.unit.compiler.native import NativeModel
 MODELS = Path(__file__).parents[2] / "conftest_examples" / "models"
 BOARDS = ("mps2_an385", "mps2_an386", "mps2_an500", "mps2_an521", "mps3_an547")
 SANITIZED = ("gcc", "-std=c99", "-fsanitize=undefined", "-fno-sanitize-recover=all")
+COMPILE_TIMEOUT_S = 120.0
 HOST_CASES = 120
 BOARD_CASES = 50
 
@@ -79,6 +87,14 @@ def test_an_archive_gives_the_same_bytes_whatever_the_cpu(tmp_path: Path):
         shape = native.library.inputs[0].shape
         outputs.append([native(random.integers(-128, 128, shape, np.int8))[0] for _ in range(20)])
     np.testing.assert_array_equal(outputs[1:], [outputs[0]] * (len(outputs) - 1))
+
+
+def test_the_cpu_reaches_the_compiler(tmp_path: Path):
+    archive = tmp_path / "model.tar"
+    options = CompileOptions(simd="dsp")
+    compile_model(MODELS / "sine_int8.tflite", archive, options, Deadline(COMPILE_TIMEOUT_S))
+    extract_library(archive, tmp_path / "model")
+    assert (tmp_path / "model/codegen/host/include/tvmgen_integer_dsp.h").is_file()
 
 
 def test_the_cpu_decides_what_is_compiled():

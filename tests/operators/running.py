@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,15 +122,16 @@ def compiled(
 
 def _shared_library(models: Sequence[CompiledModel], folder: Path) -> ctypes.CDLL:
     """The kernels and call plans of all models in one library."""
-    include = folder / "include"
-    sources = []
+    objects = []
     for model in models:
-        host = folder / model.name / "codegen/host"
-        shutil.copytree(host / "include", include / "codegen/host/include", dirs_exist_ok=True)
-        sources += [str(host / "src" / f"{model.name}_lib{part}.c") for part in (0, 1)]
+        root = folder / model.name
+        for part in (0, 1):
+            source = root / "codegen/host/src" / f"{model.name}_lib{part}.c"
+            objects.append(str(folder / f"{model.name}_{part}.o"))
+            compile_c([*C99, "-O1", "-fPIC", "-c"], root, [str(source), "-o", objects[-1]])
     built = str(folder / "cases.so")
-    compile_c([*C99, "-O1", "-fPIC", "-shared"], include, [*sources, "-lm", "-o", built])
-    return ctypes.CDLL(str(folder / "cases.so"))
+    compile_c(["gcc", "-shared"], folder, [*objects, "-lm", "-o", built])
+    return ctypes.CDLL(built)
 
 
 def run_native(built: ctypes.CDLL, library: ModelLibrary, inputs: Sequence[Array]) -> list[Array]:

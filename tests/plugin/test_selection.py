@@ -64,4 +64,4 @@ def test_one(microtvm_board):
 """)
     outcome = run_pytest("-rs", boards, "--microtvm-board=qemu_x86,small_pc,host", status=0)
     assert "5 passed, 4 skipped" in outcome.summary
-    assert outcome.lines("small_pc has 100000 bytes of ram, this test requires 200000")
+    assert outcome.lines("small_pc has 80000 bytes of ram, this test requires 200000")

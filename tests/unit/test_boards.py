@@ -10,6 +10,7 @@ import pytest
 
 from pytest_microtvm.boards import Board, load_board, load_boards
 from pytest_microtvm.errors import ConfigError
+from pytest_microtvm.project.server.real_board import METHOD_NAMES
 
 MINIMAL = 'name = "demo"\nplatform = "host"\n[cpu]\narch = "host"\n'
 MEMORY = '[[memory]]\nname = "ram"\nkind = "ram"\norigin = 0x1000\nbytes = 0x1000\n'
@@ -39,6 +40,35 @@ def test_our_own_boards() -> None:
     assert microbit.timer.hz == 16_000_000
 
 
+REAL = (
+    "b_u585i_iot02a",
+    "esp32c3_devkitm",
+    "mimxrt1050_evk",
+    "nrf52840dk",
+    "nrf5340dk",
+    "nucleo_f746zg",
+    "nucleo_l4r5zi",
+    "rpipico",
+    "stm32f746g_disco",
+)
+
+
+def test_real_boards() -> None:
+    boards = load_boards()
+    assert tuple(name for name, board in boards.items() if board.is_only_real) == REAL
+    for name in REAL:
+        flash = boards[name].flash
+        assert flash is not None
+        assert flash.usb_ids, name
+        assert flash.method in METHOD_NAMES
+        assert boards[name].platform in ("arduino", "zephyr")
+    assert boards["nucleo_l4r5zi"].memory_bytes("ram") == 640 << 10
+    netduino = boards["netduinoplus2"]
+    assert not netduino.is_only_real
+    assert netduino.flash is not None
+    assert netduino.setup[0].address == 0x4002_3830
+
+
 def test_minimal_board_gets_defaults(tmp_path: Path) -> None:
     board = load_board(write(tmp_path, MINIMAL))
     assert (board.name, board.target, board.memory, board.uart) == ("demo", "c", (), None)
@@ -64,6 +94,8 @@ def test_json_is_canonical_and_whole(tmp_path: Path) -> None:
         ('name = "demo"\nplatform = "host"\n', "key cpu is missing"),
         (MINIMAL + "[uart]\nbase = 1\n", "key uart.driver is missing"),
         (MINIMAL + "[timer]\ndriver = 'd'\nbase = 1\n", "key timer.hz is missing"),
+        (MINIMAL + "[[setup]]\naddress = 4\n", "key setup[0].set is missing"),
+        (MINIMAL + "[[setup]]\naddress = 4\nset = 1\nmask = 1\n", "unknown key setup[0].mask"),
         (MINIMAL + "[firmware]\nstack_bytes = '1k'\n", "firmware.stack_bytes must be a whole"),
         (MINIMAL + "[firmware]\nstack_bytes = true\n", "firmware.stack_bytes must be a whole"),
         (MINIMAL + "[firmware]\nstack_bytes = -1\n", "firmware.stack_bytes must not be negative"),

@@ -49,6 +49,16 @@ def test_a_row_has_the_figures_that_matter_most():
     assert row[-2:] == ["1.234", "ms"]
 
 
+def test_what_was_skipped_is_told_with_its_reason():
+    skipped = Record("models/net.tflite", "small", "baremetal", "aot")
+    skipped.worsen("skipped", "small: model too large: needs 20 bytes of RAM, small has 16")
+    lines = list(run_report([record(**MEASURED), skipped], verbose=False, layers=False))
+    assert lines[-1] == (
+        "net.tflite (aot) was skipped: small: model too large: needs 20 bytes of RAM, small has 16"
+    )
+    assert lines[-2] == ""
+
+
 def test_more_words_tell_where_the_flash_goes_and_what_is_absent():
     reason = {"instructions": "no compiler"}
     lines = report(record(**MEASURED), record("graph", absent=reason), verbose=True)

@@ -98,6 +98,16 @@ def test_the_board_that_runs_the_firmware_is_preferred(new_lab) -> None:
             assert another.board != second.board
 
 
+def test_the_board_used_longest_ago_is_next(new_lab) -> None:
+    lab = new_lab(LEFT, RIGHT)
+    used = []
+    for firmware in ("one", "two", "three", "two", "one"):
+        with lab.acquire(KIND, Deadline(NOW), firmware=firmware) as lease:
+            lease.note_firmware(firmware)
+            used.append(lease.board.name)
+    assert used == ["left", "right", "left", "right", "left"]
+
+
 def test_a_waiting_process_is_next(new_lab, tmp_path) -> None:
     """One that gives its board back, and wants it again at once, does not starve the others."""
     board = LabBoard("third", KIND, port="/dev/microtvm-third")

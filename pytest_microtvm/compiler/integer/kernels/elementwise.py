@@ -5,7 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from pytest_microtvm.compiler.c_literals import float_literal
+from pytest_microtvm.compiler.integer.arithmetic import LIMITS, apply
+from pytest_microtvm.compiler.integer.arithmetic import requantize as requantize_numbers
+from pytest_microtvm.compiler.integer.kernels.linear import Linear, find_linear
 from pytest_microtvm.compiler.integer.kernels.text import (
     Constants,
     body,
@@ -19,6 +24,7 @@ from pytest_microtvm.compiler.integer.specs import (
     Lookup,
     Operand,
     Quantize,
+    Requantization,
     Requantize,
 )
 from pytest_microtvm.compiler.program import C_TYPES
@@ -85,12 +91,14 @@ def arithmetic(spec: Arithmetic) -> KernelSource:
         else:
             names.append(f"constant{len(constants)}")
             constants.append(operand.values)
-    sides = [
-        _side(spec, operand, f"{name}[{index}]")
-        for operand, name, index in zip(spec.operands, names, ("l", "r"), strict=True)
-    ]
-    sign = {"add": "+", "subtract": "-", "multiply": "*"}[spec.kind]
-    output = requantized(spec.requantization, f"{sides[0]} {sign} {sides[1]}", "0", constants)
+    form = None if spec.kind == "multiply" or spec.dtype == "int16" else _linear(spec)
+    if form is None:
+        declarations = ""
+        output = _result(spec, f"{names[0]}[l]", f"{names[1]}[r]", constants)
+    else:
+        declarations = form.declarations(f"constant{len(constants)}")
+        constants.append(np.array(form.factors, np.int32))
+        output = _clamped(form.text(f"{names[0]}[l]", f"{names[1]}[r]"), spec.requantization)
     extents, strides = _collapsed(spec.output_shape, [operand.shape for operand in spec.operands])
     statement = f"*output++ = ({C_TYPES[spec.dtype]}){output};"
     computed = [operand for operand in spec.operands if operand.values is None]
@@ -99,9 +107,49 @@ def arithmetic(spec: Arithmetic) -> KernelSource:
         (spec.dtype,) * inputs,
         tuple(constants),
         spec.dtype,
-        body(_nest(extents, strides, statement)),
+        body(declarations + _nest(extents, strides, statement)),
         in_place=tuple(whole),
+        headers=() if form is None else ("tvmgen_integer_scale.h",),
     )
+
+
+def _clamped(value: str, requantization: Requantization) -> str:
+    if (requantization.minimum, requantization.maximum) == LIMITS["int8"]:
+        return f"microtvm_saturate8({value})"
+    return f"microtvm_clamp({value}, {requantization.minimum}, {requantization.maximum})"
+
+
+def _result(spec: Arithmetic, left: str, right: str, constants: Constants) -> str:
+    """An expression for an element of the output, given those of the sides, as TFLite has it."""
+    sides = [
+        _side(spec, operand, element)
+        for operand, element in zip(spec.operands, (left, right), strict=True)
+    ]
+    sign = {"add": "+", "subtract": "-", "multiply": "*"}[spec.kind]
+    return requantized(spec.requantization, f"{sides[0]} {sign} {sides[1]}", "0", constants)
+
+
+def _linear(spec: Arithmetic) -> Linear | None:
+    """A sum with one rounding that gives what TFLite's three do."""
+    low, high = LIMITS[spec.dtype]
+    values = np.arange(low, high + 1, dtype=np.int64)
+    sign = -1 if spec.kind == "subtract" else 1
+    left, right = (
+        requantize_numbers(
+            (values - operand.zero_point) << spec.left_shift, operand.multiplier, operand.shift
+        )
+        for operand in spec.operands
+    )
+    requantization = spec.requantization
+    sums = apply((left[:, None] + sign * right[None, :])[..., None], requantization)[..., 0]
+    # Each factor is a fraction of 31 bits.
+    bits = spec.left_shift - 62 + int(requantization.shifts[0])
+    slopes = [
+        math.ldexp(operand.multiplier * int(requantization.multipliers[0]), bits + operand.shift)
+        for operand in spec.operands
+    ]
+    limits = requantization.minimum, requantization.maximum
+    return find_linear(values, sums, (slopes[0], sign * slopes[1]), limits)
 
 
 def _side(spec: Arithmetic, operand: Operand, element: str) -> str:

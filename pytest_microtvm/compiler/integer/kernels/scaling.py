@@ -65,7 +65,8 @@ class Scaling:
     def _is_packed(self) -> bool:
         """Whether multipliers and shifts share words: the upper two bits are known to be 01."""
         spread = int(self.shifts.max()) - int(self.shifts.min())
-        return self.common_shift is None and spread < 4 and bool(np.all(self.multipliers > 0))
+        is_normal = bool(np.all(self.multipliers >= 1 << 30))
+        return self.common_shift is None and spread < 4 and is_normal
 
     def parameters(
         self,

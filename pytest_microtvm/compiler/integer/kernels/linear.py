@@ -1,0 +1,94 @@
+"""Sums of two elements of 8 bits with one rounding in place of TFLite's three.
+
+TFLite rounds each side, then the sum. But all of it is a function of 65,536 pairs of values, so
+that each can be compared: where `clamp((a * x + b * y + c) >> shift)` gives the same for all, it is
+taken.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+_CHANGES = (0.0, *(sign * 2.0**-bits for bits in (30, 27, 25, 23, 21, 19) for sign in (1, -1)))
+"""How much a factor may differ, relatively: halves are rounded away from zero by a little more."""
+
+
+@dataclass(frozen=True)
+class Linear:
+    """`(factors[0] * x + factors[1] * y + constant) >> shift`, the sum of 64 bits.
+
+    Args:
+        factors: int32.
+        constant: int64.
+        shift: 0 to 62.
+    """
+
+    factors: tuple[int, int]
+    constant: int
+    shift: int
+
+    def declarations(self, factors: str) -> str:
+        """What comes before the loops, for an array with the factors.
+
+        They are no numbers in the code: of those, compilers make products of 64 by 64 bits.
+        """
+        return (
+            f"const int32_t left_factor = {factors}[0];\n"
+            f"const int32_t right_factor = {factors}[1];\n"
+        )
+
+    def text(self, left: str, right: str) -> str:
+        """The expression for elements given as expressions, of type int32_t."""
+        products = f"(int64_t){left} * left_factor + (int64_t){right} * right_factor"
+        return f"(int32_t)((INT64_C({self.constant}) + {products}) >> {self.shift})"
+
+
+def find_linear(
+    values: npt.NDArray[np.int64],
+    sums: npt.NDArray[Any],
+    slopes: tuple[float, float],
+    limits: tuple[int, int],
+) -> Linear | None:
+    """A linear form that gives `sums`, once it is clamped; None when there is none nearby.
+
+    Args:
+        values: Those that an element may have.
+        sums: What all pairs of values give, left by rows, clamped to `limits`.
+        slopes: How much a sum changes with each side, roughly.
+        limits: Least and greatest sum.
+    """
+    shift = 30 - math.floor(math.log2(max(map(abs, slopes))))
+    if not 0 <= shift <= 48:
+        return None
+    wanted = sums.astype(np.int64)
+    changes = sorted(itertools.product(_CHANGES, repeat=2), key=lambda pair: sum(map(abs, pair)))
+    for change in changes:
+        left, right = (
+            round(slope * (1 + part) * 2**shift) for slope, part in zip(slopes, change, strict=True)
+        )
+        if max(abs(left), abs(right)) < 1 << 31:
+            total = left * values[:, None] + right * values[None, :]
+            constant = _constant(total, wanted, shift, limits)
+            if constant is not None:
+                return Linear((left, right), constant, shift)
+    return None
+
+
+def _constant(
+    total: npt.NDArray[np.int64], wanted: npt.NDArray[np.int64], shift: int, limits: tuple[int, int]
+) -> int | None:
+    """What to add so that the shifted total is what is wanted; None when nothing does."""
+    low, high = limits
+    scaled = wanted << shift
+    above = (scaled - total)[wanted > low]
+    below = (scaled + (1 << shift) - 1 - total)[wanted < high]
+    if not above.size or not below.size:
+        return None
+    least, greatest = int(above.max()), int(below.min())
+    return (least + greatest) // 2 if least <= greatest else None

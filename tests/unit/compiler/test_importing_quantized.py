@@ -1,0 +1,138 @@
+"""What TVM's importer leaves out of quantized TFLite models, and ours puts in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import flatbuffers
+import numpy as np
+import pytest
+import tflite
+
+from pytest_microtvm.compiler import compile_to_files
+from tests.unit.compiler.native import Array, NativeModel
+from tests.unit.compiler.tflite_models import Model, Operator, Quantization, Tensor
+
+
+def reference(model: bytes, *inputs: Array) -> list[Array]:
+    """LiteRT's reference kernels."""
+    litert = pytest.importorskip("ai_edge_litert.interpreter")
+    interpreter = litert.Interpreter(
+        model_content=model, experimental_op_resolver_type=litert.OpResolverType.BUILTIN_REF
+    )
+    interpreter.allocate_tensors()
+    for details, array in zip(interpreter.get_input_details(), inputs, strict=True):
+        interpreter.set_tensor(details["index"], array)
+    interpreter.invoke()
+    return [interpreter.get_tensor(d["index"]) for d in interpreter.get_output_details()]
+
+
+def compared(model: Model, folder: Path, shape: list[int], dtype: str = "int8") -> NativeModel:
+    """Build a model of one input and hold it to the reference."""
+    path = folder / "model.tflite"
+    path.write_bytes(model.to_bytes())
+    native = NativeModel(compile_to_files(path), folder)
+    assert native.library.float_operators is None
+    limits = np.iinfo(dtype)
+    values = np.random.default_rng(0).integers(limits.min, limits.max, shape).astype(dtype)
+    [result] = native(values)
+    [expected] = reference(path.read_bytes(), values)
+    assert result.shape == expected.shape
+    np.testing.assert_array_equal(result, expected)
+    return native
+
+
+def fully_connected(keep_num_dims: bool) -> tuple[str, Callable[[flatbuffers.Builder], int]]:
+    def write(builder: flatbuffers.Builder) -> int:
+        tflite.FullyConnectedOptionsStart(builder)
+        tflite.FullyConnectedOptionsAddKeepNumDims(builder, keep_num_dims)
+        return int(tflite.FullyConnectedOptionsEnd(builder))
+
+    return "FullyConnectedOptions", write
+
+
+@pytest.mark.parametrize(
+    ("shape", "depth", "keep_num_dims", "output"),
+    [
+        ([2, 2, 2, 4], 16, False, [2, 6]),
+        ([2, 3, 5], 5, True, [2, 3, 6]),
+        ([2, 3, 5], 5, False, [6, 6]),
+        ([1, 1, 1, 9], 9, False, [1, 6]),
+    ],
+)
+def test_a_fully_connected_layer_takes_its_input_as_rows(
+    shape: list[int], depth: int, keep_num_dims: bool, output: list[int], tmp_path: Path
+):
+    rng = np.random.default_rng(1)
+    weights = rng.integers(-127, 128, (6, depth)).astype(np.int8)
+    bias = rng.integers(-500, 500, 6).astype(np.int32)
+    tensors = [
+        Tensor("x", shape, "INT8", None, Quantization([0.05], [4])),
+        Tensor("w", [6, depth], "INT8", weights, Quantization([0.01], [0])),
+        Tensor("b", [6], "INT32", bias, Quantization([0.0005], [0])),
+        Tensor("y", output, "INT8", None, Quantization([0.2], [-7])),
+    ]
+    layer = Operator("FULLY_CONNECTED", [0, 1, 2], [3], fully_connected(keep_num_dims))
+    compared(Model(tensors, [layer], [0], [3]), tmp_path, shape)
+
+
+@pytest.mark.parametrize("bias_dtype", ["INT32", "INT64"])
+def test_int16_activations_keep_the_width_of_their_bias(bias_dtype: str, tmp_path: Path):
+    rng = np.random.default_rng(2)
+    weights = rng.integers(-127, 128, (3, 20)).astype(np.int8)
+    bias = rng.integers(-(2**20), 2**20, 3).astype(bias_dtype.lower())
+    tensors = [
+        Tensor("x", [2, 20], "INT16", None, Quantization([0.001], [0])),
+        Tensor("w", [3, 20], "INT8", weights, Quantization([0.01], [0])),
+        Tensor("b", [3], bias_dtype, bias, Quantization([0.00001], [0])),
+        Tensor("y", [2, 3], "INT16", None, Quantization([0.003], [0])),
+    ]
+
+    def write(builder: flatbuffers.Builder) -> int:
+        tflite.FullyConnectedOptionsStart(builder)
+        kind = getattr(tflite.TensorType, bias_dtype)
+        tflite.FullyConnectedOptionsAddQuantizedBiasType(builder, kind)
+        return int(tflite.FullyConnectedOptionsEnd(builder))
+
+    layer = Operator("FULLY_CONNECTED", [0, 1, 2], [3], ("FullyConnectedOptions", write))
+    compared(Model(tensors, [layer], [0], [3]), tmp_path, [2, 20], "int16")
+
+
+@pytest.mark.parametrize("beta", [0.5, 1.0, 3.0])
+def test_softmax_has_its_beta(beta: float, tmp_path: Path):
+    def write(builder: flatbuffers.Builder) -> int:
+        tflite.SoftmaxOptionsStart(builder)
+        tflite.SoftmaxOptionsAddBeta(builder, beta)
+        return int(tflite.SoftmaxOptionsEnd(builder))
+
+    tensors = [
+        Tensor("x", [3, 7], "INT8", None, Quantization([0.02], [5])),
+        Tensor("y", [3, 7], "INT8", None, Quantization([1 / 256], [-128])),
+    ]
+    operator = Operator("SOFTMAX", [0], [1], ("SoftmaxOptions", write))
+    compared(Model(tensors, [operator], [0], [1]), tmp_path, [3, 7])
+
+
+def test_a_bound_halfway_between_two_steps_is_rounded_away_from_zero(tmp_path: Path):
+    # 6 / 0.8 = 7.5 steps; a banker would make 8 of it, too, but of 6 / 0.48 = 12.5 he makes 12.
+    def write(builder: flatbuffers.Builder) -> int:
+        tflite.Conv2DOptionsStart(builder)
+        tflite.Conv2DOptionsAddStrideH(builder, 1)
+        tflite.Conv2DOptionsAddStrideW(builder, 1)
+        relu6 = tflite.ActivationFunctionType.RELU6
+        tflite.Conv2DOptionsAddFusedActivationFunction(builder, relu6)
+        return int(tflite.Conv2DOptionsEnd(builder))
+
+    tensors = [
+        Tensor("x", [1, 4, 4, 1], "INT8", None, Quantization([0.5], [0])),
+        Tensor(
+            "w", [1, 1, 1, 1], "INT8", np.full((1, 1, 1, 1), 100, np.int8), Quantization([1], [0])
+        ),
+        Tensor("b", [1], "INT32", np.zeros(1, np.int32), Quantization([0.5], [0])),
+        Tensor("y", [1, 4, 4, 1], "INT8", None, Quantization([0.48], [0])),
+    ]
+    operator = Operator("CONV_2D", [0, 1, 2], [3], ("Conv2DOptions", write))
+    native = compared(Model(tensors, [operator], [0], [3]), tmp_path, [1, 4, 4, 1])
+    [result] = native(np.full((1, 4, 4, 1), 127, np.int8))
+    assert result.max() == 13
