@@ -17,6 +17,7 @@ from pytest_microtvm.workers import SharedFolder, send_line
 
 if TYPE_CHECKING:
     from pytest_microtvm.boards import Board
+    from pytest_microtvm.session.bridges import Bridges
     from pytest_microtvm.verify.harness import Harness
     from pytest_microtvm.verify.model import MicroTVM
     from pytest_microtvm.verify.records import Record
@@ -83,6 +84,7 @@ class Run:
         """What compiles, builds, runs and compares; made when a test first needs it."""
         if self._harness is None:
             from pytest_microtvm.project.firmware import Workshop
+            from pytest_microtvm.session.bridges import Bridges
             from pytest_microtvm.verify.compare import Tolerance
             from pytest_microtvm.verify.harness import Harness, HarnessOptions
 
@@ -100,11 +102,13 @@ class Run:
                 reference=self.settings.reference,
                 root=self._config.rootpath,
             )
-            self._harness = Harness(workshop, self._boards, options, self._make_rig())
+            bridges = Bridges()
+            rig = self._make_rig(bridges)
+            self._harness = Harness(workshop, self._boards, options, rig, bridges)
             self._resources.callback(self._harness.close)
         return self._harness
 
-    def _make_rig(self) -> Rig:
+    def _make_rig(self, bridges: Bridges) -> Rig:
         from pytest_microtvm.lab.pool import Lab, Quarantine
         from pytest_microtvm.verify.rig import Rig
 
@@ -114,6 +118,7 @@ class Run:
             self.settings.timeout_s,
             self.settings.lease_timeout_s,
             self._progress,
+            bridges=bridges,
         )
 
     def model_under_test(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import json
 import os
 import select
@@ -11,7 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -31,6 +32,7 @@ from ..errors import (
     TransportTimeout,
 )
 from ..process import package_environment
+from .forking import ForkedServer, can_fork
 
 SERVER_FILE = "microtvm_api_server.py"
 LAUNCH_SCRIPT = "launch_microtvm_api_server.sh"
@@ -43,6 +45,8 @@ _KEPT_LOG_BYTES = 16 * 1024
 _CLOSE_TIMEOUT_S = 0.5
 # A transport call must outlast the wait it asks the server for.
 _REPLY_MARGIN_S = 2.0
+# The longest single wait for the server, so that whoever wants it to end is heard.
+_SLICE_S = 0.25
 
 _ERROR_OF_METHOD: dict[str, type[MicroTVMError]] = {
     "server_info_query": BuildError,
@@ -109,6 +113,8 @@ class ProjectAPIClient:
             `launch_microtvm_api_server.sh`.
         deadline: For the start of the server, up to its telling what it is.
         debug: Have the server log its requests.
+        keep_waiting: Called between waits for the server; may raise to end them.
+        fork: Let a server of this package's own be a fork of this process; see `forking`.
 
     Attributes:
         info: What the server told about itself; there once it is open.
@@ -116,12 +122,22 @@ class ProjectAPIClient:
 
     info: ServerInfo
 
-    def __init__(self, directory: Path, deadline: Deadline, *, debug: bool = False) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        deadline: Deadline,
+        *,
+        debug: bool = False,
+        keep_waiting: Callable[[], None] = lambda: None,
+        fork: bool = False,
+    ) -> None:
         self._directory = directory.absolute()
         self._deadline = deadline
         self._debug = debug
+        self._keep_waiting = keep_waiting
+        self._fork = fork
         self._name = self._directory.name
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | ForkedServer | None = None
         self._request_fd = -1
         self._reply_fd = -1
         self._received = bytearray()
@@ -164,16 +180,9 @@ class ProjectAPIClient:
         try:
             self._log = tempfile.TemporaryFile(prefix="microtvm-")  # noqa: SIM115 - see close()
             arguments = ["--read-fd", str(request_read), "--write-fd", str(reply_write)]
-            self._process = subprocess.Popen(
-                [*command, *arguments, *(["--debug"] if self._debug else [])],
-                cwd=self._directory,
-                env=package_environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=self._log,
-                stderr=subprocess.STDOUT,
-                pass_fds=(request_read, reply_write),
-                start_new_session=True,  # Ctrl-C is for us; and so its descendants are found
-            )
+            if self._debug:
+                arguments.append("--debug")
+            self._process = self._start_process(command, arguments, (request_read, reply_write))
         except BaseException as exc:
             os.close(request_write)
             os.close(reply_read)
@@ -188,6 +197,22 @@ class ProjectAPIClient:
         self._request_fd, self._reply_fd = request_write, reply_read
         os.set_blocking(request_write, False)
         os.set_blocking(reply_read, False)
+
+    def _start_process(
+        self, command: list[str], arguments: list[str], pass_fds: tuple[int, int]
+    ) -> subprocess.Popen[bytes] | ForkedServer:
+        if self._fork and command[0] == sys.executable and can_fork(Path(command[1])):
+            return ForkedServer(Path(command[1]), arguments, self._log, pass_fds)
+        return subprocess.Popen(
+            [*command, *arguments],
+            cwd=self._directory,
+            env=package_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            pass_fds=pass_fds,
+            start_new_session=True,  # Ctrl-C is for us; and so its descendants are found
+        )
 
     def close(self) -> None:
         """End the server and every process it started; may be called again."""
@@ -384,8 +409,10 @@ class ProjectAPIClient:
     def _await(self, fd: int, event: int, method: str, limit: Deadline, deadline: Deadline) -> None:
         poll = select.poll()
         poll.register(fd, event)
-        if not poll.poll(limit.remaining_s * 1000.0):
-            raise self._failure(method, "does not answer", deadline, timeout=True)
+        while not poll.poll(limit.at_most(_SLICE_S) * 1000.0):
+            if limit.expired:
+                raise self._failure(method, "does not answer", deadline, timeout=True)
+            self._keep_waiting()
 
     def _ended(self, method: str, deadline: Deadline) -> MicroTVMError:
         assert self._process is not None
@@ -459,6 +486,7 @@ def _parse_option(option: Mapping[str, Any]) -> Option:
     )
 
 
+@functools.cache
 def _tvm_version() -> str:
     """TVM's version, by the name of the folder that pip makes: all other ways take far longer."""
     for entry in sys.path:
@@ -469,17 +497,16 @@ def _tvm_version() -> str:
 
 def _session_members(session_id: int) -> Iterator[int]:
     """The processes of a session, as the kernel lists them."""
-    for directory in Path("/proc").iterdir():
-        if not directory.name.isdecimal():
+    for name in os.listdir("/proc"):  # noqa: PTH208 - at every close, through all processes
+        if not name.isdecimal():
             continue
-        try:
-            stat = (directory / "stat").read_text(errors="replace")
-        except OSError:
-            continue  # it has ended meanwhile
-        # pid (name) state parent group session ...; the name may hold anything
-        fields = stat.rpartition(")")[2].split()
-        if fields[0] != "Z" and int(fields[3]) == session_id:
-            yield int(directory.name)
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            if os.getsid(int(name)) != session_id:
+                continue
+            # pid (name) state ...; the name may hold anything
+            stat = Path("/proc", name, "stat").read_text(errors="replace")
+            if stat.rpartition(")")[2].split()[0] != "Z":
+                yield int(name)
 
 
 def _kill_session(session_id: int) -> None:

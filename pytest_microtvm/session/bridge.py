@@ -15,6 +15,7 @@ The parent talks to it by lines of JSON. On stdin:
 
 The end of stdin means to close everything and leave. On stdout, events:
 
+    {"event": "flashed"}                   the board was flashed, if that was asked for
     {"event": "ready", "port": N}          the session is up, a client may connect
     {"event": "log", "text": "..."}        the device logged a line
     {"event": "error", "kind": "TransportTimeout", "message": "...", ...}   the link is lost
@@ -42,6 +43,7 @@ from typing import Any
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import MicroTVMError, ProtocolError
 from pytest_microtvm.process import die_with_parent
+from pytest_microtvm.project.forking import preload
 from pytest_microtvm.project.symbols import linked_program
 from pytest_microtvm.session.crash import explain_fault
 from pytest_microtvm.session.faults import FaultPlan, FaultyTransport
@@ -71,6 +73,7 @@ class BridgeConfig:
         key: What the client must say to be let in.
         open_timeout_s: For opening the transport and starting the session.
         call_timeout_s: For the answer to one packet.
+        flash_timeout_s: For flashing the board first; None if it is not to be flashed.
         faults: The fields of a `FaultPlan`, for tests of the link; None for a link as it is.
     """
 
@@ -80,6 +83,7 @@ class BridgeConfig:
     key: str
     open_timeout_s: float
     call_timeout_s: float
+    flash_timeout_s: float | None = None
     faults: dict[str, Any] | None = None
 
 
@@ -148,12 +152,14 @@ class Bridge:
     def __init__(self, config: BridgeConfig, parent: Parent) -> None:
         self._config = config
         self._parent = parent
-        transport = ProjectTransport(Path(config.project_dir), config.options)
+        self._transport = ProjectTransport(
+            Path(config.project_dir), config.options, self._hear_parent
+        )
         self._faults: FaultyTransport | None = None
         if config.faults is not None:
-            self._faults = FaultyTransport(transport, FaultPlan(**config.faults))
+            self._faults = FaultyTransport(self._transport, FaultPlan(**config.faults))
         self._link = Link(
-            self._faults or transport,
+            self._faults or self._transport,
             on_log=lambda line: _event("log", text=line),
             keep_waiting=self._hear_parent,
             explain_fault=lambda registers: explain_fault(
@@ -162,7 +168,7 @@ class Bridge:
         )
 
     def serve(self) -> None:
-        """Open the device, serve one client, close the device.
+        """Flash the board if need be, open the device, serve one client, close the device.
 
         Raises:
             MicroTVMError: The link failed; everything is closed.
@@ -171,6 +177,9 @@ class Bridge:
         """
         with contextlib.closing(self._link):
             try:
+                if self._config.flash_timeout_s is not None:
+                    self._transport.flash(Deadline(self._config.flash_timeout_s))
+                    _event("flashed")
                 self._link.start(Deadline(self._config.open_timeout_s))
                 with socket.create_server(("127.0.0.1", 0), backlog=1) as listener:
                     _event("ready", port=listener.getsockname()[1])
@@ -264,6 +273,7 @@ def main() -> int:
     """Serve sessions on stdin and stdout; the argument is the process id of the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     die_with_parent(int(sys.argv[1]))
+    preload()  # before the first session is asked for, if there is time
     parent = Parent(sys.stdin.fileno())
     try:
         while True:

@@ -34,6 +34,8 @@ from pytest_microtvm.session.host_driven import HostDrivenModel, NodeResult
 from pytest_microtvm.session.rpc import RpcClient, RpcError, load_runtime
 
 HOST_DRIVEN = "host_driven"
+FLASH_TIMEOUT_S = 600.0
+"""Far above every method's own limit, which the board's definition sets."""
 REPORT_GRACE_S = 1.0
 """How long to wait for the bridge to say why it closed the connection."""
 LOG_LINES = 1000
@@ -72,6 +74,7 @@ class Session:
         self.board = board or firmware.board.name
         self.timeout_s = timeout_s
         self.open_timeout_s = timeout_s if open_timeout_s is None else open_timeout_s
+        self.flash_s = 0.0
         self.open_s = 0.0
         self.latency_s: float | None = None
         self.samples = 0
@@ -80,8 +83,9 @@ class Session:
         self._bridge: BridgeProcess | None = None
         self._client: RpcClient | None = None
         self._model: _Model | None = None
-        self._ports: queue.Queue[int | None] = queue.Queue()
+        self._steps: queue.Queue[int | None] = queue.Queue()  # what the bridge did; see _take_event
         self._logs: deque[str] = deque(maxlen=LOG_LINES)
+        self._key = secrets.token_hex(16)
         self._faults = faults
         self._options = dict(options or {})
         self._error: MicroTVMError | None = None
@@ -108,6 +112,21 @@ class Session:
         """Whether calls can be made."""
         return self._client is not None and self._error is None
 
+    def flash(self) -> None:
+        """Write the firmware to a real board, which `open` opens then; they share their processes.
+
+        Raises:
+            FlashError: It is not there now.
+        """
+        start = time.monotonic()
+        try:
+            self._start_bridge(flash_timeout_s=FLASH_TIMEOUT_S)
+            self._await_step("flash", FLASH_TIMEOUT_S)
+        except BaseException:
+            self.close()
+            raise
+        self.flash_s = time.monotonic() - start
+
     def open(self) -> None:
         """Start the device, its link and the RPC client, and make sure it runs this firmware.
 
@@ -117,13 +136,13 @@ class Session:
         """
         start = time.monotonic()
         try:
-            key = secrets.token_hex(16)
             if isinstance(self.firmware.counter, Counter) and not self.is_real:
                 self._count_log = CountLog(self.firmware.counter)
-            self._start_bridge(key)
+            if self._bridge is None:  # else it opens the device by itself, once it has flashed it
+                self._start_bridge()
             load_runtime()  # while the device boots
-            port = self._await_port()
-            self._client = self._guard("open", RpcClient, port, key)
+            port = self._await_step("open", self.open_timeout_s)
+            self._client = self._guard("open", RpcClient, port, self._key)
             self._check_build_id()
             self._model = self._open_model(self._client)
         except BaseException:
@@ -240,15 +259,16 @@ class Session:
         if client is not None:
             client.close()
 
-    def _start_bridge(self, key: str) -> None:
+    def _start_bridge(self, flash_timeout_s: float | None = None) -> None:
         counting = {} if self._count_log is None else self._count_log.project_options
         config = {
             "project_dir": str(self.firmware.project_dir),
             "options": {**self._options, **counting},
             "board": self.board,
-            "key": key,
+            "key": self._key,
             "open_timeout_s": self.open_timeout_s,
             "call_timeout_s": self.timeout_s,
+            "flash_timeout_s": flash_timeout_s,
             "faults": None if self._faults is None else asdict(self._faults),
         }
         self._bridge = BridgeProcess() if self._bridges is None else self._bridges.take()
@@ -261,8 +281,10 @@ class Session:
 
     def _take_event(self, event: Mapping[str, Any]) -> None:
         """Take an event of the bridge; runs in the bridge's thread."""
-        if event["event"] == "ready":
-            self._ports.put(event["port"])
+        if event["event"] == "flashed":
+            self._steps.put(0)
+        elif event["event"] == "ready":
+            self._steps.put(event["port"])
         elif event["event"] == "log":
             self._logs.append(event["text"])
         elif event["event"] == "error":
@@ -281,25 +303,26 @@ class Session:
 
     def _end_waits(self) -> None:
         self._reported.set()
-        self._ports.put(None)
+        self._steps.put(None)
 
-    def _await_port(self) -> int:
+    def _await_step(self, operation: str, timeout_s: float) -> int:
+        """Wait until the bridge has done something: flashed the board, or opened a port."""
         try:
             # The bridge keeps its own deadline; this one is for a bridge that is stuck itself.
-            port = self._ports.get(timeout=self.open_timeout_s + CLOSE_TIMEOUT_S)
+            result = self._steps.get(timeout=timeout_s + CLOSE_TIMEOUT_S)
         except queue.Empty:
             raise TransportTimeout(
                 "the bridge process does not start",
                 cure="is the machine overloaded? raise --microtvm-timeout",
                 board=self.board,
-                operation="open",
-                elapsed_s=self.open_timeout_s,
+                operation=operation,
+                elapsed_s=timeout_s,
             ) from None
-        if port is None:
+        if result is None:
             raise self._error or TransportClosed(
-                "the bridge process ended without a word", board=self.board, operation="open"
+                "the bridge process ended without a word", board=self.board, operation=operation
             )
-        return port
+        return result
 
     def _check_build_id(self) -> None:
         actual = self._call("microtvm.build_id")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import abc
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import MicroTVMError
 from pytest_microtvm.project.client import ProjectAPIClient, TransportTimeouts
+from pytest_microtvm.project.options import check_options
 
 CLOSE_TIMEOUT_S = 2.0
 
@@ -57,30 +58,49 @@ class ProjectTransport(Transport):
 
     Args:
         project_dir: The project.
-        options: Project options for `open_transport`.
+        options: Project options for `flash` and `open_transport`.
+        keep_waiting: Called between waits for the server; may raise to end them.
     """
 
-    def __init__(self, project_dir: Path, options: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        project_dir: Path,
+        options: Mapping[str, Any],
+        keep_waiting: Callable[[], None] = lambda: None,
+    ) -> None:
         self._project_dir = project_dir
         self._options = options
+        self._keep_waiting = keep_waiting
         self._client: ProjectAPIClient | None = None
+        self._is_open = False
+
+    def flash(self, deadline: Deadline) -> None:
+        """Write the project's firmware to its board; the same server opens it then.
+
+        Raises:
+            MicroTVMError: It is not there now.
+        """
+        client = self._start_server(deadline)
+        info = client.info
+        client.flash(
+            check_options(info.platform_name, "flash", info.options, self._options), deadline
+        )
 
     def open(self, deadline: Deadline) -> TransportTimeouts:
         """See `Transport.open`: a restart is `close_transport` and `open_transport`."""
-        if self._client is not None:
+        if self._client is not None and self._is_open:
             try:
                 self._client.close_transport(Deadline(deadline.at_most(CLOSE_TIMEOUT_S)))
             except MicroTVMError:
                 self.close()  # a server that cannot even let go is replaced
-        if self._client is None:
-            client = ProjectAPIClient(self._project_dir, deadline)
-            client.open()
-            self._client = client
-        return self._client.open_transport(self._options, deadline)
+        client = self._start_server(deadline)
+        self._is_open = True  # in part, if it fails
+        return client.open_transport(self._options, deadline)
 
     def close(self) -> None:
         """See `Transport.close`."""
         client, self._client = self._client, None
+        self._is_open = False
         if client is not None:
             with contextlib.suppress(MicroTVMError):
                 client.close_transport(Deadline(CLOSE_TIMEOUT_S))
@@ -93,6 +113,15 @@ class ProjectTransport(Transport):
     def write(self, data: bytes, deadline: Deadline) -> None:
         """See `Transport.write`."""
         self._open_client().write_transport(data, deadline)
+
+    def _start_server(self, deadline: Deadline) -> ProjectAPIClient:
+        if self._client is None:
+            client = ProjectAPIClient(
+                self._project_dir, deadline, keep_waiting=self._keep_waiting, fork=True
+            )
+            client.open()
+            self._client = client
+        return self._client
 
     def _open_client(self) -> ProjectAPIClient:
         assert self._client is not None, "the transport is not open"

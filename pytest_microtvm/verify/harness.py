@@ -76,10 +76,16 @@ class Harness:
         boards: All known boards by name; the reference runs on `host`.
         options: For the whole run.
         rig: Has the real boards.
+        bridges: For emulated ones; ended by `close`.
     """
 
     def __init__(
-        self, workshop: Workshop, boards: Mapping[str, Board], options: HarnessOptions, rig: Rig
+        self,
+        workshop: Workshop,
+        boards: Mapping[str, Board],
+        options: HarnessOptions,
+        rig: Rig,
+        bridges: Bridges,
     ) -> None:
         self.workshop = workshop
         self.boards = boards
@@ -89,7 +95,7 @@ class Harness:
         self._firmware: dict[tuple[str, str, str], Firmware] = {}
         self._failed: dict[object, MicroTVMError] = {}
         self._sessions: dict[str, tuple[Session, Record]] = {}
-        self._bridges = Bridges()
+        self._bridges = bridges
         self._references: dict[str, Tensors] = {}
         self._records: dict[tuple[str, str, str], Record] = {}
 

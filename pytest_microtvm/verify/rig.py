@@ -17,14 +17,12 @@ from pytest_microtvm.errors import (
 )
 from pytest_microtvm.lab.pool import Lab, Lease
 from pytest_microtvm.lab.power import power_cycle
-from pytest_microtvm.project import flash_project
 from pytest_microtvm.project.firmware import Firmware
 from pytest_microtvm.project.progress import Progress, long_step
+from pytest_microtvm.session.bridges import Bridges
 from pytest_microtvm.session.device import Session
 from pytest_microtvm.verify.records import Record
 
-FLASH_TIMEOUT_S = 600.0
-"""Far above every method's own limit, which the board's definition sets."""
 POWER_TIMEOUT_S = 60.0
 ASK_TIMEOUT_S = 5.0
 """How long a board that may run anything is given to say what it runs."""
@@ -49,6 +47,7 @@ class Rig:
         lease_timeout_s: For waiting until a board is free.
         progress: Told what takes time and what goes wrong, as lines.
         always_flash: Flash also what runs already.
+        bridges: Where sessions have their bridges from; None for one of its own each.
     """
 
     def __init__(
@@ -59,8 +58,10 @@ class Rig:
         progress: Progress,
         *,
         always_flash: bool = False,
+        bridges: Bridges | None = None,
     ) -> None:
         self.lab = lab
+        self._bridges = bridges
         self._always_flash = always_flash
         self._timeout_s = timeout_s
         self._lease_timeout_s = lease_timeout_s
@@ -170,8 +171,8 @@ class Rig:
         session = self._open_unless_stale(lease, firmware, record, on_log)
         if session is not None:
             return session
-        self._flash(lease, firmware, record)
-        return self._open(lease, firmware, record, on_log, self._timeout_s, reset=False)
+        lease.note_firmware(HALF)
+        return self._open(lease, firmware, record, on_log, self._timeout_s, flash=True)
 
     def _open_unless_stale(
         self, lease: Lease, firmware: Firmware, record: Record, on_log: OnLog
@@ -196,34 +197,26 @@ class Rig:
         on_log: OnLog,
         open_timeout_s: float,
         *,
-        reset: bool = True,
+        flash: bool = False,
     ) -> Session:
         session = Session(
             firmware,
             self._timeout_s,
             on_log,
             open_timeout_s=open_timeout_s,
-            options={**lease.board.project_options, "reset": reset},
+            options={**lease.board.project_options, "reset": not flash},
             board=lease.board.label,
+            bridges=self._bridges,
         )
+        if flash:
+            what = f"flashing {firmware.library.name} to {lease.board.label}"
+            with long_step(what, self._progress):
+                session.flash()
+            record.add_seconds("flash", session.flash_s)
         session.open()
         lease.note_firmware(firmware.build_id)
         record.add_seconds("open", session.open_s)
         return session
-
-    def _flash(self, lease: Lease, firmware: Firmware, record: Record) -> None:
-        lease.note_firmware(HALF)
-        start = time.monotonic()
-        what = f"flashing {firmware.library.name} to {lease.board.label}"
-        try:
-            with long_step(what, self._progress):
-                flash_project(
-                    firmware.project_dir, lease.board.project_options, Deadline(FLASH_TIMEOUT_S)
-                )
-        except MicroTVMError as error:
-            error.board = lease.board.label
-            raise
-        record.add_seconds("flash", time.monotonic() - start)
 
     def _close_session(self) -> None:
         session, self._session = self._session, None

@@ -23,6 +23,7 @@ from pytest_microtvm.boards import load_boards
 from pytest_microtvm.lab.file import load_lab
 from pytest_microtvm.lab.pool import Lab, Quarantine
 from pytest_microtvm.project.firmware import Firmware
+from pytest_microtvm.session.bridges import Bridges
 from pytest_microtvm.verify.inputs import Tensors
 from pytest_microtvm.verify.records import Record
 from pytest_microtvm.verify.rig import Rig
@@ -86,9 +87,19 @@ def run(arguments: argparse.Namespace) -> int:
             quarantine = directory / "quarantine"
             quarantine.mkdir()
             boards = load_lab(lab.lab_file)
-            rig = Rig(Lab(boards, Quarantine(quarantine)), TIMEOUT_S, TIMEOUT_S, lambda line: None)
+            bridges = Bridges()
+            rig = Rig(
+                Lab(boards, Quarantine(quarantine)),
+                TIMEOUT_S,
+                TIMEOUT_S,
+                lambda line: None,
+                bridges=bridges,
+            )
             desk = Desk(lab, rig, quarantine)
-            kept = [_compare(desk, first, other, kind, arguments.runs) for kind in SCRIPTS]
+            try:
+                kept = [_compare(desk, first, other, kind, arguments.runs) for kind in SCRIPTS]
+            finally:
+                bridges.close()
     return 0 if all(kept) else 1
 
 

@@ -282,19 +282,20 @@ def holder_of(port: str) -> str:
 
     Only processes of this user are seen, or all by root.
     """
-    device = os.path.realpath(port)
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdecimal() or int(entry.name) == os.getpid():
+    device, own = os.path.realpath(port), str(os.getpid())
+    for name in os.listdir("/proc"):  # noqa: PTH208 - whenever a port is opened, through all files
+        if not name.isdecimal() or name == own:
             continue
+        folder = f"/proc/{name}/fd"
         with contextlib.suppress(OSError):  # it ended meanwhile, or belongs to somebody else
-            if any(_links_to(link, device) for link in (entry / "fd").iterdir()):
-                return f"process {entry.name} ({_command(entry)})"
+            if any(_links_to(f"{folder}/{fd}", device) for fd in os.listdir(folder)):  # noqa: PTH208
+                return f"process {name} ({_command(Path('/proc', name))})"
     return ""
 
 
-def _links_to(link: Path, device: str) -> bool:
+def _links_to(link: str, device: str) -> bool:
     try:
-        return str(link.readlink()) == device
+        return os.readlink(link) == device  # noqa: PTH115 - see its caller
     except OSError:
         return False
 

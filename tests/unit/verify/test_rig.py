@@ -70,18 +70,22 @@ def world(tmp_path, monkeypatch):
     def name_of(options) -> str:
         return options["port"].removeprefix("/dev/microtvm-")
 
-    def flash(project_dir: Path, options: dict[str, str], deadline: Deadline) -> None:
-        name = name_of(options)
-        world.flashed.append(name)
-        world.running.pop(name, None)
-        if world.flash_errors.get(name):
-            raise world.flash_errors[name].pop(0)
-        world.running[name] = str(project_dir)
-
     class FakeSession:
-        def __init__(self, firmware, timeout_s, on_log, *, open_timeout_s, options, board) -> None:
+        def __init__(
+            self, firmware, timeout_s, on_log, *, open_timeout_s, options, board, bridges
+        ) -> None:
             self.firmware, self.board, self.on_log = firmware, board, on_log
             self.name, self.open_s, self.is_open = name_of(options), 0.0, False
+            self.flash_s = 0.0
+
+        def flash(self) -> None:
+            world.flashed.append(self.name)
+            world.running.pop(self.name, None)
+            if world.flash_errors.get(self.name):
+                error = world.flash_errors[self.name].pop(0)
+                error.board = self.board
+                raise error
+            world.running[self.name] = self.firmware.build_id
 
         def open(self) -> None:
             world.opened.append(self.name)
@@ -95,7 +99,6 @@ def world(tmp_path, monkeypatch):
             self.is_open = False
             world.closed.append(self.name)
 
-    monkeypatch.setattr(rig_module, "flash_project", flash)
     monkeypatch.setattr(rig_module, "Session", FakeSession)
     return world
 

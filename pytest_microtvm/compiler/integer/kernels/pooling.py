@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from pytest_microtvm.compiler.integer.arithmetic import LIMITS
 from pytest_microtvm.compiler.integer.kernels.text import body
 from pytest_microtvm.compiler.integer.specs import KernelSource, Pool
@@ -20,14 +22,8 @@ def pool(spec: Pool) -> KernelSource:
     count = f"const int32_t count = ({rows}) * ({columns});" if is_average else ""
     # Taps that follow each other in memory, and how many such runs there are.
     runs, run = ("1", f"({rows}) * {width}") if columns == str(width) else (rows, columns)
-    start, step = ("0", "value += *tap;") if is_average else ("*row", "*tap > value ? *tap : value")
-    if not is_average:
-        step = f"value = {step};"
-    result = "value"
-    if is_average:
-        result = "(value > 0 ? value + count / 2 : value - count / 2) / count"
-    if (spec.minimum, spec.maximum) != LIMITS[spec.dtype]:
-        result = f"microtvm_clamp({result}, {spec.minimum}, {spec.maximum})"
+    is_by_four = is_average and _fits_by_four(spec)
+    start, step, finish = _by_four(spec) if is_by_four else _by_one(spec)
     text = f"""
     for (int32_t n = 0; n < {batches}; ++n) {{
       const {c_type} *const image = input0 + n * {height * width * channels};
@@ -37,9 +33,9 @@ def pool(spec: Pool) -> KernelSource:
           {cut_columns}
           {count}
           const {c_type} *const corner = image + (({top}) * {width} + {left}) * {channels};
-          for (int32_t c = 0; c < {channels}; ++c) {{
+          for (int32_t c = 0; c < {channels}; c += {4 if is_by_four else 1}) {{
             const {c_type} *row = corner + c;
-            int32_t value = {start};
+            {start}
             for (int32_t i = 0; i < {runs}; ++i) {{
               const {c_type} *tap = row;
               for (int32_t j = 0; j < {run}; ++j) {{
@@ -48,13 +44,56 @@ def pool(spec: Pool) -> KernelSource:
               }}
               row += {width * channels};
             }}
-            *output++ = ({c_type})({result});
+            {finish}
           }}
         }}
       }}
     }}
     """
     return KernelSource((spec.dtype,), (), spec.dtype, body(text))
+
+
+def _by_one(spec: Pool) -> tuple[str, str, str]:
+    """Statements before the taps of a channel, for each, and after them."""
+    if spec.kind == "average":
+        return "int32_t value = 0;", "value += *tap;", _output(spec)
+    return "int32_t value = *row;", "value = *tap > value ? *tap : value;", _output(spec)
+
+
+def _fits_by_four(spec: Pool) -> bool:
+    """Whether 16 bits hold the sum of a window's bytes, and channels come in fours."""
+    is_bytes = spec.dtype in ("int8", "uint8")
+    return is_bytes and spec.input_shape[3] % 4 == 0 and math.prod(spec.window.shape) <= 257
+
+
+def _by_four(spec: Pool) -> tuple[str, str, str]:
+    """The same for the sums of four channels in two words, of bytes that are not negative."""
+    is_signed = spec.dtype == "int8"
+    step = f"""
+                uint32_t word;
+                memcpy(&word, tap, sizeof(word));
+                {"word ^= 0x80808080u;" if is_signed else ""}
+                even += word & 0x00ff00ffu;
+                odd += (word >> 8) & 0x00ff00ffu;
+    """
+    finish = f"""
+            const uint32_t sums[] = {{even & 0xffffu, odd & 0xffffu, even >> 16, odd >> 16}};
+            for (int32_t k = 0; k < 4; ++k) {{
+              const int32_t value = (int32_t)sums[k]{" - 128 * count" if is_signed else ""};
+              {_output(spec)}
+            }}
+    """
+    return "uint32_t even = 0;\nuint32_t odd = 0;", step, finish
+
+
+def _output(spec: Pool) -> str:
+    """A statement that makes an output of a value."""
+    result = "value"
+    if spec.kind == "average":
+        result = "(value > 0 ? value + count / 2 : value - count / 2) / count"
+    if (spec.minimum, spec.maximum) != LIMITS[spec.dtype]:
+        result = f"microtvm_clamp({result}, {spec.minimum}, {spec.maximum})"
+    return f"*output++ = ({C_TYPES[spec.dtype]})({result});"
 
 
 def _taps(spec: Pool, axis: int) -> tuple[str, str, str]:
