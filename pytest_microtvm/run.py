@@ -6,7 +6,6 @@ import contextlib
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -187,11 +186,11 @@ class Run:
 
     def records(self) -> list[dict[str, Any]]:
         """The records of this process, as JSON."""
-        return [] if self._harness is None else [asdict(r) for r in self._harness.records]
+        return [] if self._harness is None else [r.to_data() for r in self._harness.records]
 
     def records_of(self, item: pytest.Item) -> list[dict[str, Any]]:
         """The records of what one test used, as JSON."""
-        return [asdict(record) for record in self._users.get(item.nodeid, ())]
+        return [record.to_data() for record in self._users.get(item.nodeid, ())]
 
     def add_records(self, worker: str, records: Sequence[dict[str, Any]]) -> None:
         """Take the records of a worker, in place of what it said before about the same thing."""

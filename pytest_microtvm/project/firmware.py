@@ -256,7 +256,7 @@ def _build_id(library: ModelLibrary, board: Board, executor: str, options: dict[
     """Hash everything that decides what the device runs."""
     parts = {
         "library": library.sha256,
-        "board": board.to_json(),
+        "board": _board_text(board),
         "executor": executor,
         "template": _hash_files(platform_directory(board.platform)),
         "runtime": _hash_files(RUNTIME),
@@ -267,6 +267,11 @@ def _build_id(library: ModelLibrary, board: Board, executor: str, options: dict[
         "image": _hash_file(Path(__file__).with_name("elf.py")),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+@functools.cache
+def _board_text(board: Board) -> str:
+    return board.to_json()
 
 
 def _read_image(project_dir: Path, library: ModelLibrary) -> Image | None:

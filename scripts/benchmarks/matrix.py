@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import resource
 import statistics
@@ -110,11 +111,15 @@ def _pytest(directory: Path, arguments: argparse.Namespace, *, workers: int) -> 
         *(f"--microtvm-board={arguments.boards}", f"--microtvm-executor={arguments.executors}"),
         *(f"--microtvm-cache-dir={directory / 'cache'}", f"--microtvm-json={path}", str(MODELS)),
     ]
+    # As after an installation, which compiles Python's modules: not in every process anew.
+    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(directory / "bytecode")}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     before = _processor_seconds()
     start = time.perf_counter()
     result = subprocess.run(
         command,
         cwd=directory,
+        env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
