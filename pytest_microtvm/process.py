@@ -14,7 +14,7 @@ PR_SET_PDEATHSIG = 1
 """From <linux/prctl.h>: the signal that the kernel sends when the parent dies."""
 
 
-def die_with_parent(parent_pid: int) -> None:
+def die_with_parent(parent_pid: int, signal_number: int = signal.SIGKILL) -> None:
     """Have the kernel kill this process as soon as its parent is gone.
 
     Call it first thing in a child. On systems other than Linux it does nothing: there a child
@@ -22,10 +22,11 @@ def die_with_parent(parent_pid: int) -> None:
 
     Args:
         parent_pid: The parent, as the parent knows itself; leaves at once if it died meanwhile.
+        signal_number: By which signal.
     """
     if not sys.platform.startswith("linux"):
         return
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal_number, 0, 0, 0)
     if os.getppid() != parent_pid:
         os._exit(1)
 

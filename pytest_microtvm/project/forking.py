@@ -7,15 +7,17 @@ what they expect of it.
 
 from __future__ import annotations
 
+import functools
+import gc
 import importlib
 import os
-import runpy
 import signal
 import subprocess
 import sys
 import threading
 import time
 import traceback
+import types
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -36,6 +38,7 @@ def preload() -> None:
     """Import what the servers import."""
     for name in _MODULES:
         importlib.import_module(name)
+    gc.freeze()  # else a collection in a fork copies all of that memory
 
 
 def can_fork(server: Path) -> bool:
@@ -68,9 +71,10 @@ class ForkedServer:
         self, server: Path, arguments: Sequence[str], log: IO[Any], pass_fds: Collection[int]
     ) -> None:
         self.returncode: int | None = None
+        code = _compile(server.read_bytes(), server.name)
         self.pid = os.fork()
         if self.pid == 0:
-            _run(server, arguments, log.fileno(), pass_fds)
+            _run(server, code, arguments, log.fileno(), pass_fds)
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait for its end.
@@ -95,7 +99,18 @@ class ForkedServer:
             os.kill(self.pid, signal.SIGKILL)
 
 
-def _run(server: Path, arguments: Sequence[str], log_fd: int, pass_fds: Collection[int]) -> None:
+@functools.cache
+def _compile(text: bytes, name: str) -> types.CodeType:
+    return compile(text, name, "exec", dont_inherit=True)
+
+
+def _run(
+    server: Path,
+    code: types.CodeType,
+    arguments: Sequence[str],
+    log_fd: int,
+    pass_fds: Collection[int],
+) -> None:
     """Become the server; never returns."""
     status = 1
     try:
@@ -112,8 +127,11 @@ def _run(server: Path, arguments: Sequence[str], log_fd: int, pass_fds: Collecti
         os.closerange(first, os.sysconf("SC_OPEN_MAX"))
         os.chdir(server.parent)
         sys.argv = [str(server), *arguments]
-        sys.path[:1] = [str(server.parent)]
-        runpy.run_path(str(server), run_name="__main__")
+        if not getattr(sys.flags, "safe_path", False):
+            sys.path[:1] = [str(server.parent)]  # as Python does for a script
+        sys.modules["__main__"] = module = types.ModuleType("__main__")
+        module.__file__ = str(server)
+        exec(code, module.__dict__)
         status = 0
     except SystemExit as exc:
         status = exc.code if isinstance(exc.code, int) else int(exc.code is not None)

@@ -132,11 +132,6 @@ class Bridges:
             bridge.kill()
         return BridgeProcess()
 
-    def prepare(self) -> None:
-        """Start one that will be needed soon, unless one is idle."""
-        if not self._idle:
-            self._idle.append(BridgeProcess())
-
     def give_back(self, bridge: BridgeProcess) -> None:
         """Keep a bridge whose session has ended, if it can serve another."""
         if bridge.finish() and len(self._idle) < MAX_IDLE:

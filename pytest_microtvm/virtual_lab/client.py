@@ -131,6 +131,10 @@ class VirtualLab:
             directory=str(self.directory),
             run_directory=str(self._run_directory),
             parent_pid=os.getpid(),
+            temporary=[
+                str(self._run_directory),
+                *([str(self.directory)] if self._given_directory is None else ()),
+            ],
         )
         assert process.stdin is not None
         assert process.stdout is not None

@@ -71,6 +71,8 @@ def run_in_lab(boards: Mapping[str, Board], directory: Path, command: Sequence[s
                 env={**os.environ, LAB_VARIABLE: str(lab.lab_file)},
                 preexec_fn=lambda: die_with_parent(parent),
             )
+        except KeyboardInterrupt:  # the command may run already; it has it, too
+            return INTERRUPTED
         except OSError as error:
             raise ConfigError(f"cannot start {command[0]}: {error.strerror}") from error
         try:

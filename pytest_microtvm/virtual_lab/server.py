@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_microtvm.boards import board_from_json
+from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import MicroTVMError
 from pytest_microtvm.process import die_with_parent
 from pytest_microtvm.virtual_lab.board import VirtualBoard
@@ -29,6 +31,7 @@ CONTROL_SOCKET = "control"
 COMMAND_TIMEOUT_S = 10.0
 
 _MAX_COMMAND_BYTES = 1 << 16
+_CLEAN_UP_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -40,12 +43,14 @@ class LabConfig:
         directory: Where ports and flash contents are.
         run_directory: For sockets; its path is short.
         parent_pid: Who must be alive.
+        temporary: The folders to remove at the end: it may be dead by then.
     """
 
     boards: dict[str, str]
     directory: str
     run_directory: str
     parent_pid: int
+    temporary: list[str]
 
 
 class Server:
@@ -134,10 +139,25 @@ def main() -> int:
     """Run the lab."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     config = LabConfig(**json.loads(_read_line(sys.stdin.fileno())))
-    die_with_parent(config.parent_pid)
+
+    def clean_up() -> None:
+        end = Deadline(_CLEAN_UP_S)
+        for path in config.temporary:
+            while os.path.exists(path) and not end.expired:  # noqa: PTH110
+                shutil.rmtree(path, ignore_errors=True)  # a machine may be writing to it
+
+    def give_up(_number: int, _frame: object) -> None:
+        """End at once, and the machines with us: the next lab may be in the same folder already."""
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        clean_up()
+        os._exit(1)
+
+    signal.signal(signal.SIGTERM, give_up)
+    die_with_parent(config.parent_pid, signal.SIGTERM)
     try:
         with Server(config) as server:
             server.run()
+        clean_up()
     except (MicroTVMError, OSError) as error:
         sys.stdout.write(json.dumps({"error": str(error)}) + "\n")
         return 1

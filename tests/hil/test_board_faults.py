@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -22,6 +23,8 @@ from pytest_microtvm.errors import (
 )
 from pytest_microtvm.project import flash_project
 from pytest_microtvm.project.firmware import Firmware
+from pytest_microtvm.session.bridges import CLOSE_TIMEOUT_S, Bridges
+from pytest_microtvm.session.device import Session
 from tests.hil.conftest import TIMEOUT_S, Bench, X
 
 UNUSUAL_S = 61.27
@@ -170,6 +173,42 @@ def test_flashing_that_takes_too_long(bench: Bench, double: Firmware) -> None:
         flash_project(double.project_dir, options, deadline)
     assert deadline.elapsed_s < 6
     assert f"sleep {UNUSUAL_S}".encode() not in b"".join(_command_lines())
+
+
+def test_flashing_that_is_interrupted(bench: Bench, double: Firmware) -> None:
+    bench.flash(double)
+    command = ["sh", "-c", f"echo begun; sleep {UNUSUAL_S}"]
+    options = {**bench.options, "flash_method": "command", "flash_command": command}
+    bridges = Bridges()
+    session = Session(double, TIMEOUT_S, options=options, bridges=bridges)
+    timer = threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        session.flash()
+    assert time.monotonic() - start < CLOSE_TIMEOUT_S  # the bridge was told, and not killed
+    assert f"sleep {UNUSUAL_S}".encode() not in b"".join(_command_lines())
+    with Session(double, TIMEOUT_S, options=bench.options, bridges=bridges) as session:
+        np.testing.assert_array_equal(session.run(X)["y"], 2 * X["x"])
+    bridges.close()
+
+
+def test_one_server_flashes_and_opens(bench: Bench, double: Firmware) -> None:
+    flashed = bench.switches.flashed
+    session = bench.session(double, reset=False)
+    session.flash()
+    assert bench.switches.flashed == flashed + 1
+    with session:
+        np.testing.assert_array_equal(session.run(X)["y"], 2 * X["x"])
+    assert bench.switches.flashed == flashed + 1
+
+
+def test_a_session_that_cannot_flash_says_so(bench: Bench, double: Firmware) -> None:
+    session = bench.session(double, probe="localhost:1")
+    with pytest.raises(FlashError, match="no gdb server answers at localhost:1 ") as caught:
+        session.flash()
+    assert caught.value.operation == "flash"
+    assert not session.is_open
 
 
 def _command_lines() -> list[bytes]:

@@ -7,6 +7,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,13 @@ SHOW = "import os, pathlib; print(pathlib.Path(os.environ['MICROTVM_LAB']).read_
 @pytest.fixture(autouse=True)
 def _tools() -> None:
     need_tools(load_boards()[KIND])
+
+
+@pytest.fixture
+def short_tmp() -> Iterator[Path]:
+    """A folder for sockets, whose paths must not be long."""
+    with tempfile.TemporaryDirectory() as name:
+        yield Path(name)
 
 
 def lab_command(directory: Path, *command: str, boards: str = KIND) -> list[str]:
@@ -64,10 +73,11 @@ def test_mistakes_are_one_line(tmp_path: Path, boards: str, command: str, messag
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_a_signal_ends_all_of_it(tmp_path: Path, number: signal.Signals) -> None:
+def test_a_signal_ends_all_of_it(tmp_path: Path, number: signal.Signals, short_tmp: Path) -> None:
     script = "echo begun; exec sleep 60"
     process = subprocess.Popen(
         lab_command(tmp_path, "--", "sh", "-c", script),
+        env={**os.environ, "TMPDIR": str(short_tmp)},
         stdout=subprocess.PIPE,
         start_new_session=True,
     )
@@ -85,6 +95,7 @@ def test_a_signal_ends_all_of_it(tmp_path: Path, number: signal.Signals) -> None
     assert process.wait(20) == expected
     process.stdout.close()
     await_end(*children, *below, timeout_s=5)
+    assert list(short_tmp.iterdir()) == []
 
 
 def test_the_fixture(pytester: pytest.Pytester) -> None:
