@@ -2,9 +2,10 @@
 
 On a virtual board. By hand is what a script of one's own would do, no more: gdb writes the
 firmware, compares and resets, or for an unchanged one compares and resets; then a program opens the
-serial port, starts a session and calls the model once. Ours is the way that tests go: lease, flash
-if need be, open, check the build id, write the inputs, call, read the outputs. Both take turns in
-one run.
+serial port, starts a session, writes the inputs, runs the model once and reads the outputs. Ours is
+the way that tests go: lease, flash if need be, open, check the build id, write the inputs, run,
+read the outputs, close, give the board back; in a process that has done so before, as pytest's has
+after its first test. Both take turns in one run, and must get the same answer.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from pytest_microtvm.boards import load_boards
@@ -44,6 +45,14 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser.set_defaults(run=run)
 
 
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What the model gave, and the seconds that each part took, where they are known."""
+
+    output: bytes
+    parts: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+
 @dataclasses.dataclass
 class Desk:
     """A virtual board and the two ways to use it."""
@@ -52,7 +61,7 @@ class Desk:
     rig: Rig
     quarantine: Path
 
-    def by_hand(self, firmware: Firmware, kind: str) -> None:
+    def by_hand(self, firmware: Firmware, inputs: Tensors, kind: str) -> Answer:
         """Flash if it is new, compare, reset, and ask."""
         elf = firmware.project_dir / "build" / "firmware.elf"
         target = f"target extended-remote {self.lab.probes['one']}"
@@ -63,17 +72,20 @@ class Desk:
         if ": matched." not in output or "MIS-MATCHED" in output:
             raise SystemExit(f"gdb did not flash the board:\n{output}")
         ask = [sys.executable, str(Path(__file__).with_name("raw_answer.py"))]
-        subprocess.run([*ask, str(self.lab["one"].port)], check=True, stdout=subprocess.DEVNULL)
+        ask += [str(self.lab["one"].port), str(firmware.board.firmware.packet_bytes)]
+        (data,) = inputs.values()
+        result = subprocess.run(ask, input=data.tobytes(), stdout=subprocess.PIPE, check=True)
+        return Answer(result.stdout)
 
-    def ours(self, firmware: Firmware, inputs: Tensors) -> Record:
+    def ours(self, firmware: Firmware, inputs: Tensors) -> Answer:
         """The way that tests go."""
         record = Record("", BOARD, "baremetal", "aot")
         session = self.rig.open(firmware, record, lambda line: None)
-        session.run(inputs)
+        (output,) = session.run(inputs).values()
         self.rig.release()
         if record.incidents:
             raise SystemExit(f"incidents: {record.incidents}")
-        return record
+        return Answer(output.tobytes(), record.timings_s)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -105,10 +117,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _compare(desk: Desk, firmware: Firmware, other: Firmware, kind: str, runs: int) -> bool:
     inputs, other_inputs = inputs_of(firmware), inputs_of(other)
-    steps: dict[str, Callable[[], object]] = {
-        "by hand": lambda: desk.by_hand(firmware, kind),
+    steps: dict[str, Callable[[], Answer]] = {
+        "by hand": lambda: desk.by_hand(firmware, inputs, kind),
         "ours": lambda: desk.ours(firmware, inputs),
     }
+    outputs = set()
     seconds: dict[str, list[float]] = {label: [] for label in steps}
     parts: dict[str, list[float]] = {}
     for _ in range(runs):
@@ -118,13 +131,15 @@ def _compare(desk: Desk, firmware: Firmware, other: Firmware, kind: str, runs: i
             )
             flashed = desk.lab["one"].flashed
             start = time.perf_counter()
-            record = step()
+            answer = step()
             seconds[label].append(time.perf_counter() - start)
             if desk.lab["one"].flashed - flashed != (kind == "new"):
                 raise SystemExit(f"{label} flashed what it should not have, or did not")
-            if isinstance(record, Record):
-                for part, value in record.timings_s.items():
-                    parts.setdefault(part, []).append(value)
+            outputs.add(answer.output)
+            for part, value in answer.parts.items():
+                parts.setdefault(part, []).append(value)
+    if len(outputs) != 1:
+        raise SystemExit("the two ways do not get the same answer")
     medians = {label: statistics.median(values) for label, values in seconds.items()}
     ratio = medians["ours"] / medians["by hand"]
     size = (firmware.image.flash_bytes if firmware.image else 0) / 1000

@@ -8,7 +8,8 @@
 #include <stdint.h>
 #include <string.h>
 
-#if defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 1) && defined(__GNUC__)
+#if defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 1) && defined(__GNUC__) && \
+    !defined(__clang__)
 #define MICROTVM_HAS_HELIUM 1
 #include <arm_mve.h>
 #else
@@ -56,13 +57,19 @@ static inline microtvm_int8x16 microtvm_all16(int32_t value) {
 /* Gathered loads and scattered stores are not by the compiler's own functions: gcc 12 takes them to
  * touch no more than the 16 bytes at the address, and moves what touches others across them. */
 
-/* Byte n of `count` goes to to[places[n]]. */
+/* Byte n of `count` goes to to[places[n]]. The predicate register has no name for the compiler, so it
+ * keeps its value. */
 static inline void microtvm_scatter_first(
     int8_t *to, const uint8_t *places, microtvm_int8x16 value, int32_t count) {
-  __asm__("vpst\n\tvstrbt.8 %q[value], [%[to], %q[places]]"
-          : "+m"(*(int8_t(*)[])to)
-          : [to] "r"(to), [places] "w"(vldrbq_u8(places)), [value] "w"(value),
-          "Up"(vctp8q((uint32_t)count)));
+  const uint32_t mask = vctp8q((uint32_t)count);
+  uint32_t before;
+  __asm__("vmrs %[before], p0\n\t"
+          "vmsr p0, %[mask]\n\t"
+          "vpst\n\t"
+          "vstrbt.8 %q[value], [%[to], %q[places]]\n\t"
+          "vmsr p0, %[before]"
+          : "+m"(*(int8_t(*)[])to), [before] "=&r"(before)
+          : [to] "r"(to), [places] "w"(vldrbq_u8(places)), [value] "w"(value), [mask] "r"(mask));
 }
 
 /* Byte n is from[places[n]]. */
@@ -308,15 +315,6 @@ static inline void microtvm_scatter4(
           : [to] "r"(to), [places] "w"(places), [value] "w"(value));
 }
 
-/* The same for the first elements. */
-static inline void microtvm_scatter4_first(
-    int8_t *to, microtvm_int32x4 places, microtvm_int32x4 value, int32_t count) {
-  __asm__("vpst\n\tvstrbt.32 %q[value], [%[to], %q[places]]"
-          : "+m"(*(int8_t(*)[])to)
-          : [to] "r"(to), [places] "w"(places), [value] "w"(value),
-          "Up"(vctp32q((uint32_t)count)));
-}
-
 #else
 
 typedef struct {
@@ -540,16 +538,11 @@ static inline void microtvm_store4_first(int8_t *to, microtvm_int32x4 value, int
   }
 }
 
-static inline void microtvm_scatter4_first(
-    int8_t *to, microtvm_int32x4 places, microtvm_int32x4 value, int32_t count) {
-  for (int32_t n = 0; n < 4 && n < count; ++n) {
-    to[places.lane[n]] = (int8_t)(uint8_t)(value.lane[n] & 255);
-  }
-}
-
 static inline void microtvm_scatter4(
     int8_t *to, microtvm_int32x4 places, microtvm_int32x4 value) {
-  microtvm_scatter4_first(to, places, value, 4);
+  for (int32_t n = 0; n < 4; ++n) {
+    to[places.lane[n]] = (int8_t)(uint8_t)(value.lane[n] & 255);
+  }
 }
 
 #endif

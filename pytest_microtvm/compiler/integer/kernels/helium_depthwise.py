@@ -90,6 +90,27 @@ class Plan:
         return _VECTOR * _VECTOR * len(self.layout.tables)
 
     @property
+    def together(self) -> int:
+        """Columns of outputs at once, or rows where there is one column."""
+        return self.layout.rows if self.is_column else self.layout.columns
+
+    @property
+    def groups(self) -> int:
+        """How often as many outputs as possible are computed at once, for a channel."""
+        return self._length // self.together
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Outputs that are computed at once, 0 if never, and those that are left."""
+        each = self.layout.rows * self.layout.columns
+        rest = self._length % self.together * (each // self.together)
+        return each if self.groups else 0, rest
+
+    @property
+    def _length(self) -> int:
+        return self.spec.output_shape[1 if self.is_column else 2]
+
+    @property
     def taps(self) -> int:
         """Taps of a channel."""
         return self.spec.window.shape[0] * self.spec.window.shape[1]
@@ -291,7 +312,7 @@ def depthwise_conv2d(plan: Plan) -> KernelSource:
         f"int8_t *const staged = blank + {_VECTOR};",
         f"int8_t *const words = staged + {plan.staged_bytes};",
         f"const microtvm_int32x4 next_words = microtvm_int32_of({_steps(_WORDS_BYTES)});",
-        f"const microtvm_int32x4 places = microtvm_int32_of({_places(plan)});",
+        *_declared_places(plan),
         f"microtvm_store16(blank, microtvm_all16({spec.input_zero_point}));",
     )
     with text.repeated("channel", channels, _VECTOR):
@@ -313,7 +334,7 @@ def depthwise_conv2d(plan: Plan) -> KernelSource:
             if plan.is_column:
                 with text.block():
                     _write_column(text, plan, lanes)
-                _write_lanes(text, plan, lanes, out_height)
+                _write_lanes(text, plan, lanes)
             else:
                 _write_image(text, plan, lanes)
     return KernelSource(
@@ -334,8 +355,7 @@ def depthwise_conv2d(plan: Plan) -> KernelSource:
 
 def _write_image(text: Text, plan: Plan, lanes: str) -> None:
     """The outputs of an image, some rows at a time."""
-    layout = plan.layout
-    out_height, out_width = plan.spec.output_shape[1:3]
+    layout, out_height = plan.layout, plan.spec.output_shape[1]
     with text.repeated("first", out_height, layout.rows):
         last = out_height - layout.rows
         whole = out_height % layout.rows == 0
@@ -343,7 +363,7 @@ def _write_image(text: Text, plan: Plan, lanes: str) -> None:
         text.add(f"const int32_t row = {row};")
         for height_word in range(layout.heights):
             _write_words(text, plan, lanes, height_word)
-        _write_lanes(text, plan, lanes, out_width)
+        _write_lanes(text, plan, lanes)
 
 
 def _places_of_weights(plan: Plan) -> npt.NDArray[np.uint8]:
@@ -356,8 +376,11 @@ def _steps(step: int) -> str:
     return ", ".join(str(n * step) for n in range(_LANES))
 
 
-def _places(plan: Plan) -> str:
-    """Where the outputs that are computed at once lie."""
+def _places(plan: Plan, count: int) -> str:
+    """Where the first `count` of the outputs that are computed at once lie.
+
+    What fills the four up is the last of them again.
+    """
     layout = plan.layout
     _, _, out_width, channels = plan.spec.output_shape
     offsets = [
@@ -365,7 +388,17 @@ def _places(plan: Plan) -> str:
         for column in range(layout.columns)
         for row in range(layout.rows)
     ]
-    return ", ".join(map(str, (offsets + [0] * _LANES)[:_LANES]))
+    return ", ".join(str(offsets[min(lane, count - 1)]) for lane in range(_LANES))
+
+
+def _declared_places(plan: Plan) -> list[str]:
+    """C: where outputs lie, for all that are computed at once and for those that are left."""
+    whole, rest = plan.counts
+    return [
+        f"const microtvm_int32x4 {name} = microtvm_int32_of({_places(plan, count)});"
+        for name, count in (("places", whole), ("rest_places", rest))
+        if count
+    ]
 
 
 def _write_placing(text: Text, plan: Plan, lanes: str) -> None:
@@ -483,12 +516,11 @@ def _write_column(text: Text, plan: Plan, lanes: str) -> None:
             )
 
 
-def _write_lanes(text: Text, plan: Plan, lanes: str, places: int) -> None:
-    """The outputs of all channels, for `places` columns, or rows where there is one column."""
+def _write_lanes(text: Text, plan: Plan, lanes: str) -> None:
+    """The outputs of all channels at hand."""
     spec, layout = plan.spec, plan.layout
     channels = spec.output_shape[3]
     tables = len(layout.tables)
-    together = layout.rows if plan.is_column else layout.columns
     steady = tables <= _REGISTERS
     with text.block(f"for (int32_t lane = 0; lane < {lanes}; ++lane)"):
         text.add(f"const int8_t *const weights = placed + lane * {tables * _VECTOR};")
@@ -517,18 +549,17 @@ def _write_lanes(text: Text, plan: Plan, lanes: str, places: int) -> None:
             f"const int8_t *from = words + lane * {_LANES};",
             f"int8_t *to = outputs + lane{line};",
         )
-        whole, rest = divmod(places, together)
+        whole, rest = plan.counts
         if whole:
-            with text.repeated("group", whole):
-                _write_outputs(text, plan, steady, layout.rows * layout.columns)
+            with text.repeated("group", plan.groups):
+                _write_outputs(text, plan, steady, whole, "places")
                 text.add(
                     f"from += {layout.step * _WORDS_BYTES};",
-                    f"to += {together * channels};",
+                    f"to += {plan.together * channels};",
                 )
         if rest:
             with text.block():
-                count = rest if plan.is_column else rest * layout.rows
-                _write_outputs(text, plan, steady, count)
+                _write_outputs(text, plan, steady, rest, "rest_places")
 
 
 def _write_weights(text: Text, tables: int) -> None:
@@ -536,7 +567,7 @@ def _write_weights(text: Text, tables: int) -> None:
         text.add(f"const microtvm_int8x16 w{table} = microtvm_load16(weights + {table * _VECTOR});")
 
 
-def _write_outputs(text: Text, plan: Plan, steady: bool, count: int) -> None:
+def _write_outputs(text: Text, plan: Plan, steady: bool, count: int, places: str) -> None:
     """The first `count` of the outputs that are computed at once."""
     layout, scaling = plan.layout, plan.scaling
     used = sorted({vector for terms in layout.terms[:count] for vector, _ in terms})
@@ -556,7 +587,7 @@ def _write_outputs(text: Text, plan: Plan, steady: bool, count: int) -> None:
                 else:
                     text.add(f"int32_t sum{lane} = microtvm_first_dot(v{vector}, {weights});")
                 done.add(lane)
-    sums = [f"sum{lane}" if lane < count else "0" for lane in range(_LANES)]
+    sums = [f"sum{min(lane, count - 1)}" for lane in range(_LANES)]
     factor = "multiplier, shift"
     if scaling.is_common:
         factor = f"{int(scaling.multipliers[0])}, {int(scaling.shifts[0])}"
@@ -567,7 +598,4 @@ def _write_outputs(text: Text, plan: Plan, steady: bool, count: int) -> None:
         f"const microtvm_int32x4 scaled = {scaled};",
     )
     value = f"microtvm_output4(scaled, {scaling.limits})"
-    if count == _LANES:
-        text.add(f"microtvm_scatter4(to, places, {value});")
-    else:
-        text.add(f"microtvm_scatter4_first(to, places, {value}, {count});")
+    text.add(f"microtvm_scatter4(to, {places}, {value});")

@@ -63,7 +63,9 @@ def find_linear(
         slopes: How much a sum changes with each side, roughly.
         limits: Least and greatest sum.
     """
-    shift = 30 - math.floor(math.log2(max(map(abs, slopes))))
+    steepest = max(map(abs, slopes))
+    # Factors of 31 bits; a sum of 64 bits has room for the products.
+    shift = 30 - math.floor(math.log2(steepest)) if steepest else -1
     if not 0 <= shift <= 48:
         return None
     wanted = sums.astype(np.int64)
