@@ -119,14 +119,16 @@ class Workshop:
         if model.suffix == LIBRARY_SUFFIX:
             return CompiledModel(mlf.open_library(model), True, 0.0)
 
+        label = model.name if options.simd == "none" else f"{model.name} ({options.simd})"
+
         def make(directory: Path) -> None:
-            with long_step(f"compiling {model.name}", self.progress):
+            with long_step(f"compiling {label}", self.progress):
                 compile_model(
                     model,
                     directory / "model.tar",
                     options,
                     Deadline(COMPILE_TIMEOUT_S),
-                    lambda line: self.detail(f"compiling {model.name}: {line}"),
+                    lambda line: self.detail(f"compiling {label}: {line}"),
                 )
 
         entry = self.cache.obtain(
@@ -134,7 +136,7 @@ class Workshop:
             compile_key(model, options),
             make,
             Deadline(COMPILE_TIMEOUT_S),
-            lambda: self._wait(f"compile {model.name}"),
+            lambda: self._wait(f"compile {label}"),
         )
         library = mlf.open_library(entry.path / "model.tar")
         return CompiledModel(library, entry.cached, entry.seconds)

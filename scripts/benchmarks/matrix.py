@@ -31,6 +31,7 @@ TIMEOUT_S = 3600.0
 
 # What a run tells of its progress: each step once, and again with its seconds when it lasts.
 STEP = re.compile(r"^microtvm: (?:\[gw\d+\] )?((?:compiling|building|running) .*)$", re.MULTILINE)
+KINDS = ("mlf", "firmware", "reference")
 STILL = re.compile(r" \(\d+ s\)$")
 
 
@@ -42,13 +43,15 @@ class Run:
         wall_s: How long it took.
         cpu_s: Processor time, of all its processes.
         records: What it recorded.
-        made: What was compiled, built and run as a reference, and how often.
+        made: How often something was compiled, built, or run as a reference.
+        kept: How many such things are in the cache.
     """
 
     wall_s: float
     cpu_s: float
     records: list[dict[str, Any]]
-    made: Counter[str]
+    made: int
+    kept: int
 
     def describe(self) -> str:
         """The times, for the table."""
@@ -76,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
         outcomes = Counter(record["outcome"] for record in records)
         print(f"{len(records)} pairs: {', '.join(f'{n} {o}' for o, n in outcomes.items())}")
         for workers, result in sorted(cold.items()):
-            print(f"  cold, -n {workers}      {result.describe()}, {result.made.total()} steps")
+            print(f"  cold, -n {workers}      {result.describe()}, {result.made} things made")
         warm: dict[int, list[Run]] = {1: [], 2: []}
         for _ in range(arguments.runs):
             for workers, results in warm.items():
@@ -88,11 +91,11 @@ def run(arguments: argparse.Namespace) -> int:
             for times in zip(*((each.wall_s, each.cpu_s) for each in results), strict=True)
         )
         medians[workers] = wall_s
-        print(f"  warm, -n {workers}      {Run(wall_s, cpu_s, [], Counter()).describe()}")
+        print(f"  warm, -n {workers}      {Run(wall_s, cpu_s, [], 0, 0).describe()}")
     passed = max(1, outcomes["passed"])
     beyond_s = (medians[1] - _device_seconds(warm[1][-1].records)) / passed
-    twice = sum(times - 1 for result in cold.values() for times in result.made.values())
-    again = sum(each.made.total() for results in warm.values() for each in results)
+    twice = sum(result.made - result.kept for result in cold.values())
+    again = sum(each.made for results in warm.values() for each in results)
     kept = [
         _judge("cold: made twice", twice, 0, at_most=True),
         _judge("warm: made again", again, 0, at_most=True),
@@ -130,8 +133,9 @@ def _pytest(directory: Path, arguments: argparse.Namespace, *, workers: int) -> 
     cpu_s = _processor_seconds() - before
     if result.returncode not in (0, 1) or not path.is_file():
         raise SystemExit(result.stdout)
-    made = Counter(step for step in STEP.findall(result.stdout) if not STILL.search(step))
-    return Run(wall_s, cpu_s, json.loads(path.read_text())["records"], made)
+    made = sum(STILL.search(step) is None for step in STEP.findall(result.stdout))
+    kept = sum(len(list((directory / "cache" / kind).iterdir())) for kind in KINDS)
+    return Run(wall_s, cpu_s, json.loads(path.read_text())["records"], made, kept)
 
 
 def _processor_seconds() -> float:
