@@ -77,11 +77,14 @@ def read_settings(config: pytest.Config, boards: dict[str, Board]) -> Settings:
     if inputs is not None and not inputs.is_file():
         raise ConfigError(f"there is no file {inputs}", cure="check --microtvm-inputs")
     option = config.option
+    platform = text_of(config, "platform")
+    if platform is not None:
+        platform_directory(platform)  # there has to be one
     lab = _load_lab(config, boards)
     selection = select_boards(
         boards,
         comma_list(config, "board"),
-        text_of(config, "platform"),
+        platform,
         None if option.microtvm_build_only else {board.kind for board in lab},
     )
     for name in selection.boards:

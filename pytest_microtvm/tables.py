@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from pytest_microtvm.compiler.naming import sanitize
 
 if TYPE_CHECKING:
     from pytest_microtvm.boards import Board
@@ -123,9 +124,7 @@ def layer_table(record: Record) -> list[str]:
         return [f"{title}: {record.absent.get('instructions', 'it was not run')}"]
     total = int(record.metrics["instructions"]["value"])
     own = total - sum(layer["instructions"] for layer in record.layers)
-    names = [layer["kernel"] for layer in record.layers]
-    common = os.path.commonprefix(names)  # noqa: RUF071 - of any strings
-    prefix = common[: common.rfind("_") + 1]  # "tvmgen_MODEL_"
+    prefix = f"tvmgen_{sanitize(Path(record.model).stem, 'model')}_"
     rows = [("KERNEL", "INSTRUCTIONS", "SHARE", "MACS", "PER MAC", "WORKSPACE", "")]
     for layer in record.layers:
         macs, per_mac = layer["macs"], layer["instructions_per_mac"]

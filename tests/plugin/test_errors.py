@@ -49,7 +49,7 @@ def assert_test_error(outcome: Outcome, kind: str, *texts: str) -> None:
     ("arguments", "texts"),
     [
         (["--microtvm-board=qemu_x68"], ["'qemu_x68'", "qemu_x86"]),
-        (["--microtvm-platform=zephyr"], ["'zephyr'", "baremetal"]),
+        (["--microtvm-platform=zephyr"], ["no platform zephyr", "baremetal"]),
         (["--microtvm-board=host", "--microtvm-platform=baremetal"], ["host belongs to"]),
         (["--microtvm-board=host", "--microtvm-executor=vm"], ["'vm'", "aot"]),
         (["--microtvm-board=host", "--microtvm-timeout=0"], ["microtvm_timeout is '0'"]),

@@ -89,6 +89,7 @@ class Grid:
         self.coordinator = f"127.0.0.1:{free_port()}"
         self._stack = stack
         self._start("coordinator", "labgrid-coordinator", "-l", self.coordinator)
+        self._wait_for_coordinator()
         device = os.path.realpath(lab["left"].port)
         (directory / "exporter.yaml").write_text(f"board:\n  RawSerialPort:\n    port: {device}\n")
         self._start(
@@ -104,7 +105,9 @@ class Grid:
                 on=f"{switch} power_on", off=f"{switch} power_off", probe=lab.probes["left"]
             )
         )
+        limit = Deadline(60)
         while "exporter/board" not in self.client("resources"):
+            assert not limit.expired, (directory / "exporter.log").read_text()
             time.sleep(0.2)
         self.client("-p", "desk", "create")
         self.client("-p", "desk", "add-match", "exporter/board/*")
@@ -129,6 +132,19 @@ class Grid:
                 return result.stdout
             assert not limit.expired, result.stderr
             time.sleep(0.2)
+
+    def _wait_for_coordinator(self) -> None:
+        """The exporter gives up where nobody listens."""
+        host, port = self.coordinator.split(":")
+        limit = Deadline(30)
+        while True:
+            try:
+                socket.create_connection((host, int(port)), 1).close()
+            except OSError:
+                assert not limit.expired, "the coordinator does not listen"
+                time.sleep(0.1)
+            else:
+                return
 
     def _start(self, name: str, *command: str) -> None:
         log = self._stack.enter_context((self.directory / f"{name}.log").open("w"))

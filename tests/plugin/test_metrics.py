@@ -40,7 +40,7 @@ def test_two_runs_count_the_same_with_every_executor(run_pytest, sine):
     by_board: dict[str, object] = {}
     for record in runs[0]:
         kernels = [(layer["kernel"], layer["instructions"]) for layer in record["layers"]]
-        assert len(kernels) == 4
+        assert len(kernels) == 3
         own = value(record, "instructions") - sum(count for _, count in kernels)
         assert own == 0 if record["executor"] == "host_driven" else 0 < own < 200
         # The same kernels with the same tensors, whoever calls them.
@@ -60,7 +60,7 @@ def test_what_cannot_be_measured_says_why(run_pytest, sine):
     outcome = run_pytest("-v", sine.name, "--microtvm-board=host", status=0)
     assert sorted(outcome.records[0]["absent"]) == ["instructions", "stack_bytes"]
     assert outcome.lines("no instructions of host: only an emulator counts")
-    assert value(outcome.records[0], "flash_constants_bytes") > 1000
+    assert value(outcome.records[0], "flash_constants_bytes") > 300
 
 
 def test_a_plugin_that_cannot_be_made_is_no_error(run_pytest, sine, tmp_path, monkeypatch):
@@ -115,7 +115,7 @@ def test_junit_has_the_figures_of_tests_in_python(run_pytest, workspace, sine):
         "def test_sine(microtvm):\n"
         "    microtvm.check()\n"
         "    assert microtvm.metrics.instructions.value < 100_000\n"
-        "    assert len(microtvm.metrics.layers) == 4\n"
+        "    assert len(microtvm.metrics.layers) == 3\n"
         "def test_nothing():\n"
         "    pass\n"
     )

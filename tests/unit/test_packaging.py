@@ -106,7 +106,8 @@ def test_the_wheel_works_from_where_it_is_installed(wheel: Path, tmp_path: Path)
         "import pytest_microtvm; from pytest_microtvm import boards, project\n"
         "print(pytest_microtvm.__file__)\n"
         "for board in boards.load_boards().values():\n"
-        "    print(board.name, project.platform_directory(board.platform))\n"
+        "    if not board.is_only_real:\n"
+        "        print(board.name, project.platform_directory(board.platform))\n"
     )
     command = [sys.executable, "-c", script, str(installed)]
     output = subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path)

@@ -12,6 +12,8 @@ CONFTEST = Path(__file__).resolve().parents[1] / "conftest.py"
 @pytest.fixture
 def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     monkeypatch.delenv("CI", raising=False)
+    # Its plugin cannot be loaded twice in one process.
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:labgrid")
     pytester.makeconftest(CONFTEST.read_text(encoding="utf-8"))
     pytester.makepyfile(
         test_some="""

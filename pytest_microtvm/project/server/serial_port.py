@@ -282,20 +282,24 @@ def holder_of(port: str) -> str:
 
     Only processes of this user are seen, or all by root.
     """
-    device, own = os.path.realpath(port), str(os.getpid())
+    try:
+        device, own = os.stat(port), str(os.getpid())  # noqa: PTH116 - as below
+    except OSError:
+        return ""
     for name in os.listdir("/proc"):  # noqa: PTH208 - whenever a port is opened, through all files
         if not name.isdecimal() or name == own:
             continue
         folder = f"/proc/{name}/fd"
         with contextlib.suppress(OSError):  # it ended meanwhile, or belongs to somebody else
-            if any(_links_to(f"{folder}/{fd}", device) for fd in os.listdir(folder)):  # noqa: PTH208
+            if any(_is_open(f"{folder}/{fd}", device) for fd in os.listdir(folder)):  # noqa: PTH208
                 return f"process {name} ({_command(Path('/proc', name))})"
     return ""
 
 
-def _links_to(link: str, device: str) -> bool:
+def _is_open(descriptor: str, device: os.stat_result) -> bool:
+    """Whether it is this device, and not one of that name in another container."""
     try:
-        return os.readlink(link) == device  # noqa: PTH115 - see its caller
+        return os.path.samestat(os.stat(descriptor), device)  # noqa: PTH116 - see its caller
     except OSError:
         return False
 
