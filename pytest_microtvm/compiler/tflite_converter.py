@@ -81,9 +81,11 @@ class Converter(OperatorConverter):  # type: ignore[misc]
             if tensor.tensor_idx in self._float_weights:
                 tensor.qnn_params = None
             elif tensor.qnn_params is not None:
-                # The axis of a single scale means nothing, but files of one channel have it.
+                # The axis of a single scale means nothing, but files of one channel have it; and
+                # biases of some files have that of their weights.
                 scales = tensor.qnn_params["scale"].value.numpy()
-                tensor.qnn_params["axis"] = tensor.qnn_params["axis"] if scales.size > 1 else 0
+                if scales.size == 1 or tensor.tensor.ShapeLength() == 1:
+                    tensor.qnn_params["axis"] = 0
         return tensors
 
     def dequantize(self, expr: Any, tensor: Any) -> Any:

@@ -28,6 +28,19 @@ def random_cases(random: np.random.Generator, count: int) -> list[Case]:
     return [makers[n % len(makers)](random) for n in range(count)]
 
 
+def point_convolution_into_padding(random: np.random.Generator, strides: tuple[int, int]) -> Conv2D:
+    """One tap a pixel, as many outputs as inputs, but with steps: the last ones see padding."""
+    return Conv2D(
+        input_shape=(1, 6, 6, 8),
+        output_shape=(1, 6, 6, 5),
+        window=Window((1, 1), strides),
+        weights=_weights(random, (5, 1, 1, 8)),
+        bias=_bias(random, 5),
+        input_zero_point=-40,
+        requantization=_requantization(random, 5, 8),
+    )
+
+
 def random_input(random: np.random.Generator, case: Case) -> Int8Array:
     """An input for a case; one in four has only extreme values."""
     shape = input_shape(case)
@@ -101,12 +114,17 @@ def _window(
     reach = [(n - 1) * d + 1 for n, d in zip(shape, dilation, strict=True)]
     dilation = np.where(np.array(reach) <= size, dilation, 1)
     reach = [(n - 1) * d + 1 for n, d in zip(shape, dilation, strict=True)]
-    if random.integers(2):  # TensorFlow Lite's SAME
+    kind = random.integers(3)
+    if kind == 0:  # TensorFlow Lite's SAME
         extent = [-(-n // s) for n, s in zip(size, strides, strict=True)]
         padding = [
             max(0, (e - 1) * s + r - n) // 2
             for e, s, r, n in zip(extent, strides, reach, size, strict=True)
         ]
+    elif kind == 1:  # a PAD operator before it: outputs may see nothing but what it put behind
+        padding, behind = random.integers(0, np.array([reach, (5, 5)]))
+        spans = size + padding + behind
+        extent = [(n - r) // s + 1 for n, s, r in zip(spans, strides, reach, strict=True)]
     else:
         extent = [(n - r) // s + 1 for n, s, r in zip(size, strides, reach, strict=True)]
         padding = [0, 0]

@@ -20,13 +20,18 @@ from pytest_microtvm.compiler.integer.kernels import generate
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.library import extract_library
 from tests.contract.running import need_tools
-from tests.integer.cases import expected, random_cases, random_input
+from tests.integer.cases import (
+    expected,
+    point_convolution_into_padding,
+    random_cases,
+    random_input,
+)
 from tests.integer.programs import Check, wrong_bytes_on_board, wrong_bytes_on_host
 from tests.unit.compiler.native import NativeModel
 
 MODELS = Path(__file__).parents[2] / "conftest_examples" / "models"
 BOARDS = ("mps2_an385", "mps2_an386", "mps2_an500", "mps2_an521", "mps3_an547")
-SANITIZED = ("gcc", "-std=c99", "-fsanitize=undefined", "-fno-sanitize-recover=all")
+SANITIZED = ("gcc", "-std=c99", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 COMPILE_TIMEOUT_S = 120.0
 HOST_CASES = 120
 BOARD_CASES = 50
@@ -45,6 +50,17 @@ def make_checks(seed: int, count: int, simd: Simd) -> list[Check]:
 def test_every_byte_is_right_on_the_host(simd: Simd, tmp_path: Path):
     checks = make_checks(1, HOST_CASES, simd)
     assert wrong_bytes_on_host(checks, tmp_path, SANITIZED) == [0] * HOST_CASES
+
+
+@pytest.mark.parametrize("simd", list(Simd))
+def test_outputs_that_see_only_padding(simd: Simd, tmp_path: Path):
+    random = np.random.default_rng(6)
+    checks = []
+    for strides in ((1, 2), (2, 1), (2, 2)):
+        case = point_convolution_into_padding(random, strides)
+        values = random_input(random, case)
+        checks.append(Check(generate(case, simd), values, expected(case, values)))
+    assert wrong_bytes_on_host(checks, tmp_path, SANITIZED) == [0] * len(checks)
 
 
 @pytest.mark.parametrize("simd", list(Simd))

@@ -60,14 +60,29 @@ class Window:
         shape: Of the kernel.
         strides: Steps between outputs.
         dilation: Steps between taps.
-        padding: Rows above and columns to the left of the image that are not there. Those below
-            and to the right follow from the shapes.
+        padding: Rows above and columns to the left of the image that are not there, fewer than one
+            output reads: the first output sees some of the image. Those below and to the right
+            follow from the shapes.
     """
 
     shape: tuple[int, int]
     strides: tuple[int, int] = (1, 1)
     dilation: tuple[int, int] = (1, 1)
     padding: tuple[int, int] = (0, 0)
+
+    def rows_seen(self, outputs: int = 1) -> int:
+        """Rows that so many rows of outputs read, padding included, from the first to the last."""
+        return (outputs - 1) * self.strides[0] + (self.shape[0] - 1) * self.dilation[0] + 1
+
+    def columns_seen(self, outputs: int = 1) -> int:
+        """Columns that so many columns of outputs read, likewise."""
+        return (outputs - 1) * self.strides[1] + (self.shape[1] - 1) * self.dilation[1] + 1
+
+    def split_columns(self, seen: int, width: int) -> tuple[int, int, int]:
+        """How many of the first `seen` columns are before, in and after an image of `width`."""
+        before = self.padding[1]
+        inside = min(seen - before, width)
+        return before, inside, seen - before - inside
 
 
 @dataclass(frozen=True)

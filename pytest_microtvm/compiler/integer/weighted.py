@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -187,20 +188,20 @@ def _conv2d(
     if isinstance(known_bias, bool):
         return None
     is_first = layout == "NCHW"
-    image, padding = (source.expression, (0, 0)) if is_first else _unpadded(values, source)
     shape = by_output.values.shape
+    window = Window(
+        shape=(shape[1], shape[2]),
+        strides=_pair(attributes.strides),
+        dilation=_pair(attributes.dilation),
+        padding=_pair(attributes.padding),
+    )
+    image = source.expression
+    if not is_first:
+        image, window = _unpadded(values, source, window)
     common: dict[str, Any] = {
         "input_shape": image_of(shape_of(image), layout),
         "output_shape": output_shape,
-        "window": Window(
-            shape=(shape[1], shape[2]),
-            strides=_pair(attributes.strides),
-            dilation=_pair(attributes.dilation),
-            padding=(
-                int(attributes.padding[0]) + padding[0],
-                int(attributes.padding[1]) + padding[1],
-            ),
-        ),
+        "window": window,
         "bias": known_bias,
         "input_zero_point": source.quantization.zero_point,
         "requantization": _double(_reals(source, scales, output), known_bias, output),
@@ -215,20 +216,23 @@ def _conv2d(
     return Match("conv2d", spec, (image,), is_first)
 
 
-def _unpadded(values: Values, source: Activation) -> tuple[Any, tuple[int, int]]:
-    """The image before a PAD operator, and the rows and columns it puts in front.
+def _unpadded(values: Values, source: Activation, window: Window) -> tuple[Any, Window]:
+    """The image before a PAD operator, and the window with the rows and columns it puts in front.
 
     What it puts behind follows from the shapes: taps there count as zero, too.
     """
     pad = values.call(source.expression, "nn.pad")
     if pad is None or str(pad.attrs.pad_mode) != "constant":
-        return source.expression, (0, 0)
+        return source.expression, window
     widths = [int(width) for width in pad.attrs.pad_width]
     is_spatial = not any((*widths[:2], *widths[6:]))
     value = float(pad.attrs.pad_value)
     if not is_spatial or min(widths) < 0 or value != source.quantization.zero_point:
-        return source.expression, (0, 0)
-    return pad.args[0], (widths[2], widths[4])
+        return source.expression, window
+    above, before = window.padding[0] + widths[2], window.padding[1] + widths[4]
+    if above >= window.rows_seen() or before >= window.columns_seen():
+        return source.expression, window
+    return pad.args[0], replace(window, padding=(above, before))
 
 
 def _by_channel(

@@ -136,3 +136,36 @@ def test_a_bound_halfway_between_two_steps_is_rounded_away_from_zero(tmp_path: P
     native = compared(Model(tensors, [operator], [0], [3]), tmp_path, [1, 4, 4, 1])
     [result] = native(np.full((1, 4, 4, 1), 127, np.int8))
     assert result.max() == 13
+
+
+def test_a_bias_may_name_the_axis_of_its_weights(tmp_path: Path):
+    # Early converters wrote so; LiteRT refuses such files now, TensorFlow Lite Micro never looked.
+    rng = np.random.default_rng(3)
+    scales = [0.01, 0.02, 0.03]
+
+    def write(builder: flatbuffers.Builder) -> int:
+        tflite.DepthwiseConv2DOptionsStart(builder)
+        tflite.DepthwiseConv2DOptionsAddStrideH(builder, 1)
+        tflite.DepthwiseConv2DOptionsAddStrideW(builder, 1)
+        tflite.DepthwiseConv2DOptionsAddDepthMultiplier(builder, 1)
+        return int(tflite.DepthwiseConv2DOptionsEnd(builder))
+
+    def model(axis: int) -> Model:
+        bias = Quantization([0.05 * scale for scale in scales], [0] * 3, axis)
+        tensors = [
+            Tensor("x", [1, 5, 5, 3], "INT8", None, Quantization([0.05], [4])),
+            Tensor("w", [1, 3, 3, 3], "INT8", weights, Quantization(scales, [0] * 3, 3)),
+            Tensor("b", [3], "INT32", np.array([-100, 0, 200], np.int32), bias),
+            Tensor("y", [1, 5, 5, 3], "INT8", None, Quantization([0.2], [-7])),
+        ]
+        layer = Operator("DEPTHWISE_CONV_2D", [0, 1, 2], [3], ("DepthwiseConv2DOptions", write))
+        return Model(tensors, [layer], [0], [3])
+
+    weights = rng.integers(-127, 128, (1, 3, 3, 3)).astype(np.int8)
+    right = compared(model(0), tmp_path, [1, 5, 5, 3])
+    (tmp_path / "odd").mkdir()
+    path = tmp_path / "odd" / "model.tflite"
+    path.write_bytes(model(3).to_bytes())
+    odd = NativeModel(compile_to_files(path), tmp_path / "odd")
+    values = rng.integers(-128, 128, (1, 5, 5, 3)).astype(np.int8)
+    np.testing.assert_array_equal(odd(values)[0], right(values)[0])

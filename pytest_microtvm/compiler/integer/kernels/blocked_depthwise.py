@@ -29,11 +29,8 @@ def depthwise_conv2d(spec: DepthwiseConv2D) -> KernelSource:
     scaling = plan_scaling(spec.requantization, bounds(weights, start))
     constants: Constants = [weights, scaling.parameters(wrapped(start)), *scaling.constants]
     text = Text()
-    columns = (out_width - 1) * window.strides[1] + (window.shape[1] - 1) * window.dilation[1] + 1
-    last_row = (out_height - 1) * window.strides[0] + (window.shape[0] - 1) * window.dilation[0]
-    is_padded = (
-        window.padding != (0, 0) or columns > width or last_row - window.padding[0] >= height
-    )
+    columns = window.columns_seen(out_width)
+    is_padded = window.padding != (0, 0) or columns > width or window.rows_seen(out_height) > height
     with text.repeated("n", batches), text.repeated("y", out_height):
         text.add(f"const int8_t *const image = input0 + n * {height * width * channels};")
         if is_padded:
@@ -68,9 +65,7 @@ def _write_copy(text: Text, spec: DepthwiseConv2D, columns: int) -> None:
     """The rows that output row `y` reads, with the columns that are not there."""
     _, height, width, channels = spec.input_shape
     window = spec.window
-    before = window.padding[1]
-    inside = min(columns - before, width)
-    after = columns - before - inside
+    before, inside, after = window.split_columns(columns, width)
     zero = spec.input_zero_point
     text.add("int8_t *to_rows = (int8_t *)workspace;")
     with text.block(f"for (int32_t row = 0; row < {window.shape[0]}; ++row)"):
@@ -87,7 +82,7 @@ def _write_copy(text: Text, spec: DepthwiseConv2D, columns: int) -> None:
                 f"memcpy(to_rows + {before * channels}, image + from_y * {width * channels}, "
                 f"{inside * channels});"
             )
-            if after > 0:
+            if after:
                 text.add(
                     f"memset(to_rows + {(before + inside) * channels}, {zero}, {after * channels});"
                 )

@@ -70,8 +70,7 @@ class _Plan:
     @property
     def source_rows(self) -> int:
         """Rows of the input that the rows of outputs read."""
-        window = self.spec.window
-        return (self.rows - 1) * window.strides[0] + (window.shape[0] - 1) * window.dilation[0] + 1
+        return self.spec.window.rows_seen(self.rows)
 
 
 def fits(spec: DepthwiseConv2D) -> bool:
@@ -122,13 +121,13 @@ def depthwise_conv2d(spec: DepthwiseConv2D) -> KernelSource:
 
 def _plan(spec: DepthwiseConv2D) -> _Plan:
     window = spec.window
-    (height, width), (down, right), (dilation_y, dilation_x) = (
+    (height, width), down, (dilation_y, dilation_x) = (
         window.shape,
-        window.strides,
+        window.strides[0],
         window.dilation,
     )
     out_height, out_width = spec.output_shape[1:3]
-    columns = (out_width - 1) * right + (width - 1) * dilation_x + 1
+    columns = window.columns_seen(out_width)
     inside = window.padding[1] == 0 and columns <= spec.input_shape[2]
     if height == 1 and dilation_x == 1 and width > 1 and inside:
         odd = width % 2
@@ -136,8 +135,7 @@ def _plan(spec: DepthwiseConv2D) -> _Plan:
         terms += [_Term(tap, 0, tap, tap + 1) for tap in range(odd, width, 2)]
         return _Plan(spec, 1, True, 1, columns - 1, (tuple(terms),))
     rows = 2 if out_height >= 2 and down == 1 and height > 1 else 1
-    source_rows = (rows - 1) * down + (height - 1) * dilation_y + 1
-    pairs = -(-source_rows // 2)
+    pairs = -(-window.rows_seen(rows) // 2)
     all_terms = []
     for row in range(rows):
         taps = {row * down + tap * dilation_y: tap for tap in range(height)}
@@ -163,8 +161,7 @@ def _write_copy(text: Text, plan: _Plan, pair: int) -> None:
     """Copy one word of each column, for four channels."""
     spec = plan.spec
     _, _, width, channels = spec.input_shape
-    before = spec.window.padding[1]
-    inside = min(plan.columns - before, width)
+    before, inside, after = spec.window.split_columns(plan.columns, width)
     lane = plan.lane_words
     two = plan.beside or 2 * pair + 1 < plan.source_rows
     with text.block():
@@ -203,7 +200,7 @@ def _write_copy(text: Text, plan: _Plan, pair: int) -> None:
             for n, word in enumerate(words):
                 text.add(f"to[{n * lane}] = {word};")
             text.add(f"to += {plan.pairs};")
-        _write_fill(text, plan, plan.columns - before - inside)
+        _write_fill(text, plan, after)
 
 
 def _write_source(text: Text, plan: _Plan, name: str, row: int) -> None:

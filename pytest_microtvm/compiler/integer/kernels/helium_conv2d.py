@@ -65,8 +65,7 @@ class _Plan:
     @property
     def columns(self) -> int:
         """Columns that a row of outputs sees."""
-        window = self.spec.window
-        return (self.spec.output_shape[2] - 1) * window.strides[1] + window.shape[1]
+        return self.spec.window.columns_seen(self.spec.output_shape[2])
 
     @property
     def sum_bytes(self) -> int:
@@ -117,7 +116,7 @@ def _is_direct(spec: Conv2D) -> bool:
         window.shape[0] == 1
         and window.padding == (0, 0)
         and (out_height - 1) * window.strides[0] < height
-        and (out_width - 1) * window.strides[1] + window.shape[1] <= width
+        and window.columns_seen(out_width) <= width
     )
 
 
@@ -182,8 +181,7 @@ def _write_copy(text: Text, plan: _Plan, source: str, constants: Constants) -> N
     _, height, width, channels = spec.input_shape
     window = spec.window
     rows = window.shape[0]
-    before = window.padding[1]
-    inside = max(0, min(plan.columns - before, width))
+    before, inside, after = window.split_columns(plan.columns, width)
     step = rows * channels
     together = 1
     if channels <= _SCATTERED_CHANNELS:
@@ -202,7 +200,7 @@ def _write_copy(text: Text, plan: _Plan, source: str, constants: Constants) -> N
             _write_run(text, plan, together, before, "")
             text.add(f"const int8_t *from = {source} + tap_y * {width * channels};")
             _write_run(text, plan, together, inside, "from")
-            _write_run(text, plan, together, plan.columns - before - inside, "")
+            _write_run(text, plan, together, after, "")
         with text.block("else"):
             _write_run(text, plan, together, plan.columns, "")
 

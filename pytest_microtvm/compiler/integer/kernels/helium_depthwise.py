@@ -129,16 +129,13 @@ class Plan:
     @property
     def source_rows(self) -> int:
         """Rows of the input that the rows of outputs read."""
-        window = self.spec.window
         rows = self.spec.output_shape[1] if self.is_column else self.layout.rows
-        return (rows - 1) * window.strides[0] + (window.shape[0] - 1) * window.dilation[0] + 1
+        return self.spec.window.rows_seen(rows)
 
     @property
     def source_columns(self) -> int:
         """Columns of the input, padding included, that a row of outputs reads."""
-        window = self.spec.window
-        columns = self.spec.output_shape[2]
-        return (columns - 1) * window.strides[1] + (window.shape[1] - 1) * window.dilation[1] + 1
+        return self.spec.window.columns_seen(self.spec.output_shape[2])
 
 
 def plan(spec: DepthwiseConv2D) -> Plan | None:
@@ -214,9 +211,9 @@ def _image_layout(spec: DepthwiseConv2D, rows: int, columns: int, own: bool) -> 
         window.dilation,
     )
     columns = min(columns, spec.output_shape[2])
-    source_rows = (rows - 1) * down + (height - 1) * dilation_y + 1
+    source_rows = window.rows_seen(rows)
     heights = -(-source_rows // _LANES)
-    reach = (width - 1) * dilation_x + 1
+    reach = window.columns_seen()
     places: list[tuple[int, int]] = []  # of vectors: column, row of words
     tables: list[tuple[int, ...]] = []
     terms = []
@@ -267,7 +264,7 @@ def _column_layout(spec: DepthwiseConv2D) -> _Layout:
     window = spec.window
     height, down, dilation = window.shape[0], window.strides[0], window.dilation[0]
     rows = min(_LANES, spec.output_shape[1])
-    reach = (height - 1) * dilation + 1
+    reach = window.rows_seen()
     places: list[int] = []
     tables: list[tuple[int, ...]] = []
     terms = []
@@ -430,9 +427,7 @@ def _write_words(text: Text, plan: Plan, lanes: str, height_word: int) -> None:
     """Copy the words of four rows."""
     spec, layout = plan.spec, plan.layout
     _, height, width, channels = spec.input_shape
-    before = spec.window.padding[1]
-    inside = max(0, min(plan.source_columns - before, width))
-    after = plan.source_columns - before - inside
+    before, inside, after = spec.window.split_columns(plan.source_columns, width)
     down, above = spec.window.strides[0], spec.window.padding[0]
     last_row = (spec.output_shape[1] - layout.rows) * down - above
     with text.block():

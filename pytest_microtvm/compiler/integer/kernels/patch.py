@@ -22,7 +22,10 @@ def is_flat(spec: Conv2D) -> bool:
     """Whether the taps of a pixel are just its channels, and pixels follow each other."""
     window = spec.window
     is_point = window.shape == (1, 1) and window.padding == (0, 0)
-    return is_point and spec.input_shape[:3] == spec.output_shape[:3]
+    # A step over columns may keep their number all the same, when padding follows them.
+    steps = zip(window.strides, spec.output_shape[1:3], strict=True)
+    is_dense = all(stride == 1 or extent == 1 for stride, extent in steps)
+    return is_point and is_dense and spec.input_shape[:3] == spec.output_shape[:3]
 
 
 def write_bytes(text: Text, spec: Conv2D, pixels: int) -> None:
