@@ -253,7 +253,8 @@ def _requantized(sums: Int64Array, how: Requantization) -> Int8Array:
     left, right = np.maximum(shifts, 0), np.maximum(-shifts, 0)
     if how.rounding is Rounding.SINGLE:
         total = 31 - shifts
-        scaled = (sums * multipliers + (1 << (total - 1)) - (sums < 0)) >> total
+        # What does not fit 32 bits is undefined in TensorFlow Lite; the kernels cut it off.
+        scaled = _wrapped((sums * multipliers + (1 << (total - 1)) - (sums < 0)) >> total)
     else:
         high = (_wrapped(sums << left) * multipliers + (1 << 30)) >> 31
         remainder, half = high & ((1 << right) - 1), ((1 << right) - 1) >> 1
