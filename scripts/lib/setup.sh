@@ -1,4 +1,4 @@
-# Shared by scripts/demo and scripts/test; sourced, not run. Brings a fresh Debian or Ubuntu to where the
+# Shared by scripts/demo, scripts/test and scripts/bench; sourced, not run. Brings a fresh Debian or Ubuntu to where the
 # project runs: system packages, then .venv with the package in it. Nothing is done twice.
 #
 # PYTHON names the interpreter to make .venv with (default: python3).
@@ -18,6 +18,14 @@ install_system_packages() {
   [ -n "${PYTHON:-}" ] || docker/install/python.sh
   docker/install/host_toolchain.sh
   docker/install/qemu_x86.sh
+}
+
+# install_every_tool: what the emulated boards of all architectures, flashing and labgrid need besides.
+install_every_tool() {
+  docker/install/arm.sh
+  docker/install/riscv.sh
+  docker/install/flash.sh
+  docker/install/labgrid.sh
 }
 
 # install_package [EXTRA]: .venv with the package, editable, and the dependencies of EXTRA.
