@@ -209,8 +209,9 @@ class _Rewriter:
             if quantization is None:
                 return None
             output = Output(quantization, dtype, low, high)
-            result, output = without_activation(values, quantize.args[0], output)
-            is_activation = result is not quantize.args[0]
+            given = quantize.args[0]  # another object each time that it is asked for
+            result, output = without_activation(values, given, output)
+            is_activation = result is not given
             return (
                 match_weighted(values, result, output)
                 or match_simple(values, result, output, is_activation)

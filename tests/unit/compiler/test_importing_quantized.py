@@ -169,3 +169,18 @@ def test_a_bias_may_name_the_axis_of_its_weights(tmp_path: Path):
     odd = NativeModel(compile_to_files(path), tmp_path / "odd")
     values = rng.integers(-128, 128, (1, 5, 5, 3)).astype(np.int8)
     np.testing.assert_array_equal(odd(values)[0], right(values)[0])
+
+
+def test_the_factor_of_a_requantization_is_a_quotient_of_doubles(tmp_path: Path):
+    # As a quotient of floats it is greater by 2e-8, and 16,332 becomes 24,896.
+    tensors = [
+        Tensor("x", [65536], "INT16", None, Quantization([0.4217202663421631], [0])),
+        Tensor("y", [65536], "INT16", None, Quantization([0.2766578495502472], [0])),
+    ]
+    path = tmp_path / "model.tflite"
+    path.write_bytes(Model(tensors, [Operator("QUANTIZE", [0], [1])], [0], [1]).to_bytes())
+    values = np.arange(-32768, 32768).astype(np.int16)
+    [result] = NativeModel(compile_to_files(path), tmp_path)(values)
+    [expected] = reference(path.read_bytes(), values)
+    np.testing.assert_array_equal(result, expected)
+    assert result[values == 16332] == 24895
