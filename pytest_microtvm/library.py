@@ -72,11 +72,13 @@ class FloatOperators:
 
     Args:
         operators: Each group of operators.
+        functions: C names of the kernels that compute them.
         constants_bytes: Float32 constants that they read.
         workspace_bytes: What they take of the arena, at the most.
     """
 
     operators: tuple[str, ...]
+    functions: tuple[str, ...]
     constants_bytes: int
     workspace_bytes: int
 
@@ -512,10 +514,12 @@ class _Reader:
             return None
         entry = self.field(module, "float_operators", dict)
         operators = self.field(entry, "operators", list)
-        if not all(isinstance(text, str) and text.isprintable() for text in operators):
+        functions = self.field(entry, "functions", list)
+        if not all(isinstance(t, str) and t.isprintable() for t in (*operators, *functions)):
             raise self._archive.error("has float_operators that are no names", _FOREIGN_CURE)
         return FloatOperators(
             tuple(operators),
+            tuple(functions),
             self.size(entry, "constants_size_bytes"),
             self.size(entry, "workspace_size_bytes"),
         )

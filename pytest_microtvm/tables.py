@@ -44,7 +44,7 @@ def run_report(records: Sequence[Record], *, verbose: bool, layers: bool) -> Ite
         layers: Tell where the instructions of each model go.
     """
     yield from verdict_table(records)
-    tables = [skipped_records(records)]
+    tables = [skipped_records(records), float_operators(records)]
     if verbose:
         tables += [size_table(records, "flash"), size_table(records, "ram")]
         tables.append(absent_figures(records))
@@ -103,6 +103,23 @@ def skipped_records(records: Sequence[Record]) -> list[str]:
         for record in records
         if record.outcome == "skipped" and record.error
     ]
+
+
+def float_operators(records: Sequence[Record]) -> list[str]:
+    """What operators without an integer kernel cost quantized models, a line for each record."""
+    lines = []
+    for record in records:
+        if "float_instructions" not in record.metrics:
+            continue
+        part, total = (
+            int(record.metrics[name]["value"]) for name in ("float_instructions", "instructions")
+        )
+        model, board, executor = _subject(record)
+        lines.append(
+            f"{model} on {board}, {executor}: {part:,} of {total:,} instructions are those of "
+            "operators in float32, for want of integer kernels"
+        )
+    return lines
 
 
 def absent_figures(records: Sequence[Record]) -> list[str]:

@@ -105,11 +105,12 @@ def _metadata(
         },
     }
     if program.float_operators:
-        constants_bytes, workspace_bytes = program.float_cost()
+        cost = program.float_cost()
         module["float_operators"] = {
             "operators": list(program.float_operators),
-            "constants_size_bytes": constants_bytes,
-            "workspace_size_bytes": workspace_bytes,
+            "functions": list(cost.functions),
+            "constants_size_bytes": cost.constants_bytes,
+            "workspace_size_bytes": cost.workspace_bytes,
         }
     return {"version": VERSION, "modules": {name: module}}
 

@@ -164,6 +164,21 @@ class CopyCall:
     target: Storage
 
 
+@dataclass(frozen=True)
+class FloatCost:
+    """What operators of a quantized model take that are computed in float32.
+
+    Args:
+        functions: C names of the kernels that compute them.
+        constants_bytes: Float32 constants that these read.
+        workspace_bytes: What one of them takes of the arena, at the most.
+    """
+
+    functions: tuple[str, ...]
+    constants_bytes: int
+    workspace_bytes: int
+
+
 @dataclass
 class Program:
     """A model as kernels, constants and a flat list of calls in order of execution."""
@@ -186,16 +201,18 @@ class Program:
         """Bytes of scratch memory that `call` needs in the arena."""
         return self.kernels[call.kernel].workspace_bytes if isinstance(call, KernelCall) else 0
 
-    def float_cost(self) -> tuple[int, int]:
-        """What `float_operators` take: bytes of constants, and bytes in the arena at the most."""
+    def float_cost(self) -> FloatCost:
+        """What `float_operators` take."""
+        functions: dict[str, None] = {}
         constants: dict[int, int] = {}
         workspace_bytes = 0
         for call in self.calls:
             if isinstance(call, CopyCall) or self.kernels[call.kernel].is_integer:
                 continue
+            functions[self.kernels[call.kernel].c_name] = None
             floats = [s for s in self.storages(call) if s.type.dtype == "float32"]
             constants |= {s.index: s.size_bytes for s in floats if s.kind is StorageKind.CONSTANT}
             tensors = {s.index: s.size_bytes for s in floats if s.kind is StorageKind.ARENA}
             total_bytes = sum(tensors.values()) + self.workspace_bytes(call)
             workspace_bytes = max(workspace_bytes, total_bytes)
-        return sum(constants.values()), workspace_bytes
+        return FloatCost(tuple(functions), sum(constants.values()), workspace_bytes)

@@ -38,6 +38,11 @@ def measure(firmware: Firmware, session: Session | None = None) -> Metrics:
             total = session.counts.total
             found["instructions"] = Metric(total, "instructions", source, session.samples)
             layers = _layers(firmware, session.counts.kernels)
+            in_float = firmware.library.float_operators
+            if in_float is not None:
+                names = in_float.functions
+                part = sum(layer.instructions for layer in layers if layer.kernel in names)
+                found["float_instructions"] = Metric(part, "instructions", source, session.samples)
     return Metrics(**found, layers=layers, absent=absent)
 
 

@@ -69,6 +69,8 @@ class Metrics:
         io_bytes: Input and output tensors.
         constants_bytes: The model's constants.
         instructions: Of one inference: the run that took most.
+        float_instructions: Of them, those of operators that a quantized model computes in float32
+            because they have no integer kernel.
         latency_us: One inference by the board's timer: the fastest of the runs so far.
         layers: The kernels that the inference of `instructions` called, in order.
         absent: Why a figure that could be expected is not there, by name.
@@ -93,6 +95,7 @@ class Metrics:
     io_bytes: Metric | None = None
     constants_bytes: Metric | None = None
     instructions: Metric | None = None
+    float_instructions: Metric | None = None
     latency_us: Metric | None = None
     layers: tuple[Layer, ...] = ()
     absent: dict[str, str] = field(default_factory=dict)

@@ -349,6 +349,7 @@ WRONG: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
         lambda m: m["modules"]["net"].update(
             float_operators={
                 "operators": ["\x1b[2J"],
+                "functions": [],
                 "constants_size_bytes": 0,
                 "workspace_size_bytes": 0,
             }
@@ -359,6 +360,7 @@ WRONG: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
         lambda m: m["modules"]["net"].update(
             float_operators={
                 "operators": ["divide"],
+                "functions": ["tvmgen_net_divide"],
                 "constants_size_bytes": -1,
                 "workspace_size_bytes": 0,
             }

@@ -38,6 +38,9 @@ def test_an_operator_without_an_integer_kernel_is_named_with_its_cost(tmp_path: 
     assert found is not None
     assert found.operators == ("subtract, multiply",)
     assert "subtract, multiply" in str(found)
+    [function] = found.functions
+    assert function.startswith("tvmgen_model_")
+    assert "add" not in function
     assert any("subtract, multiply" in line for line in said)
 
 
