@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # NumPy and all that compares: the controlling process of xdi
     from pytest_microtvm.verify.model import MicroTVM
 
 NAMED = "microtvm_named"
+WORKERS = "microtvm_workers"
 SKIP_MARKER = "skip_boards"
 
 
@@ -47,9 +48,30 @@ def pytest_configure_node(node: object) -> None:
     """Tell a worker of pytest-xdist what was named; it sees other arguments."""
     worker_input, config = node.workerinput, node.config  # type: ignore[attr-defined]
     worker_input[NAMED] = list(map(str, _named_paths(config)))
+    # With --dist=each every worker runs every test as it is.
+    is_shared = config.getoption("dist") != "each"
+    worker_input[WORKERS] = worker_input["workercount"] if is_shared else 1
     run = run_of(config)
     assert run is not None
     worker_input.update(run.share_with_worker())
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the repetitions on further boards of a pool, but for workers without a test.
+
+    So `-n 2` uses two boards though there is one test: what differs between them shows.
+    """
+    workers = getattr(config, "workerinput", {}).get(WORKERS, 1)
+    named = [argument.rpartition("::")[2] for argument in config.args]
+    spare = [item for item in items if isinstance(item, ModelItem) and item.repetition > 1]
+    spare = [item for item in spare if item.name not in named]
+    spare.sort(key=lambda item: item.repetition)  # stable: each test once before one is twice
+    wanted = max(0, workers - (len(items) - len(spare)))
+    if spare[:wanted]:
+        spare[0].tell_of_repetition(workers)
+    left_out = set(spare[wanted:])
+    items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -109,16 +131,23 @@ def _patterns(arguments: Iterable[Sequence[str] | str]) -> list[str]:
 
 
 class ModelFile(pytest.File):
-    """A model file: one test per board and executor."""
+    """A model file: one test per board and executor, and its repetitions on boards of a pool."""
 
     def collect(self) -> Iterator[ModelItem]:
         """The tests."""
         run = run_of(self.config)
         assert run is not None
         for executor, board in run.names:
-            yield ModelItem.from_parent(
-                self, name=f"{executor}[{board}]", run=run, executor=executor, board=board
-            )
+            for repetition in range(1, run.pool_size(board) + 1):
+                place = board if repetition == 1 else f"{board}#{repetition}"
+                yield ModelItem.from_parent(
+                    self,
+                    name=f"{executor}[{place}]",
+                    run=run,
+                    executor=executor,
+                    board=board,
+                    repetition=repetition,
+                )
 
 
 class ModelItem(pytest.Item):
@@ -126,6 +155,9 @@ class ModelItem(pytest.Item):
 
     Everything that can break is done while setting up, so that it is an error; the test itself
     only compares, so that it is a verdict.
+
+    Attributes:
+        repetition: 1, and more for the same test on further boards of a pool at the same time.
     """
 
     def __init__(
@@ -135,14 +167,23 @@ class ModelItem(pytest.Item):
         run: Run,
         executor: str,
         board: str,
+        repetition: int,
     ) -> None:
         super().__init__(name, parent)
+        self.repetition = repetition
         self.fixturenames: list[str] = []  # other plugins ask every item, labgrid's for one
         self._run = run
         self._executor = executor
         self._board = board
         self._model: MicroTVM | None = None
         self._comparison: Comparison | None = None
+
+    def tell_of_repetition(self, workers: int) -> None:
+        """Say why tests are there that nobody asked for."""
+        if self._run.worker == "gw0":
+            self._run.tell(
+                f"fewer tests than workers ({workers}): repeating them on further boards of the lab"
+            )
 
     def setup(self) -> None:
         """Compile, build, open the device and run the model there and on this machine."""

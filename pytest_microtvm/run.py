@@ -59,6 +59,12 @@ class Run:
         """Whether a board was asked for by its own name, not found by a glob or a tag."""
         return board is None or board in self.settings.boards_by_name
 
+    def pool_size(self, board: str) -> int:
+        """How many boards can run the same test at the same time: 1, or those of the lab."""
+        if self.settings.build_only:
+            return 1
+        return max(1, sum(each.kind == board for each in self.settings.lab))
+
     def open(self) -> None:
         """Make sure that the run can start.
 
@@ -89,7 +95,7 @@ class Run:
 
             workshop = Workshop(
                 self._cache,
-                progress=self._progress,
+                progress=self.tell,
                 detail=self._detail,
                 keep_projects=self.settings.keep_projects,
                 count_instructions=self.settings.count_instructions,
@@ -116,7 +122,7 @@ class Run:
             Lab(self.settings.lab, quarantine, self._shared[COMMAND]),
             self.settings.timeout_s,
             self.settings.lease_timeout_s,
-            self._progress,
+            self.tell,
             bridges=bridges,
         )
 
@@ -223,7 +229,8 @@ class Run:
 
             write_records(self.settings.json_path, records)
 
-    def _progress(self, line: str) -> None:
+    def tell(self, line: str) -> None:
+        """Print a line between the tests' own, whichever process this is."""
         self._tell(line, verbosity=0)
 
     def _detail(self, line: str) -> None:

@@ -103,6 +103,36 @@ def test_every_board_of_a_pool_works_and_is_flashed_once(run_on_lab, start_lab) 
         assert all(record["incidents"] == [] for record in outcome.records)
 
 
+def test_more_workers_than_tests(run_on_lab, start_lab) -> None:
+    lab = start_lab("left", "right", "third")
+    for _ in range(2):
+        outcome = run_on_lab(MODEL, "-n2", status=0)
+        assert "2 passed" in outcome.summary
+        assert outcome.lines("fewer tests than workers (2): repeating them on further boards")
+        [record] = outcome.records
+        assert len(record["lab_boards"]) == 2
+    assert lab["left"].flashed + lab["right"].flashed + lab["third"].flashed == 2
+    outcome = run_on_lab(MODEL, "-n4", status=0)
+    assert "3 passed" in outcome.summary
+    assert outcome.records[0]["lab_boards"] == ["left", "right", "third"]
+
+
+@pytest.mark.parametrize(
+    "options", [(), ("-n2", "--dist=each"), ("-n2", "--microtvm-executor=aot,graph")]
+)
+def test_nobody_is_idle(options, run_on_lab, start_lab) -> None:
+    start_lab("left", "right")
+    outcome = run_on_lab(MODEL, *options, "-v", status=0)
+    assert not outcome.lines("#2")
+
+
+def test_a_repetition_can_be_run_alone(run_on_lab, start_lab) -> None:
+    start_lab("left", "right")
+    outcome = run_on_lab(f"{MODEL}::aot[{KIND}#2]", "-v", status=0)
+    assert "1 passed" in outcome.summary
+    assert outcome.lines(f"aot[{KIND}#2] PASSED")
+
+
 def test_more_workers_than_boards(run_on_lab, start_lab, workspace) -> None:
     start_lab("left")
     (workspace / "test_many.py").write_text(
