@@ -2,6 +2,9 @@
 
 Warm runs take turns, so that whatever else the machine does meets both alike. Processor time is
 that of all processes of a run together: it tells what a run costs when others use the machine, too.
+
+The models are networks as large as those that devices run (`networks.py`): with tiny ones, much of
+a warm run is the start of pytest's own processes.
 """
 
 from __future__ import annotations
@@ -21,9 +24,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
-MODELS = ROOT / "conftest_examples" / "models"
+from scripts.benchmarks.networks import write_networks
+
 BOARDS = "qemu_x86,mps2_an385,mps2_an386,mps2_an500,qemu_riscv32,qemu_riscv64"
+
+WITHOUT = ("-p", "no:cacheprovider", "-p", "no:labgrid")
+"""Plugins that a user of emulated boards need not have; labgrid's takes half a second to load."""
 
 SPEEDUP_LIMIT = 1.6
 VERDICT_LIMIT_S = 0.5
@@ -63,6 +69,14 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser = commands.add_parser("matrix", help="models x boards x executors, cold and warm")
     parser.add_argument("--boards", default=BOARDS, help=f"default: {BOARDS}")
     parser.add_argument("--executors", default="aot,graph")
+    parser.add_argument(
+        "--models",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="PATH",
+        help="model files or folders, instead of networks as large as MLPerf Tiny's",
+    )
     parser.add_argument("--runs", type=int, default=5, help="warm runs of each kind (default 5)")
     parser.add_argument("--warm-only", action="store_true", help="no cold run with one worker")
     parser.set_defaults(run=run)
@@ -72,6 +86,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Measure, print, and compare with the limits."""
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
+        if not arguments.models:
+            arguments.models = write_networks(directory / "models")
         cold = {2: _pytest(directory / "2", arguments, workers=2)}
         if not arguments.warm_only:
             cold[1] = _pytest(directory / "1", arguments, workers=1)
@@ -110,9 +126,10 @@ def _pytest(directory: Path, arguments: argparse.Namespace, *, workers: int) -> 
     directory.mkdir(exist_ok=True)
     path = directory / "records.json"
     command = [
-        *(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"-n{workers}"),
+        *(sys.executable, "-m", "pytest", f"-n{workers}", *WITHOUT),
         *(f"--microtvm-board={arguments.boards}", f"--microtvm-executor={arguments.executors}"),
-        *(f"--microtvm-cache-dir={directory / 'cache'}", f"--microtvm-json={path}", str(MODELS)),
+        *(f"--microtvm-cache-dir={directory / 'cache'}", f"--microtvm-json={path}"),
+        *(str(model.resolve()) for model in arguments.models),
     ]
     # As after an installation, which compiles Python's modules: not in every process anew.
     environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(directory / "bytecode")}
