@@ -36,16 +36,12 @@ RunPytest = Callable[..., Outcome]
 
 
 def plugin_command(*arguments: str | Path) -> list[str]:
-    """A pytest command line that is not touched by this project's own settings."""
-    return [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-p",
-        "no:cacheprovider",
-        "--color=no",
-        *map(str, arguments),
-    ]
+    """A pytest command line that is not touched by this project's own settings.
+
+    labgrid's plugin takes half a second of each process; `-p labgrid` brings it back.
+    """
+    plugins = ["-p", "no:cacheprovider", "-p", "no:labgrid"]
+    return [sys.executable, "-m", "pytest", *plugins, "--color=no", *map(str, arguments)]
 
 
 def plugin_environment(**changes: str) -> dict[str, str]:

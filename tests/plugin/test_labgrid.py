@@ -190,7 +190,7 @@ def run_on_place(run_pytest, workspace, grid, tmp_path):
 
     def run(*arguments, status, **more):
         return run_pytest(
-            *(MODEL, f"--microtvm-board={KIND}", *arguments),
+            *("-p", "labgrid", MODEL, f"--microtvm-board={KIND}", *arguments),
             env={**environment, **more},
             status=status,
         )
@@ -201,6 +201,7 @@ def run_on_place(run_pytest, workspace, grid, tmp_path):
 def test_a_model_on_a_place(run_on_place, grid, lab) -> None:
     for _ in range(2):
         outcome = run_on_place("--microtvm-executor=aot", status=0)
+        assert outcome.lines("plugins: ")[0].count("labgrid")  # the two get along
         (record,) = outcome.records
         assert (record["lab_boards"], record["incidents"]) == (["desk"], [])
         assert "desk" not in grid.client("who")
