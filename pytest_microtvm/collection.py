@@ -64,14 +64,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """
     workers = getattr(config, "workerinput", {}).get(WORKERS, 1)
     named = [argument.rpartition("::")[2] for argument in config.args]
-    spare = [item for item in items if isinstance(item, ModelItem) and item.repetition > 1]
-    spare = [item for item in spare if item.name not in named]
-    spare.sort(key=lambda item: item.repetition)  # stable: each test once before one is twice
-    wanted = max(0, workers - (len(items) - len(spare)))
-    if spare[:wanted]:
-        spare[0].tell_of_repetition(workers)
-    left_out = set(spare[wanted:])
+    spare = [
+        item
+        for item in items
+        if isinstance(item, ModelItem) and item.repetition > 1 and item.name not in named
+    ]
+    spare.sort(key=lambda item: item.repetition)  # stable: each test twice before one is thrice
+    idle = max(0, workers - (len(items) - len(spare)))
+    left_out = set(spare[idle:])
     items[:] = [item for item in items if item not in left_out]
+    run = run_of(config)
+    if run is not None and run.worker == "gw0" and spare[:idle]:
+        run.tell(f"fewer tests than workers ({workers}): repeating some on further boards")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -177,13 +181,6 @@ class ModelItem(pytest.Item):
         self._board = board
         self._model: MicroTVM | None = None
         self._comparison: Comparison | None = None
-
-    def tell_of_repetition(self, workers: int) -> None:
-        """Say why tests are there that nobody asked for."""
-        if self._run.worker == "gw0":
-            self._run.tell(
-                f"fewer tests than workers ({workers}): repeating them on further boards of the lab"
-            )
 
     def setup(self) -> None:
         """Compile, build, open the device and run the model there and on this machine."""

@@ -76,32 +76,14 @@ class Network:
     ) -> int:
         """A convolution."""
         weights = self._weights(source, [channels, *taps, self.shape(source)[3]], 0)
-        output = self._windowed(source, channels, stride, relu)
-        self._case.step(
-            "CONV_2D",
-            [source, *weights],
-            [output],
-            Padding=tflite.Padding.SAME,
-            StrideH=stride,
-            StrideW=stride,
-            FusedActivationFunction=RELU[relu],
-        )
-        return output
+        return self._slid("CONV_2D", source, weights, channels, stride, relu)
 
     def separable(self, source: int, channels: int, *, stride: int = 1) -> int:
         """A 3x3 convolution of each channel by itself, and a 1x1 convolution of all."""
         depth = self.shape(source)[3]
         weights = self._weights(source, [1, 3, 3, depth], 3)
-        output = self._windowed(source, depth, stride, relu=True)
-        self._case.step(
-            "DEPTHWISE_CONV_2D",
-            [source, *weights],
-            [output],
-            Padding=tflite.Padding.SAME,
-            StrideH=stride,
-            StrideW=stride,
-            DepthMultiplier=1,
-            FusedActivationFunction=RELU[True],
+        output = self._slid(
+            "DEPTHWISE_CONV_2D", source, weights, depth, stride, relu=True, DepthMultiplier=1
         )
         return self.conv(output, channels, (1, 1))
 
@@ -141,9 +123,30 @@ class Network:
     def _activations(self, shape: list[int], relu: bool) -> int:
         return self._case.add(shape, "int8", RECTIFIED if relu else LINEAR)
 
-    def _windowed(self, source: int, channels: int, stride: int, relu: bool) -> int:
+    def _slid(
+        self,
+        operator: str,
+        source: int,
+        weights: tuple[int, int],
+        channels: int,
+        stride: int,
+        relu: bool,
+        **options: int,
+    ) -> int:
+        """A kernel at every `stride`-th place, with padding where it reaches beyond the edge."""
         _, height, width, _ = self.shape(source)
-        return self._activations([1, -(-height // stride), -(-width // stride), channels], relu)
+        output = self._activations([1, -(-height // stride), -(-width // stride), channels], relu)
+        self._case.step(
+            operator,
+            [source, *weights],
+            [output],
+            Padding=tflite.Padding.SAME,
+            StrideH=stride,
+            StrideW=stride,
+            FusedActivationFunction=RELU[relu],
+            **options,
+        )
+        return output
 
     def _weights(self, source: int, shape: list[int], axis: int | None) -> tuple[int, int]:
         """Weights and a bias, with a scale for each index of `axis`, or one for all."""
