@@ -48,9 +48,9 @@ def pytest_configure_node(node: object) -> None:
     """Tell a worker of pytest-xdist what was named; it sees other arguments."""
     worker_input, config = node.workerinput, node.config  # type: ignore[attr-defined]
     worker_input[NAMED] = list(map(str, _named_paths(config)))
-    # With --dist=each every worker runs every test as it is.
-    is_shared = config.getoption("dist") != "each"
-    worker_input[WORKERS] = worker_input["workercount"] if is_shared else 1
+    # In other modes every worker runs every test as it is, or all of a file are one worker's.
+    is_spread = config.getoption("dist") in ("load", "worksteal")
+    worker_input[WORKERS] = worker_input["workercount"] if is_spread else 1
     run = run_of(config)
     assert run is not None
     worker_input.update(run.share_with_worker())

@@ -122,9 +122,12 @@ def _window(
             for e, s, r, n in zip(extent, strides, reach, size, strict=True)
         ]
     elif kind == 1:  # a PAD operator before it: outputs may see nothing but what it put behind
-        padding, behind = random.integers(0, np.array([reach, (5, 5)]))
-        spans = size + padding + behind
+        margins = random.integers(0, 5, (2, 2))
+        spans = size + margins.sum(axis=0)
         extent = [(n - r) // s + 1 for n, s, r in zip(spans, strides, reach, strict=True)]
+        seen = [(e - 1) * s + r for e, s, r in zip(extent, strides, reach, strict=True)]
+        # Some output has to see the image.
+        padding = [before if before < n else 0 for before, n in zip(margins[0], seen, strict=True)]
     else:
         extent = [(n - r) // s + 1 for n, s, r in zip(size, strides, reach, strict=True)]
         padding = [0, 0]

@@ -118,7 +118,13 @@ def test_more_workers_than_tests(run_on_lab, start_lab) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [(), ("-n2", "--dist=each"), ("-n2", "--microtvm-executor=aot,graph")]
+    "options",
+    [
+        (),
+        ("-n2", "--dist=each"),
+        ("-n2", "--dist=loadfile"),
+        ("-n2", "--microtvm-executor=aot,graph"),
+    ],
 )
 def test_nobody_is_idle(options, run_on_lab, start_lab) -> None:
     start_lab("left", "right")

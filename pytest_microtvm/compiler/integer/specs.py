@@ -60,9 +60,8 @@ class Window:
         shape: Of the kernel.
         strides: Steps between outputs.
         dilation: Steps between taps.
-        padding: Rows above and columns to the left of the image that are not there, fewer than one
-            output reads: the first output sees some of the image. Those below and to the right
-            follow from the shapes.
+        padding: Rows above and columns to the left of the image that are not there. Those below
+            and to the right follow from the shapes.
     """
 
     shape: tuple[int, int]
@@ -77,6 +76,11 @@ class Window:
     def columns_seen(self, outputs: int = 1) -> int:
         """Columns that so many columns of outputs read, likewise."""
         return (outputs - 1) * self.strides[1] + (self.shape[1] - 1) * self.dilation[1] + 1
+
+    def sees_image(self, output_shape: tuple[int, int, int, int]) -> bool:
+        """Whether some output sees more than padding; kernels take that for granted."""
+        rows, columns = self.rows_seen(output_shape[1]), self.columns_seen(output_shape[2])
+        return self.padding[0] < rows and self.padding[1] < columns
 
     def split_columns(self, seen: int, width: int) -> tuple[int, int, int]:
         """How many of the first `seen` columns are before, in and after an image of `width`."""

@@ -197,7 +197,9 @@ def _conv2d(
     )
     image = source.expression
     if not is_first:
-        image, window = _unpadded(values, source, window)
+        image, window = _unpadded(values, source, window, output_shape)
+    if not window.sees_image(output_shape):
+        return None
     common: dict[str, Any] = {
         "input_shape": image_of(shape_of(image), layout),
         "output_shape": output_shape,
@@ -216,7 +218,9 @@ def _conv2d(
     return Match("conv2d", spec, (image,), is_first)
 
 
-def _unpadded(values: Values, source: Activation, window: Window) -> tuple[Any, Window]:
+def _unpadded(
+    values: Values, source: Activation, window: Window, output_shape: tuple[int, int, int, int]
+) -> tuple[Any, Window]:
     """The image before a PAD operator, and the window with the rows and columns it puts in front.
 
     What it puts behind follows from the shapes: taps there count as zero, too.
@@ -229,10 +233,9 @@ def _unpadded(values: Values, source: Activation, window: Window) -> tuple[Any, 
     value = float(pad.attrs.pad_value)
     if not is_spatial or min(widths) < 0 or value != source.quantization.zero_point:
         return source.expression, window
-    above, before = window.padding[0] + widths[2], window.padding[1] + widths[4]
-    if above >= window.rows_seen() or before >= window.columns_seen():
-        return source.expression, window
-    return pad.args[0], replace(window, padding=(above, before))
+    padding = window.padding[0] + widths[2], window.padding[1] + widths[4]
+    padded = replace(window, padding=padding)
+    return (pad.args[0], padded) if padded.sees_image(output_shape) else (source.expression, window)
 
 
 def _by_channel(

@@ -184,3 +184,26 @@ def test_the_factor_of_a_requantization_is_a_quotient_of_doubles(tmp_path: Path)
     [expected] = reference(path.read_bytes(), values)
     np.testing.assert_array_equal(result, expected)
     assert result[values == 16332] == 24895
+
+
+def test_outputs_may_see_nothing_but_padding(tmp_path: Path):
+    def write(builder: flatbuffers.Builder) -> int:
+        tflite.Conv2DOptionsStart(builder)
+        tflite.Conv2DOptionsAddPadding(builder, tflite.Padding.VALID)
+        tflite.Conv2DOptionsAddStrideH(builder, 5)
+        tflite.Conv2DOptionsAddStrideW(builder, 5)
+        return int(tflite.Conv2DOptionsEnd(builder))
+
+    weights = np.array([50, -70], np.int8).reshape(1, 1, 1, 2)
+    margins = np.array([[0, 0], [3, 0], [3, 0], [0, 0]], np.int32)
+    tensors = [
+        Tensor("x", [1, 2, 2, 2], "INT8", None, Quantization([0.05], [4])),
+        Tensor("margins", [4, 2], "INT32", margins),
+        Tensor("padded", [1, 5, 5, 2], "INT8", None, Quantization([0.05], [4])),
+        Tensor("w", [1, 1, 1, 2], "INT8", weights, Quantization([0.01], [0])),
+        Tensor("b", [1], "INT32", np.array([300], np.int32), Quantization([0.0005], [0])),
+        Tensor("y", [1, 1, 1, 1], "INT8", None, Quantization([0.02], [-7])),
+    ]
+    pad = Operator("PAD", [0, 1], [2])
+    layer = Operator("CONV_2D", [2, 3, 4], [5], ("Conv2DOptions", write))
+    compared(Model(tensors, [pad, layer], [0], [5]), tmp_path, [1, 2, 2, 2])
