@@ -41,6 +41,19 @@ def point_convolution_into_padding(random: np.random.Generator, strides: tuple[i
     )
 
 
+def row_kernel_beside_padding(random: np.random.Generator) -> DepthwiseConv2D:
+    """A kernel of one row whose first and last outputs see rows of padding only."""
+    return DepthwiseConv2D(
+        input_shape=(1, 3, 9, 8),
+        output_shape=(1, 6, 7, 8),
+        window=Window((1, 3), padding=(2, 0)),
+        weights=_weights(random, (1, 3, 8)),
+        bias=_bias(random, 8),
+        input_zero_point=-40,
+        requantization=_requantization(random, 8, 3),
+    )
+
+
 def random_input(random: np.random.Generator, case: Case) -> Int8Array:
     """An input for a case; one in four has only extreme values."""
     shape = input_shape(case)

@@ -21,10 +21,12 @@ from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.library import extract_library
 from tests.contract.running import need_tools
 from tests.integer.cases import (
+    Case,
     expected,
     point_convolution_into_padding,
     random_cases,
     random_input,
+    row_kernel_beside_padding,
 )
 from tests.integer.programs import Check, wrong_bytes_on_board, wrong_bytes_on_host
 from tests.unit.compiler.native import NativeModel
@@ -56,8 +58,10 @@ def test_every_byte_is_right_on_the_host(simd: Simd, tmp_path: Path):
 def test_outputs_that_see_only_padding(simd: Simd, tmp_path: Path):
     random = np.random.default_rng(6)
     checks = []
-    for strides in ((1, 2), (2, 1), (2, 2)):
-        case = point_convolution_into_padding(random, strides)
+    strides = (1, 2), (2, 1), (2, 2)
+    cases: list[Case] = [point_convolution_into_padding(random, steps) for steps in strides]
+    cases.append(row_kernel_beside_padding(random))
+    for case in cases:
         values = random_input(random, case)
         checks.append(Check(generate(case, simd), values, expected(case, values)))
     assert wrong_bytes_on_host(checks, tmp_path, SANITIZED) == [0] * len(checks)
