@@ -52,6 +52,10 @@ class Requantization:
     reals: npt.NDArray[np.float64] | None = None
 
 
+_Shape = tuple[int, int, int, int]
+"""(n, height, width, channels)"""
+
+
 @dataclass(frozen=True)
 class Window:
     """How a kernel of (height, width) slides over an image; all pairs are (vertical, horizontal).
@@ -77,7 +81,12 @@ class Window:
         """Columns that so many columns of outputs read, likewise."""
         return (outputs - 1) * self.strides[1] + (self.shape[1] - 1) * self.dilation[1] + 1
 
-    def sees_image(self, output_shape: tuple[int, int, int, int]) -> bool:
+    def is_inside(self, input_shape: _Shape, output_shape: _Shape) -> bool:
+        """Whether no output sees padding."""
+        rows, columns = self.rows_seen(output_shape[1]), self.columns_seen(output_shape[2])
+        return self.padding == (0, 0) and rows <= input_shape[1] and columns <= input_shape[2]
+
+    def sees_image(self, output_shape: _Shape) -> bool:
         """Whether some output sees more than padding; kernels take that for granted."""
         rows, columns = self.rows_seen(output_shape[1]), self.columns_seen(output_shape[2])
         return self.padding[0] < rows and self.padding[1] < columns

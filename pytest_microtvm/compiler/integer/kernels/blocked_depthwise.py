@@ -30,7 +30,7 @@ def depthwise_conv2d(spec: DepthwiseConv2D) -> KernelSource:
     constants: Constants = [weights, scaling.parameters(wrapped(start)), *scaling.constants]
     text = Text()
     columns = window.columns_seen(out_width)
-    is_padded = window.padding != (0, 0) or columns > width or window.rows_seen(out_height) > height
+    is_padded = not window.is_inside(spec.input_shape, spec.output_shape)
     with text.repeated("n", batches), text.repeated("y", out_height):
         text.add(f"const int8_t *const image = input0 + n * {height * width * channels};")
         if is_padded:

@@ -128,9 +128,7 @@ def _plan(spec: DepthwiseConv2D) -> _Plan:
     )
     out_height, out_width = spec.output_shape[1:3]
     columns = window.columns_seen(out_width)
-    in_height, in_width = spec.input_shape[1:3]
-    is_covered = columns <= in_width and window.rows_seen(out_height) <= in_height
-    inside = window.padding == (0, 0) and is_covered
+    inside = window.is_inside(spec.input_shape, spec.output_shape)
     if height == 1 and dilation_x == 1 and width > 1 and inside:
         odd = width % 2
         terms = [_Term(0, 0, 0, None)] if odd else []

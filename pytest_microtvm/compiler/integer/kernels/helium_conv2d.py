@@ -109,15 +109,8 @@ def plan(spec: Conv2D) -> _Plan | None:
 
 def _is_direct(spec: Conv2D) -> bool:
     """Whether the taps of a pixel lie side by side in the image."""
-    _, height, width, _ = spec.input_shape
-    _, out_height, out_width, _ = spec.output_shape
-    window = spec.window
-    return (
-        window.shape[0] == 1
-        and window.padding == (0, 0)
-        and (out_height - 1) * window.strides[0] < height
-        and window.columns_seen(out_width) <= width
-    )
+    is_inside = spec.window.is_inside(spec.input_shape, spec.output_shape)
+    return spec.window.shape[0] == 1 and is_inside
 
 
 def conv2d(plan: _Plan) -> KernelSource:

@@ -20,12 +20,10 @@ _UNROLLED = 4
 
 def is_flat(spec: Conv2D) -> bool:
     """Whether the taps of a pixel are just its channels, and pixels follow each other."""
-    window = spec.window
-    is_point = window.shape == (1, 1) and window.padding == (0, 0)
-    # A step over columns may keep their number all the same, when padding follows them.
-    steps = zip(window.strides, spec.output_shape[1:3], strict=True)
-    is_dense = all(stride == 1 or extent == 1 for stride, extent in steps)
-    return is_point and is_dense and spec.input_shape[:3] == spec.output_shape[:3]
+    # With steps there may be as many outputs as inputs all the same: the last ones see padding.
+    is_inside = spec.window.is_inside(spec.input_shape, spec.output_shape)
+    is_point = spec.window.shape == (1, 1)
+    return is_point and is_inside and spec.input_shape[:3] == spec.output_shape[:3]
 
 
 def write_bytes(text: Text, spec: Conv2D, pixels: int) -> None:
