@@ -7,6 +7,7 @@ read it.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -147,6 +148,11 @@ class Kernel:
     headers: tuple[str, ...] = ()
     macs: int | None = None
 
+    @property
+    def computes_in_float(self) -> bool:
+        """Whether TVM made it and there are floats in it, if only between integers."""
+        return not self.is_integer and re.search(r"\bfloat\b", self.body) is not None
+
 
 @dataclass(frozen=True)
 class KernelCall:
@@ -207,7 +213,7 @@ class Program:
         constants: dict[int, int] = {}
         workspace_bytes = 0
         for call in self.calls:
-            if isinstance(call, CopyCall) or self.kernels[call.kernel].is_integer:
+            if isinstance(call, CopyCall) or not self.kernels[call.kernel].computes_in_float:
                 continue
             functions[self.kernels[call.kernel].c_name] = None
             floats = [s for s in self.storages(call) if s.type.dtype == "float32"]

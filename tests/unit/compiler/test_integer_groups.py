@@ -44,6 +44,21 @@ def test_an_operator_without_an_integer_kernel_is_named_with_its_cost(tmp_path: 
     assert any("subtract, multiply" in line for line in said)
 
 
+def test_moving_integers_is_no_computing_in_float(tmp_path: Path):
+    model = difference_after_add()
+    order = Tensor("order", [2], "INT32", np.array([1, 0], np.int32))
+    moved = Tensor("moved", [3, 2], "INT8", None, Quantization([0.5], [3]))
+    model.tensors += [order, moved]
+    model.operators.append(Operator("TRANSPOSE", [0, 4], [5]))
+    model.outputs = [3, 5]
+    write_library(tmp_path / "model.tar", compile_to_files(saved(model, tmp_path)))
+    library = open_library(tmp_path / "model.tar")
+    assert library.float_operators is not None
+    assert len(library.kernels) == 3
+    [function] = library.float_operators.functions
+    assert "multiply" in function
+
+
 def test_the_rest_of_such_a_model_is_in_integers(tmp_path: Path):
     model = NativeModel(compile_to_files(saved(difference_after_add(), tmp_path)), tmp_path)
     source = model.text("*_lib0.c")
