@@ -3,12 +3,13 @@
 `compile_model` runs TVM in a child process, because importing TVM takes a second, its passes may
 take long, and a damaged model may crash them. Nothing in this module imports TVM.
 
-    importing     a model file as a Relax module (`tflite_file`, `onnx_file`)
+    frontends/    a model file of any format as a Relax module
+    quantized/    kernels over integers in place of quantized operators
     lowering      Relax to a flat list of kernel calls (`program`)
-    kernels       TIR functions to C over plain pointers (`c_printer`)
+    kernels       TIR functions to C over plain pointers
     planning      every intermediate and workspace at an offset of one arena
     graph         the calls as the JSON of a graph executor
-    emit_c, mlf   C files (`emit_runtime`), metadata and the rest of the archive
+    emit/         C files, descriptions for the runtime, metadata and the rest of the archive
     pipeline      all of it in one process; `__main__` is the child's entry
 """
 
@@ -125,7 +126,7 @@ def _version(name: str) -> str | None:
 def _source_files() -> list[Path]:
     """The files of this compiler and of the runtime, in an order that does not change."""
     package = Path(__file__).parent.parent
-    sources = [package / "library.py"]
+    sources = list((package / "mlf").glob("*.py"))
     sources += Path(__file__).parent.rglob("*.py")
     sources += Path(__file__).parent.rglob("*.h")
     for part in ("include", "src"):

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from pytest_microtvm.compiler.failures import summary
-from pytest_microtvm.compiler.integer.features import Simd
 from pytest_microtvm.compiler.options import CompileOptions, export_time_s
+from pytest_microtvm.compiler.quantized.features import Simd
 from pytest_microtvm.errors import MicroTVMError
-from pytest_microtvm.library import write_library
+from pytest_microtvm.mlf.library import write_library
 from pytest_microtvm.process import die_with_parent
 
 _MEMORY_LIMIT_BYTES = 16 * 1024**3

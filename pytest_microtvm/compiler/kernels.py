@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pytest_microtvm.compiler.c_printer import UnsupportedKernel, print_kernel
-from pytest_microtvm.compiler.integer.groups import IntegerKernel
-from pytest_microtvm.compiler.integer.specs import KernelSource
+from pytest_microtvm.compiler.emit.tir_printer import UnsupportedKernel, print_kernel
 from pytest_microtvm.compiler.naming import Namespace, words
 from pytest_microtvm.compiler.program import Kernel, KernelParameter
+from pytest_microtvm.compiler.quantized.recognise.groups import IntegerKernel
+from pytest_microtvm.compiler.quantized.specs import KernelSource
 from pytest_microtvm.errors import ModelError
 
 # What else begins with the prefix of a module.

@@ -11,9 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pytest_microtvm.compiler.c_literals import literal
-from pytest_microtvm.compiler.integer.groups import PREFIX as INTEGER_PREFIX
-from pytest_microtvm.compiler.integer.groups import IntegerKernel
+from pytest_microtvm.compiler.emit.literals import literal
 from pytest_microtvm.compiler.kernels import lower_kernels
 from pytest_microtvm.compiler.program import (
     C_TYPES,
@@ -25,6 +23,8 @@ from pytest_microtvm.compiler.program import (
     StorageKind,
     TensorType,
 )
+from pytest_microtvm.compiler.quantized.recognise.groups import PREFIX as INTEGER_PREFIX
+from pytest_microtvm.compiler.quantized.recognise.groups import IntegerKernel
 from pytest_microtvm.errors import ModelError
 
 _UNSUPPORTED_CURE = "replace the operator in the model by supported ones"

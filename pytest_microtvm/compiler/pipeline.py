@@ -6,17 +6,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pytest_microtvm.compiler.emit.archive import library_files
 from pytest_microtvm.compiler.failures import tvm_failure
+from pytest_microtvm.compiler.frontends import ImportedModel, import_model, imported
 from pytest_microtvm.compiler.graph import Graph, build_graph
-from pytest_microtvm.compiler.importing import ImportedModel, import_model, imported
-from pytest_microtvm.compiler.integer.features import Simd
-from pytest_microtvm.compiler.integer.groups import group_integers
 from pytest_microtvm.compiler.lowering import lower
-from pytest_microtvm.compiler.mlf import library_files
 from pytest_microtvm.compiler.naming import sanitize
 from pytest_microtvm.compiler.options import CompileOptions
 from pytest_microtvm.compiler.planning import plan_memory
 from pytest_microtvm.compiler.program import Program
+from pytest_microtvm.compiler.quantized.features import Simd
+from pytest_microtvm.compiler.quantized.recognise.groups import group_integers
 from pytest_microtvm.errors import MicroTVMError, ModelError
 
 MAX_MODEL_BYTES = 256 * 1024 * 1024

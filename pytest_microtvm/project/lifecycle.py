@@ -15,6 +15,8 @@ from .options import check_options
 _PACKAGE = Path(__file__).absolute().parents[1]
 _PLATFORMS = _PACKAGE / "platforms"
 RUNTIME = _PACKAGE / "runtime"
+SERVER = _PACKAGE / "project" / "server"
+"""What every server of ours is made of."""
 
 
 def platform_directory(platform: str) -> Path:

@@ -42,11 +42,11 @@ from typing import Any
 
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import MicroTVMError, ProtocolError
+from pytest_microtvm.measure.symbols import linked_program
 from pytest_microtvm.process import die_with_parent
 from pytest_microtvm.project.forking import preload
-from pytest_microtvm.project.symbols import linked_program
-from pytest_microtvm.session.crash import explain_fault
-from pytest_microtvm.session.faults import FaultPlan, FaultyTransport
+from pytest_microtvm.session.device_fault import explain_fault
+from pytest_microtvm.session.fault_injection import FaultPlan, FaultyTransport
 from pytest_microtvm.session.link import Link
 from pytest_microtvm.session.transport import ProjectTransport
 from pytest_microtvm.session.wire.rpc import (

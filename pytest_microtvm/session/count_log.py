@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pytest_microtvm.project.counting import Counter, Counts, parse_counts
+from pytest_microtvm.measure.counting import Counter, Counts, parse_counts
 
 
 class CountLog:

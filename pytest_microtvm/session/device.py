@@ -23,13 +23,13 @@ from pytest_microtvm.errors import (
     TransportClosed,
     TransportTimeout,
 )
-from pytest_microtvm.library import ModelLibrary, TensorSpec, read_graph
-from pytest_microtvm.project.counting import Counter, Counts
+from pytest_microtvm.measure.counting import Counter, Counts
+from pytest_microtvm.mlf.graph import parse_graph
+from pytest_microtvm.mlf.library import ModelLibrary, TensorSpec, read_graph
 from pytest_microtvm.project.firmware import Firmware
 from pytest_microtvm.session.bridges import CLOSE_TIMEOUT_S, BridgeProcess, Bridges
 from pytest_microtvm.session.count_log import CountLog
-from pytest_microtvm.session.faults import FaultPlan
-from pytest_microtvm.session.graph import parse_graph
+from pytest_microtvm.session.fault_injection import FaultPlan
 from pytest_microtvm.session.host_driven import HostDrivenModel, NodeResult
 from pytest_microtvm.session.rpc import RpcClient, RpcError, load_runtime
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_microtvm.errors import ModelError
-from pytest_microtvm.session.graph import COPY, Graph, Node
+from pytest_microtvm.mlf.graph import COPY, Graph, Node
 from pytest_microtvm.session.rpc import RpcClient
 
 

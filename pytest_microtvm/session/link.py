@@ -23,7 +23,7 @@ from pytest_microtvm.errors import (
     TransportError,
     TransportTimeout,
 )
-from pytest_microtvm.session.crash import explain_fault
+from pytest_microtvm.session.device_fault import explain_fault
 from pytest_microtvm.session.replies import check_reply, describe_request
 from pytest_microtvm.session.transport import Transport
 from pytest_microtvm.session.wire.framing import Frame, FrameDecoder, FrameError, FrameFault

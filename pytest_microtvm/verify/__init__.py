@@ -1,1 +1,1 @@
-"""Verdicts: what goes in, what should come out, and how far the device is from it."""
+"""The verdict: inputs, reference outputs, their comparison, and where a difference begins."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pytest_microtvm.errors import ConfigError
-from pytest_microtvm.library import TensorSpec
+from pytest_microtvm.mlf.library import TensorSpec
 
 Tensors = dict[str, NDArray[np.generic]]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pytest_microtvm.errors import ConfigError, ModelError
-from pytest_microtvm.library import TensorSpec
+from pytest_microtvm.mlf.library import TensorSpec
 from pytest_microtvm.verify.inputs import Tensors
 
 

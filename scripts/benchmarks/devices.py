@@ -8,8 +8,9 @@ import numpy as np
 
 from pytest_microtvm.boards import load_boards
 from pytest_microtvm.compiler.options import CompileOptions
-from pytest_microtvm.project.cache import Cache
-from pytest_microtvm.project.firmware import Firmware, Workshop
+from pytest_microtvm.flow.cache import Cache
+from pytest_microtvm.flow.workshop import Workshop
+from pytest_microtvm.project.firmware import Firmware
 from pytest_microtvm.verify.inputs import Tensors, make_inputs
 
 ROOT = Path(__file__).parents[2]

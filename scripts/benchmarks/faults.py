@@ -22,7 +22,7 @@ from pathlib import Path
 from pytest_microtvm.errors import MicroTVMError
 from pytest_microtvm.project.firmware import Firmware
 from pytest_microtvm.session.device import Session
-from pytest_microtvm.session.faults import (
+from pytest_microtvm.session.fault_injection import (
     ANY,
     REPLY_PACKETS,
     REQUEST_PACKETS,

@@ -21,13 +21,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from pytest_microtvm.boards import load_boards
+from pytest_microtvm.flow.rig import Rig
 from pytest_microtvm.lab.file import load_lab
 from pytest_microtvm.lab.pool import Lab, Quarantine
+from pytest_microtvm.measure.records import Record
 from pytest_microtvm.project.firmware import Firmware
 from pytest_microtvm.session.bridges import Bridges
 from pytest_microtvm.verify.inputs import Tensors
-from pytest_microtvm.verify.records import Record
-from pytest_microtvm.verify.rig import Rig
 from pytest_microtvm.virtual_lab.client import VirtualLab
 from scripts.benchmarks.devices import MODELS, build_firmware, inputs_of
 

@@ -19,8 +19,8 @@ from typing import Any
 
 from pytest_microtvm.boards import Board, load_boards
 from pytest_microtvm.compiler import CompileOptions, compile_to_files
-from pytest_microtvm.library import ModelLibrary, extract_library, open_library, write_library
-from pytest_microtvm.project.elf import read_image
+from pytest_microtvm.measure.elf import read_image
+from pytest_microtvm.mlf.library import ModelLibrary, extract_library, open_library, write_library
 
 ROOT = Path(__file__).parents[2]
 MODELS = ROOT / "conftest_examples" / "models"

@@ -28,13 +28,14 @@ import numpy as np
 from pytest_microtvm.boards import load_boards
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import MicroTVMError
+from pytest_microtvm.flow.cache import Cache
+from pytest_microtvm.flow.rig import Rig
+from pytest_microtvm.flow.selftest import selftest_inputs, selftest_outputs, write_selftest
+from pytest_microtvm.flow.workshop import Workshop
 from pytest_microtvm.lab.file import LabBoard, load_lab
 from pytest_microtvm.lab.pool import Lab, Lease, Quarantine
-from pytest_microtvm.project.cache import Cache
-from pytest_microtvm.project.firmware import Firmware, Workshop
-from pytest_microtvm.verify.records import Record
-from pytest_microtvm.verify.rig import Rig
-from pytest_microtvm.verify.selftest import selftest_inputs, selftest_outputs, write_selftest
+from pytest_microtvm.measure.records import Record
+from pytest_microtvm.project.firmware import Firmware
 from pytest_microtvm.virtual_lab.client import BoardSwitches, VirtualLab
 
 KIND = "netduinoplus2"

@@ -27,7 +27,7 @@ import numpy as np
 
 from pytest_microtvm.boards import Board, load_boards
 from pytest_microtvm.deadline import Deadline
-from pytest_microtvm.library import ModelLibrary, TensorSpec
+from pytest_microtvm.mlf.library import ModelLibrary, TensorSpec
 from pytest_microtvm.project import build_project, generate_project, platform_directory
 from pytest_microtvm.project.firmware import Firmware
 from pytest_microtvm.session.device import Session

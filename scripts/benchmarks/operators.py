@@ -15,7 +15,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from pytest_microtvm.compiler import CompileOptions
-from pytest_microtvm.compiler.integer.features import Simd
+from pytest_microtvm.compiler.quantized.features import Simd
 from tests.operators.cases import OPERATORS, draw
 from tests.operators.running import Difference, differences
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pytest_microtvm.boards import Board
 from pytest_microtvm.deadline import Deadline
-from pytest_microtvm.library import ModelLibrary, TensorSpec
+from pytest_microtvm.mlf.library import ModelLibrary, TensorSpec
 from pytest_microtvm.project import build_project, generate_project, platform_directory
 from pytest_microtvm.project.firmware import Firmware
 from pytest_microtvm.session.device import Session

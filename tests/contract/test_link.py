@@ -19,7 +19,7 @@ from pytest_microtvm.errors import (
     TransportError,
     TransportTimeout,
 )
-from pytest_microtvm.library import ModelLibrary, TensorSpec
+from pytest_microtvm.mlf.library import ModelLibrary, TensorSpec
 from pytest_microtvm.project.firmware import Firmware
 from pytest_microtvm.session.device import Session
 from tests.contract.fake_device import BUILD_ID, COUNT, LOG, SIZE_BYTES

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 
 from pytest_microtvm.boards import load_boards
-from pytest_microtvm.library import open_library
-from pytest_microtvm.project.cache import Cache
-from pytest_microtvm.project.firmware import Firmware, Workshop
+from pytest_microtvm.flow.cache import Cache
+from pytest_microtvm.flow.measuring import measure
+from pytest_microtvm.flow.workshop import Workshop
+from pytest_microtvm.mlf.library import open_library
+from pytest_microtvm.project.firmware import Firmware
 from pytest_microtvm.session.device import Session
-from pytest_microtvm.verify.measure import measure
 from tests.contract.libraries import FloatModel
 from tests.contract.running import need_tools
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from pytest_microtvm.compiler.integer.specs import (
+from pytest_microtvm.compiler.quantized.specs import (
     Conv2D,
     DepthwiseConv2D,
     FullyConnected,

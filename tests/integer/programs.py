@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_microtvm.boards import Board
-from pytest_microtvm.compiler.c_literals import array_definition
-from pytest_microtvm.compiler.emit_c import INTEGER_INCLUDE
-from pytest_microtvm.compiler.integer.specs import KernelSource
+from pytest_microtvm.compiler.emit.c_files import INTEGER_INCLUDE
+from pytest_microtvm.compiler.emit.literals import array_definition
 from pytest_microtvm.compiler.program import C_TYPES
+from pytest_microtvm.compiler.quantized.specs import KernelSource
 from tests.integer.cases import Int8Array
 
 CHECK = Path(__file__).with_name("check.c")

@@ -15,10 +15,10 @@ from pytest_microtvm.compiler import (
     compile_model,
     compile_to_files,
 )
-from pytest_microtvm.compiler.integer.features import Simd
-from pytest_microtvm.compiler.integer.kernels import generate
+from pytest_microtvm.compiler.quantized.features import Simd
+from pytest_microtvm.compiler.quantized.kernels import generate
 from pytest_microtvm.deadline import Deadline
-from pytest_microtvm.library import extract_library
+from pytest_microtvm.mlf.library import extract_library
 from tests.contract.running import need_tools
 from tests.integer.cases import (
     Case,

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from pytest_microtvm.boards import load_boards
-from pytest_microtvm.compiler.integer.arithmetic import apply, quantize_multiplier, requantize
-from pytest_microtvm.compiler.integer.features import Simd
-from pytest_microtvm.compiler.integer.kernels import generate
-from pytest_microtvm.compiler.integer.specs import (
+from pytest_microtvm.compiler.quantized.arithmetic import apply, quantize_multiplier, requantize
+from pytest_microtvm.compiler.quantized.features import Simd
+from pytest_microtvm.compiler.quantized.kernels import generate
+from pytest_microtvm.compiler.quantized.specs import (
     Arithmetic,
     Conv2D,
     DepthwiseConv2D,

@@ -12,7 +12,7 @@ import numpy as np
 
 from pytest_microtvm.compiler import CompileOptions, compile_to_files
 from pytest_microtvm.errors import ModelError
-from pytest_microtvm.library import ModelLibrary, extract_library, open_library, write_library
+from pytest_microtvm.mlf.library import ModelLibrary, extract_library, open_library, write_library
 from tests.operators.cases import SAMPLES, Array, Case, merged
 from tests.unit.compiler.native import C99, aligned, compile_c, guarded, is_untouched
 

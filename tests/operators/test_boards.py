@@ -8,9 +8,9 @@ import pytest
 
 from pytest_microtvm.boards import load_boards
 from pytest_microtvm.compiler import CompileOptions
-from pytest_microtvm.library import open_library, write_library
-from pytest_microtvm.project.cache import Cache
-from pytest_microtvm.project.firmware import Workshop
+from pytest_microtvm.flow.cache import Cache
+from pytest_microtvm.flow.workshop import Workshop
+from pytest_microtvm.mlf.library import open_library, write_library
 from pytest_microtvm.session.device import Session
 from tests.contract.running import need_tools
 from tests.operators.cases import OPERATORS, draw

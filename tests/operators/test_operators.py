@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from pytest_microtvm.compiler import CompileOptions
-from pytest_microtvm.compiler.integer import groups
-from pytest_microtvm.compiler.integer.features import Simd
-from pytest_microtvm.compiler.integer.kernels import generate
-from pytest_microtvm.compiler.integer.specs import (
+from pytest_microtvm.compiler.quantized.features import Simd
+from pytest_microtvm.compiler.quantized.kernels import generate
+from pytest_microtvm.compiler.quantized.recognise import groups
+from pytest_microtvm.compiler.quantized.specs import (
     Arithmetic,
     KernelSource,
     Lookup,

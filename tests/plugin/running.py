@@ -60,7 +60,9 @@ def run_microtvm(*arguments: str, cwd: Path, **environment: str) -> tuple[int, s
     Returns:
         Its exit status, and what it printed.
     """
-    program = "import sys; from pytest_microtvm.cli import main; sys.exit(main(sys.argv[1:]))"
+    program = (
+        "import sys; from pytest_microtvm.command.main import main; sys.exit(main(sys.argv[1:]))"
+    )
     result = subprocess.run(
         [sys.executable, "-c", program, *arguments],
         cwd=cwd,

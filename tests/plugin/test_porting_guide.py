@@ -39,7 +39,10 @@ def follow(tmp_path, shared_cache):
     programs.mkdir()
     for name, module in (
         ("pytest", "-m pytest -p no:cacheprovider"),
-        ("microtvm", "-c 'import sys; from pytest_microtvm.cli import main; sys.exit(main())'"),
+        (
+            "microtvm",
+            "-c 'import sys; from pytest_microtvm.command.main import main; sys.exit(main())'",
+        ),
     ):
         (programs / name).write_text(f'#!/bin/sh\nexec {sys.executable} {module} "$@"\n')
         (programs / name).chmod(0o755)

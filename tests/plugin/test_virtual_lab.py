@@ -18,7 +18,7 @@ from pytest_microtvm.lab.file import load_lab
 from tests.contract.running import await_end, children_of, need_tools
 
 KIND = "netduinoplus2"
-MAIN = "import sys; from pytest_microtvm.cli import main; sys.exit(main())"
+MAIN = "import sys; from pytest_microtvm.command.main import main; sys.exit(main())"
 SHOW = "import os, pathlib; print(pathlib.Path(os.environ['MICROTVM_LAB']).read_text())"
 
 

@@ -129,7 +129,7 @@ def test_what_is_copied_is_there_and_not_ignored(instructions, tmp_path):
         copy_into(tmp_path, sources, target)
     copied = tmp_path / "opt" / "microtvm"
     assert (copied / "install" / "arm.sh").stat().st_mode & 0o111
-    assert (copied / "source" / "pytest_microtvm" / "plugin.py").is_file()
+    assert (copied / "source" / "pytest_microtvm" / "face" / "plugin.py").is_file()
     assert (copied / "source" / "README.md").is_file()
     assert not list(copied.rglob("__pycache__"))
 

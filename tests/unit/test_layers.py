@@ -43,9 +43,12 @@ def test_there_are_servers() -> None:
 @pytest.mark.parametrize(
     ("module", "absent"),
     [
-        ("plugin", {"numpy", "tvm", "tvm_ffi", "pytest_microtvm.verify"}),
-        ("verify.harness", {"tvm", "tvm_ffi", "tflite", "onnx"}),
-        ("project.server", {"numpy", "tvm", "pytest_microtvm.boards", "pytest_microtvm.library"}),
+        ("face.plugin", {"numpy", "tvm", "tvm_ffi", "pytest_microtvm.flow"}),
+        ("flow.harness", {"tvm", "tvm_ffi", "tflite", "onnx"}),
+        (
+            "project.server",
+            {"numpy", "tvm", "pytest_microtvm.boards", "pytest_microtvm.mlf"},
+        ),
     ],
 )
 def test_imports_stay_light(module: str, absent: set[str]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pytest_microtvm.compiler import compile_to_files
-from pytest_microtvm.library import open_library, read_graph, write_library
+from pytest_microtvm.mlf.library import open_library, read_graph, write_library
 from scripts.benchmarks.networks import NETWORKS, write_networks
 from tests.operators.running import run_litert
 

@@ -80,8 +80,10 @@ def test_nothing_else_is_in_the_wheel(names: set[str]) -> None:
 def test_entry_points(wheel: Path) -> None:
     entry_points = configparser.ConfigParser()
     entry_points.read_string(dist_info(wheel, "entry_points.txt"))
-    assert dict(entry_points["pytest11"]) == {"microtvm": "pytest_microtvm.plugin"}
-    assert dict(entry_points["console_scripts"]) == {"microtvm": "pytest_microtvm.cli:main"}
+    assert dict(entry_points["pytest11"]) == {"microtvm": "pytest_microtvm.face.plugin"}
+    assert dict(entry_points["console_scripts"]) == {
+        "microtvm": "pytest_microtvm.command.main:main"
+    }
 
 
 def test_metadata(wheel: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .api import OptionError
 from .flashing import FlashJob, FlashMethod, Sign
-from .real_board import GDB, METHOD_NAMES
+from .method_names import GDB, METHOD_NAMES
 
 _HERE = Path(__file__).absolute().parent
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")

@@ -12,16 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .api import ProjectOption
+from .method_names import COMMAND, GDB, MASS_STORAGE, METHOD_NAMES
 
 if TYPE_CHECKING:
     from .flashing import FlashJob
     from .serial_port import SerialTransport
-
-GDB, MASS_STORAGE, COMMAND = "gdb", "mass-storage", "command"
-METHOD_NAMES = (
-    *(GDB, "openocd", "pyocd", "st-flash", "esptool", "dfu-util", "west"),
-    *(MASS_STORAGE, COMMAND),
-)
 
 _GDB_TIMEOUT_S = 3.0
 _METHODS = ["flash", "open_transport"]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pytest_microtvm.library import (
+from pytest_microtvm.mlf.library import (
     ModelLibrary,
     TensorSpec,
     extract_library,

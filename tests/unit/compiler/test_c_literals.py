@@ -8,7 +8,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from pytest_microtvm.compiler.c_literals import (
+from pytest_microtvm.compiler.emit.literals import (
     array_initializer,
     float_literal,
     integer_literal,

@@ -18,7 +18,7 @@ from pytest_microtvm import compiler
 from pytest_microtvm.compiler import CompileOptions, child, compile_key, compile_model
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import ConfigError, ModelError
-from pytest_microtvm.library import open_library
+from pytest_microtvm.mlf.library import open_library
 from tests.unit.compiler.tflite_models import two_by_two
 
 TIMEOUT_S = 60.0

@@ -10,7 +10,7 @@ import pytest
 import tflite
 
 from pytest_microtvm.compiler import CompileOptions, compile_to_files
-from pytest_microtvm.compiler.integer.features import Simd
+from pytest_microtvm.compiler.quantized.features import Simd
 from tests.unit.compiler.native import NativeModel
 from tests.unit.compiler.test_importing_quantized import reference
 from tests.unit.compiler.tflite_models import Model, Operator, Quantization, Tensor, add, mul

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pytest_microtvm.compiler.emit_c import INTEGER_INCLUDE
-from pytest_microtvm.compiler.integer.arithmetic import (
+from pytest_microtvm.compiler.emit.c_files import INTEGER_INCLUDE
+from pytest_microtvm.compiler.quantized.arithmetic import (
     high_multiply,
     quantize_multiplier,
     requantize,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pytest_microtvm.compiler import compile_to_files
-from pytest_microtvm.library import open_library, write_library
+from pytest_microtvm.mlf.library import open_library, write_library
 from tests.unit.compiler.native import NativeModel
 from tests.unit.compiler.tflite_models import Model, Operator, Quantization, Tensor, add, two_by_two
 

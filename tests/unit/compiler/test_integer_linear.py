@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pytest_microtvm.compiler.integer.kernels.linear import find_linear
+from pytest_microtvm.compiler.quantized.kernels.portable.linear import find_linear
 
 VALUES = np.arange(-128, 128, dtype=np.int64)
 LEFT, RIGHT = VALUES[:, None], VALUES[None, :]

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from pytest_microtvm.compiler import compile_to_files
-from pytest_microtvm.compiler.tflite_file import read_tflite
+from pytest_microtvm.compiler.frontends.tflite_file import read_tflite
 from pytest_microtvm.errors import ModelError
 from tests.unit.compiler.native import NativeModel
 from tests.unit.compiler.relax_models import relax_module
@@ -190,7 +190,7 @@ def test_a_missing_onnx_package_is_named_with_the_command_that_installs_it(
     path = written(tmp_path, onnx_bytes([3]), "net.onnx")
     for name in [name for name in sys.modules if name.split(".")[0] == "onnx"]:
         monkeypatch.delitem(sys.modules, name)
-    for name in ("tvm.relax.frontend.onnx", "pytest_microtvm.compiler.onnx_file"):
+    for name in ("tvm.relax.frontend.onnx", "pytest_microtvm.compiler.frontends.onnx_file"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.setitem(sys.modules, "onnx", None)
     message = refusal(path)

@@ -53,7 +53,7 @@ def test_padding_of_quantized_tensors_is_their_zero(tmp_path: Path):
 
 @pytest.mark.parametrize(("scales", "axis"), [([0.5], 0), ([0.5, 2.0], 0), ([1.0, 2.0, 4.0], 1)])
 def test_weights_are_scaled_along_their_axis(scales: list[float], axis: int):
-    from pytest_microtvm.compiler.tflite_converter import dequantized
+    from pytest_microtvm.compiler.frontends.tflite_converter import dequantized
 
     values = np.array([[1, -2, 3], [4, 5, -6]], np.int8)
     zero_points = np.full(len(scales), 1)

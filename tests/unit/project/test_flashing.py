@@ -21,7 +21,8 @@ import pytest
 from pytest_microtvm.boards import board_from_json, load_boards
 from pytest_microtvm.project import server
 from pytest_microtvm.project.server.flash_methods import METHODS
-from pytest_microtvm.project.server.real_board import METHOD_NAMES, RealBoard
+from pytest_microtvm.project.server.method_names import METHOD_NAMES
+from pytest_microtvm.project.server.real_board import RealBoard
 
 PORT = "/dev/ttyACM7"
 

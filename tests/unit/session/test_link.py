@@ -9,7 +9,7 @@ import pytest
 
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import MicroTVMError, TargetError, TransportTimeout
-from pytest_microtvm.session.faults import (
+from pytest_microtvm.session.fault_injection import (
     ANY,
     FAULT_KINDS,
     PACKETS,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pytest_microtvm.errors import ConfigError
-from pytest_microtvm.library import TensorSpec
+from pytest_microtvm.mlf.library import TensorSpec
 from pytest_microtvm.verify.inputs import NamedTensors, check_inputs, load_inputs, make_inputs
 
 

@@ -1,0 +1,1 @@
+"""The `microtvm` command."""

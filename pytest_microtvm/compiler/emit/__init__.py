@@ -1,0 +1,1 @@
+"""The files of an archive: C sources, descriptions for the runtime, metadata."""

@@ -1,0 +1,153 @@
+"""Puts a compiled model together as the files of an MLF archive (see docs/mlf.md)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from importlib import metadata as distributions
+from pathlib import Path
+from typing import Any
+
+import pytest_microtvm
+from pytest_microtvm.compiler.emit.c_files import CFiles
+from pytest_microtvm.compiler.graph import Graph
+from pytest_microtvm.compiler.options import EXECUTORS, export_time_s
+from pytest_microtvm.compiler.planning import MemoryPlan
+from pytest_microtvm.compiler.program import Kernel, Port, Program
+from pytest_microtvm.mlf.library import VERSION
+
+_CPU_DEVICE = 1
+"""DLPack's device type of a CPU."""
+
+TARGET = "c -keys=cpu"
+
+
+def runtime_directory() -> Path:
+    """The folder with the C runtime's `include` and `src`."""
+    return Path(pytest_microtvm.__file__).parent / "runtime"
+
+
+def runtime_files() -> dict[str, bytes]:
+    """The C runtime's files by path inside of an archive."""
+    root = runtime_directory()
+    paths = [path for part in ("include", "src") for path in (root / part).rglob("*.[ch]")]
+    return {f"runtime/{path.relative_to(root).as_posix()}": path.read_bytes() for path in paths}
+
+
+def library_files(
+    name: str,
+    program: Program,
+    plan: MemoryPlan,
+    graph: Graph,
+    *,
+    ir_text: str,
+    parameters: bytes,
+) -> dict[str, bytes]:
+    """All files of the archive by path.
+
+    Args:
+        name: The module's name, a C identifier.
+        program: The lowered model.
+        plan: Its arena.
+        graph: The same as a graph.
+        ir_text: The imported Relax module as text.
+        parameters: The constants as TVM serializes them.
+    """
+    c_files = CFiles(name, program, plan, graph)
+    files = {f"codegen/host/{path}": text.encode() for path, text in c_files.files().items()}
+    files.update(runtime_files())
+    files[f"src/{name}.relax"] = ir_text.encode()
+    files[f"parameters/{name}.params"] = parameters
+    files[f"executor-config/graph/{name}.graph"] = graph.text.encode("ascii")
+    document = _metadata(name, program, plan, graph, c_files)
+    files["metadata.json"] = (json.dumps(document, indent=2) + "\n").encode()
+    return files
+
+
+def _metadata(
+    name: str, program: Program, plan: MemoryPlan, graph: Graph, c_files: CFiles
+) -> dict[str, Any]:
+    exported = datetime.fromtimestamp(export_time_s(), timezone.utc)
+    io_bytes = sum(port.type.size_bytes for port in (*program.inputs, *program.outputs))
+    main = {
+        "device": _CPU_DEVICE,
+        "workspace_size_bytes": plan.arena_bytes,
+        "constants_size_bytes": sum(int(array.nbytes) for array in program.constants),
+        "io_size_bytes": io_bytes,
+        "inputs": _tensors(program.inputs, plan.input_offsets, c_files),
+        "outputs": _tensors(program.outputs, plan.output_offsets, c_files),
+        "workspace_pools": {
+            "workspace": {
+                "size": plan.arena_bytes,
+                "macro": f"TVMGEN_{name.upper()}_WORKSPACE_WORKSPACE_POOL_SIZE",
+            }
+        },
+    }
+    operators = [_operator(kernel) for kernel in program.kernels.values()]
+    module: dict[str, Any] = {
+        "model_name": name,
+        "export_datetime": exported.strftime("%Y-%m-%d %H:%M:%SZ"),
+        "target": [TARGET],
+        "executors": list(EXECUTORS),
+        "runtime": "crt",
+        "style": "full-model",
+        "external_dependencies": [],
+        "memory": {
+            "sids": _storages(graph),
+            "functions": {"operator_functions": operators, "main": [main]},
+        },
+        "graph": graph.counts,
+        "compiler": {
+            "name": "pytest-microtvm",
+            "version": pytest_microtvm.__version__,
+            "tvm_version": distributions.version("apache-tvm"),
+        },
+    }
+    if program.float_operators:
+        cost = program.float_cost()
+        module["float_operators"] = {
+            "operators": list(program.float_operators),
+            "functions": list(cost.functions),
+            "constants_size_bytes": cost.constants_bytes,
+            "workspace_size_bytes": cost.workspace_bytes,
+        }
+    return {"version": VERSION, "modules": {name: module}}
+
+
+def _operator(kernel: Kernel) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "function_name": kernel.c_name,
+        "workspace": [{"device": _CPU_DEVICE, "workspace_size_bytes": kernel.workspace_bytes}],
+    }
+    if kernel.macs is not None:
+        entry["macs"] = kernel.macs
+    return entry
+
+
+def _storages(graph: Graph) -> list[dict[str, Any]]:
+    storages = []
+    for storage_id, storage in enumerate(graph.storages):
+        entry: dict[str, Any] = {"storage_id": storage_id, "size_bytes": storage.size_bytes}
+        if storage.input_name is not None:
+            entry["input_binding"] = storage.input_name
+        storages.append(entry)
+    return storages
+
+
+def _tensors(ports: Sequence[Port], offsets: Sequence[int], c_files: CFiles) -> Mapping[str, Any]:
+    tensors = {}
+    for index, port in enumerate(ports):
+        entry: dict[str, Any] = {
+            "size": port.type.size_bytes,
+            "dtype": port.type.dtype,
+            "shape": list(port.type.shape),
+            "c_name": port.c_name,
+            "macro": c_files.size_macro(port),
+        }
+        if offsets:
+            entry["workspace_offset"] = offsets[index]
+        if port.signature_name is not None:
+            entry["signature_name"] = port.signature_name
+        tensors[port.name] = entry
+    return tensors

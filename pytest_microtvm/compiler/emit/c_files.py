@@ -1,0 +1,331 @@
+"""Writes the C files of a model: the public header, kernels, constants, call plan, descriptions.
+
+    include/tvmgen_<m>.h            the C interface that a firmware calls
+    include/tvmgen_<m>_internal.h   kernels and constants, shared by the sources
+    include/tvmgen_integer.h        arithmetic of integer kernels, when there are any
+    src/<m>_lib0.c                  constants and kernels
+    src/<m>_lib1.c                  the call plan and tvmgen_<m>_run
+    src/<m>_model.c, <m>_graph.c    descriptions for the runtime (see `descriptions`)
+
+All but the last two need only <stdbool.h>, <stddef.h>, <stdint.h>, <math.h> and <string.h>.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from pytest_microtvm.compiler.emit.descriptions import graph_source, model_source
+from pytest_microtvm.compiler.emit.literals import NOTICE, array_definition
+from pytest_microtvm.compiler.emit.tir_printer import HELPERS
+from pytest_microtvm.compiler.graph import Graph
+from pytest_microtvm.compiler.planning import MemoryPlan
+from pytest_microtvm.compiler.program import (
+    ALIGNMENT_BYTES,
+    C_TYPES,
+    CopyCall,
+    Kernel,
+    KernelCall,
+    Port,
+    Program,
+    Storage,
+    StorageKind,
+)
+
+INTEGER_INCLUDE = Path(__file__).parents[1] / "quantized" / "include"
+"""The headers of integer kernels."""
+
+_SIZES = "/* Sizes in bytes. */\n"
+_SIZES_AND_PLACES = "/* Sizes in bytes, and places in the workspace (_OFFSET). */\n"
+_INPUTS = "/* Input tensors: row-major, aligned for their element type; only read. */\n"
+_INPUTS_IN_ARENA = (
+    "/* Input tensors: row-major, aligned for their element type. They may be in the workspace,\n"
+    "   each at its own place; what is in them is lost then. */\n"
+)
+_OUTPUTS = (
+    "/* Output tensors: row-major, aligned for their element type; must not overlap the\n"
+    "   inputs, each other or the workspace. */\n"
+)
+_OUTPUTS_IN_ARENA = (
+    "/* Output tensors: row-major, aligned for their element type. They may be in the workspace,\n"
+    "   each at its own place; elsewhere they must not overlap the inputs, each other or the\n"
+    "   workspace. */\n"
+)
+
+
+class CFiles:
+    """The C files of one model.
+
+    Args:
+        name: The module's name, a C identifier.
+        program: The lowered model.
+        plan: Where its tensors and workspaces are in the arena.
+        graph: The same as a graph.
+    """
+
+    def __init__(self, name: str, program: Program, plan: MemoryPlan, graph: Graph) -> None:
+        self._prefix = f"tvmgen_{name}"
+        self._macro_prefix = f"TVMGEN_{name.upper()}"
+        self._name = name
+        self._program = program
+        self._plan = plan
+        self._graph = graph
+
+    def files(self) -> dict[str, str]:
+        """Contents by path below `codegen/host`."""
+        files = {
+            f"include/{self._prefix}.h": self._public_header(),
+            f"include/{self._prefix}_internal.h": self._internal_header(),
+            f"src/{self._name}_lib0.c": self._kernels(),
+            f"src/{self._name}_lib1.c": self._call_plan(),
+            f"src/{self._name}_model.c": model_source(
+                self._name, self._program, self._plan.arena_bytes
+            ),
+            f"src/{self._name}_graph.c": graph_source(self._name, self._program, self._graph),
+        }
+        for header in self._integer_headers:
+            files[f"include/{header}"] = (INTEGER_INCLUDE / header).read_text(encoding="utf-8")
+        return files
+
+    @property
+    def _integer_headers(self) -> list[str]:
+        """The headers that integer kernels need, if there are any."""
+        kernels = [kernel for kernel in self._program.kernels.values() if kernel.is_integer]
+        headers = {header for kernel in kernels for header in kernel.headers}
+        return ["tvmgen_integer.h", *sorted(headers)] if kernels else []
+
+    def size_macro(self, port: Port) -> str:
+        """The macro with the size in bytes of an input or output."""
+        return f"{self._macro_prefix}_{port.c_name.upper()}_SIZE"
+
+    def offset_macro(self, port: Port) -> str:
+        """The macro with the place of an input or output in the arena, when it has one."""
+        return f"{self._macro_prefix}_{port.c_name.upper()}_OFFSET"
+
+    # The header that firmware includes.
+
+    def _public_header(self) -> str:
+        prefix, macro = self._prefix, self._macro_prefix
+        ports = [*self._program.inputs, *self._program.outputs]
+        sizes = [(self.size_macro(port), port.type.size_bytes) for port in ports]
+        sizes.append((f"{macro}_WORKSPACE_SIZE", self._plan.arena_bytes))
+        sizes.append((f"{macro}_WORKSPACE_WORKSPACE_POOL_SIZE", self._plan.arena_bytes))
+        offsets = [*self._plan.input_offsets, *self._plan.output_offsets]
+        sizes += [
+            (self.offset_macro(port), offset)
+            for port, offset in zip(ports if offsets else (), offsets, strict=True)
+        ]
+        defines = "".join(f"#define {name} {size}\n" for name, size in sizes)
+        counts = "".join(
+            f"#define {macro}_GRAPH_{name.upper()} {count}\n"
+            for name, count in self._graph.counts.items()
+        )
+        body = (
+            "#include <stdint.h>\n\n"
+            "#ifdef __cplusplus\n"
+            'extern "C" {\n'
+            "#endif\n\n"
+            f"{_SIZES_AND_PLACES if offsets else _SIZES}"
+            f"{defines}\n"
+            "/* What the graph executor needs to know to size its memory. */\n"
+            f"{counts}\n"
+            f"{_INPUTS_IN_ARENA if offsets else _INPUTS}"
+            f"{self._struct('inputs', self._program.inputs)}\n"
+            f"{_OUTPUTS_IN_ARENA if offsets else _OUTPUTS}"
+            f"{self._struct('outputs', self._program.outputs)}\n"
+            f"/* Scratch memory, aligned to {ALIGNMENT_BYTES} bytes; may be NULL when its size is "
+            "0. Its\n   contents need not be kept between runs. */\n"
+            f"struct {prefix}_workspace_pools {{\n"
+            f"  void *workspace; /* {macro}_WORKSPACE_WORKSPACE_POOL_SIZE bytes */\n"
+            "};\n\n"
+            f"/* Run the model once. Returns 0, or -1 when a pointer is NULL. */\n"
+            f"int32_t {prefix}_run(struct {prefix}_inputs *inputs,\n"
+            f"    struct {prefix}_outputs *outputs,\n"
+            f"    struct {prefix}_workspace_pools *workspace_pools);\n\n"
+            "#ifdef __cplusplus\n"
+            "}\n"
+            "#endif\n"
+        )
+        return _guarded(f"{macro}_H_", body)
+
+    def _struct(self, what: str, ports: Sequence[Port]) -> str:
+        members = "".join(
+            f"  void *{port.c_name}; /* {port.type.dtype} {_shape_text(port.type.shape)} */\n"
+            for port in ports
+        )
+        # C has no empty structs.
+        members = members or "  void *unused;\n"
+        return f"struct {self._prefix}_{what} {{\n{members}}};\n"
+
+    # What the sources share.
+
+    def _constant_name(self, index: int) -> str:
+        return f"{self._prefix}_data_{index}"
+
+    def _internal_header(self) -> str:
+        constants = "".join(
+            f"extern const {C_TYPES[str(array.dtype)]} {self._constant_name(i)}[{array.size}];\n"
+            for i, array in enumerate(self._program.constants)
+        )
+        kernels = "".join(f"{_signature(k)};\n" for k in self._program.kernels.values())
+        body = (
+            "#include <stdbool.h>\n"
+            "#include <stddef.h>\n"
+            "#include <stdint.h>\n\n"
+            "#if defined(__GNUC__)\n"
+            f"#define TVMGEN_ALIGNED __attribute__((aligned({ALIGNMENT_BYTES})))\n"
+            "#else\n"
+            "#define TVMGEN_ALIGNED\n"
+            "#endif\n"
+            "#if defined(__GNUC__)\n"
+            "#define TVMGEN_RESTRICT __restrict__\n"
+            "#elif !defined(__cplusplus)\n"
+            "#define TVMGEN_RESTRICT restrict\n"
+            "#else\n"
+            "#define TVMGEN_RESTRICT\n"
+            "#endif\n\n"
+            "#ifdef __cplusplus\n"
+            'extern "C" {\n'
+            "#endif\n\n"
+            f"{constants}\n{kernels}\n"
+            f"int32_t {self._prefix}_execute(void *const *inputs, void *const *outputs,\n"
+            "    uint8_t *workspace);\n\n"
+            "#ifdef __cplusplus\n"
+            "}\n"
+            "#endif\n"
+        )
+        return _guarded(f"{self._macro_prefix}_INTERNAL_H_", body)
+
+    def _kernels(self) -> str:
+        kernels = self._program.kernels.values()
+        helpers = sorted({helper for kernel in kernels for helper in kernel.helpers})
+        integer = "".join(f'#include "{header}"\n' for header in self._integer_headers)
+        parts = [
+            NOTICE + f'#include "{self._prefix}_internal.h"\n{integer}\n#include <math.h>\n',
+            *(
+                array_definition(self._constant_name(i), array)
+                for i, array in enumerate(self._program.constants)
+            ),
+            *(HELPERS[helper] for helper in helpers),
+            *(f"{_signature(kernel)} {{\n{kernel.body}}}\n" for kernel in kernels),
+        ]
+        return "\n".join(parts)
+
+    # The call plan.
+
+    def _call_plan(self) -> str:
+        prefix = self._prefix
+        includes = f'#include "{prefix}.h"\n#include "{prefix}_internal.h"\n'
+        if any(isinstance(call, CopyCall) for call in self._program.calls):
+            includes += "\n#include <string.h>\n"
+        calls = "".join(
+            f"  {self._call(position, call)}\n" for position, call in enumerate(self._program.calls)
+        )
+        unused = self._unused_parameters()
+        inputs = [port.c_name for port in self._program.inputs]
+        outputs = [port.c_name for port in self._program.outputs]
+        return (
+            f"{NOTICE}{includes}\n"
+            f"int32_t {prefix}_execute(void *const *inputs, void *const *outputs,\n"
+            f"    uint8_t *workspace) {{\n{unused}{calls}  return 0;\n}}\n\n"
+            f"int32_t {prefix}_run(struct {prefix}_inputs *inputs,\n"
+            f"    struct {prefix}_outputs *outputs,\n"
+            f"    struct {prefix}_workspace_pools *workspace_pools) {{\n"
+            f"{self._run_body(inputs, outputs)}}}\n"
+        )
+
+    def _run_body(self, inputs: Sequence[str], outputs: Sequence[str]) -> str:
+        lines = [
+            "if (inputs == NULL || outputs == NULL || workspace_pools == NULL) {",
+            "  return -1;",
+            "}",
+            f"void *const input_data[] = {{{_members('inputs', inputs)}}};",
+            f"void *const output_data[] = {{{_members('outputs', outputs)}}};",
+            *_null_check("input_data", len(inputs)),
+            *_null_check("output_data", len(outputs)),
+        ]
+        if self._plan.arena_bytes:
+            lines += ["if (workspace_pools->workspace == NULL) {", "  return -1;", "}"]
+        lines.append(
+            f"return {self._prefix}_execute(input_data, output_data,\n"
+            "      (uint8_t *)workspace_pools->workspace);"
+        )
+        return "".join(f"  {line}\n" for line in lines)
+
+    def _unused_parameters(self) -> str:
+        kinds = {s.kind for call in self._program.calls for s in self._program.storages(call)}
+        unused = []
+        if StorageKind.INPUT not in kinds:
+            unused.append("inputs")
+        if StorageKind.OUTPUT not in kinds:
+            unused.append("outputs")
+        if not self._plan.arena_bytes:
+            unused.append("workspace")
+        return "".join(f"  (void){name};\n" for name in unused)
+
+    def _call(self, position: int, call: KernelCall | CopyCall) -> str:
+        if isinstance(call, CopyCall):
+            source, target = self._address(call.source), self._address(call.target)
+            return f"memcpy({target}, {source}, {call.target.size_bytes});"
+        kernel = self._program.kernels[call.kernel]
+        arguments = []
+        for parameter, argument in zip(kernel.parameters, call.arguments, strict=True):
+            if isinstance(argument, Storage):
+                const = "" if parameter.is_written else "const "
+                c_type = f"({const}{C_TYPES[parameter.dtype]} *)"
+                # A cast by way of void says that the alignment has been seen to.
+                via = "(void *)" if argument.kind is StorageKind.ARENA else ""
+                arguments.append(f"{c_type}{via}{self._address(argument)}")
+            else:
+                arguments.append(argument)
+        if kernel.workspace_bytes:
+            arguments.append(f"workspace + {self._plan.workspace_offsets[position]}")
+        return f"{kernel.c_name}({', '.join(arguments)});"
+
+    def _address(self, storage: Storage) -> str:
+        if storage.kind is StorageKind.INPUT:
+            return f"inputs[{storage.index}]"
+        if storage.kind is StorageKind.OUTPUT:
+            return f"outputs[{storage.index}]"
+        if storage.kind is StorageKind.CONSTANT:
+            return self._constant_name(storage.index)
+        return f"(workspace + {self._plan.storage_offsets[storage.index]})"
+
+
+def _guarded(guard: str, body: str) -> str:
+    return f"{NOTICE}#ifndef {guard}\n#define {guard}\n\n{body}\n#endif /* {guard} */\n"
+
+
+def _shape_text(shape: Sequence[int]) -> str:
+    return "[" + ", ".join(map(str, shape)) + "]"
+
+
+def _signature(kernel: Kernel) -> str:
+    parameters = []
+    restrict = "TVMGEN_RESTRICT " if kernel.is_integer and not kernel.in_place else ""
+    for parameter in kernel.parameters:
+        c_type = C_TYPES[parameter.dtype]
+        if not parameter.is_pointer:
+            parameters.append(f"{c_type} {parameter.name}")
+        else:
+            const = "" if parameter.is_written else "const "
+            parameters.append(f"{const}{c_type} *{restrict}{parameter.name}")
+    if kernel.workspace_bytes:
+        parameters.append(f"uint8_t *{restrict}workspace")
+    return f"void {kernel.c_name}({', '.join(parameters) or 'void'})"
+
+
+def _members(struct: str, names: Iterable[str]) -> str:
+    return ", ".join(f"{struct}->{name}" for name in names) or "NULL"
+
+
+def _null_check(array: str, count: int) -> list[str]:
+    if not count:
+        return []
+    return [
+        f"for (size_t i = 0; i < {count}; ++i) {{",
+        f"  if ({array}[i] == NULL) {{",
+        "    return -1;",
+        "  }",
+        "}",
+    ]

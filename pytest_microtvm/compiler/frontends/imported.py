@@ -1,0 +1,115 @@
+"""What a front end makes of a model file: a Relax module with named inputs and outputs."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_microtvm.compiler.failures import tvm_failure
+from pytest_microtvm.compiler.lowering import tensor_type
+from pytest_microtvm.compiler.naming import Namespace, unique_names
+from pytest_microtvm.compiler.program import Port
+from pytest_microtvm.errors import ModelError
+
+EXPORT_CURE = "export the model again, or copy the whole file"
+_OPERATOR_CURE = "replace the operator in the model by supported ones"
+
+
+@dataclass(frozen=True)
+class TensorName:
+    """The names of an input or output in the model.
+
+    Args:
+        name: The tensor's own name.
+        signature_name: Its name in the model's signature, where it has one.
+    """
+
+    name: str
+    signature_name: str | None = None
+
+
+@dataclass(frozen=True)
+class ImportedModel:
+    """A Relax module with its inputs and outputs in the model's order."""
+
+    module: Any
+    inputs: list[Port]
+    outputs: list[Port]
+
+
+def imported(
+    module: Any, inputs: Sequence[TensorName] | None, outputs: Sequence[TensorName] | None
+) -> ImportedModel:
+    """Give names to the parameters and results of the module's `main`.
+
+    Args:
+        module: An IRModule.
+        inputs: The names of the parameters in order; their own names when None.
+        outputs: The names of the results in order; "output" and a number when None.
+
+    Raises:
+        ModelError: `main` is missing, or takes or returns what is not a static tensor.
+    """
+    main = _main_function(module)
+    if inputs is None:
+        inputs = [TensorName(str(parameter.name)) for parameter in main.params]
+    fields = _fields(main.ret_ty)
+    if outputs is None:
+        single = len(fields) == 1
+        outputs = [TensorName("output" if single else f"output_{i}") for i in range(len(fields))]
+    if len(inputs) != len(main.params) or len(outputs) != len(fields):
+        raise ModelError(
+            "the imported function does not have the model's inputs and outputs",
+            cure="export the model with one graph whose inputs and outputs are all used",
+        )
+    if not fields:
+        raise ModelError("the model has no outputs", cure="export the model with its outputs")
+    c_names = Namespace(["workspace", "workspace_workspace_pool"])
+    return ImportedModel(
+        module,
+        _ports(inputs, [parameter.ty for parameter in main.params], c_names, "input"),
+        _ports(outputs, fields, c_names, "output"),
+    )
+
+
+def _fields(ty: Any) -> list[Any]:
+    """The tensor types in a type, tuples laid flat."""
+    if type(ty).__name__ != "TupleType":
+        return [ty]
+    return [leaf for field in ty.fields for leaf in _fields(field)]
+
+
+def _ports(
+    names: Sequence[TensorName], types: Sequence[Any], c_names: Namespace, fallback: str
+) -> list[Port]:
+    unique = unique_names(item.name for item in names)
+    return [
+        Port(
+            name,
+            c_names.unique(item.name, fallback),
+            tensor_type(ty, item.name),
+            item.signature_name,
+        )
+        for name, item, ty in zip(unique, names, types, strict=True)
+    ]
+
+
+def _main_function(module: Any) -> Any:
+    for variable, function in module.functions.items():
+        if variable.name_hint == "main" and type(function).__name__ == "Function":
+            return function
+    raise ModelError(
+        "the module has no Relax function named 'main'", cure="name the model's function 'main'"
+    )
+
+
+def import_failure(error: Exception) -> ModelError:
+    """What TVM's importer said, on one line."""
+    if isinstance(error, struct.error):
+        return ModelError("the file is truncated or damaged", cure=EXPORT_CURE)
+    if isinstance(error, NotImplementedError) or "NotImplemented" in type(error).__name__:
+        said = " ".join(str(error).split())
+        return ModelError(f"the model has an unsupported operator: {said}", cure=_OPERATOR_CURE)
+    return tvm_failure("import", error)

@@ -1,0 +1,92 @@
+"""Reads and checks an ONNX file before TVM's importer sees it. Needs the `onnx` package."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import onnx
+
+from pytest_microtvm.compiler.frontends.imported import TensorName
+from pytest_microtvm.errors import ModelError
+
+_INT_BITS = (8, 16, 32, 64)
+_PORT_TYPES = frozenset(
+    {"BOOL", "DOUBLE", "FLOAT"} | {f"{sign}INT{bits}" for sign in ("", "U") for bits in _INT_BITS}
+)
+
+
+@dataclass(frozen=True)
+class OnnxFile:
+    """An ONNX model with static inputs.
+
+    Args:
+        proto: The `onnx.ModelProto`.
+        inputs: Names of the inputs that are not initializers, in order.
+        outputs: Names of the outputs, in order.
+    """
+
+    proto: Any
+    inputs: list[TensorName]
+    outputs: list[TensorName]
+
+
+def read_onnx(data: bytes) -> OnnxFile:
+    """Read an ONNX model.
+
+    Raises:
+        ModelError: The data is no ONNX model, keeps weights in other files, or has dynamic shapes.
+    """
+    try:
+        model = onnx.load_model_from_string(data)
+    except Exception as error:
+        raise ModelError(
+            "the file is not an ONNX model, or is damaged",
+            cure="export the model again, or copy the whole file",
+        ) from error
+    graph = model.graph
+    if model.ir_version == 0 or not graph.output:
+        raise ModelError(
+            "the file is not an ONNX model, or has no outputs",
+            cure="export the model again, or copy the whole file",
+        )
+    for tensor in graph.initializer:
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            raise ModelError(
+                f"the tensor {tensor.name!r} is stored in another file",
+                cure="save the model with onnx.save(..., save_as_external_data=False)",
+            )
+    initializers = {tensor.name for tensor in graph.initializer}
+    inputs = [value for value in graph.input if value.name not in initializers]
+    for value in inputs:
+        _check_static(value)
+    return OnnxFile(
+        model,
+        [TensorName(value.name) for value in inputs],
+        [TensorName(value.name) for value in graph.output],
+    )
+
+
+def _check_static(value: Any) -> None:
+    if not value.type.HasField("tensor_type"):
+        raise ModelError(
+            f"the input {value.name!r} is not a tensor", cure="export the model with tensors only"
+        )
+    type_name = onnx.TensorProto.DataType.Name(value.type.tensor_type.elem_type)
+    if type_name not in _PORT_TYPES:
+        raise ModelError(
+            f"the input {value.name!r} has the element type {type_name}, which is not supported",
+            cure="export the model with numeric inputs and outputs",
+        )
+    if not value.type.tensor_type.HasField("shape"):
+        shape = "unknown"
+        dynamic = True
+    else:
+        dims = value.type.tensor_type.shape.dim
+        shape = ", ".join(dim.dim_param or str(dim.dim_value or "?") for dim in dims)
+        dynamic = any(dim.dim_value <= 0 for dim in dims)
+    if dynamic:
+        raise ModelError(
+            f"the input {value.name!r} has a dynamic shape ({shape})",
+            cure="export the model with fixed shapes for all inputs",
+        )

@@ -1,0 +1,232 @@
+"""Reads and checks a TFLite file before TVM's importer sees it.
+
+The `tflite` package reads flatbuffers without checking a single offset, and TVM's importer takes
+stored shapes at their word. What can be said early and in plain words is said here.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import tflite
+
+from pytest_microtvm.compiler.frontends.imported import TensorName
+from pytest_microtvm.errors import ModelError
+
+_IDENTIFIER = b"TFL3"
+_DAMAGED_CURE = "export the model again, or copy the whole file"
+
+_ELEMENT_BYTES = {
+    "BOOL": 1,
+    "FLOAT16": 2,
+    "FLOAT32": 4,
+    "FLOAT64": 8,
+    "INT8": 1,
+    "INT16": 2,
+    "INT32": 4,
+    "INT64": 8,
+    "UINT8": 1,
+    "UINT16": 2,
+    "UINT32": 4,
+    "UINT64": 8,
+}
+_READING_ERRORS = (AttributeError, IndexError, OverflowError, TypeError, ValueError, struct.error)
+"""What the flatbuffers package raises when offsets lead astray."""
+
+_PORT_TYPES = frozenset(_ELEMENT_BYTES) - {"FLOAT16"}
+
+
+@dataclass(frozen=True)
+class TfliteFile:
+    """A TFLite model whose structure holds together.
+
+    Args:
+        flatbuffer: The `tflite.Model`.
+        inputs: Names of the inputs of the first subgraph, in order.
+        outputs: Names of its outputs, in order.
+    """
+
+    flatbuffer: Any
+    inputs: list[TensorName]
+    outputs: list[TensorName]
+
+
+def read_tflite(data: bytes) -> TfliteFile:
+    """Read a TFLite model.
+
+    Raises:
+        ModelError: The data is no TFLite model, is damaged, or has dynamic shapes or element types
+            that cannot be compiled.
+    """
+    if len(data) < 8 or data[4:8] != _IDENTIFIER:
+        raise ModelError("the file is not a TFLite model", cure="give a file that TFLite exported")
+    try:
+        model = _Model()
+        model.Init(data, struct.unpack_from("<I", data)[0])
+        return _read(model, len(data))
+    except _READING_ERRORS as error:
+        raise ModelError("the file is truncated or damaged", cure=_DAMAGED_CURE) from error
+
+
+class _Model(tflite.Model):  # type: ignore[misc]
+    """A model in which every tensor of a subgraph has a name of its own.
+
+    TVM's importer tells tensors apart by their names, the format by their indices.
+    """
+
+    def Subgraphs(self, j: int) -> Any:  # noqa: N802 (overrides)
+        """The subgraph `j`."""
+        graph = super().Subgraphs(j)
+        return None if graph is None else _SubGraph(graph)
+
+
+class _SubGraph(tflite.SubGraph):  # type: ignore[misc]
+    def __init__(self, graph: Any) -> None:
+        super().__init__()
+        self.Init(graph._tab.Bytes, graph._tab.Pos)
+        self._seen: dict[bytes, int] = {}
+        for index in range(graph.TensorsLength()):
+            self._seen.setdefault(graph.Tensors(index).Name() or b"", index)
+
+    def Tensors(self, j: int) -> Any:  # noqa: N802 (overrides)
+        """The tensor `j`, under a name that no other tensor has."""
+        tensor = super().Tensors(j)
+        name = tensor.Name() or b""
+        # Names of this form are the importer's own.
+        if name and self._seen.get(name) == j and not name.startswith(b"_param_"):
+            return tensor
+        text = name.decode("utf-8", errors="replace")
+        return _RenamedTensor(tensor, f"{text}/tensor_{j}".encode())
+
+
+class _RenamedTensor(tflite.Tensor):  # type: ignore[misc]
+    def __init__(self, tensor: Any, name: bytes) -> None:
+        super().__init__()
+        self.Init(tensor._tab.Bytes, tensor._tab.Pos)
+        self._unique_name = name
+
+    def Name(self) -> bytes:  # noqa: N802 (overrides)
+        """The name, made unique."""
+        return self._unique_name
+
+
+def _read(model: Any, file_bytes: int) -> TfliteFile:
+    # Every entry of a table takes at least the 4 bytes of its offset.
+    if not 1 <= model.SubgraphsLength() <= file_bytes // 4:
+        raise ValueError("subgraph count")
+    # As stored: these names are the user's.
+    graph = tflite.Model.Subgraphs(model, 0)
+    if max(graph.TensorsLength(), graph.OperatorsLength(), model.BuffersLength()) > file_bytes // 4:
+        raise ValueError("table size")
+    tensors = [graph.Tensors(i) for i in range(graph.TensorsLength())]
+    for tensor in tensors:
+        _check_constant(model, tensor)
+    for i in range(graph.OperatorsLength()):
+        _check_operator(model, graph.Operators(i), len(tensors))
+    inputs = _indices(graph.InputsAsNumpy())
+    outputs = _indices(graph.OutputsAsNumpy())
+    if not all(0 <= index < len(tensors) for index in (*inputs, *outputs)):
+        raise IndexError("input or output")
+    for index in (*inputs, *outputs):
+        _check_type(tensors[index])
+    for index in inputs:
+        _check_shape(tensors[index])
+    input_aliases, output_aliases = _signature_names(model)
+    return TfliteFile(
+        model,
+        [TensorName(_name(tensors[index]), input_aliases.get(index)) for index in inputs],
+        [TensorName(_name(tensors[index]), output_aliases.get(index)) for index in outputs],
+    )
+
+
+def _indices(array: Any) -> list[int]:
+    """A vector of tensor indices; flatbuffers give 0 for one that is absent."""
+    return [] if isinstance(array, int) else [int(index) for index in array]
+
+
+def _name(tensor: Any) -> str:
+    name = tensor.Name()
+    return "" if name is None else str(name.decode("utf-8", errors="replace"))
+
+
+@cache
+def _enumeration(name: str) -> dict[int, str]:
+    """Names of the values of an enumeration of the `tflite` package."""
+    members = vars(getattr(tflite, name))
+    return {value: key for key, value in members.items() if isinstance(value, int)}
+
+
+def _type_name(tensor: Any) -> str:
+    code = tensor.Type()
+    return _enumeration("TensorType").get(code, f"number {code}")
+
+
+def _check_type(tensor: Any) -> None:
+    if _type_name(tensor) not in _PORT_TYPES:
+        raise ModelError(
+            f"the tensor {_name(tensor)!r} has the element type {_type_name(tensor)}, "
+            "which is not supported",
+            cure="export the model with numeric inputs and outputs",
+        )
+
+
+def _check_shape(tensor: Any) -> None:
+    """A -1 stands for a dimension known at run time; a leading one stored as 1 is a batch of 1."""
+    shape = _indices(tensor.ShapeAsNumpy())
+    signature = _indices(tensor.ShapeSignatureAsNumpy()) or shape
+    dynamic = [axis for axis, extent in enumerate(signature) if extent < 0]
+    if dynamic == [0] and shape[0] == 1:
+        dynamic = []
+    if dynamic or any(extent < 0 for extent in shape):
+        raise ModelError(
+            f"the input {_name(tensor)!r} has a dynamic shape {tuple(signature)}",
+            cure="export the model with fixed shapes for all inputs",
+        )
+
+
+def _check_operator(model: Any, operator: Any, tensor_count: int) -> None:
+    """An operator has a code and takes and makes tensors that exist; -1 stands for none."""
+    if operator.OpcodeIndex() >= model.OperatorCodesLength():
+        raise IndexError("operator code")
+    code = model.OperatorCodes(operator.OpcodeIndex())
+    code.BuiltinCode()
+    tensors = _indices(operator.InputsAsNumpy()) + _indices(operator.OutputsAsNumpy())
+    if not all(-1 <= index < tensor_count for index in tensors):
+        raise IndexError("tensor of an operator")
+
+
+def _check_constant(model: Any, tensor: Any) -> None:
+    """The buffer of a tensor exists, lies inside of the file and has the size of the tensor."""
+    if tensor.Buffer() >= model.BuffersLength():
+        raise IndexError(tensor.Buffer())
+    stored_bytes = model.Buffers(tensor.Buffer()).DataLength()
+    if stored_bytes == 0:
+        return
+    if len(model.Buffers(tensor.Buffer()).DataAsNumpy()) != stored_bytes:
+        raise ValueError("buffer size")
+    element_bytes = _ELEMENT_BYTES.get(_type_name(tensor))
+    if element_bytes is None or tensor.Sparsity() is not None:
+        return
+    if math.prod(_indices(tensor.ShapeAsNumpy())) * element_bytes != stored_bytes:
+        raise ValueError("tensor size")
+
+
+def _signature_names(model: Any) -> tuple[dict[int, str], dict[int, str]]:
+    """Names of inputs and of outputs by tensor index, when the model has just one signature."""
+    if model.SignatureDefsLength() != 1:
+        return {}, {}
+    signature = model.SignatureDefs(0)
+    if signature.SubgraphIndex() != 0:
+        return {}, {}
+
+    def names(entries: list[Any]) -> dict[int, str]:
+        return {int(e.TensorIndex()): e.Name().decode("utf-8", errors="replace") for e in entries}
+
+    return (
+        names([signature.Inputs(i) for i in range(signature.InputsLength())]),
+        names([signature.Outputs(i) for i in range(signature.OutputsLength())]),
+    )

@@ -1,0 +1,1 @@
+"""Kernels for Arm's DSP extension."""

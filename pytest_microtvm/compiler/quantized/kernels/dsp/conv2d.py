@@ -1,0 +1,268 @@
+"""Convolutions by the DSP extension: two products of 16 bits an instruction.
+
+The patches of a few pixels are copied once as words of two int16 (see `patch`) and then met by the
+weights of all output channels, which stay bytes in flash. Two channels share the words of their
+weights: 256 * a + b is an int16, so one multiplication by it and one by b alone give both sums,
+
+    t = sum(x * (256 * a + b))        b' = sum(x * b)        a' = (t - b') >> 8
+
+modulo 2**32, which is exact while the sum of `a` fits 24 bits; what that sum starts with is added
+afterwards, because it may be large. That saves half of the instructions that would widen the
+weights. A channel that is left over, and all channels of weights that do not
+allow it, are widened by two instructions for four.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pytest_microtvm.compiler.quantized.kernels.accumulators import bounds, folded_bias, wrapped
+from pytest_microtvm.compiler.quantized.kernels.c_text import Text
+from pytest_microtvm.compiler.quantized.kernels.patch import WordPatches
+from pytest_microtvm.compiler.quantized.kernels.scaling import Scaling, plan_scaling
+from pytest_microtvm.compiler.quantized.kernels.text import Constants
+from pytest_microtvm.compiler.quantized.specs import Conv2D, KernelSource
+
+_SHARED_LIMIT = 1 << 23
+_UNROLLED_QUADS = 8
+_PAIRS_OF_ONE_PIXEL = 3  # as many sums as three pixels and one pair have
+
+Int8Array = npt.NDArray[np.int8]
+UInt32Array = npt.NDArray[np.uint32]
+
+
+@dataclass(frozen=True)
+class _Section:
+    """A run of output channels that one loop computes, `width` channels at a time.
+
+    Their weights are read four taps at a time for all `width` channels: pairs of channels share
+    words when the section is `shared`.
+    """
+
+    channels: int
+    width: int
+    shared: bool
+
+
+def conv2d(spec: Conv2D) -> KernelSource:
+    """A convolution of int8 with weights of zero point 0."""
+    weights = spec.weights.reshape(len(spec.weights), -1)
+    start = folded_bias(weights, spec.bias, spec.input_zero_point)
+    scaling = plan_scaling(spec.requantization, bounds(weights, start))
+    pixel_count = int(np.prod(spec.output_shape[:3]))
+    pixels = _pixels(pixel_count)
+    sections = _sections(weights, pixels)
+    patches = WordPatches(spec, pixels)
+    constants: Constants = [
+        _packed_weights(weights, sections, patches.quads),
+        _parameters(start, scaling, sections),
+        *scaling.constants,
+    ]
+    text = Text()
+    patches.declare(text)
+    with text.repeated("first", pixel_count, pixels):
+        last = pixel_count - pixels
+        if pixel_count % pixels == 0:
+            text.add("const int32_t start = first;")
+        else:
+            text.add(f"const int32_t start = first < {last} ? first : {last};")
+        patches.write(text)
+        text.add(
+            "const uint32_t *weights = constant0;",
+            "const int32_t *parameters = constant1;",
+            f"int8_t *to = output + start * {len(weights)};",
+        )
+        channel = 0
+        for section in sections:
+            _write_section(text, section, channel, patches, scaling, len(weights))
+            channel += section.channels
+    return KernelSource(
+        input_dtypes=("int8",),
+        constants=tuple(constants),
+        output_dtype="int8",
+        body=str(text),
+        workspace_bytes=patches.workspace_bytes,
+        macs=pixel_count * weights.size,
+        headers=("tvmgen_integer_dsp.h", "tvmgen_integer_scale.h"),
+    )
+
+
+def _pixels(count: int) -> int:
+    """Pixels at a time: three take the fewest instructions, but not to compute some in vain."""
+    instructions = {1: 9, 2: 13, 3: 18}
+    return min(
+        (1, 2, 3),
+        key=lambda n: (-(-count // n) * instructions[n], n) if n <= count else (1 << 40, n),
+    )
+
+
+def _sections(weights: Int8Array, pixels: int) -> list[_Section]:
+    channels = len(weights)
+    even = channels - channels % 2
+    first, second = weights[0:even:2].astype(np.int64), weights[1:even:2]
+    sums = bounds(weights, np.zeros(channels, np.int64))[0:even:2]
+    if np.any(first * 256 + second < -32768) or np.any(sums >= _SHARED_LIMIT):
+        even = 0
+    sections = []
+    width = 2 * _PAIRS_OF_ONE_PIXEL if pixels == 1 else 2
+    if even >= width:
+        sections.append(_Section(even // width * width, width, shared=True))
+    if even % width:
+        sections.append(_Section(even % width, even % width, shared=True))
+    if channels > even:
+        sections.append(_Section(channels - even, 1, shared=False))
+    return sections
+
+
+def _packed_weights(weights: Int8Array, sections: list[_Section], quads: int) -> UInt32Array:
+    filled = np.zeros((len(weights), quads * 4), np.int8)
+    filled[:, : weights.shape[1]] = weights
+    parts = []
+    channel = 0
+    for section in sections:
+        rows = filled[channel : channel + section.channels]
+        channel += section.channels
+        if not section.shared:
+            parts.append(np.ascontiguousarray(rows).view("<u4").ravel())
+            continue
+        both = (rows[0::2].astype(np.int32) * 256 + rows[1::2]).astype(np.int16)
+        # (group, pair of channels, quad, tap) to (group, quad, pair, tap), taps 0 and 2 first.
+        grouped = both.reshape(-1, section.width // 2, quads, 4).transpose(0, 2, 1, 3)
+        ordered = np.ascontiguousarray(grouped[..., [0, 2, 1, 3]].astype("<i2"))
+        parts.append(ordered.view("<u4").ravel())
+    return np.concatenate(parts).astype(np.uint32)
+
+
+def _parameters(
+    start: npt.NDArray[np.int64], scaling: Scaling, sections: list[_Section]
+) -> npt.NDArray[np.int32]:
+    """Of two channels that share words, both starts first, the first as it is added in the end."""
+    parts = []
+    channel = 0
+    for section in sections:
+        channels = slice(channel, channel + section.channels)
+        channel += section.channels
+        sums = start[channels].copy()
+        if section.shared and scaling.short:
+            sums[0::2] *= 2
+        together = 2 if section.shared else 1
+        parts.append(scaling.parameters(wrapped(sums), channels, together))
+    return np.concatenate(parts)
+
+
+def _write_section(
+    text: Text,
+    section: _Section,
+    channel: int,
+    patches: WordPatches,
+    scaling: Scaling,
+    channels: int,
+) -> None:
+    pixels, quads = patches.pixels, patches.quads
+    pairs = section.width // 2 if section.shared else 0
+    width = section.width
+    with text.repeated("channel", section.channels, width):
+        text.add("const uint32_t *taps = (const uint32_t *)(const void *)workspace;")
+        for n in range(width):
+            index = _parameter_index(section, scaling, n | 1 if section.shared else n)
+            sums = ", ".join(
+                f"sum{n}_{p} = " + (f"parameters[{index}]" if p == 0 else f"sum{n}_0")
+                for p in range(pixels)
+            )
+            text.add(f"int32_t {sums};")
+        unrolled = _unrolled(quads)
+        if unrolled == quads:
+            for _ in range(quads):
+                _write_quad(text, pixels, pairs)
+        else:
+            with text.block(f"for (int32_t quad = 0; quad < {quads // unrolled}; ++quad)"):
+                for _ in range(unrolled):
+                    _write_quad(text, pixels, pairs)
+            for _ in range(quads % unrolled):
+                _write_quad(text, pixels, pairs)
+        for n in range(width):
+            word = f"parameters[{_parameter_index(section, scaling, n, 1)}]"
+            text.add(*scaling.declare(str(n), word, f"{channel + n} + channel"))
+            if section.shared and n % 2 == 0:
+                index = _parameter_index(section, scaling, n)
+                text.add(f"const uint32_t start{n} = (uint32_t)parameters[{index}];")
+            for p in range(pixels):
+                _write_output(text, section, scaling, n, p, channels)
+        text.add(f"parameters += {scaling.stride * width};", f"to += {width};")
+
+
+def _parameter_index(section: _Section, scaling: Scaling, n: int, which: int = 0) -> int:
+    """Where the start (0) or the factor (1) of the section's channel `n` is."""
+    if section.shared:
+        return scaling.stride * (n - n % 2) + 2 * which + n % 2
+    return scaling.stride * n + which
+
+
+def _unrolled(quads: int) -> int:
+    if quads <= _UNROLLED_QUADS:
+        return quads
+    return max(range(1, 5), key=lambda n: (quads % n == 0, n))
+
+
+def _write_quad(text: Text, pixels: int, pairs: int) -> None:
+    """Four taps of all pixels times those of all channels at hand.
+
+    Each load waits for the sums before it, so that few words are in registers at a time.
+    """
+    last = f"sum0_{pixels - 1}", f"sum{max(1, 2 * pairs) - 1}_{pixels - 1}"
+
+    def load(first: str, second: str, address: str, *after: str) -> str:
+        return f"microtvm_load_pair(&{first}, &{second}, &{address}, {', '.join(after)});"
+
+    with text.block():
+        text.add("uint32_t x0, x1, w0, w1;")
+        if pairs == 0:
+            text.add("w0 = microtvm_sxtb16(*weights);", "w1 = microtvm_sxtb16_odd(*weights++);")
+            for p in range(pixels):
+                text.add(
+                    load("x0", "x1", "taps", *last),
+                    f"sum0_{p} = microtvm_smlad(x0, w0, sum0_{p});",
+                    f"sum0_{p} = microtvm_smlad(x1, w1, sum0_{p});",
+                )
+                last = f"sum0_{p}", f"sum0_{p}"
+            return
+        if pixels == 1:
+            text.add(load("x0", "x1", "taps", *last))
+        for pair in range(pairs):
+            a, b = 2 * pair, 2 * pair + 1
+            text.add(
+                load("w0", "w1", "weights", *last),
+                f"const uint32_t low{a} = microtvm_sxtb16(w0);",
+                f"const uint32_t low{b} = microtvm_sxtb16(w1);",
+            )
+            for p in range(pixels):
+                if pixels > 1:
+                    text.add(load("x0", "x1", "taps", *last))
+                text.add(
+                    f"sum{a}_{p} = microtvm_smlad(x0, w0, sum{a}_{p});",
+                    f"sum{b}_{p} = microtvm_smlad(x0, low{a}, sum{b}_{p});",
+                    f"sum{a}_{p} = microtvm_smlad(x1, w1, sum{a}_{p});",
+                    f"sum{b}_{p} = microtvm_smlad(x1, low{b}, sum{b}_{p});",
+                )
+                last = f"sum{a}_{p}", f"sum{b}_{p}"
+
+
+def _write_output(
+    text: Text,
+    section: _Section,
+    scaling: Scaling,
+    n: int,
+    p: int,
+    channels: int,
+) -> None:
+    total = f"total{n}_{p}"
+    if section.shared and n % 2 == 0:
+        difference = f"(int32_t)((uint32_t)sum{n}_{p} - (uint32_t)sum{n + 1}_{p})"
+        sum_of_a = f"(uint32_t)({difference} >> {7 if scaling.short else 8})"
+        text.add(f"const int32_t {total} = (int32_t)({sum_of_a} + start{n});")
+    else:
+        text.add(f"const int32_t {total} = sum{n}_{p}{' * 2' if scaling.short else ''};")
+    text.add(f"to[{p * channels + n}] = (int8_t)({scaling.output(total, str(n))});")

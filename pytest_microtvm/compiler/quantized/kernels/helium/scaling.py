@@ -1,0 +1,220 @@
+"""From accumulators to int8 outputs by Helium: exactly TFLite's arithmetic, four at a time.
+
+With y the rounded doubling high product of sum and multiplier, and e bits to the right:
+
+    double rounding   floor((y - (y < 0) + 2**(e-1)) / 2**e)
+    single rounding   floor((floor(2 * s * m / 2**32) + 2**(e-1)) / 2**e)
+
+as `scaling` shows, for e >= 1. The shifting instruction does the outer rounding. Where a fused
+activation keeps all outputs at or above the zero point, the term (y < 0) makes no difference.
+
+A channel's start and shift share a word, start * 256 + shift, where all starts are short enough:
+the shifting instruction reads the low byte alone. Else the shifts are bytes of their own.
+
+Channels without weights, which pruning leaves, may have starts of any size. Their one output v,
+less the zero point, comes as well of the start 4 * v and the factor 1 / 4.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pytest_microtvm.compiler.quantized.arithmetic import apply
+from pytest_microtvm.compiler.quantized.kernels.accumulators import wrapped
+from pytest_microtvm.compiler.quantized.kernels.c_text import Text
+from pytest_microtvm.compiler.quantized.kernels.scaling import plan_scaling
+from pytest_microtvm.compiler.quantized.specs import Requantization, Rounding
+
+_BLOCK = 16
+_LANES = 4
+_START_LIMIT = 1 << 23
+
+Int32Array = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class HeliumScaling:
+    """How a kernel scales its accumulators.
+
+    Args:
+        requantization: What is to be computed.
+        starts: int32, what the sum of each channel begins with.
+        multipliers: int32, one for each channel.
+        shifts: int32, one for each channel; positive is to the left.
+        rounding: Name of the way, one of the constants of `tvmgen_integer_helium.h`.
+    """
+
+    requantization: Requantization
+    starts: Int32Array
+    multipliers: Int32Array
+    shifts: Int32Array
+    rounding: str
+
+    @property
+    def is_common(self) -> bool:
+        """Whether all channels have the same factor."""
+        return bool(
+            np.all(self.multipliers == self.multipliers[0])
+            and np.all(self.shifts == self.shifts[0])
+        )
+
+    @property
+    def limits(self) -> str:
+        """C: zero point, minimum and maximum of the output, as arguments."""
+        requantization = self.requantization
+        return f"{requantization.zero_point}, {requantization.minimum}, {requantization.maximum}"
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether starts and shifts do not share words."""
+        return not self.is_common and bool(
+            np.any(np.abs(self.starts.astype(np.int64)) >= _START_LIMIT)
+        )
+
+    @property
+    def words(self) -> Int32Array:
+        """Start and shift of each channel in one, or the start alone when they are wide."""
+        if self.is_wide:
+            return self.starts
+        words: Int32Array = self.starts * 256 + (self.shifts & 0xFF)
+        return words
+
+    def wide_shifts(self) -> list[npt.NDArray[np.int8]]:
+        """The shifts, in the order of the channels, when they are wide: a constant."""
+        return [self.shifts.astype(np.int8)] if self.is_wide else []
+
+    def parameters(self) -> Int32Array:
+        """What `write` reads of the channels."""
+        order = channel_order(len(self.starts))
+        if self.is_common:
+            return self.starts[order]
+        parts = []
+        for first in range(0, len(order), _BLOCK):
+            channels = order[first : first + _BLOCK]
+            parts += [self.words[channels], self.multipliers[channels]]
+        return np.concatenate(parts)
+
+    def write(self, text: Text, channels: int) -> None:
+        """Outputs of one pixel, written to `to`.
+
+        The statements read `sums`, in the order of `channel_order`, `parameters`, and `shifts`,
+        which are in that order, too, and a null pointer unless they are wide.
+
+        Args:
+            text: Gets the statements.
+            channels: How many; they begin with one whose number is a multiple of 16.
+        """
+        whole = channels // _BLOCK * _BLOCK
+        each = 1 if self.is_common else 2
+        if whole:
+            with text.repeated("at", whole, _BLOCK):
+                text.add(f"{self._block_call(each)};")
+        rest = channels - whole
+        if not rest:
+            return
+        quads = rest // _LANES * _LANES
+        base = f"parameters + {each * whole}"
+        if quads:
+            with text.repeated("at", quads, _LANES):
+                self._write_few(text, base, rest, f"{whole} + at", "at", _LANES)
+        if rest - quads:
+            with text.block():
+                self._write_few(text, base, rest, str(whole + quads), str(quads), rest - quads)
+
+    def _block_call(self, each: int) -> str:
+        if self.is_common:
+            factor = f"{int(self.multipliers[0])}, {int(self.shifts[0])}, {self.rounding}"
+            sums = "to + at, sums + at, parameters + at"
+            return f"microtvm_scale16_all({sums}, {factor}, {self.limits})"
+        return (
+            f"microtvm_scale16(to + at, sums + at, parameters + {each} * at, "
+            f"{'shifts + at' if self.is_wide else '0'}, {self.rounding}, {self.limits})"
+        )
+
+    def _write_few(
+        self, text: Text, base: str, rest: int, place: str, offset: str, count: int
+    ) -> None:
+        def load(address: str) -> str:
+            if count == _LANES:
+                return f"microtvm_load4({address})"
+            return f"microtvm_load4_first({address}, {count})"
+
+        text.add(
+            f"const microtvm_int32x4 few = {load(f'sums + {place}')};",
+            f"const microtvm_int32x4 words = {load(f'{base} + {offset}')};",
+        )
+        if self.is_common:
+            factor = f"{int(self.multipliers[0])}, {int(self.shifts[0])}"
+            scaled = f"microtvm_scale4_all(microtvm_add4(few, words), {factor}, {self.rounding})"
+        else:
+            starts, shifts = "microtvm_shift_down8(words)", "words"
+            if self.is_wide:
+                starts = "words"
+                shifts = f"microtvm_widen4_first(shifts + {place}, {count})"
+            text.add(
+                f"const microtvm_int32x4 total = microtvm_add4(few, {starts});",
+                f"const microtvm_int32x4 multipliers = {load(f'{base} + {rest} + {offset}')};",
+            )
+            scaled = f"microtvm_scale4(total, multipliers, {shifts}, {self.rounding})"
+        text.add(
+            f"const microtvm_int32x4 scaled = {scaled};",
+            f"microtvm_store4_first(to + {place}, "
+            f"microtvm_output4(scaled, {self.limits}), {count});",
+        )
+
+
+def channel_order(channels: int) -> npt.NDArray[np.int64]:
+    """The order in which sums stand: in blocks of 16, sum 4 * i + n is of channel 4 * n + i."""
+    order = np.arange(channels)
+    whole = channels // _BLOCK * _BLOCK
+    blocks = order[:whole].reshape(-1, _LANES, _LANES).transpose(0, 2, 1)
+    order[:whole] = blocks.reshape(-1)
+    return order
+
+
+def plan_helium_scaling(
+    requantization: Requantization,
+    start: npt.NDArray[np.int64],
+    bounds: npt.NDArray[np.int64],
+) -> HeliumScaling | None:
+    """Choose how to scale.
+
+    Args:
+        requantization: To int8.
+        start: What the sum of each channel begins with.
+        bounds: By channel, the greatest magnitude that the accumulator can have.
+
+    Returns:
+        None where these instructions do not do.
+    """
+    channels = len(start)
+    multipliers = np.array(np.broadcast_to(requantization.multipliers, channels), np.int32)
+    shifts = np.array(np.broadcast_to(requantization.shifts, channels), np.int32)
+    shifts = np.where(multipliers == 0, -1, shifts).astype(np.int32)  # 0 however it is shifted
+    starts = wrapped(start)
+    if requantization.multipliers.size > 1:
+        without = bounds == np.abs(start)
+        outputs = apply(start.reshape(1, -1), requantization)[0].astype(np.int32)
+        starts = np.where(without, 4 * (outputs - requantization.zero_point), starts)
+        multipliers = np.where(without, 1 << 30, multipliers)
+        shifts = np.where(without, -1, shifts)
+    if requantization.rounding is Rounding.SINGLE:
+        if not plan_scaling(requantization, bounds).short:
+            return None
+        rounding = "MICROTVM_SINGLE"
+    elif np.any(shifts > -1):
+        rounding = "MICROTVM_ANY_SHIFT"
+    elif requantization.minimum >= requantization.zero_point:
+        rounding = "MICROTVM_POSITIVE"
+    else:
+        rounding = "MICROTVM_SHORT"
+    return HeliumScaling(
+        requantization,
+        starts.astype(np.int32),
+        multipliers.astype(np.int32),
+        shifts.astype(np.int32),
+        rounding,
+    )

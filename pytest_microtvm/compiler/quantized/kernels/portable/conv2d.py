@@ -1,0 +1,150 @@
+"""Convolutions in portable C, blocked so that a compiler keeps the sums in registers.
+
+A few pixels meet a few output channels at a time, tap after tap; the weights are laid out in the
+order in which they are read. Pixels whose taps do not lie side by side are copied first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pytest_microtvm.compiler.quantized.kernels.accumulators import bounds, folded_bias, wrapped
+from pytest_microtvm.compiler.quantized.kernels.c_text import Text
+from pytest_microtvm.compiler.quantized.kernels.patch import is_flat, write_bytes
+from pytest_microtvm.compiler.quantized.kernels.scaling import Scaling, plan_scaling
+from pytest_microtvm.compiler.quantized.kernels.text import Constants
+from pytest_microtvm.compiler.quantized.specs import Conv2D, KernelSource
+
+_UNROLLED = 4
+
+
+@dataclass(frozen=True)
+class _Block:
+    """What is computed at once: as many pixels and channels as fit a CPU's registers."""
+
+    pixels: int
+    channels: int
+
+    @property
+    def instructions(self) -> int:
+        """Of one tap: a load for each pixel and channel, and the products."""
+        return self.pixels + self.channels + self.pixels * self.channels
+
+
+_BLOCKS = (_Block(4, 2), _Block(3, 2), _Block(2, 4), _Block(1, 6))
+
+
+def conv2d(spec: Conv2D) -> KernelSource:
+    """A convolution of int8 with weights of zero point 0."""
+    weights = spec.weights.reshape(len(spec.weights), -1)
+    start = folded_bias(weights, spec.bias, spec.input_zero_point)
+    scaling = plan_scaling(spec.requantization, bounds(weights, start))
+    pixels = int(np.prod(spec.output_shape[:3]))
+    block = _block(pixels, len(weights))
+    parameters = scaling.parameters(wrapped(start))
+    constants: Constants = [_ordered(weights, block), parameters, *scaling.constants]
+    text = Text()
+    taps = weights.shape[1]
+    with text.repeated("first", pixels, block.pixels):
+        last = pixels - block.pixels
+        is_whole = pixels % block.pixels == 0
+        text.add(
+            f"const int32_t start = {'first' if is_whole else f'first < {last} ? first : {last}'};"
+        )
+        if is_flat(spec):
+            text.add(f"const int8_t *const patch = input0 + start * {taps};")
+        else:
+            write_bytes(text, spec, block.pixels)
+            text.add("const int8_t *const patch = (const int8_t *)workspace;")
+        text.add(
+            "const int8_t *weights = constant0;",
+            "const int32_t *parameters = constant1;",
+            f"int8_t *to = output + start * {len(weights)};",
+        )
+        whole = len(weights) // block.channels * block.channels
+        if whole:
+            _write_channels(text, block, 0, whole, weights, scaling)
+        if whole < len(weights):
+            rest = _Block(block.pixels, len(weights) - whole)
+            _write_channels(text, rest, whole, rest.channels, weights, scaling)
+    return KernelSource(
+        input_dtypes=("int8",),
+        constants=tuple(constants),
+        output_dtype="int8",
+        body=str(text),
+        workspace_bytes=0 if is_flat(spec) else taps * block.pixels,
+        macs=pixels * weights.size,
+        headers=("tvmgen_integer_scale.h",),
+    )
+
+
+def _block(pixels: int, channels: int) -> _Block:
+    """The block that takes the fewest instructions, what it computes in vain included."""
+
+    def cost(block: _Block) -> int:
+        return -(-pixels // block.pixels) * -(-channels // block.channels) * block.instructions
+
+    return min((block for block in _BLOCKS if block.pixels <= pixels), key=cost)
+
+
+def _ordered(weights: npt.NDArray[np.int8], block: _Block) -> npt.NDArray[np.int8]:
+    """The weights of the channels of a block side by side, tap after tap."""
+    parts = [
+        weights[first : first + block.channels].T.ravel()
+        for first in range(0, len(weights), block.channels)
+    ]
+    return np.concatenate(parts)
+
+
+def _write_channels(
+    text: Text,
+    block: _Block,
+    first: int,
+    count: int,
+    weights: npt.NDArray[np.int8],
+    scaling: Scaling,
+) -> None:
+    """The outputs of `count` channels from `first` on."""
+    channels, taps = weights.shape
+    with text.repeated("channel", count, block.channels):
+        for n in range(block.channels):
+            sums = ", ".join(
+                f"sum{n}_{p} = " + (f"parameters[{scaling.stride * n}]" if p == 0 else f"sum{n}_0")
+                for p in range(block.pixels)
+            )
+            text.add(f"int32_t {sums};")
+        text.add("const int8_t *taps = patch;")
+        whole = taps // _UNROLLED
+        if whole:
+            with text.repeated("group", whole):
+                for n in range(_UNROLLED):
+                    _write_tap(text, block, taps, n)
+                text.add(f"taps += {_UNROLLED};")
+        for n in range(taps % _UNROLLED):
+            _write_tap(text, block, taps, n)
+        for n in range(block.channels):
+            text.add(
+                *scaling.declare(
+                    str(n), f"parameters[{scaling.stride * n + 1}]", f"{first + n} + channel"
+                )
+            )
+            for p in range(block.pixels):
+                twice = " * 2" if scaling.short else ""
+                text.add(f"const int32_t total{n}_{p} = sum{n}_{p}{twice};")
+                value = scaling.output(f"total{n}_{p}", str(n))
+                text.add(f"to[{p * channels + n}] = (int8_t)({value});")
+        text.add(f"parameters += {scaling.stride * block.channels};", f"to += {block.channels};")
+
+
+def _write_tap(text: Text, block: _Block, taps: int, offset: int) -> None:
+    """One tap of all pixels times its weights for all channels at hand."""
+    with text.block():
+        for n in range(block.channels):
+            text.add(f"const int32_t w{n} = *weights++;")
+        for p in range(block.pixels):
+            text.add(f"const int32_t x{p} = taps[{p * taps + offset}];")
+            for n in range(block.channels):
+                text.add(f"sum{n}_{p} += x{p} * w{n};")

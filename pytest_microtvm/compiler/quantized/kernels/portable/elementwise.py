@@ -1,0 +1,214 @@
+"""Operators that work element by element."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from pytest_microtvm.compiler.emit.literals import float_literal
+from pytest_microtvm.compiler.program import C_TYPES
+from pytest_microtvm.compiler.quantized.arithmetic import LIMITS, apply
+from pytest_microtvm.compiler.quantized.arithmetic import requantize as requantize_numbers
+from pytest_microtvm.compiler.quantized.kernels.portable.linear import Linear, find_linear
+from pytest_microtvm.compiler.quantized.kernels.text import (
+    Constants,
+    body,
+    by_bits,
+    centered,
+    requantized,
+)
+from pytest_microtvm.compiler.quantized.specs import (
+    Arithmetic,
+    KernelSource,
+    Lookup,
+    Operand,
+    Quantize,
+    Requantization,
+    Requantize,
+)
+
+
+def lookup(spec: Lookup) -> KernelSource:
+    """A kernel that replaces each value by what a table says."""
+    table = by_bits(spec.table, spec.input_dtype)
+    text = f"""
+    for (int32_t i = 0; i < {spec.size}; ++i) {{
+      output[i] = constant0[(uint8_t)input0[i]];
+    }}
+    """
+    output_dtype = str(table.dtype)
+    return KernelSource(
+        (spec.input_dtype,),
+        (table,),
+        output_dtype,
+        body(text),
+        in_place=(0,) if output_dtype == spec.input_dtype else (),
+    )
+
+
+def quantize(spec: Quantize) -> KernelSource:
+    """A kernel that quantizes floats."""
+    scale = float_literal(float(spec.scale), "float32")
+    bounds = f"{spec.zero_point}, {spec.minimum}, {spec.maximum}"
+    text = f"""
+    for (int32_t i = 0; i < {spec.size}; ++i) {{
+      output[i] = ({C_TYPES[spec.dtype]})microtvm_quantize(input0[i], {scale}, {bounds});
+    }}
+    """
+    return KernelSource(("float32",), (), spec.dtype, body(text))
+
+
+def requantize(spec: Requantize) -> KernelSource:
+    """A kernel that moves each value to another scale."""
+    constants: Constants = []
+    value = centered("input0[i]", spec.input_zero_point)
+    output = requantized(spec.requantization, value, "0", constants)
+    text = f"""
+    for (int32_t i = 0; i < {spec.size}; ++i) {{
+      output[i] = ({C_TYPES[spec.requantization.dtype]}){output};
+    }}
+    """
+    return KernelSource(
+        (spec.input_dtype,),
+        tuple(constants),
+        spec.requantization.dtype,
+        body(text),
+        in_place=(0,) if spec.requantization.dtype == spec.input_dtype else (),
+    )
+
+
+def arithmetic(spec: Arithmetic) -> KernelSource:
+    """A kernel that adds, subtracts or multiplies two tensors."""
+    names: list[str] = []
+    constants: Constants = []
+    inputs = 0
+    for operand in spec.operands:
+        if operand.values is None:
+            names.append(f"input{inputs}")
+            inputs += 1
+        else:
+            names.append(f"constant{len(constants)}")
+            constants.append(operand.values)
+    form = None if spec.kind == "multiply" or spec.dtype == "int16" else _linear(spec)
+    if form is None:
+        declarations = ""
+        output = _result(spec, f"{names[0]}[l]", f"{names[1]}[r]", constants)
+    else:
+        declarations = form.declarations(f"constant{len(constants)}")
+        constants.append(np.array(form.factors, np.int32))
+        output = _clamped(form.text(f"{names[0]}[l]", f"{names[1]}[r]"), spec.requantization)
+    extents, strides = _collapsed(spec.output_shape, [operand.shape for operand in spec.operands])
+    statement = f"*output++ = ({C_TYPES[spec.dtype]}){output};"
+    computed = [operand for operand in spec.operands if operand.values is None]
+    whole = [i for i, operand in enumerate(computed) if operand.shape == spec.output_shape]
+    return KernelSource(
+        (spec.dtype,) * inputs,
+        tuple(constants),
+        spec.dtype,
+        body(declarations + _nest(extents, strides, statement)),
+        in_place=tuple(whole),
+        headers=() if form is None else ("tvmgen_integer_scale.h",),
+    )
+
+
+def _clamped(value: str, requantization: Requantization) -> str:
+    if (requantization.minimum, requantization.maximum) == LIMITS["int8"]:
+        return f"microtvm_saturate8({value})"
+    return f"microtvm_clamp({value}, {requantization.minimum}, {requantization.maximum})"
+
+
+def _result(spec: Arithmetic, left: str, right: str, constants: Constants) -> str:
+    """An expression for an element of the output, given those of the sides, as TFLite has it."""
+    sides = [
+        _side(spec, operand, element)
+        for operand, element in zip(spec.operands, (left, right), strict=True)
+    ]
+    sign = {"add": "+", "subtract": "-", "multiply": "*"}[spec.kind]
+    return requantized(spec.requantization, f"{sides[0]} {sign} {sides[1]}", "0", constants)
+
+
+def _linear(spec: Arithmetic) -> Linear | None:
+    """A sum with one rounding that gives what TFLite's three do."""
+    low, high = LIMITS[spec.dtype]
+    values = np.arange(low, high + 1, dtype=np.int64)
+    sign = -1 if spec.kind == "subtract" else 1
+    left, right = (
+        requantize_numbers(
+            (values - operand.zero_point) << spec.left_shift, operand.multiplier, operand.shift
+        )
+        for operand in spec.operands
+    )
+    requantization = spec.requantization
+    sums = apply((left[:, None] + sign * right[None, :])[..., None], requantization)[..., 0]
+    # Each factor is a fraction of 31 bits.
+    bits = spec.left_shift - 62 + int(requantization.shifts[0])
+    slopes = [
+        math.ldexp(operand.multiplier * int(requantization.multipliers[0]), bits + operand.shift)
+        for operand in spec.operands
+    ]
+    limits = requantization.minimum, requantization.maximum
+    return find_linear(values, sums, (slopes[0], sign * slopes[1]), limits)
+
+
+def _side(spec: Arithmetic, operand: Operand, element: str) -> str:
+    value = centered(element, operand.zero_point)
+    if spec.kind == "multiply":
+        return value
+    return (
+        f"microtvm_requantize({value} * {1 << spec.left_shift}, "
+        f"{operand.multiplier}, {operand.shift})"
+    )
+
+
+def _collapsed(
+    shape: Sequence[int], operands: Sequence[Sequence[int]]
+) -> tuple[list[int], list[list[int]]]:
+    """Extents of the loops, and for each operand the steps of each loop.
+
+    Neighboring dimensions that both operands pass through alike become one.
+    """
+    rank = len(shape)
+    padded = [(*(1,) * (rank - len(operand)), *operand) for operand in operands]
+    extents: list[int] = []
+    flags: list[tuple[bool, ...]] = []
+    for axis, extent in enumerate(shape):
+        moves = tuple(operand[axis] != 1 for operand in padded)
+        if extent == 1:
+            continue
+        if flags and flags[-1] == moves:
+            extents[-1] *= extent
+        else:
+            extents.append(extent)
+            flags.append(moves)
+    steps: list[list[int]] = []
+    for position in range(len(operands)):
+        step = 1
+        found: list[int] = []
+        for extent, moves in zip(reversed(extents), reversed(flags), strict=True):
+            found.append(step if moves[position] else 0)
+            step *= extent if moves[position] else 1
+        steps.append(found[::-1])
+    return extents, steps
+
+
+def _nest(extents: Sequence[int], steps: Sequence[Sequence[int]], statement: str) -> str:
+    """Loops around a statement that reads the operands at `l` and `r`."""
+    depth = len(extents)
+    lines = [
+        f"{'  ' * level}for (int32_t i{level} = 0; i{level} < {extent}; ++i{level}) {{"
+        for level, extent in enumerate(extents)
+    ]
+    for name, operand in zip(("l", "r"), steps, strict=True):
+        terms = [
+            f"i{level}" if step == 1 else f"i{level} * {step}"
+            for level, step in enumerate(operand)
+            if step
+        ]
+        lines.append(f"{'  ' * depth}const int32_t {name} = {' + '.join(terms) or '0'};")
+    lines.append(f"{'  ' * depth}{statement}")
+    lines += ["  " * level + "}" for level in reversed(range(depth))]
+    text = "\n".join(lines)
+    # Declarations must not meet those of an outer scope.
+    return text if math.prod(extents) > 1 else f"{{\n{text}\n}}"

@@ -1,0 +1,154 @@
+"""Convolutions and fully connected layers that are rare: uint8, int16, groups.
+
+One loop for each dimension and no blocking: what is common has modules of its own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy.typing as npt
+
+from pytest_microtvm.compiler.program import C_TYPES
+from pytest_microtvm.compiler.quantized.kernels.text import (
+    Constants,
+    body,
+    centered,
+    requantized,
+)
+from pytest_microtvm.compiler.quantized.specs import (
+    Conv2D,
+    DepthwiseConv2D,
+    FullyConnected,
+    KernelSource,
+    Rounding,
+    Window,
+)
+
+
+def is_rare(spec: Conv2D | DepthwiseConv2D | FullyConnected) -> bool:
+    """Whether the fast kernels cannot do it."""
+    requantization = spec.requantization
+    if isinstance(spec, Conv2D) and spec.weights.shape[3] != spec.input_shape[3]:
+        return True
+    return (
+        {spec.input_dtype, str(spec.weights.dtype), requantization.dtype} != {"int8"}
+        or spec.weights_zero_point != 0
+        or requantization.rounding not in (Rounding.DOUBLE, Rounding.SINGLE)
+    )
+
+
+def conv2d(spec: Conv2D) -> KernelSource:
+    """A kernel for `spec`."""
+    channels = spec.input_shape[3]
+    taps_y, taps_x, group_channels = spec.weights.shape[1:]
+    group_outputs = spec.output_shape[3] * group_channels // channels
+    tap = f"""
+        const int32_t first = c / {group_outputs} * {group_channels};
+        for (int32_t k = 0; k < {group_channels}; ++k) {{
+          sum += ({_sum_type(spec)}){centered("pixel[first + k]", spec.input_zero_point)} *
+              {
+        centered(
+            f"constant0[((c * {taps_y} + i) * {taps_x} + j) * {group_channels} + k]",
+            spec.weights_zero_point,
+        )
+    };
+        }}
+    """
+    return _windowed(spec, spec.window, tap)
+
+
+def depthwise_conv2d(spec: DepthwiseConv2D) -> KernelSource:
+    """A kernel for `spec`."""
+    channels, output_channels = spec.input_shape[3], spec.output_shape[3]
+    taps_x = spec.window.shape[1]
+    tap = f"""
+        sum += ({_sum_type(spec)}){
+        centered(f"pixel[c / {output_channels // channels}]", spec.input_zero_point)
+    } *
+            {
+        centered(f"constant0[(i * {taps_x} + j) * {output_channels} + c]", spec.weights_zero_point)
+    };
+    """
+    return _windowed(spec, spec.window, tap)
+
+
+def _windowed(spec: Conv2D | DepthwiseConv2D, window: Window, tap: str) -> KernelSource:
+    """The loops over outputs and taps; `tap` adds to `sum` what is at `pixel`."""
+    batches, height, width, channels = spec.input_shape
+    _, output_height, output_width, output_channels = spec.output_shape
+    constants: Constants = [spec.weights]
+    start = _start(spec.bias, constants)
+    output = requantized(spec.requantization, "sum", "c", constants)
+    text = f"""
+    for (int32_t n = 0; n < {batches}; ++n) {{
+      for (int32_t y = 0; y < {output_height}; ++y) {{
+        for (int32_t x = 0; x < {output_width}; ++x) {{
+          for (int32_t c = 0; c < {output_channels}; ++c) {{
+            {_sum_type(spec)} sum = {start};
+            for (int32_t i = 0; i < {window.shape[0]}; ++i) {{
+              const int32_t row =
+                  y * {window.strides[0]} + i * {window.dilation[0]} - {window.padding[0]};
+              for (int32_t j = 0; j < {window.shape[1]}; ++j) {{
+                const int32_t column =
+                    x * {window.strides[1]} + j * {window.dilation[1]} - {window.padding[1]};
+                if (row < 0 || row >= {height} || column < 0 || column >= {width}) {{
+                  continue;
+                }}
+                const {C_TYPES[spec.input_dtype]} *const pixel =
+                    input0 + ((n * {height} + row) * {width} + column) * {channels};
+                {tap}
+              }}
+            }}
+            *output++ = ({C_TYPES[spec.requantization.dtype]}){output};
+          }}
+        }}
+      }}
+    }}
+    """
+    macs = batches * output_height * output_width * int(spec.weights.size)
+    return KernelSource(
+        (spec.input_dtype,), tuple(constants), spec.requantization.dtype, body(text), macs=macs
+    )
+
+
+def fully_connected(spec: FullyConnected) -> KernelSource:
+    """A kernel for `spec`."""
+    outputs, inputs = spec.weights.shape
+    constants: Constants = [spec.weights]
+    start = _start(spec.bias, constants)
+    output = requantized(spec.requantization, "sum", "c", constants)
+    text = f"""
+    for (int32_t row = 0; row < {spec.rows}; ++row) {{
+      const {C_TYPES[str(spec.weights.dtype)]} *weights = constant0;
+      for (int32_t c = 0; c < {outputs}; ++c) {{
+        {_sum_type(spec)} sum = {start};
+        for (int32_t k = 0; k < {inputs}; ++k) {{
+          sum += ({_sum_type(spec)}){centered("input0[k]", spec.input_zero_point)} *
+              {centered("*weights", spec.weights_zero_point)};
+          ++weights;
+        }}
+        *output++ = ({C_TYPES[spec.requantization.dtype]}){output};
+      }}
+      input0 += {inputs};
+    }}
+    """
+    macs = spec.rows * int(spec.weights.size)
+    return KernelSource(
+        (spec.input_dtype,), tuple(constants), spec.requantization.dtype, body(text), macs=macs
+    )
+
+
+def _sum_type(spec: Conv2D | DepthwiseConv2D | FullyConnected) -> str:
+    """Sums of int16 do not fit int32, unless the model says so by a bias of int32."""
+    wide_bias = spec.bias is not None and str(spec.bias.dtype) == "int64"
+    is_wide = spec.requantization.rounding in (Rounding.WIDE, Rounding.REAL)
+    no_bias = spec.bias is None and spec.input_dtype == "int16"
+    return "int64_t" if is_wide and (wide_bias or no_bias) else "int32_t"
+
+
+def _start(bias: npt.NDArray[Any] | None, constants: Constants) -> str:
+    if bias is None:
+        return "0"
+    constants.append(bias)
+    return f"constant{len(constants) - 1}[c]"

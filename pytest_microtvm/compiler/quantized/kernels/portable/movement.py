@@ -1,0 +1,25 @@
+"""Operators that move elements."""
+
+from __future__ import annotations
+
+from pytest_microtvm.compiler.program import dtype_bytes
+from pytest_microtvm.compiler.quantized.kernels.text import Constants, body, by_bits
+from pytest_microtvm.compiler.quantized.specs import Concatenation, KernelSource
+
+
+def concatenation(spec: Concatenation) -> KernelSource:
+    """A kernel that copies the rows of its inputs one after the other."""
+    constants: Constants = []
+    copies = []
+    for i, (length, table) in enumerate(zip(spec.lengths, spec.tables, strict=True)):
+        if table is None:
+            copies.append(f"memcpy(output, input{i}, {length * dtype_bytes(spec.dtype)});")
+        else:
+            copies.append(f"for (int32_t i = 0; i < {length}; ++i) {{")
+            copies.append(f"output[i] = constant{len(constants)}[(uint8_t)input{i}[i]];\n}}")
+            constants.append(by_bits(table, spec.dtype))
+        copies.append(f"input{i} += {length};")
+        copies.append(f"output += {length};")
+    lines = [f"for (int32_t row = 0; row < {spec.rows}; ++row) {{", *copies, "}"]
+    dtypes = (spec.dtype,) * len(spec.lengths)
+    return KernelSource(dtypes, tuple(constants), spec.dtype, body("\n".join(lines)))

@@ -1,0 +1,76 @@
+"""Pieces of C that several kernels need."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pytest_microtvm.compiler.quantized.specs import Requantization, Rounding
+
+Constants = list[npt.NDArray[Any]]
+
+_FUNCTIONS = {
+    Rounding.DOUBLE: "microtvm_requantize",
+    Rounding.SINGLE: "microtvm_requantize_single",
+    Rounding.WIDE: "microtvm_requantize_wide",
+}
+
+
+def body(text: str) -> str:
+    """The statements of a kernel, each line indented by the braces it stands between."""
+    lines = []
+    depth = 1
+    is_continued = False
+    for line in filter(None, map(str.strip, text.splitlines())):
+        depth -= line.startswith("}")
+        lines.append("  " * depth + ("    " if is_continued else "") + line + "\n")
+        depth += line.endswith("{")
+        is_continued = not line.endswith((";", "{", "}"))
+    return "".join(lines)
+
+
+def centered(value: str, zero_point: int) -> str:
+    """An expression for `value - zero_point`, fit to be a factor."""
+    if zero_point == 0:
+        return value
+    return f"({value} - {zero_point})" if zero_point > 0 else f"({value} + {-zero_point})"
+
+
+def by_bits(table: npt.NDArray[Any], dtype: str) -> npt.NDArray[Any]:
+    """A table of all values of `dtype`, from the least on, in the order of their bits."""
+    return np.roll(table, 128) if dtype == "int8" else table
+
+
+def requantized(
+    requantization: Requantization, value: str, channel: str, constants: Constants
+) -> str:
+    """An expression of type int32_t that makes an output of a sum.
+
+    Args:
+        requantization: How.
+        value: An expression for the sum.
+        channel: An expression for the output channel.
+        constants: Factors by channel are appended to them.
+    """
+    if requantization.rounding is Rounding.REAL:
+        if requantization.reals is None:
+            raise AssertionError("real factors are missing")
+        scale = _factor(requantization.reals, channel, constants)
+        scaled = f"microtvm_requantize_real({value}, {scale})"
+    else:
+        multiplier = _factor(requantization.multipliers, channel, constants)
+        shift = _factor(requantization.shifts.astype(np.int8), channel, constants)
+        scaled = f"{_FUNCTIONS[requantization.rounding]}({value}, {multiplier}, {shift})"
+    if requantization.zero_point:
+        scaled += f" + {requantization.zero_point}"
+    return f"microtvm_clamp({scaled}, {requantization.minimum}, {requantization.maximum})"
+
+
+def _factor(values: npt.NDArray[Any], channel: str, constants: Constants) -> str:
+    if values.size == 1:
+        value = values.reshape(-1)[0]
+        return repr(float(value)) if values.dtype == np.float64 else str(int(value))
+    constants.append(values)
+    return f"constant{len(constants) - 1}[{channel}]"

@@ -1,0 +1,242 @@
+"""Finds dequantize -> operator -> quantize in a Relax module, and puts kernels in their place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_microtvm.compiler.quantized.arithmetic import LIMITS
+from pytest_microtvm.compiler.quantized.features import Simd
+from pytest_microtvm.compiler.quantized.kernels import generate
+from pytest_microtvm.compiler.quantized.recognise.matches import (
+    Match,
+    Movement,
+    Output,
+    last,
+    without_activation,
+)
+from pytest_microtvm.compiler.quantized.recognise.simple import (
+    match_integers,
+    match_movement,
+    match_simple,
+)
+from pytest_microtvm.compiler.quantized.recognise.values import (
+    Values,
+    dtype_of,
+    is_static_tensor,
+    operator_name,
+    shape_of,
+    variables_of,
+)
+from pytest_microtvm.compiler.quantized.recognise.weighted import match_weighted
+from pytest_microtvm.compiler.quantized.specs import KernelSource
+
+PREFIX = "microtvm.integer."
+"""Begins the names of the functions that `main` calls in place of groups; a number follows."""
+
+
+@dataclass(frozen=True)
+class IntegerKernel:
+    """A kernel that the module calls by the name `PREFIX` and its position.
+
+    Args:
+        name: What it does, for its C name.
+        source: Its C.
+    """
+
+    name: str
+    source: KernelSource
+
+
+@dataclass(frozen=True)
+class Grouped:
+    """A module in which kernels took the place of groups of operators.
+
+    Args:
+        module: The Relax module.
+        kernels: What it calls, by number.
+        float_operators: What is between dequantization and quantization all the same, because no
+            integer kernel does it: for each group its operators in order.
+    """
+
+    module: Any
+    kernels: tuple[IntegerKernel, ...]
+    float_operators: tuple[str, ...]
+
+
+def group_integers(module: Any, simd: Simd = Simd.NONE) -> Grouped:
+    """Replace what integer kernels can do.
+
+    Args:
+        module: An imported module with a function `main` in A-normal form, constants not folded.
+        simd: What the CPU can do.
+    """
+    import tvm
+    from tvm import relax
+
+    variable = module.get_global_var("main")
+    function = module[variable]
+    rewriter = _Rewriter(function, simd)
+    blocks = []
+    for block in function.body.blocks:
+        is_dataflow = type(block).__name__ == "DataflowBlock"
+        new_variable = relax.DataflowVar if is_dataflow else relax.Var
+        bindings = [
+            new for binding in block.bindings for new in rewriter.rewritten(binding, new_variable)
+        ]
+        blocks.append((relax.DataflowBlock if is_dataflow else relax.BindingBlock)(bindings))
+    if not rewriter.kernels:
+        return Grouped(module, (), float_groups(Values(function)))
+    body = relax.SeqExpr(blocks, function.body.body)
+    updated = tvm.IRModule(dict(module.functions), attrs=module.attrs)
+    updated[variable] = relax.Function(
+        function.params, body, function.ret_ty, function.is_pure, function.attrs
+    )
+    updated = relax.transform.DeadCodeElimination()(updated)
+    return Grouped(updated, tuple(rewriter.kernels), float_groups(Values(updated["main"])))
+
+
+def float_groups(values: Values) -> tuple[str, ...]:
+    """The float operators that end in a quantization, each group as "first, second, ..."."""
+    groups = []
+    for quantize in values.calls("quantize"):
+        names: list[str] = []
+        seen: set[Any] = set()
+        pending = [quantize.args[0]]
+        while pending:
+            variable = pending.pop()
+            call = values.definition(variable)
+            name = operator_name(call)
+            if variable in seen or not name or name in ("dequantize", "quantize"):
+                continue
+            if values.constant(variable) is not None:
+                continue
+            seen.add(variable)
+            names.append(name.removeprefix("nn."))
+            pending += [field for argument in call.args for field in variables_of(argument)]
+        if names:
+            groups.append(", ".join(reversed(names)))
+    return tuple(groups)
+
+
+class _Rewriter:
+    """Rewrites bindings one by one.
+
+    Kernels have the channels of images last. Where a model has them first, an image is there twice,
+    and what nothing reads is removed in the end.
+    """
+
+    def __init__(self, function: Any, simd: Simd) -> None:
+        self._values = Values(function)
+        self._simd = simd
+        self._twins: dict[Any, Any] = {}
+        """By the variable of an image, the one that has its channels last."""
+        self.kernels: list[IntegerKernel] = []
+
+    def rewritten(self, binding: Any, new_variable: Any) -> list[Any]:
+        """The binding, or those in its place where it ends a group.
+
+        Args:
+            binding: Of the function.
+            new_variable: The class of variables that are added.
+        """
+        if type(binding).__name__ != "VarBinding" or not operator_name(binding.value):
+            return [binding]
+        if not is_static_tensor(binding.value) or self._values.is_only_clipped(binding.var):
+            return [binding]
+        found = self._match(binding.value)
+        if found is None:
+            return [binding]
+        if isinstance(found, Movement):
+            return [self._moved(binding.var, found)]
+        return self._called(binding.var, found, new_variable)
+
+    def _called(self, variable: Any, match: Match, new_variable: Any) -> list[Any]:
+        from tvm import relax
+
+        spec, is_last = match.spec, match.is_channels_last
+        if match.channels_last is not None and all(i in self._twins for i in match.inputs):
+            spec, is_last = match.channels_last, True
+        bindings: list[Any] = []
+        inputs = list(match.inputs)
+        result, ty = variable, variable.ty
+        if is_last:
+            inputs = [self._channels_last(image, bindings, new_variable) for image in inputs]
+            ty = relax.TensorType(last(shape_of(variable)), dtype_of(variable))
+            result = self._twins[variable] = new_variable(f"{variable.name}_last", ty)
+        name = f"{PREFIX}{len(self.kernels)}"
+        self.kernels.append(IntegerKernel(match.name, generate(spec, self._simd)))
+        bindings.append(relax.VarBinding(result, relax.call_dps_packed(name, inputs, ty)))
+        if is_last:
+            bindings.append(relax.VarBinding(variable, _permuted(result, (0, 3, 1, 2))))
+        return bindings
+
+    def _moved(self, variable: Any, movement: Movement) -> Any:
+        """The binding of what an operator moves, without leaving the integers."""
+        from tvm import relax
+
+        call, source = movement.call, movement.source
+        if operator_name(call) == "permute_dims":
+            value = relax.op.permute_dims(source, call.attrs.axes)
+        else:
+            twin = self._twins.get(source)
+            if twin is not None and _is_view(shape_of(source), (0, 2, 3, 1)):
+                source = twin
+            value = relax.op.reshape(source, list(shape_of(variable)))
+        return relax.VarBinding(variable, relax.BlockBuilder().normalize(value))
+
+    def _channels_last(self, image: Any, bindings: list[Any], new_variable: Any) -> Any:
+        """The variable of an image with its channels last."""
+        from tvm import relax
+
+        if image not in self._twins:
+            value = _permuted(image, (0, 2, 3, 1))
+            self._twins[image] = new_variable(f"{image.name}_last", value.ty)
+            bindings.append(relax.VarBinding(self._twins[image], value))
+        return self._twins[image]
+
+    def _match(self, call: Any) -> Match | Movement | None:
+        values = self._values
+        bounds = None
+        quantize = call
+        if operator_name(call) == "clip" and dtype_of(call) in LIMITS:
+            bounds = (values.number(call.args[1]), values.number(call.args[2]))
+            quantize = values.definition(call.args[0])
+        dtype = dtype_of(call)
+        if dtype not in LIMITS:
+            return None
+        low, high = LIMITS[dtype]
+        if bounds is not None:
+            low, high = max(low, int(bounds[0])), min(high, int(bounds[1]))
+        if operator_name(quantize) == "quantize":
+            quantization = values.quantization(quantize)
+            if quantization is None:
+                return None
+            output = Output(quantization, dtype, low, high)
+            given = quantize.args[0]  # another object each time that it is asked for
+            result, output = without_activation(values, given, output)
+            is_activation = result is not given
+            return (
+                match_weighted(values, result, output)
+                or match_simple(values, result, output, is_activation)
+                or match_movement(values, result, output)
+            )
+        return match_integers(values, quantize, low, high)
+
+
+def _permuted(image: Any, order: tuple[int, ...]) -> Any:
+    """An image with its axes in another order; a view when nothing moves in memory."""
+    from tvm import relax
+
+    shape = shape_of(image)
+    if _is_view(shape, order):
+        value = relax.op.reshape(image, [shape[axis] for axis in order])
+    else:
+        value = relax.op.permute_dims(image, list(order))
+    return relax.BlockBuilder().normalize(value)
+
+
+def _is_view(shape: tuple[int, ...], order: tuple[int, ...]) -> bool:
+    """Whether a permutation of axes leaves all elements where they are."""
+    moved = [axis for axis in order if shape[axis] > 1]
+    return moved == sorted(moved)

@@ -1,0 +1,119 @@
+"""What recognizers of groups find."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from pytest_microtvm.compiler.quantized.arithmetic import round_away
+from pytest_microtvm.compiler.quantized.recognise.values import Values, dtype_of, operator_name
+from pytest_microtvm.compiler.quantized.specs import Requantization, Rounding, Spec
+from pytest_microtvm.compiler.quantized.tensors import Quantization
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a group of operators ends in.
+
+    Args:
+        quantization: Of the result.
+        dtype: Of the result.
+        minimum: Least value of the result; fused activations are in it.
+        maximum: Greatest value of the result.
+    """
+
+    quantization: Quantization
+    dtype: str
+    minimum: int
+    maximum: int
+
+    def requantization(
+        self, multiplier: int, shift: int, rounding: Rounding = Rounding.DOUBLE
+    ) -> Requantization:
+        """To this output by one factor for all channels."""
+        return Requantization(
+            np.array([multiplier], np.int32),
+            np.array([shift], np.int32),
+            rounding,
+            self.quantization.zero_point,
+            self.minimum,
+            self.maximum,
+            self.dtype,
+        )
+
+
+@dataclass(frozen=True)
+class Match:
+    """A group of operators that one kernel can do.
+
+    Args:
+        name: The operator, for the names of kernels.
+        spec: What the kernel does.
+        inputs: The tensors that it reads.
+        is_channels_last: The kernel wants its images with the channels last, and makes such, though
+            the model has them first.
+        channels_last: What the kernel does instead when its inputs are there with the channels
+            last, as well: any order will do.
+    """
+
+    name: str
+    spec: Spec
+    inputs: tuple[Any, ...]
+    is_channels_last: bool = False
+    channels_last: Spec | None = None
+
+
+@dataclass(frozen=True)
+class Movement:
+    """An operator that moves elements between dequantization and quantization to the same scale.
+
+    Args:
+        call: The call of the operator.
+        source: The quantized tensor.
+    """
+
+    call: Any
+    source: Any
+
+
+def last(shape: Sequence[int]) -> tuple[int, int, int, int]:
+    """The extents (n, channels, height, width) with the channels last."""
+    n, channels, height, width = shape
+    return n, height, width, channels
+
+
+def image_of(shape: Sequence[int], layout: str) -> tuple[int, int, int, int]:
+    """The extents of an image with the channels last."""
+    if layout == "NCHW":
+        return last(shape)
+    n, height, width, channels = shape
+    return n, height, width, channels
+
+
+def without_activation(values: Values, result: Any, output: Output) -> tuple[Any, Output]:
+    """A float result before ReLU and the like, and the output with its bounds."""
+    value = values.definition(result)
+    name = operator_name(value)
+    if dtype_of(value) != "float32":
+        return result, output
+    if name == "nn.relu":
+        return value.args[0], _bounded(output, 0.0, None)
+    if name == "clip":
+        low, high = (values.number(argument) for argument in value.args[1:3])
+        return value.args[0], _bounded(output, low, high)
+    return result, output
+
+
+def _bounded(output: Output, low: float, high: float | None) -> Output:
+    """The output held between two real numbers; in float32, as TFLite computes the bounds."""
+
+    def quantized(real: float) -> int:
+        steps = np.float32(real) / output.quantization.scale
+        return output.quantization.zero_point + int(round_away(np.asarray(steps)))
+
+    minimum = max(output.minimum, quantized(low))
+    maximum = output.maximum if high is None else min(output.maximum, quantized(high))
+    return replace(output, minimum=minimum, maximum=maximum)

@@ -1,0 +1,383 @@
+"""Recognizes operators without weights, and says what their kernels do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from pytest_microtvm.compiler.quantized import tables
+from pytest_microtvm.compiler.quantized.arithmetic import LIMITS, quantize_multiplier
+from pytest_microtvm.compiler.quantized.recognise.matches import (
+    Match,
+    Movement,
+    Output,
+    image_of,
+    last,
+)
+from pytest_microtvm.compiler.quantized.recognise.values import (
+    Values,
+    dtype_of,
+    operator_name,
+    shape_of,
+)
+from pytest_microtvm.compiler.quantized.specs import (
+    Arithmetic,
+    Concatenation,
+    Lookup,
+    Mean,
+    Operand,
+    Pool,
+    Quantize,
+    Requantize,
+    Resize,
+    Softmax,
+    Window,
+)
+from pytest_microtvm.compiler.quantized.tensors import Activation, Quantization
+
+_BYTES = ("int8", "uint8")
+_KINDS = {"add": "add", "subtract": "subtract", "multiply": "multiply"}
+_LAYOUTS = ("NHWC", "NCHW")
+_POOLS = {"nn.avg_pool2d": "average", "nn.max_pool2d": "max"}
+
+
+def match_simple(values: Values, result: Any, output: Output, is_activation: bool) -> Match | None:
+    """The operator whose float result `result` is, quantized to `output`.
+
+    Args:
+        values: The function's.
+        result: The float.
+        output: What it is quantized to.
+        is_activation: Whether an activation was between the two.
+    """
+    source = values.activation(result)
+    if source is not None:
+        return _requantize(source, output, is_activation)
+    value = values.definition(result)
+    if type(value).__name__ == "Var" and dtype_of(value) == "float32":
+        return _quantize(value, output)
+    matcher = _MATCHERS.get(operator_name(value))
+    return None if matcher is None else matcher(values, value, output)
+
+
+def match_movement(values: Values, result: Any, output: Output) -> Movement | None:
+    """The operator that moves elements to `result`, quantized as its input is."""
+    call = values.call(result, "expand_dims", "flatten", "permute_dims", "reshape", "squeeze")
+    source = None if call is None else values.activation(call.args[0])
+    if call is None or source is None or source.quantization != output.quantization:
+        return None
+    is_whole = (output.minimum, output.maximum) == LIMITS[output.dtype]
+    return Movement(call, source.expression) if is_whole and source.dtype == output.dtype else None
+
+
+def match_integers(values: Values, call: Any, low: int, high: int) -> Match | None:
+    """The operator over integers that `call` ends, its results clamped to `low` and `high`."""
+    name = operator_name(call)
+    dtype = dtype_of(call)
+    if name == "astype":
+        pool = values.call(call.args[0], "nn.avg_pool2d")
+        widened = None if pool is None else values.call(pool.args[0], "astype")
+        if widened is not None and dtype_of(widened.args[0]) == dtype:
+            return _pool(pool, widened.args[0], low, high, dtype)
+    if name == "nn.max_pool2d":
+        return _pool(call, call.args[0], low, high, dtype)
+    if name == "image.resize2d" and str(call.attrs.method) == "nearest_neighbor":
+        return _resize("nearest", call, call.args[0], dtype)
+    return None
+
+
+def _quantize(source: Any, output: Output) -> Match:
+    """An input of the model in float."""
+    spec = Quantize(
+        math.prod(shape_of(source)),
+        output.quantization.scale,
+        output.quantization.zero_point,
+        output.minimum,
+        output.maximum,
+        output.dtype,
+    )
+    return Match("quantize", spec, (source,))
+
+
+def _requantize(source: Activation, output: Output, is_activation: bool) -> Match:
+    scales = source.quantization.scale, output.quantization.scale
+    # TFLite divides in float32 for RELU and its like, but not for QUANTIZE.
+    real = float(scales[0] / scales[1]) if is_activation else float(scales[0]) / float(scales[1])
+    requantization = output.requantization(*quantize_multiplier(real))
+    if source.dtype in _BYTES and output.dtype in _BYTES:
+        table = tables.requantization_table(source, requantization)
+        return _lookup("requantize", source, table)
+    spec = Requantize(
+        math.prod(source.shape), source.quantization.zero_point, requantization, source.dtype
+    )
+    return Match("requantize", spec, (source.expression,), channels_last=spec)
+
+
+def _lookup(name: str, source: Activation, table: Any) -> Match:
+    spec = Lookup(math.prod(source.shape), table, source.dtype)
+    return Match(name, spec, (source.expression,), channels_last=spec)
+
+
+def _unary(
+    name: str, function: Callable[..., Any], values: Values, call: Any, output: Output
+) -> Match | None:
+    source = values.activation(call.args[0])
+    if source is None or source.dtype not in _BYTES or output.dtype != source.dtype:
+        return None
+    table = tables.real_table(function, source, output.quantization, output.dtype)
+    return _lookup(name, source, np.clip(table, output.minimum, output.maximum))
+
+
+def _leaky_relu(values: Values, call: Any, output: Output) -> Match | None:
+    source = values.activation(call.args[0])
+    if source is None or source.dtype not in _BYTES or output.dtype != source.dtype:
+        return None
+    alpha = np.float32(call.attrs.alpha)
+    table = tables.leaky_relu_table(source, alpha, output.quantization, output.dtype)
+    return _lookup("leaky_relu", source, np.clip(table, output.minimum, output.maximum))
+
+
+def _softmax(values: Values, call: Any, output: Output) -> Match | None:
+    scaled = values.call(call.args[0], "multiply")
+    beta = None if scaled is None else values.constant(scaled.args[1])
+    if scaled is not None and (beta is None or beta.size != 1):
+        return None
+    source = values.activation(call.args[0] if scaled is None else scaled.args[0])
+    if source is None or source.dtype not in _BYTES or output.dtype != source.dtype:
+        return None
+    expected = Quantization(np.float32(1 / 256), -128 if output.dtype == "int8" else 0)
+    if int(call.attrs.axis) not in (-1, len(source.shape) - 1) or output.quantization != expected:
+        return None
+    factor = 1.0 if beta is None else float(beta.reshape(-1)[0])
+    # 5 bits before the point, as TFLite has it.
+    real = min(factor * float(source.quantization.scale) * (1 << 26), 2.0**31 - 1.0)
+    multiplier, shift = quantize_multiplier(real)
+    if shift < 0:
+        return None
+    spec = Softmax(
+        rows=math.prod(source.shape[:-1]),
+        columns=source.shape[-1],
+        multiplier=multiplier,
+        shift=shift,
+        least_difference=-math.floor(31 * (1 << 26) / (1 << shift)),
+        dtype=source.dtype,
+    )
+    return Match("softmax", spec, (source.expression,))
+
+
+def _arithmetic(values: Values, call: Any, output: Output) -> Match | None:
+    kind = _KINDS[operator_name(call)]
+    sides = [_side(values, argument) for argument in call.args]
+    left, right = sides
+    if left is None or right is None:
+        return None
+    inputs = tuple(side.expression for side in (left, right) if side.expression is not None)
+    if not inputs or {left.dtype, right.dtype} != {output.dtype}:
+        return None
+    scales = (left.quantization.scale, right.quantization.scale)
+    output_scale = output.quantization.scale
+    left_shift = 0
+    factors = [(0, 0), (0, 0)]
+    if kind == "multiply":
+        real = float(scales[0] * scales[1] / output_scale)
+    else:
+        if output.dtype == "int16" and all(map(_is_power_of_two, (*scales, output_scale))):
+            return None
+        left_shift = 15 if output.dtype == "int16" else 20
+        common = 2 * float(max(scales))
+        factors = [quantize_multiplier(float(scale) / common) for scale in scales]
+        real = common / ((1 << left_shift) * float(output_scale))
+    operands = [
+        Operand(side.shape, side.quantization.zero_point, *factor, values=known)
+        for side, factor, known in zip((left, right), factors, _known(values, call), strict=True)
+    ]
+    spec = Arithmetic(
+        kind,
+        shape_of(call),
+        (operands[0], operands[1]),
+        left_shift,
+        output.requantization(*quantize_multiplier(real)),
+        output.dtype,
+    )
+    return Match(kind, spec, inputs, channels_last=_arithmetic_of_last(spec))
+
+
+def _arithmetic_of_last(spec: Arithmetic) -> Arithmetic | None:
+    """The same with the channels of all images last."""
+    if any(len(shape) != 4 for shape in (spec.output_shape, *(o.shape for o in spec.operands))):
+        return None
+    left, right = (
+        replace(
+            operand,
+            shape=last(operand.shape),
+            values=None if operand.values is None else np.moveaxis(operand.values, 1, 3).copy(),
+        )
+        for operand in spec.operands
+    )
+    return replace(spec, output_shape=last(spec.output_shape), operands=(left, right))
+
+
+def _is_power_of_two(scale: np.float32) -> bool:
+    """Whether TFLite has a rounding of its own for sums of int16 with such scales."""
+    return math.frexp(float(scale))[0] == 0.5
+
+
+def _side(values: Values, expression: Any) -> Activation | None:
+    """An operand; without an expression when it is known."""
+    source = values.activation(expression)
+    if source is not None:
+        return source
+    known = values.weights(expression)
+    call = values.call(expression, "dequantize")
+    quantization = None if call is None else values.quantization(call)
+    if known is None or quantization is None:
+        return None
+    return Activation(None, known.values.shape, str(known.values.dtype), quantization)
+
+
+def _known(values: Values, call: Any) -> list[Any]:
+    """The values of the operands that are known."""
+    found = [values.weights(argument) for argument in call.args]
+    return [None if weights is None else weights.values for weights in found]
+
+
+def _mean(values: Values, call: Any, output: Output) -> Match | None:
+    source = values.activation(call.args[0])
+    if source is None or source.dtype != output.dtype:
+        return None
+    rank = len(source.shape)
+    given = call.attrs.axis
+    axes = tuple(sorted({int(axis) % rank for axis in (range(rank) if given is None else given)}))
+    real = float(source.quantization.scale) / float(output.quantization.scale)
+    multiplier, shift = quantize_multiplier(real)
+    count = math.prod(source.shape[axis] for axis in axes)
+    # The multiplier takes the division in, at the full width that is left.
+    spare = min(count.bit_length() - 1, 32, 31 + shift)
+    spec = Mean(
+        source.shape,
+        axes,
+        source.quantization.zero_point,
+        output.requantization((multiplier << spare) // count, shift - spare),
+        source.dtype,
+    )
+    moved = None
+    if rank == 4 and bool(call.attrs.keepdims):
+        place = (0, 3, 1, 2)
+        moved = replace(
+            spec,
+            input_shape=last(source.shape),
+            axes=tuple(sorted(place[axis] for axis in axes)),
+        )
+    return Match("mean", spec, (source.expression,), channels_last=moved)
+
+
+def _concatenation(values: Values, call: Any, output: Output) -> Match | None:
+    sources = [values.activation(field) for field in call.args[0].fields]
+    found = [source for source in sources if source is not None and source.dtype == output.dtype]
+    if len(found) != len(sources) or (output.maximum - output.minimum) < 255:
+        return None
+    same = [source.quantization == output.quantization for source in found]
+    if output.dtype not in _BYTES and not all(same):
+        return None
+    parts = [tables.concatenation_table(s, output.quantization, output.dtype) for s in found]
+    shape = shape_of(call)
+    axis = int(call.attrs.axis) % len(shape)
+    shapes = [source.shape for source in found]
+    spec = Concatenation(
+        math.prod(shape[:axis]),
+        tuple(math.prod(part[axis:]) for part in shapes),
+        tuple(parts),
+        output.dtype,
+    )
+    moved = None
+    if len(shape) == 4:
+        axis = (0, 3, 1, 2)[axis]
+        moved = replace(
+            spec,
+            rows=math.prod(last(shape)[:axis]),
+            lengths=tuple(math.prod(last(part)[axis:]) for part in shapes),
+        )
+    inputs = tuple(source.expression for source in found)
+    return Match("concatenate", spec, inputs, channels_last=moved)
+
+
+def _bilinear(values: Values, call: Any, output: Output) -> Match | None:
+    source = values.activation(call.args[0])
+    if source is None or source.quantization != output.quantization or source.dtype == "uint8":
+        return None
+    if source.dtype != output.dtype or str(call.attrs.method) != "linear":
+        return None
+    return _resize("bilinear", call, source.expression, output.dtype)
+
+
+def _resize(kind: str, call: Any, image: Any, dtype: str) -> Match | None:
+    mode = str(call.attrs.coordinate_transformation_mode)
+    if mode not in ("align_corners", "asymmetric", "half_pixel"):
+        return None
+    layout = str(call.attrs.layout)
+    if layout not in _LAYOUTS:
+        return None
+    spec = Resize(
+        kind,
+        image_of(shape_of(image), layout),
+        image_of(shape_of(call), layout),
+        mode == "align_corners",
+        mode == "half_pixel",
+        dtype,
+    )
+    return Match(f"resize_{kind}", spec, (image,), layout == "NCHW")
+
+
+def _float_pool(values: Values, call: Any, output: Output) -> Match | None:
+    """A pool between dequantization and quantization to the same scale."""
+    source = values.activation(call.args[0])
+    if source is None or source.quantization != output.quantization:
+        return None
+    if source.dtype != output.dtype:
+        return None
+    return _pool(call, source.expression, output.minimum, output.maximum, output.dtype)
+
+
+def _pool(call: Any, image: Any, low: int, high: int, dtype: str) -> Match | None:
+    window = _window(call)
+    if window is None:
+        return None
+    kind = _POOLS[operator_name(call)]
+    layout = str(call.attrs.layout)
+    before, after = (image_of(shape_of(tensor), layout) for tensor in (image, call))
+    spec = Pool(kind, before, after, window, low, high, dtype)
+    return Match(f"{kind}_pool", spec, (image,), layout == "NCHW")
+
+
+def _window(call: Any) -> Window | None:
+    attributes = call.attrs
+    is_plain = str(attributes.layout) in _LAYOUTS and not bool(attributes.count_include_pad)
+    if not is_plain or bool(attributes.ceil_mode):
+        return None
+    if any(int(extent) != 1 for extent in attributes.dilation):
+        return None
+    height, width = (int(extent) for extent in attributes.pool_size)
+    strides = tuple(int(extent) for extent in attributes.strides)
+    padding = [int(extent) for extent in attributes.padding]
+    return Window((height, width), (strides[0], strides[1]), (1, 1), (padding[0], padding[1]))
+
+
+_MATCHERS: dict[str, Callable[[Values, Any, Output], Match | None]] = {
+    "add": _arithmetic,
+    "concat": _concatenation,
+    "image.resize2d": _bilinear,
+    "mean": _mean,
+    "multiply": _arithmetic,
+    "nn.avg_pool2d": _float_pool,
+    "nn.leakyrelu": _leaky_relu,
+    "nn.max_pool2d": _float_pool,
+    "nn.softmax": _softmax,
+    "sigmoid": partial(_unary, "logistic", tables.sigmoid),
+    "subtract": _arithmetic,
+    "tanh": partial(_unary, "tanh", tables.tanh),
+}

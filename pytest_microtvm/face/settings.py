@@ -1,0 +1,187 @@
+"""The options and ini keys of a run that names boards: read and checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from pytest_microtvm.boards import Board, load_boards
+from pytest_microtvm.boards.selection import select_boards
+from pytest_microtvm.errors import ConfigError
+from pytest_microtvm.face.options import EXECUTORS, KEPT_PROJECTS, REFERENCES, comma_list, text_of
+from pytest_microtvm.flow.cache import default_cache_directory
+from pytest_microtvm.lab.file import LabBoard, find_lab_file, load_lab
+from pytest_microtvm.project import platform_directory
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The options and ini keys of a run, checked.
+
+    Attributes:
+        boards: Names, in the order of the command line.
+        boards_by_name: Those of them that were named, not found by a glob or tag.
+        executors: Names, likewise.
+        cache_dir: The build cache; None for one that lasts as long as the run.
+        cache_limit_bytes: Its size.
+        inputs: An `.npz` file; None to make inputs.
+        build_only: Stop after the build.
+        keep_projects: Where generated projects are copied to, or None.
+        reference: What outputs are compared with: one of `REFERENCES` or the path of an `.npz`.
+        timeout_s: For opening a device and for each call to it.
+        lab: The real boards that are here.
+        lease_timeout_s: For waiting until one of them is free.
+        rtol: Relative tolerance for floats.
+        atol: Absolute tolerance for floats.
+        json_path: Where the records go, or None.
+        count_instructions: Whether emulators count them.
+    """
+
+    boards: tuple[str, ...]
+    boards_by_name: frozenset[str]
+    executors: tuple[str, ...]
+    cache_dir: Path | None
+    cache_limit_bytes: int
+    inputs: Path | None
+    build_only: bool
+    keep_projects: Path | None
+    reference: str | Path
+    timeout_s: float
+    lab: tuple[LabBoard, ...]
+    lease_timeout_s: float
+    rtol: float
+    atol: float
+    json_path: Path | None
+    count_instructions: bool
+
+
+def read_settings(config: pytest.Config, boards: dict[str, Board]) -> Settings:
+    """Read and check what was asked for.
+
+    Args:
+        config: pytest's configuration.
+        boards: All known boards by name.
+
+    Raises:
+        ConfigError: An option or ini key has a value that cannot be used.
+    """
+    executors = comma_list(config, "executor") or [EXECUTORS[0]]
+    for executor in executors:
+        if executor not in EXECUTORS:
+            raise ConfigError(
+                f"unknown executor {executor!r}", cure=f"executors: {', '.join(EXECUTORS)}"
+            )
+    inputs = _path(config, "inputs")
+    if inputs is not None and not inputs.is_file():
+        raise ConfigError(f"there is no file {inputs}", cure="check --microtvm-inputs")
+    option = config.option
+    platform = text_of(config, "platform")
+    if platform is not None:
+        platform_directory(platform)  # there has to be one
+    lab = _load_lab(config, boards)
+    selection = select_boards(
+        boards,
+        comma_list(config, "board"),
+        platform,
+        None if option.microtvm_build_only else {board.kind for board in lab},
+    )
+    for name in selection.boards:
+        platform_directory(boards[name].platform)  # there has to be one
+    return Settings(
+        boards=selection.boards,
+        boards_by_name=selection.by_name,
+        executors=tuple(executors),
+        cache_dir=None if option.microtvm_no_cache else _cache_dir(config),
+        cache_limit_bytes=int(_number(config, "cache_size_mb") * 1e6),
+        inputs=inputs,
+        build_only=option.microtvm_build_only,
+        keep_projects=(config.rootpath / KEPT_PROJECTS if option.microtvm_keep_projects else None),
+        reference=_reference(config),
+        timeout_s=_number(config, "timeout", above_zero=True),
+        lab=lab,
+        lease_timeout_s=_number(config, "lease_timeout"),
+        rtol=_number(config, "rtol"),
+        atol=_number(config, "atol"),
+        json_path=_path(config, "json"),
+        count_instructions=not option.microtvm_no_instructions,
+    )
+
+
+def load_known_boards(config: pytest.Config) -> dict[str, Board]:
+    """Every board that can be named: ours, those of `--microtvm-boards-dir` and of hooks.
+
+    Raises:
+        ConfigError: A folder or a definition is wrong.
+    """
+    folders = _paths(config, "boards_dir")
+    for found in config.hook.pytest_microtvm_board_directories(config=config):
+        folders += [config.rootpath / path for path in found]
+    return load_boards(folders)
+
+
+def _load_lab(config: pytest.Config, boards: dict[str, Board]) -> tuple[LabBoard, ...]:
+    here, option = config.invocation_params.dir, config.option.microtvm_lab
+    configured = config.getini("microtvm_lab")
+    path = find_lab_file(
+        here / option if option else None,
+        _ini_directory(config) / configured if configured else None,
+        here,
+    )
+    return () if path is None else load_lab(path, boards)
+
+
+def _paths(config: pytest.Config, name: str) -> list[Path]:
+    """The paths in a repeatable option, or else in its ini key."""
+    given = getattr(config.option, f"microtvm_{name}")
+    if given:
+        return [config.invocation_params.dir / path for path in given]
+    return [_ini_directory(config) / path for path in config.getini(f"microtvm_{name}")]
+
+
+def _path(config: pytest.Config, name: str) -> Path | None:
+    """A path: an option is relative to the current folder, an ini key to the ini file's."""
+    given = getattr(config.option, f"microtvm_{name}")
+    if given:
+        return Path(config.invocation_params.dir / given)
+    configured = config.getini(f"microtvm_{name}")
+    return _ini_directory(config) / configured if configured else None
+
+
+def _ini_directory(config: pytest.Config) -> Path:
+    return config.inipath.parent if config.inipath is not None else config.rootpath
+
+
+def _reference(config: pytest.Config) -> str | Path:
+    name = text_of(config, "reference") or ""
+    if name in REFERENCES:
+        return name
+    path = _path(config, "reference")
+    if path is None or path.suffix != ".npz":
+        raise ConfigError(
+            f"unknown reference {name!r}",
+            cure=f"references: {', '.join(REFERENCES)}, or the path of an .npz file",
+        )
+    if not path.is_file():
+        raise ConfigError(f"there is no file {path}", cure="check --microtvm-reference")
+    return path
+
+
+def _number(config: pytest.Config, name: str, *, above_zero: bool = False) -> float:
+    text = text_of(config, name)
+    try:
+        number = float(text or "")
+    except ValueError:
+        number = float("nan")
+    if not (number > 0 if above_zero else number >= 0) or number == float("inf"):
+        raise ConfigError(
+            f"microtvm_{name} is {text!r}",
+            cure=f"give a number {'above 0' if above_zero else 'of 0 or more'}",
+        )
+    return number
+
+
+def _cache_dir(config: pytest.Config) -> Path:
+    path = _path(config, "cache_dir")
+    return default_cache_directory() if path is None else path

@@ -1,0 +1,356 @@
+"""The whole way from a model to a verdict, each step taken once and shared by all who need it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from pytest_microtvm.boards import Board
+from pytest_microtvm.compiler import CompileOptions
+from pytest_microtvm.deadline import Deadline
+from pytest_microtvm.errors import BuildError, FloatOperatorWarning, MicroTVMError
+from pytest_microtvm.flow.measuring import measure
+from pytest_microtvm.flow.progress import long_step
+from pytest_microtvm.flow.rig import Rig
+from pytest_microtvm.flow.workshop import CompiledModel, Workshop
+from pytest_microtvm.measure.records import Record
+from pytest_microtvm.mlf.library import ModelLibrary
+from pytest_microtvm.project.firmware import Firmware
+from pytest_microtvm.session.bridges import Bridges
+from pytest_microtvm.session.device import HOST_DRIVEN, Session
+from pytest_microtvm.session.host_driven import NodeResult
+from pytest_microtvm.verify.compare import Comparison, Tolerance, compare_outputs
+from pytest_microtvm.verify.explain import explain_difference
+from pytest_microtvm.verify.inputs import Tensors, load_inputs, load_outputs, make_inputs
+
+T = TypeVar("T")
+
+MAX_SESSIONS = 4
+"""How many devices stay open at once; the one used longest ago is closed for another."""
+
+HOST_BOARD = "host"
+HOST_EXECUTOR = "aot"
+LITERT = "litert"
+_REFERENCE_NAMES = {
+    HOST_BOARD: "the host reference",
+    LITERT: "LiteRT's reference kernels",
+    "aot": "the executor aot",
+    "graph": "the executor graph",
+    HOST_DRIVEN: "the executor host_driven",
+}
+REFERENCE_FILE = "outputs.npz"
+
+
+@dataclass(frozen=True)
+class HarnessOptions:
+    """What holds for a whole run.
+
+    Attributes:
+        timeout_s: For opening a device and for each call to it.
+        tolerance: For floats, where a test says nothing else.
+        inputs: An `.npz` file with the inputs of every model; None to make them.
+        reference: What outputs are compared with: `host`, an executor, `litert`, or the path of an
+            `.npz` file with one array per output.
+        root: Paths of models are recorded relative to it.
+    """
+
+    timeout_s: float = 60.0
+    tolerance: Tolerance = field(default_factory=Tolerance)
+    inputs: Path | None = None
+    reference: str | Path = HOST_BOARD
+    root: Path = Path()
+
+
+class Harness:
+    """Models, firmware and devices of one run.
+
+    Args:
+        workshop: Compiles and builds.
+        boards: All known boards by name; the reference runs on `host`.
+        options: For the whole run.
+        rig: Has the real boards.
+        bridges: For emulated ones; ended by `close`.
+    """
+
+    def __init__(
+        self,
+        workshop: Workshop,
+        boards: Mapping[str, Board],
+        options: HarnessOptions,
+        rig: Rig,
+        bridges: Bridges,
+    ) -> None:
+        self.workshop = workshop
+        self.boards = boards
+        self.options = options
+        self._rig = rig
+        self._compiled: dict[tuple[Path, str], CompiledModel] = {}
+        self._firmware: dict[tuple[str, str, str], Firmware] = {}
+        self._failed: dict[object, MicroTVMError] = {}
+        self._sessions: dict[str, tuple[Session, Record]] = {}
+        self._bridges = bridges
+        self._references: dict[str, Tensors] = {}
+        self._records: dict[tuple[str, str, str], Record] = {}
+
+    @property
+    def records(self) -> list[Record]:
+        """What was recorded so far, in the order it was first asked for."""
+        return list(self._records.values())
+
+    def record(self, model: Path, board: Board, executor: str) -> Record:
+        """The record that tests of this model, board and executor share."""
+        absolute = model.absolute()
+        if absolute.is_relative_to(self.options.root):
+            absolute = absolute.relative_to(self.options.root)
+        record = Record(
+            absolute.as_posix(),
+            board.name,
+            board.platform,
+            executor,
+            str(self.options.reference),
+        )
+        return self._records.setdefault(record.key, record)
+
+    def compile(self, model: Path, board: Board, record: Record) -> CompiledModel:
+        """Compile a model for a board, once a run for all boards whose CPUs can do the same.
+
+        Raises:
+            ModelError: It cannot be compiled; said again to every test that needs it.
+        """
+        key = (model, board.cpu.simd)
+        if key not in self._compiled:
+            options = CompileOptions(simd=board.cpu.simd)
+            self._compiled[key] = self._once(key, lambda: self.workshop.compile(model, options))
+            in_float = self._compiled[key].library.float_operators
+            if in_float is not None:
+                warnings.warn(f"{model.name}: {in_float}", FloatOperatorWarning, stacklevel=2)
+        compiled = self._compiled[key]
+        if "mlf" not in record.cached:
+            record.cached["mlf"] = compiled.cached
+            record.add_seconds("compile", compiled.compile_s)
+        return compiled
+
+    def build(self, library: ModelLibrary, board: Board, record: Record) -> Firmware:
+        """Build the firmware for a board, once a run.
+
+        Raises:
+            BuildError: It cannot be built; said again to every test that needs it.
+        """
+        firmware = self._built(library, board, record.executor)
+        if "firmware" not in record.cached:
+            record.cached["firmware"] = firmware.cached
+            record.build_id = firmware.build_id
+            record.add_seconds("generate", firmware.generate_s)
+            record.add_seconds("build", firmware.build_s)
+            record.set_metrics(measure(firmware))
+        return firmware
+
+    def open(self, firmware: Firmware, record: Record, on_log: Callable[[str], None]) -> Session:
+        """Open the device that runs a firmware, or go on with the session that is open.
+
+        Args:
+            firmware: What must run.
+            record: Gets the times.
+            on_log: Told the device's log lines, until the next `open`.
+
+        Raises:
+            MicroTVMError: The device cannot be had, flashed or opened.
+        """
+        if self._rig.serves(firmware.board):
+            return self._rig.open(firmware, record, on_log)
+        entry = self._sessions.pop(firmware.build_id, None)
+        if entry is not None and entry[0].is_open:
+            self._sessions[firmware.build_id] = entry
+            entry[0].on_log = on_log
+            return entry[0]
+        if entry is not None:
+            self._close(*entry)
+        while len(self._sessions) >= MAX_SESSIONS:
+            self._close(*self._sessions.pop(next(iter(self._sessions))))
+        session = Session(firmware, self.options.timeout_s, on_log, bridges=self._bridges)
+        session.open()
+        record.add_seconds("open", session.open_s)
+        self._sessions[firmware.build_id] = (session, record)
+        return session
+
+    def run(self, session: Session, inputs: Tensors, record: Record) -> Tensors:
+        """Run a model on an open device.
+
+        Raises:
+            MicroTVMError: The device did not answer or refused; its session is closed.
+        """
+        start = time.monotonic()
+        try:
+            outputs = session.run(inputs)
+        except BaseException:
+            entry = self._sessions.pop(session.firmware.build_id, None)
+            if entry is not None:
+                self._close(*entry)
+            self._rig.drop(session)
+            raise
+        record.add_seconds("run", time.monotonic() - start)
+        record.set_metrics(measure(session.firmware, session))
+        return outputs
+
+    def inputs(self, library: ModelLibrary) -> Tensors:
+        """The inputs for a test that brings none.
+
+        Raises:
+            ConfigError: The file named for the run does not fit the model.
+        """
+        if self.options.inputs is not None:
+            return load_inputs(self.options.inputs, library.inputs)
+        return make_inputs(library.name, library.inputs)
+
+    def reference(
+        self, model: Path, library: ModelLibrary, board: Board, inputs: Tensors
+    ) -> Tensors:
+        """What the outputs are compared with, as `options.reference` says.
+
+        Args:
+            model: The model's file.
+            library: The model compiled.
+            board: Where another executor runs, if that is the reference.
+            inputs: One array per input, by name.
+
+        Returns:
+            One array per output, by name.
+
+        Raises:
+            MicroTVMError: The reference cannot be had.
+        """
+        chosen = self.options.reference
+        if isinstance(chosen, Path):
+            return load_outputs(chosen, library.outputs)
+        if chosen == HOST_BOARD:
+            return self._host_reference(library, inputs)
+        if chosen == LITERT:
+            from pytest_microtvm.verify.litert import run_litert
+
+            return run_litert(model, inputs, library.inputs, library.outputs)
+        record = Record("", board.name, board.platform, chosen)  # nobody's: not a test of its own
+        session = self.open(self._built(library, board, chosen), record, lambda line: None)
+        return self.run(session, inputs, record)
+
+    def explain(self, library: ModelLibrary, board: Board, inputs: Tensors) -> tuple[str, ...]:
+        """Find the first kernel whose result on a board is not that on this machine.
+
+        Both run the graph kernel by kernel, with the executor `host_driven`.
+
+        Returns:
+            Lines for the report of a mismatch; if the search itself fails, they say so.
+        """
+        try:
+            return explain_difference(
+                *(self._debug(library, where, inputs) for where in (board, self.boards[HOST_BOARD]))
+            )
+        except MicroTVMError as error:
+            return (f"kernel by kernel: {error.one_line()}",)
+
+    def _debug(self, library: ModelLibrary, board: Board, inputs: Tensors) -> list[NodeResult]:
+        firmware = self._built(library, board, HOST_DRIVEN)
+        record = Record("", board.name, board.platform, HOST_DRIVEN)
+        return self.open(firmware, record, lambda line: None).debug(inputs)
+
+    def _host_reference(self, library: ModelLibrary, inputs: Tensors) -> Tensors:
+        """What the same MLF computes on this machine, by its call plan.
+
+        A result is kept in the cache, so that many boards, executors, tests and runs share it.
+        """
+        host = self._built(library, self.boards[HOST_BOARD], HOST_EXECUTOR)
+        digest = hashlib.sha256(host.build_id.encode())
+        for name, array in inputs.items():
+            digest.update(f"{name}:{array.dtype}:{array.shape}".encode() + array.tobytes())
+        key = digest.hexdigest()[:32]
+        if key not in self._references:
+            entry = self.workshop.cache.obtain(
+                "reference",
+                key,
+                lambda directory: self._run_on_host(host, inputs, directory),
+                Deadline(self.options.timeout_s * 2),
+                lambda: long_step(
+                    f"waiting for another process to run the reference of {library.name}",
+                    self.workshop.progress,
+                ),
+            )
+            self._references[key] = _load_outputs(entry.path / REFERENCE_FILE, library)
+        return self._references[key]
+
+    def compare(
+        self, outputs: Tensors, reference: Tensors, tolerance: Tolerance, record: Record
+    ) -> Comparison:
+        """Compare a device's outputs with the reference's, and record how far they are apart."""
+        chosen = self.options.reference
+        name = chosen.name if isinstance(chosen, Path) else _REFERENCE_NAMES.get(chosen, chosen)
+        comparison = compare_outputs(outputs, reference, tolerance, name)
+        record.add_comparison(comparison.elements, comparison.mismatched, comparison.max_abs_diff)
+        return comparison
+
+    def release(self) -> None:
+        """Give a board of the lab back, for others to use. Never raises."""
+        self._rig.release()
+
+    def close(self) -> None:
+        """Close every device. Never raises."""
+        self.release()
+        for session, _record in self._sessions.values():
+            session.begin_close()
+        while self._sessions:
+            self._close(*self._sessions.popitem()[1])
+        self._bridges.close()
+
+    def _close(self, session: Session, record: Record) -> None:
+        start = time.monotonic()
+        session.close()
+        record.add_seconds("close", time.monotonic() - start)
+
+    def _once(self, key: object, step: Callable[[], T]) -> T:
+        """Take a step that, once it failed, fails in the same way for every test that needs it."""
+        if key in self._failed:
+            raise self._failed[key]
+        try:
+            return step()
+        except MicroTVMError as error:
+            self._failed[key] = error
+            raise
+
+    def _built(self, library: ModelLibrary, board: Board, executor: str) -> Firmware:
+        key = (library.sha256, board.name, executor)
+        if key not in self._firmware:
+            self._firmware[key] = self._once(
+                key, lambda: self.workshop.build(library, board, executor)
+            )
+        return self._firmware[key]
+
+    def _run_on_host(self, host: Firmware, inputs: Tensors, directory: Path) -> None:
+        with (
+            long_step(f"running the reference of {host.library.name}", self.workshop.progress),
+            Session(host, self.options.timeout_s, bridges=self._bridges) as session,
+        ):
+            outputs = session.run(inputs)
+        # By position: any name is allowed in a model, not every one in an archive.
+        arrays = {f"output_{index}": array for index, array in enumerate(outputs.values())}
+        buffer = io.BytesIO()
+        np.savez(buffer, **arrays)  # type: ignore[arg-type]
+        (directory / REFERENCE_FILE).write_bytes(buffer.getvalue())
+
+
+def _load_outputs(path: Path, library: ModelLibrary) -> Tensors:
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            return {
+                spec.name: archive[f"output_{index}"] for index, spec in enumerate(library.outputs)
+            }
+    except (OSError, ValueError, KeyError) as error:
+        raise BuildError(
+            f"the reference outputs in {path} are damaged: {error}",
+            cure=f"remove {path.parent}",
+        ) from error

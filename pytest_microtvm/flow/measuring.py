@@ -1,0 +1,83 @@
+"""Takes the figures of a firmware and of the device that runs it."""
+
+from __future__ import annotations
+
+from pytest_microtvm.measure.metrics import Layer, Metric, Metrics
+from pytest_microtvm.project.firmware import Firmware
+from pytest_microtvm.session.device import HOST_DRIVEN, Session
+
+
+def measure(firmware: Firmware, session: Session | None = None) -> Metrics:
+    """What a firmware costs, as far as it is known.
+
+    Args:
+        firmware: The built firmware.
+        session: The device that runs it, once there is one.
+    """
+    library = firmware.library
+    io_bytes = sum(spec.size_bytes for spec in library.inputs + library.outputs)
+    found = {
+        "arena_bytes": Metric(library.workspace_bytes, "bytes", "MLF memory plan"),
+        "io_bytes": Metric(io_bytes, "bytes", "MLF tensor sizes"),
+        "constants_bytes": Metric(library.constants_bytes, "bytes", "MLF constants"),
+        **_image_metrics(firmware),
+    }
+    absent = {}
+    layers: tuple[Layer, ...] = ()
+    if session is not None and session.latency_s is not None:
+        found["latency_us"] = _latency(firmware, session.latency_s, session.samples)
+        if session.stack_bytes is None:
+            absent["stack_bytes"] = "the firmware does not watch its stack"
+        else:
+            source = "painted stack, most since the start"
+            found["stack_bytes"] = Metric(session.stack_bytes, "bytes", source, session.samples)
+        if session.counts is None:
+            absent["instructions"] = _why_uncounted(firmware, session)
+        else:
+            source = "QEMU plugin, most of all runs"
+            total = session.counts.total
+            found["instructions"] = Metric(total, "instructions", source, session.samples)
+            layers = _layers(firmware, session.counts.kernels)
+            in_float = firmware.library.float_operators
+            if in_float is not None:
+                names = in_float.functions
+                part = sum(layer.instructions for layer in layers if layer.kernel in names)
+                found["float_instructions"] = Metric(part, "instructions", source, session.samples)
+    return Metrics(**found, layers=layers, absent=absent)
+
+
+def _why_uncounted(firmware: Firmware, session: Session) -> str:
+    if session.is_real:
+        return "instructions are counted in emulators only"
+    counter = firmware.counter
+    return counter if isinstance(counter, str) else "the emulator counted nothing"
+
+
+def _image_metrics(firmware: Firmware) -> dict[str, Metric]:
+    """Sizes of the linked program, whole and by part."""
+    image = firmware.image
+    if image is None:
+        return {}
+    metrics = {
+        "flash_bytes": Metric(image.flash_bytes, "bytes", "ELF loaded sections"),
+        "ram_bytes": Metric(image.ram_bytes, "bytes", "ELF writable sections"),
+    }
+    for kind, parts in (("flash", image.flash), ("ram", image.ram)):
+        for part, size_bytes in parts.items():
+            metrics[f"{kind}_{part}_bytes"] = Metric(size_bytes, "bytes", "ELF symbols")
+    return metrics
+
+
+def _latency(firmware: Firmware, seconds: float, samples: int) -> Metric:
+    clock = f"{firmware.board.name} timer"
+    if firmware.executor == HOST_DRIVEN:
+        clock = "this machine's clock, link included"
+    return Metric(round(seconds * 1e6, 3), "us", f"{clock}, fastest run", samples)
+
+
+def _layers(firmware: Firmware, calls: tuple[tuple[str, int], ...]) -> tuple[Layer, ...]:
+    kernels = {kernel.name: kernel for kernel in firmware.library.kernels}
+    return tuple(
+        Layer(name, instructions, kernels[name].macs, kernels[name].workspace_bytes)
+        for name, instructions in calls
+    )

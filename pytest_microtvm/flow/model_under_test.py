@@ -1,0 +1,165 @@
+"""One model on one board: what a test holds in its hand."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+
+from numpy.typing import ArrayLike
+
+from pytest_microtvm.boards import Board
+from pytest_microtvm.flow.harness import Harness
+from pytest_microtvm.flow.measuring import measure
+from pytest_microtvm.measure.metrics import Metrics
+from pytest_microtvm.mlf.library import ModelLibrary
+from pytest_microtvm.project.firmware import Firmware
+from pytest_microtvm.session.device import Session
+from pytest_microtvm.verify.compare import Comparison, Tolerance
+from pytest_microtvm.verify.inputs import NamedTensors, Tensors, check_inputs
+
+Inputs = Mapping[str, ArrayLike] | ArrayLike | None
+
+
+class ModelUnderTest:
+    """A model, the board it runs on and the executor it runs with.
+
+    Each step (compile, build, open) is taken when it is first needed, and shared with every other
+    test of the same model, board and executor.
+
+    Args:
+        harness: Takes the steps.
+        model: The model file, or an MLF archive.
+        board: The board.
+        executor: The executor.
+        on_log: Told the lines that the device logs.
+    """
+
+    def __init__(
+        self,
+        harness: Harness,
+        model: Path,
+        board: Board,
+        executor: str,
+        on_log: Callable[[str], None],
+    ) -> None:
+        self.model = model
+        self.board = board
+        self.executor = executor
+        self.record = harness.record(model, board, executor)
+        self._harness = harness
+        self._on_log = on_log
+
+    @property
+    def platform(self) -> str:
+        """The name of the board's platform."""
+        return self.board.platform
+
+    @cached_property
+    def library(self) -> ModelLibrary:
+        """The model compiled to MLF.
+
+        Raises:
+            ModelError: It cannot be compiled.
+        """
+        return self._harness.compile(self.model, self.board, self.record).library
+
+    @cached_property
+    def firmware(self) -> Firmware:
+        """The built project.
+
+        Raises:
+            BuildError: It cannot be built.
+        """
+        return self._harness.build(self.library, self.board, self.record)
+
+    @property
+    def session(self) -> Session:
+        """The open device.
+
+        Raises:
+            MicroTVMError: It cannot be opened.
+        """
+        return self._harness.open(self.firmware, self.record, self._on_log)
+
+    @property
+    def metrics(self) -> Metrics:
+        """What the model costs on the board; some figures are there only after a run."""
+        return measure(self.firmware, self.session)
+
+    def run(self, inputs: Inputs = None) -> Tensors:
+        """Run the model on the device.
+
+        Args:
+            inputs: One array per input by name, or a bare array for a model with one input; of the
+                input's shape and dtype. None makes them, the same in every run.
+
+        Returns:
+            One array per output by name: the model's, or that of its signature.
+
+        Raises:
+            ConfigError: The inputs do not fit the model.
+            MicroTVMError: The device did not answer or refused.
+        """
+        outputs = self._harness.run(self.session, self._fit(inputs), self.record)
+        return NamedTensors(outputs, self.library.outputs)
+
+    def reference(self, inputs: Inputs = None) -> Tensors:
+        """What the outputs are compared with; arguments and result as of `run`.
+
+        That is what the same MLF computes on this machine, unless `--microtvm-reference` says
+        otherwise.
+        """
+        outputs = self._harness.reference(self.model, self.library, self.board, self._fit(inputs))
+        return NamedTensors(outputs, self.library.outputs)
+
+    def compare(
+        self, inputs: Inputs = None, *, rtol: float | None = None, atol: float | None = None
+    ) -> Comparison:
+        """Run the model on the device, and compare its outputs with the reference's.
+
+        Where they differ the comparison's notes name the first kernel that differs from this
+        machine's.
+
+        Args:
+            inputs: As of `run`.
+            rtol: Relative tolerance for floats; None for the run's.
+            atol: Absolute tolerance for floats; None for the run's.
+
+        Returns:
+            The comparison, whatever it says.
+        """
+        default = self._harness.options.tolerance
+        tolerance = Tolerance(
+            default.rtol if rtol is None else rtol, default.atol if atol is None else atol
+        )
+        tensors = self._fit(inputs)
+        outputs = self._harness.run(self.session, tensors, self.record)
+        reference = self._harness.reference(self.model, self.library, self.board, tensors)
+        comparison = self._harness.compare(outputs, reference, tolerance, self.record)
+        if comparison.mismatched:
+            notes = self._harness.explain(self.library, self.board, tensors)
+            comparison = dataclasses.replace(comparison, notes=notes)
+        return comparison
+
+    def check(
+        self, inputs: Inputs = None, *, rtol: float | None = None, atol: float | None = None
+    ) -> None:
+        """Hold the device to what the same MLF computes on this machine.
+
+        Args:
+            inputs: As of `run`.
+            rtol: Relative tolerance for floats; None for the run's (1e-5 unless set).
+            atol: Absolute tolerance for floats; None for the run's (1e-6 unless set).
+
+        Raises:
+            OutputMismatch: Some output differs: the test fails.
+            MicroTVMError: There is no verdict: the test is an error.
+        """
+        self.compare(inputs, rtol=rtol, atol=atol).raise_on_mismatch()
+
+    def _fit(self, inputs: Inputs) -> Tensors:
+        if inputs is None:
+            return self._harness.inputs(self.library)
+        return check_inputs(inputs, self.library.inputs)

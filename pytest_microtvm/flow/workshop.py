@@ -1,0 +1,258 @@
+"""From a model to built firmware, through the cache: the steps and the keys they are cached by."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import shutil
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pytest_microtvm.boards import Board
+from pytest_microtvm.compiler import CompileOptions, compile_key, compile_model
+from pytest_microtvm.deadline import Deadline
+from pytest_microtvm.errors import BuildError, ConfigError, MicroTVMError
+from pytest_microtvm.flow.build_id import build_id_of
+from pytest_microtvm.flow.cache import Cache
+from pytest_microtvm.flow.progress import Progress, long_step, silent
+from pytest_microtvm.measure.counting import (
+    PLUGIN,
+    Counter,
+    compile_plugin,
+    kernels_of,
+    plugin_key,
+    write_functions,
+)
+from pytest_microtvm.measure.elf import RUN_FUNCTION, Image, read_image
+from pytest_microtvm.measure.symbols import linked_program
+from pytest_microtvm.mlf.library import ModelLibrary, open_library
+from pytest_microtvm.project.firmware import Firmware
+from pytest_microtvm.project.lifecycle import (
+    RUNTIME,
+    build_project,
+    generate_project,
+    platform_directory,
+)
+
+COMPILE_TIMEOUT_S = 900.0
+BUILD_TIMEOUT_S = 900.0
+PLUGIN_TIMEOUT_S = 60.0
+LIBRARY_SUFFIX = ".tar"
+IMAGE_FILE = "image.json"
+FUNCTIONS_FILE = "functions"
+
+
+@dataclass(frozen=True)
+class CompiledModel:
+    """An MLF archive in the cache.
+
+    Attributes:
+        library: The archive.
+        cached: Whether nothing had to be compiled.
+        compile_s: Seconds spent compiling.
+    """
+
+    library: ModelLibrary
+    cached: bool
+    compile_s: float
+
+
+@dataclass
+class Workshop:
+    """Compiles models and builds firmware, each once.
+
+    Attributes:
+        cache: Where the results are kept.
+        progress: Told each step that takes time, as one line.
+        detail: Told what goes on inside a step.
+        keep_projects: A folder that gets a copy of every project, also of one that fails to build.
+        count_instructions: Whether emulators count them.
+    """
+
+    cache: Cache
+    progress: Progress = silent
+    detail: Progress = silent
+    keep_projects: Path | None = None
+    count_instructions: bool = True
+    _kept: set[Path] = field(default_factory=set)
+    _plugins: dict[str, Path | str] = field(default_factory=dict)
+
+    def compile(self, model: Path, options: CompileOptions) -> CompiledModel:
+        """Bring a model file into the cache as MLF; an MLF archive is only checked.
+
+        Args:
+            model: A .tflite, .onnx or Relax .json file, or an MLF .tar.
+            options: For the compiler.
+
+        Raises:
+            ModelError: The model cannot be read or compiled.
+            BuildError: Another process holds the same compilation for too long.
+        """
+        if model.suffix == LIBRARY_SUFFIX:
+            return CompiledModel(open_library(model), True, 0.0)
+
+        label = model.name if options.simd == "none" else f"{model.name} ({options.simd})"
+
+        def make(directory: Path) -> None:
+            with long_step(f"compiling {label}", self.progress):
+                compile_model(
+                    model,
+                    directory / "model.tar",
+                    options,
+                    Deadline(COMPILE_TIMEOUT_S),
+                    lambda line: self.detail(f"compiling {label}: {line}"),
+                )
+
+        entry = self.cache.obtain(
+            "mlf",
+            compile_key(model, options),
+            make,
+            Deadline(COMPILE_TIMEOUT_S),
+            lambda: self._wait(f"compile {label}"),
+        )
+        library = open_library(entry.path / "model.tar")
+        return CompiledModel(library, entry.cached, entry.seconds)
+
+    def build(self, library: ModelLibrary, board: Board, executor: str) -> Firmware:
+        """Generate and build the firmware that runs an MLF on a board.
+
+        Raises:
+            BuildError: A tool is missing, fails, or the model does not fit the board.
+        """
+        options: dict[str, Any] = {"board": board.name, "executor": executor}
+        build_id = build_id_of(library, board, executor, options)
+        label = f"{library.name} for {board.name} ({executor})"
+        seconds = {"generate": 0.0, "build": 0.0}
+
+        def make(directory: Path) -> None:
+            deadline = Deadline(BUILD_TIMEOUT_S)
+            definition = directory / "board.json"
+            definition.write_text(board.to_json())
+            project_dir = directory / "project"
+            start = time.monotonic()
+            generate_project(
+                platform_directory(board.platform),
+                library.path,
+                project_dir,  # the template makes the folder, as TVM's do
+                {
+                    **options,
+                    "board_definition": str(definition),
+                    "compile_definitions": [f"-DMICROTVM_BUILD_ID={build_id}"],
+                },
+                deadline,
+            )
+            generated = time.monotonic()
+            seconds["generate"] = generated - start
+            try:
+                with long_step(f"building {label}", self.progress):
+                    build_project(project_dir, {}, deadline)
+            except MicroTVMError:
+                self._keep(project_dir, library, board, executor)
+                raise
+            seconds["build"] = time.monotonic() - generated
+            image = _read_image(project_dir, library)
+            (directory / IMAGE_FILE).write_text(json.dumps(image and dataclasses.asdict(image)))
+            write_functions(directory / FUNCTIONS_FILE, image.functions if image else {})
+
+        try:
+            entry = self.cache.obtain(
+                "firmware",
+                build_id,
+                make,
+                Deadline(BUILD_TIMEOUT_S),
+                lambda: self._wait(f"build {label}"),
+            )
+        except MicroTVMError as error:
+            error.board = error.board or board.name
+            raise
+        self._keep(entry.path / "project", library, board, executor)
+        found = json.loads((entry.path / IMAGE_FILE).read_text())
+        image = Image(**found) if found else None
+        return Firmware(
+            project_dir=entry.path / "project",
+            build_id=build_id,
+            board=board,
+            executor=executor,
+            library=library,
+            image=image,
+            counter=self._counter(board, entry.path / FUNCTIONS_FILE, image),
+            cached=entry.cached,
+            generate_s=seconds["generate"],
+            build_s=seconds["build"],
+        )
+
+    def _wait(self, what: str) -> contextlib.AbstractContextManager[None]:
+        return long_step(f"waiting for another process to {what}", self.progress)
+
+    def _counter(self, board: Board, functions: Path, image: Image | None) -> Counter | str:
+        """What counts the instructions of a firmware, or why nothing can."""
+        if not self.count_instructions:
+            return "not to be counted"
+        if board.emulator is None:
+            return "only an emulator counts instructions"
+        if image is None or RUN_FUNCTION not in image.functions:
+            return "the firmware has not the runtime's functions"
+        program = board.emulator.program
+        if program not in self._plugins:
+            try:
+                self._plugins[program] = obtain_plugin(self.cache, program)
+            except BuildError as error:
+                self._plugins[program] = error.one_line()
+        plugin = self._plugins[program]
+        if isinstance(plugin, str):
+            return plugin
+        return Counter(plugin, functions, kernels_of(image.functions))
+
+    def _keep(self, project: Path, library: ModelLibrary, board: Board, executor: str) -> None:
+        if self.keep_projects is None:
+            return
+        target = self.keep_projects / f"{library.name}-{executor}-{board.name}"
+        if target in self._kept or not project.is_dir():
+            return
+        self._kept.add(target)
+        copy = target.with_name(f".{target.name}-{os.getpid()}")
+        try:
+            shutil.copytree(project, copy)
+            shutil.rmtree(target, ignore_errors=True)
+            with contextlib.suppress(OSError):  # another process kept the same one
+                copy.rename(target)
+        except OSError as error:
+            raise ConfigError(
+                f"cannot keep the project in {target}: {error.strerror or error}",
+                cure="make its folder writable, or leave --microtvm-keep-projects out",
+            ) from error
+        finally:
+            shutil.rmtree(copy, ignore_errors=True)
+        self.progress(f"kept {target}")
+
+
+def _read_image(project_dir: Path, library: ModelLibrary) -> Image | None:
+    program = linked_program(project_dir)
+    if program is None:
+        return None
+    kernels = {kernel.name for kernel in library.kernels}
+    sources = {path.name for path in (RUNTIME / "src").glob("*.c")}
+    return read_image(program, library.name, kernels, sources)
+
+
+def obtain_plugin(cache: Cache, program: str) -> Path:
+    """Find the plugin that counts instructions in an emulator in the cache, or compile it.
+
+    Args:
+        cache: Where it is kept.
+        program: The emulator, such as "qemu-system-arm".
+
+    Raises:
+        BuildError: There is none; says why.
+    """
+    entry = cache.obtain(
+        "counting",
+        plugin_key(program),
+        lambda directory: compile_plugin(directory, program),
+        Deadline(PLUGIN_TIMEOUT_S),
+    )
+    return entry.path / PLUGIN

@@ -1,0 +1,6 @@
+"""What a model costs on a board: figures and records, and the tools that take them.
+
+metrics, records    the figures, and what a run tells machines
+elf, symbols        sizes of a linked program, and what is at an address of it
+counting            instructions, by a plugin of QEMU's (`counting.c`)
+"""

@@ -1,0 +1,205 @@
+"""What a run tells machines: one record per model, board and executor, as JSON.
+
+The schema is docs/records.schema.json.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_microtvm.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pytest_microtvm.measure.metrics import Metrics
+
+SCHEMA_VERSION = 1
+
+STEPS = ("compile", "generate", "build", "lease", "flash", "open", "run", "close")
+
+OUTCOMES = ("built", "skipped", "passed", "failed", "error")
+"""From the least to the most serious; a record keeps the worst of its tests."""
+
+
+@dataclass
+class Record:
+    """One model on one board with one executor, over all tests that used it.
+
+    Attributes:
+        model: Path of the model, relative to pytest's root folder where it is inside.
+        board: Board name.
+        platform: Platform name.
+        executor: Executor name.
+        reference: What its outputs were compared with.
+        outcome: One of `OUTCOMES`.
+        error: The first error on one line, where outcome is "error"; what does not fit, where it is
+            "skipped".
+        elements: Output elements compared, over all comparisons.
+        mismatched: How many of them were outside the tolerance.
+        max_abs_diff: The largest absolute difference; None where nothing was compared.
+        build_id: Of the firmware; None where none was built.
+        cached: What was not made anew: {"mlf": bool, "firmware": bool}.
+        timings_s: Seconds by step, see `STEPS`.
+        metrics: By name: {"value", "unit", "source", "samples"}.
+        lab_boards: The boards of the lab that ran it, by name.
+        incidents: What went wrong with boards of the lab, a line each, whatever came of it.
+        absent: Why a figure is not among them, by name.
+        layers: Each call of a kernel in an inference: {"kernel", "instructions", "macs",
+            "instructions_per_mac", "workspace_bytes"}; empty where instructions are not counted.
+    """
+
+    model: str
+    board: str
+    platform: str
+    executor: str
+    reference: str = "host"
+    outcome: str = "built"
+    error: str | None = None
+    elements: int = 0
+    mismatched: int = 0
+    max_abs_diff: float | None = None
+    build_id: str | None = None
+    cached: dict[str, bool] = field(default_factory=dict)
+    timings_s: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STEPS, 0.0))
+    metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
+    lab_boards: list[str] = field(default_factory=list)
+    incidents: list[str] = field(default_factory=list)
+    absent: dict[str, str] = field(default_factory=dict)
+    layers: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What the record is about."""
+        return (self.model, self.board, self.executor)
+
+    def worsen(self, outcome: str, error: str | None = None) -> None:
+        """Take the outcome of one more test."""
+        if OUTCOMES.index(outcome) > OUTCOMES.index(self.outcome):
+            self.outcome = outcome
+        if error is not None and self.error is None:
+            self.error = error
+
+    def add_comparison(self, elements: int, mismatched: int, max_abs_diff: float) -> None:
+        """Take what one more comparison came to; arguments as the attributes of these names."""
+        self.elements += elements
+        self.mismatched += mismatched
+        self.max_abs_diff = max(self.max_abs_diff or 0.0, max_abs_diff)
+
+    def add_seconds(self, step: str, seconds: float) -> None:
+        """Take the time of one more step."""
+        self.timings_s[step] = self.timings_s.get(step, 0.0) + seconds
+
+    def set_metrics(self, metrics: Metrics) -> None:
+        """Take the latest figures."""
+        self.metrics = {name: dict(vars(metric)) for name, metric in metrics.items()}
+        self.absent = dict(metrics.absent)
+        self.layers = [
+            {**vars(layer), "instructions_per_mac": layer.instructions_per_mac}
+            for layer in metrics.layers
+        ]
+
+    def properties(self) -> list[tuple[str, object]]:
+        """Name and value of what it is about and of its metrics, for reports on single tests."""
+        about = {"model": self.model, "board": self.board, "executor": self.executor}
+        figures = {name: metric["value"] for name, metric in self.metrics.items()}
+        return [(f"microtvm_{name}", value) for name, value in {**about, **figures}.items()]
+
+    def add_lab_board(self, name: str) -> None:
+        """Take the name of a board that ran it."""
+        self.lab_boards = sorted({*self.lab_boards, name})
+
+    def merge(self, other: Record) -> None:
+        """Take what another process recorded about the same thing."""
+        self.worsen(other.outcome, other.error)
+        self.elements += other.elements
+        self.mismatched += other.mismatched
+        if other.max_abs_diff is not None:
+            self.max_abs_diff = max(self.max_abs_diff or 0.0, other.max_abs_diff)
+        self.build_id = self.build_id or other.build_id
+        for part, cached in other.cached.items():
+            self.cached[part] = self.cached.get(part, True) and cached
+        for step, seconds in other.timings_s.items():
+            self.add_seconds(step, seconds)
+        if len(other.metrics) > len(self.metrics):  # one that ran knows more than one that built
+            self.metrics, self.absent, self.layers = other.metrics, other.absent, other.layers
+        self.lab_boards = sorted({*self.lab_boards, *other.lab_boards})
+        self.incidents += other.incidents
+
+    def to_data(self) -> dict[str, Any]:
+        """A copy of all fields, of plain types, to make the same record from."""
+        # By way of a text: `dataclasses.asdict` takes ten times as long.
+        data: dict[str, Any] = json.loads(json.dumps(vars(self)))
+        return data
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as the schema has it."""
+        data = self.to_data()
+        if self.max_abs_diff is not None and not math.isfinite(self.max_abs_diff):
+            data["max_abs_diff"] = str(self.max_abs_diff)  # JSON has no infinity
+        data["timings_s"] = {step: round(s, 6) for step, s in self.timings_s.items()}
+        return data
+
+
+def merge_records(records: Iterable[Record]) -> list[Record]:
+    """Bring records about the same thing together, in the order they first appear."""
+    merged: dict[tuple[str, str, str], Record] = {}
+    for record in records:
+        if record.key in merged:
+            merged[record.key].merge(record)
+        else:
+            merged[record.key] = record
+    return list(merged.values())
+
+
+def check_writable(path: Path) -> None:
+    """Make sure, before a long run, that its records can be written.
+
+    Raises:
+        ConfigError: They cannot.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    if path.is_dir():
+        raise _unwritable(path, "it is a folder")
+
+
+def write_records(path: Path, records: Iterable[Record]) -> None:
+    """Write a run's records, whole or not at all.
+
+    Raises:
+        ConfigError: The file cannot be written.
+    """
+    document = {"version": SCHEMA_VERSION, "records": [record.to_json() for record in records]}
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(
+            "w", dir=path.parent, prefix=f".{path.name}.", delete=False
+        ) as file:
+            temporary = Path(file.name)
+            json.dump(document, file, indent=2)
+            file.write("\n")
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, reason: OSError | str) -> ConfigError:
+    text = reason if isinstance(reason, str) else reason.strerror or str(reason)
+    return ConfigError(
+        f"cannot write {path}: {text}", cure="name another file with --microtvm-json"
+    )

@@ -1,0 +1,548 @@
+"""The Model Library Format: write, open, validate and unpack archives (see docs/mlf.md).
+
+An archive may come from anywhere, so nothing in it is believed: not the number of its members, not
+their sizes, names or types, nothing in its metadata. All of it is checked before anything is
+unpacked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+import os
+import re
+import tarfile
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
+
+from pytest_microtvm.errors import ConfigError, ModelError
+from pytest_microtvm.mlf.graph_check import DTYPE_BYTES, MAX_DIMENSIONS, check_graph
+
+VERSION = 8
+"""The metadata version written here, and the newest that can be read."""
+
+MAX_ARCHIVE_BYTES = 512 * 1024 * 1024
+MAX_MEMBERS = 4096
+MAX_UNPACKED_BYTES = 512 * 1024 * 1024
+MAX_METADATA_BYTES = 16 * 1024 * 1024
+MAX_GRAPH_BYTES = 4 * 1024 * 1024
+MAX_PATH_LENGTH = 240
+MAX_TENSORS = 1024
+
+_IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}\Z")
+_KERNEL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,255}\Z")
+_METADATA = "metadata.json"
+_MAX_SIZE = 2**32 - 1
+
+_FOREIGN_CURE = "take an archive that pytest-microtvm compiled"
+_DAMAGED_CURE = "compile the model again, or copy the whole archive"
+_HOSTILE_CURE = "do not use this archive"
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """An input or output of a model.
+
+    Args:
+        name: The model's own name for it.
+        shape: Its extents, row-major; empty for a scalar.
+        dtype: Element type as numpy names it.
+        size_bytes: Bytes without padding.
+        c_name: Its member in the structs of the C interface.
+        signature_name: Its name in the model's signature, where the model has one.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    size_bytes: int
+    c_name: str = ""
+    signature_name: str | None = None
+
+
+@dataclass(frozen=True)
+class FloatOperators:
+    """What of a quantized model is computed in float32, for want of integer kernels.
+
+    Args:
+        operators: Each group of operators.
+        functions: C names of the kernels that compute them.
+        constants_bytes: Float32 constants that they read.
+        workspace_bytes: What they take of the arena, at the most.
+    """
+
+    operators: tuple[str, ...]
+    functions: tuple[str, ...]
+    constants_bytes: int
+    workspace_bytes: int
+
+    def __str__(self) -> str:
+        return (
+            f"computed in float32, for want of integer kernels: {'; '.join(self.operators)} "
+            f"({self.constants_bytes} bytes of constants, {self.workspace_bytes} of the arena)"
+        )
+
+
+@dataclass(frozen=True)
+class KernelSpec:
+    """A kernel of a model.
+
+    Args:
+        name: Its C name.
+        workspace_bytes: Scratch memory that it needs beside its tensors.
+        macs: Multiplications with accumulation in one call; None where that is not known.
+    """
+
+    name: str
+    workspace_bytes: int
+    macs: int | None = None
+
+
+@dataclass(frozen=True)
+class ModelLibrary:
+    """What a validated archive says of itself.
+
+    Args:
+        path: Where the archive is.
+        name: The module's name, a C identifier.
+        inputs: Inputs in the model's order.
+        outputs: Outputs in the model's order.
+        workspace_bytes: Size of the arena for intermediates and workspaces.
+        constants_bytes: Size of all constants.
+        executors: Executors that the archive can be built for ("aot", "graph"). With "graph", the
+            archive holds a graph.
+        sha256: Hash of the archive's bytes, in hexadecimal.
+        metadata: All of metadata.json.
+        float_operators: What of a quantized model is computed in float32, if anything.
+        kernels: Its kernels, in the order of their first calls, as far as the archive names them.
+    """
+
+    path: Path
+    name: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    workspace_bytes: int
+    constants_bytes: int
+    executors: tuple[str, ...]
+    sha256: str
+    metadata: Mapping[str, Any]
+    float_operators: FloatOperators | None = None
+    kernels: tuple[KernelSpec, ...] = ()
+
+
+def open_library(path: Path) -> ModelLibrary:
+    """Validate an archive wholly and read what it holds.
+
+    Raises:
+        ModelError: It cannot be read, is damaged, was made by something else or newer, or holds
+            what an honest archive does not.
+    """
+    with _opened(path) as archive:
+        return _read_library(path, archive)
+
+
+def extract_library(path: Path, directory: Path) -> None:
+    """Validate an archive wholly and unpack it.
+
+    Args:
+        path: The archive.
+        directory: Where to unpack; made when missing, never deleted.
+
+    Raises:
+        ModelError: As `open_library`. Nothing has been written then.
+        ConfigError: The directory cannot be written.
+    """
+    with _opened(path) as archive:
+        _read_library(path, archive)
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            for name, member in archive.members.items():
+                target = directory / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(archive.read(member))
+        except OSError as error:
+            raise ConfigError(
+                f"cannot unpack into {directory}: {error.strerror}",
+                cure="choose a folder that can be written",
+            ) from error
+
+
+def read_graph(library: ModelLibrary) -> str:
+    """Read the graph of an archive: JSON, as TVM's graph executor writes it.
+
+    Raises:
+        ModelError: The archive has none, or cannot be read any more.
+    """
+    member = _graph_member(library.name)
+    with _opened(library.path) as archive:
+        if member not in archive.members:
+            raise archive.error("has no graph", "compile the model again with this version")
+        return archive.read(archive.members[member]).decode("utf-8", "replace")
+
+
+def write_library(path: Path, files: Mapping[str, bytes], modified_s: int = 0) -> None:
+    """Write an archive whose bytes depend on the arguments only, and put it in place at once.
+
+    Args:
+        path: Where the archive goes; its folder must exist.
+        files: Contents by path inside of the archive, metadata.json among them.
+        modified_s: The time that every member carries, in seconds since 1970.
+
+    Raises:
+        ConfigError: The archive cannot be written. No file is left behind then.
+    """
+    content = pack_library(files, modified_s)
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(content)
+            Path(temporary).chmod(0o644)
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink()
+            raise
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write {path}: {error.strerror}", cure="choose a folder that can be written"
+        ) from error
+
+
+def pack_library(files: Mapping[str, bytes], modified_s: int = 0) -> bytes:
+    """The bytes of an archive; see `write_library`."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for name in sorted(files, key=lambda name: (name != _METADATA, name)):
+            member = tarfile.TarInfo(name)
+            member.size = len(files[name])
+            member.mtime = modified_s
+            member.mode = 0o644
+            archive.addfile(member, io.BytesIO(files[name]))
+    return stream.getvalue()
+
+
+class _Archive:
+    """An open archive whose list of members has been checked."""
+
+    def __init__(self, path: Path, stream: BinaryIO, archive: tarfile.TarFile) -> None:
+        self.path = path
+        self._stream = stream
+        self._archive = archive
+        self.members = self._checked_members()
+
+    def _checked_members(self) -> dict[str, tarfile.TarInfo]:
+        """Members by normal path, folders left out."""
+        members: dict[str, tarfile.TarInfo] = {}
+        total_bytes = 0
+        for count, member in enumerate(self._archive, 1):
+            if count > MAX_MEMBERS:
+                raise self.error(f"has more than {MAX_MEMBERS} members", _HOSTILE_CURE)
+            name = self._checked_name(member)
+            if member.isdir():
+                continue
+            if not member.isreg():
+                raise self.error(f"holds {name!r}, a link or device node", _HOSTILE_CURE)
+            if member.sparse is not None:
+                raise self.error(f"holds {name!r}, a sparse file", _HOSTILE_CURE)
+            if name in members:
+                raise self.error(f"holds {name!r} twice", _HOSTILE_CURE)
+            total_bytes += member.size
+            if total_bytes > MAX_UNPACKED_BYTES:
+                raise self.error(f"unpacks to more than {MAX_UNPACKED_BYTES} bytes", _HOSTILE_CURE)
+            members[name] = member
+        folders = {str(parent) for name in members for parent in PurePosixPath(name).parents}
+        for name in members:
+            if name in folders:
+                raise self.error(f"holds {name!r} as a file and a folder", _HOSTILE_CURE)
+        return members
+
+    def _checked_name(self, member: tarfile.TarInfo) -> str:
+        name = member.name
+        path = PurePosixPath(name)
+        is_bad = (
+            path.is_absolute()
+            or ".." in path.parts
+            or "\\" in name
+            or not name.isprintable()
+            or len(name) > MAX_PATH_LENGTH
+            or (not path.parts and not member.isdir())
+        )
+        if is_bad:
+            raise self.error(f"holds a member that leaves its folder: {name[:80]!r}", _HOSTILE_CURE)
+        return str(path)
+
+    def read(self, member: tarfile.TarInfo) -> bytes:
+        """All bytes of a member."""
+        stream = self._archive.extractfile(member)
+        if stream is None:
+            raise self.error(f"holds {member.name!r}, which cannot be read", _HOSTILE_CURE)
+        content = stream.read(member.size)
+        if len(content) != member.size:
+            raise self.error("is truncated", _DAMAGED_CURE)
+        return content
+
+    def sha256(self) -> str:
+        """Hash of the archive's own bytes."""
+        self._stream.seek(0)
+        digest = hashlib.sha256()
+        while block := self._stream.read(1 << 20):
+            digest.update(block)
+        return digest.hexdigest()
+
+    def error(self, what: str, cure: str) -> ModelError:
+        """An error about this archive."""
+        return ModelError(f"the archive {self.path} {what}", cure=cure)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[_Archive]:
+    """Open an archive and check its list of members; no error but ours leaves."""
+    try:
+        size_bytes = path.stat().st_size
+        if not path.is_file():
+            raise ModelError(f"the archive {path} is not a file", cure=_FOREIGN_CURE)
+        if size_bytes > MAX_ARCHIVE_BYTES:
+            raise ModelError(
+                f"the archive {path} has {size_bytes} bytes, more than {MAX_ARCHIVE_BYTES}",
+                cure=_HOSTILE_CURE,
+            )
+        # Compression is not part of the format, and hides how large the contents are.
+        with path.open("rb") as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
+            yield _Archive(path, stream, archive)
+    except FileNotFoundError as error:
+        raise ModelError(f"there is no archive {path}", cure="check the path") from error
+    except OSError as error:
+        raise ModelError(
+            f"the archive {path} cannot be read: {error.strerror or error}",
+            cure="check the path and its permissions",
+        ) from error
+    except (tarfile.TarError, EOFError, ValueError) as error:
+        raise ModelError(
+            f"the archive {path} is no uncompressed tar file, or is truncated", cure=_DAMAGED_CURE
+        ) from error
+
+
+def _read_library(path: Path, archive: _Archive) -> ModelLibrary:
+    metadata = _read_metadata(archive)
+    reader = _Reader(archive, metadata)
+    name = reader.module_name()
+    for member in (
+        f"codegen/host/include/tvmgen_{name}.h",
+        f"codegen/host/src/{name}_model.c",
+    ):
+        if member not in archive.members:
+            raise archive.error(f"lacks {member}", _FOREIGN_CURE)
+    module = reader.field(metadata["modules"], name, dict)
+    memory = reader.field(module, "memory", dict)
+    functions = reader.field(memory, "functions", dict)
+    mains = reader.field(functions, "main", list)
+    if len(mains) != 1 or not isinstance(mains[0], dict):
+        raise archive.error("has metadata without one entry memory.functions.main", _FOREIGN_CURE)
+    main = mains[0]
+    inputs, outputs = reader.tensors(main, "inputs"), reader.tensors(main, "outputs")
+    c_names = [tensor.c_name.lower() for tensor in (*inputs, *outputs)]
+    if len(set(c_names)) != len(c_names):
+        raise archive.error("has metadata with one c_name for two tensors", _FOREIGN_CURE)
+    if not outputs:
+        raise archive.error("has metadata without outputs", _FOREIGN_CURE)
+    executors = reader.field(module, "executors", list)
+    if not executors or not all(executor in ("aot", "graph") for executor in executors):
+        raise archive.error(f"has metadata with the executors {executors!r}", _FOREIGN_CURE)
+    workspace_bytes = reader.size(main, "workspace_size_bytes")
+    if "graph" in executors:
+        counts = _read_graph(archive, name, inputs, outputs, workspace_bytes)
+        if reader.field(module, "graph", dict) != counts:
+            raise archive.error("has metadata that counts its graph wrongly", _FOREIGN_CURE)
+    return ModelLibrary(
+        path,
+        name,
+        inputs,
+        outputs,
+        workspace_bytes,
+        reader.size(main, "constants_size_bytes"),
+        tuple(executors),
+        archive.sha256(),
+        metadata,
+        reader.float_operators(module),
+        reader.kernels(functions),
+    )
+
+
+def _read_metadata(archive: _Archive) -> dict[str, Any]:
+    return _read_json(archive, _METADATA, MAX_METADATA_BYTES)
+
+
+def _read_graph(
+    archive: _Archive,
+    name: str,
+    inputs: tuple[TensorSpec, ...],
+    outputs: tuple[TensorSpec, ...],
+    workspace_bytes: int,
+) -> dict[str, int]:
+    """Check the graph; what it counts."""
+    document = _read_json(archive, _graph_member(name), MAX_GRAPH_BYTES)
+    try:
+        return check_graph(
+            document,
+            [tensor.size_bytes for tensor in inputs],
+            [tensor.size_bytes for tensor in outputs],
+            workspace_bytes,
+        )
+    except ValueError as error:
+        raise archive.error(f"has a graph {error}", _FOREIGN_CURE) from error
+
+
+def _graph_member(name: str) -> str:
+    return f"executor-config/graph/{name}.graph"
+
+
+def _read_json(archive: _Archive, name: str, max_bytes: int) -> dict[str, Any]:
+    """The JSON object in a member."""
+    member = archive.members.get(name)
+    if member is None:
+        raise archive.error(f"has no {name}", _FOREIGN_CURE)
+    if member.size > max_bytes:
+        raise archive.error(f"has a {name} of {member.size} bytes", _HOSTILE_CURE)
+    try:
+        document = json.loads(
+            archive.read(member), object_pairs_hook=_unique_keys, parse_constant=_no_constant
+        )
+    except (ValueError, RecursionError) as error:
+        raise archive.error(f"has a {name} that is not JSON", _DAMAGED_CURE) from error
+    if not isinstance(document, dict):
+        raise archive.error(f"has a {name} that is not an object", _FOREIGN_CURE)
+    return document
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise ValueError("a key comes twice")
+    return result
+
+
+def _no_constant(text: str) -> float:
+    raise ValueError(f"{text} is not JSON")
+
+
+class _Reader:
+    """Takes fields out of metadata and checks their types."""
+
+    def __init__(self, archive: _Archive, metadata: dict[str, Any]) -> None:
+        self._archive = archive
+        self._metadata = metadata
+
+    def field(self, owner: dict[str, Any], key: str, kind: type) -> Any:
+        """`owner[key]`, which must be a `kind`."""
+        value = owner.get(key)
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            raise self._archive.error(
+                f"has metadata whose {key!r} is not of type {kind.__name__}", _FOREIGN_CURE
+            )
+        return value
+
+    def size(self, owner: dict[str, Any], key: str) -> int:
+        """`owner[key]` as a number of bytes."""
+        value: int = self.field(owner, key, int)
+        if not 0 <= value <= _MAX_SIZE:
+            raise self._archive.error(f"has metadata whose {key!r} is {value}", _FOREIGN_CURE)
+        return value
+
+    def module_name(self) -> str:
+        """The name of the one module, once the version is known to fit."""
+        version = self.field(self._metadata, "version", int)
+        if version > VERSION:
+            raise self._archive.error(
+                f"has version {version} of the format, {VERSION} is the newest known here",
+                "update pytest-microtvm",
+            )
+        if version < VERSION:
+            raise self._archive.error(
+                f"has version {version} of the format, which an older TVM wrote", _FOREIGN_CURE
+            )
+        modules = self.field(self._metadata, "modules", dict)
+        if len(modules) != 1:
+            raise self._archive.error(f"holds {len(modules)} modules, not one", _FOREIGN_CURE)
+        name = str(next(iter(modules)))
+        if not _IDENTIFIER.match(name):
+            raise self._archive.error(f"holds a module named {name[:80]!r}", _HOSTILE_CURE)
+        return name
+
+    def kernels(self, functions: dict[str, Any]) -> tuple[KernelSpec, ...]:
+        """The kernels."""
+        if "operator_functions" not in functions:
+            return ()
+        entries = self.field(functions, "operator_functions", list)
+        kernels = tuple(self._kernel(entry) for entry in entries)
+        if len({kernel.name for kernel in kernels}) != len(kernels):
+            raise self._archive.error("has metadata that names a kernel twice", _FOREIGN_CURE)
+        return kernels
+
+    def _kernel(self, entry: Any) -> KernelSpec:
+        if not isinstance(entry, dict):
+            raise self._archive.error("has metadata with a kernel that is no object", _FOREIGN_CURE)
+        name = self.field(entry, "function_name", str)
+        if not _KERNEL_NAME.match(name):
+            raise self._archive.error(f"has a kernel named {name[:80]!r}", _HOSTILE_CURE)
+        workspaces = self.field(entry, "workspace", list)
+        if not all(isinstance(workspace, dict) for workspace in workspaces):
+            raise self._archive.error(
+                f"has metadata with a wrong workspace of {name}", _FOREIGN_CURE
+            )
+        workspace_bytes = sum(self.size(each, "workspace_size_bytes") for each in workspaces)
+        macs = None if entry.get("macs") is None else self.field(entry, "macs", int)
+        if macs is not None and macs < 0:
+            raise self._archive.error(f"has metadata with {macs} macs of {name}", _FOREIGN_CURE)
+        return KernelSpec(name, workspace_bytes, macs)
+
+    def tensors(self, main: dict[str, Any], key: str) -> tuple[TensorSpec, ...]:
+        """The inputs or the outputs."""
+        entries = self.field(main, key, dict)
+        if len(entries) > MAX_TENSORS:
+            raise self._archive.error(f"has metadata with {len(entries)} {key}", _HOSTILE_CURE)
+        return tuple(self._tensor(name, entry) for name, entry in entries.items())
+
+    def float_operators(self, module: dict[str, Any]) -> FloatOperators | None:
+        """What is computed in float32."""
+        if "float_operators" not in module:
+            return None
+        entry = self.field(module, "float_operators", dict)
+        operators = self.field(entry, "operators", list)
+        functions = self.field(entry, "functions", list)
+        if not all(isinstance(t, str) and t.isprintable() for t in (*operators, *functions)):
+            raise self._archive.error("has float_operators that are no names", _FOREIGN_CURE)
+        return FloatOperators(
+            tuple(operators),
+            tuple(functions),
+            self.size(entry, "constants_size_bytes"),
+            self.size(entry, "workspace_size_bytes"),
+        )
+
+    def _tensor(self, name: str, entry: Any) -> TensorSpec:
+        if not isinstance(entry, dict):
+            raise self._archive.error("has metadata with a tensor that is no object", _FOREIGN_CURE)
+        shape = self.field(entry, "shape", list)
+        dtype = self.field(entry, "dtype", str)
+        c_name = self.field(entry, "c_name", str)
+        signature_name = entry.get("signature_name")
+        size_bytes = self.size(entry, "size")
+        is_good = (
+            dtype in DTYPE_BYTES
+            and len(shape) <= MAX_DIMENSIONS
+            and all(type(extent) is int and 0 < extent <= _MAX_SIZE for extent in shape)
+            and math.prod(shape) * DTYPE_BYTES[dtype] == size_bytes
+            and _IDENTIFIER.match(c_name)
+            and (signature_name is None or isinstance(signature_name, str))
+        )
+        if not is_good:
+            raise self._archive.error(
+                f"has metadata with a wrong shape, type, size or C name of {name[:80]!r}",
+                _FOREIGN_CURE,
+            )
+        return TensorSpec(name, tuple(shape), dtype, size_bytes, c_name, signature_name)
