@@ -1,15 +1,22 @@
-"""What import-linter (pyproject.toml) cannot see: the templates, and what an import costs."""
+"""What import-linter (pyproject.toml) cannot see: templates, the map of rooms, costs."""
 
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
+
 PACKAGE = Path(__file__).resolve().parents[2] / "pytest_microtvm"
+ROOT = PACKAGE.parent
 SERVERS = sorted(PACKAGE.glob("platforms/*/microtvm_api_server.py"))
 
 
@@ -59,3 +66,17 @@ def test_imports_stay_light(module: str, absent: set[str]) -> None:
         [sys.executable, "-c", script], check=True, capture_output=True, text=True, cwd=root
     ).stdout
     assert absent & set(output.split()) == set()
+
+
+def test_the_map_of_rooms_is_that_of_the_code() -> None:
+    """docs/architecture.md, import-linter and the package name the same rooms in the same rows."""
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    documented: dict[int, set[str]] = {}
+    for row, room in re.findall(r"^\| (\d+) \| `(\w+)` \|", text, re.MULTILINE):
+        documented.setdefault(int(row), set()).add(room)
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    contract = settings["tool"]["importlinter"]["contracts"][0]
+    checked = [set(layer.split(" : ")) for layer in contract["layers"]]
+    assert [documented[row] for row in sorted(documented)] == checked
+    rooms = {path.stem for path in PACKAGE.glob("[a-z]*") if path.name != "py.typed"}
+    assert set.union(*checked) | set(contract["exhaustive_ignores"]) == rooms
