@@ -45,7 +45,7 @@ def serve(connection: socket.socket, device: Device) -> None:
     while True:
         for packet in splitter.feed(data):
             report(rpc.packet_code(packet), len(packet) - 8)
-            if not rpc.expects_reply(packet):
+            if rpc.packet_code(packet) == rpc.RpcCode.SHUTDOWN:
                 device.write(device.session.send(packet))
                 return
             connection.sendall(device.ask(packet))

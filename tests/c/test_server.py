@@ -811,7 +811,8 @@ def test_shutdown_ends_the_session_and_a_new_one_starts(session: Device) -> None
 
 def test_terminate_ends_the_session(session: Device) -> None:
     packet = session.session.send(pack_packet(RpcCode.STREAM_SYNC, sequence()))
-    session.write(session.session.terminate() + packet)
+    goodbye = pack_message(session.session.session_id, MessageType.TERMINATE)
+    session.write(encode(goodbye) + packet)
     assert session.drain() == []
 
 

@@ -14,8 +14,9 @@ from pytest_microtvm.project.client import TransportTimeouts
 from pytest_microtvm.session.transport import Transport
 from pytest_microtvm.session.wire.checked import CHECKED_MESSAGES, seal, unseal
 from pytest_microtvm.session.wire.framing import Frame, FrameDecoder, encode
-from pytest_microtvm.session.wire.rpc import RpcCode, exception_packet, pack_packet, packet_code
+from pytest_microtvm.session.wire.rpc import RpcCode, pack_packet, packet_code
 from pytest_microtvm.session.wire.session import MessageType, pack_message, parse_message
+from tests.rpc_packets import exception_packet
 
 BUILD_ID = "0123456789abcdef"
 COUNT = 4

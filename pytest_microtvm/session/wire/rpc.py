@@ -23,7 +23,6 @@ _GREETING = struct.Struct("<ii")
 _MAGIC = 0xFF271
 _MAX_KEY_BYTES = 4096
 
-_RAW_STRING = 8  # type index of a string in a sequence of values
 
 DEFAULT_MAX_PACKET_BYTES = 1 << 24
 
@@ -55,9 +54,6 @@ class RpcCode(enum.IntEnum):
     GET_STREAM = 21
 
 
-_REPLIES = frozenset((RpcCode.RETURN, RpcCode.EXCEPTION, RpcCode.COPY_ACK))
-
-
 def packet_code(packet: bytes) -> int:
     """What a packet is for: a value of `RpcCode`, or another number that the client made up.
 
@@ -74,30 +70,9 @@ def packet_code(packet: bytes) -> int:
     return int(_CODE.unpack_from(packet, _LENGTH.size)[0])
 
 
-def is_reply(packet: bytes) -> bool:
-    """Whether a packet answers a request: a return, an exception or copied data."""
-    return packet_code(packet) in _REPLIES
-
-
-def expects_reply(packet: bytes) -> bool:
-    """Whether the client waits for an answer: to all of its requests but shutdown."""
-    return packet_code(packet) != RpcCode.SHUTDOWN
-
-
 def pack_packet(code: RpcCode, body: bytes = b"") -> bytes:
     """A packet with its length field."""
     return _LENGTH.pack(_CODE.size + len(body)) + _CODE.pack(code) + body
-
-
-def exception_packet(message: str) -> bytes:
-    """The packet that raises an error with this message at the client."""
-    text = message.encode()
-    return pack_packet(RpcCode.EXCEPTION, struct.pack("<iiQ", 1, _RAW_STRING, len(text)) + text)
-
-
-def shutdown_packet() -> bytes:
-    """The packet by which a client says goodbye."""
-    return pack_packet(RpcCode.SHUTDOWN)
 
 
 def greeting_reply(key: str) -> bytes:
@@ -139,11 +114,6 @@ class PacketSplitter:
     def __init__(self, max_packet_bytes: int = DEFAULT_MAX_PACKET_BYTES) -> None:
         self._max_packet_bytes = max_packet_bytes
         self._pending = bytearray()
-
-    @property
-    def pending_bytes(self) -> int:
-        """Bytes of a packet that is not complete yet."""
-        return len(self._pending)
 
     def feed(self, data: bytes) -> list[bytes]:
         """Take the next bytes of the stream.

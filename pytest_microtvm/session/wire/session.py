@@ -232,17 +232,6 @@ class HostSession:
         header = pack_message(self._session_id, MessageType.CHECKED)
         return encode(header + seal(header, self._sequence, packet))
 
-    def terminate(self) -> bytes:
-        """End the session.
-
-        Returns:
-            Bytes for the wire; none when no session is established.
-        """
-        if self._state is not SessionState.ESTABLISHED:
-            return b""
-        self._state = SessionState.IDLE
-        return encode(pack_message(self._session_id, MessageType.TERMINATE))
-
     def accept(self, payload: bytes) -> SessionEvent:
         """Take the payload of a frame from the device.
 

@@ -10,7 +10,8 @@ import pytest
 
 from pytest_microtvm.errors import ProtocolError
 from pytest_microtvm.session.replies import check_reply
-from pytest_microtvm.session.wire.rpc import RpcCode, exception_packet, pack_packet
+from pytest_microtvm.session.wire.rpc import RpcCode, pack_packet
+from tests.rpc_packets import exception_packet
 
 CALL = pack_packet(RpcCode.CALL_FUNCTION, struct.pack("<Qi", 1, 0))
 LOOKUP = pack_packet(RpcCode.GET_GLOBAL_FUNCTION, struct.pack("<iiQ", 1, 8, 1) + b"f")

@@ -9,37 +9,14 @@ import pytest
 from pytest_microtvm.errors import ProtocolError
 from pytest_microtvm.session.wire.rpc import (
     PacketSplitter,
-    RpcCode,
-    exception_packet,
-    expects_reply,
     greeting_reply,
-    is_reply,
-    pack_packet,
     packet_code,
     parse_greeting,
-    shutdown_packet,
 )
 
 SHUTDOWN = struct.pack("<Qi", 4, 1)
 RETURN_NONE = struct.pack("<Qiii", 12, 4, 1, 0)
 GREETING = struct.pack("<ii", 0xFF271, 8) + b"client:k"
-
-
-def test_an_exception_is_one_raw_string() -> None:
-    text = "über".encode()
-    expected = struct.pack("<QiiiQ", 20 + len(text), 5, 1, 8, len(text)) + text
-    assert exception_packet("über") == expected
-
-
-def test_who_answers_whom() -> None:
-    assert shutdown_packet() == SHUTDOWN
-    assert not expects_reply(SHUTDOWN)
-    assert not is_reply(SHUTDOWN)
-    for code in (RpcCode.RETURN, RpcCode.EXCEPTION, RpcCode.COPY_ACK):
-        assert is_reply(pack_packet(code))
-    for code in (RpcCode.INIT_SERVER, RpcCode.CALL_FUNCTION, RpcCode.GET_STREAM):
-        assert expects_reply(pack_packet(code))
-        assert not is_reply(pack_packet(code))
 
 
 def test_a_code_may_be_unknown_but_not_missing() -> None:
@@ -57,7 +34,7 @@ def test_cuts_a_stream_into_packets(portion: int) -> None:
     for start in range(0, len(stream), portion):
         packets += splitter.feed(stream[start : start + portion])
     assert packets == [RETURN_NONE, SHUTDOWN]
-    assert splitter.pending_bytes == 9
+    assert splitter.feed(RETURN_NONE[9:]) == [RETURN_NONE]
 
 
 def test_a_packet_too_large_is_an_error() -> None:

@@ -62,11 +62,6 @@ def test_a_session_from_start_to_end() -> None:
     assert (sent.session_id, sent.type, sent.body) == (SESSION_ID, MessageType.NORMAL, b"packet")
     answer = pack_message(SESSION_ID, MessageType.NORMAL, b"answer")
     assert host.accept(answer) == Packet(b"answer")
-    sent = parse_message(payload_of(host.terminate()))
-    assert (sent.session_id, sent.type, sent.body) == (SESSION_ID, MessageType.TERMINATE, b"")
-    assert host.state is SessionState.IDLE
-    assert host.terminate() == b""
-    assert isinstance(host.accept(answer), Ignored)
 
 
 def test_log_lines_come_at_any_time(session: HostSession) -> None:
