@@ -193,6 +193,16 @@ class Board:
         """Whether it takes a board on a desk, since nothing here emulates it."""
         return self.emulator is None and self.flash is not None
 
+    def is_real(self, in_lab: bool) -> bool:
+        """Whether a board on a desk is meant: a lab has one, or nothing emulates it.
+
+        Project API servers decide the same by the options that a lab's entry gives them.
+
+        Args:
+            in_lab: Whether a lab has one.
+        """
+        return in_lab or self.is_only_real
+
     def memory_bytes(self, kind: str) -> int:
         """The bytes of all regions of a kind."""
         return sum(region.bytes for region in self.memory if region.kind == kind)

@@ -72,7 +72,7 @@ def select_boards(
 
 def _here(boards: Mapping[str, Board], found: list[str], lab: Collection[str]) -> list[str]:
     """Those of some boards that can be run here."""
-    here = [name for name in found if name in lab or not boards[name].is_only_real]
+    here = [name for name in found if name in lab or not boards[name].is_real(False)]
     if not here:
         there = f"the lab has {', '.join(sorted(lab))}" if lab else "the lab has no boards"
         raise ConfigError(
@@ -106,13 +106,13 @@ def tags(board: Board) -> tuple[str, ...]:
 def missing_tools(board: Board, in_lab: bool = False) -> Iterator[str]:
     """What a board's firmware cannot be built or run without and is not on this machine."""
     programs = [f"{board.toolchain.prefix}gcc", "make"]
-    if board.emulator is not None and not in_lab:
+    if board.emulator is not None and not board.is_real(in_lab):
         programs.append(board.emulator.program)
     yield from (program for program in programs if shutil.which(program) is None)
     files = (*board.toolchain.includes, *board.toolchain.libraries)
     by_path = (file for file in files if not file.startswith("-l"))
     yield from (file for file in by_path if not Path(file).exists())
-    if board.is_only_real and not in_lab:
+    if board.is_real(in_lab) and not in_lab:
         yield "the board itself"
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_microtvm.boards import Board, load_boards
 from pytest_microtvm.errors import ConfigError, MicroTVMError
+from pytest_microtvm.executors import AOT
 from pytest_microtvm.lab.file import LAB_FILE, LabBoard, find_lab_file, load_lab
 
 if TYPE_CHECKING:
@@ -126,10 +127,10 @@ def _check_board(board: LabBoard, definition: Board, workshop: Workshop) -> str:
     from pytest_microtvm.lab.pool import Lab, Quarantine
     from pytest_microtvm.measure.records import Record
 
-    record = Record("", board.kind, definition.platform, "aot")
+    record = Record("", board.kind, definition.platform, AOT)
     with tempfile.TemporaryDirectory(prefix="microtvm-check-") as folder:
         library = write_selftest(Path(folder) / "selftest.tar")
-        firmware = workshop.build(library, definition, "aot")
+        firmware = workshop.build(library, definition, AOT)
         lab = Lab([board], Quarantine(Path(folder)))
         rig = Rig(lab, CHECK_TIMEOUT_S, LEASE_TIMEOUT_S, _say, always_flash=True)
         try:

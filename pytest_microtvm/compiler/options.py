@@ -5,9 +5,6 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-EXECUTORS = ("aot", "graph")
-"""What can walk the kernels of an archive on a device; every archive serves all of them."""
-
 
 @dataclass(frozen=True)
 class CompileOptions:

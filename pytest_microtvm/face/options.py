@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-EXECUTORS = ("aot", "graph", "host_driven")
-REFERENCES = ("host", *EXECUTORS, "litert")
+from pytest_microtvm.executors import EXECUTORS
+from pytest_microtvm.verify.references import HOST, REFERENCES
+
 NAMED_SUFFIXES = (".tflite", ".onnx", ".json", ".tar")
 """Models that can be named: TFLite, ONNX, a Relax module saved as JSON, an MLF archive."""
 FOUND_SUFFIXES = (".tflite", ".onnx")
@@ -115,7 +116,7 @@ def add_options(parser: pytest.Parser) -> None:
     parser.addini("microtvm_platform", "only boards of this platform")
     parser.addini("microtvm_executor", "executors to run with", type="args")
     parser.addini("microtvm_inputs", "an .npz file with the models' inputs")
-    parser.addini("microtvm_reference", "what outputs are compared with", default="host")
+    parser.addini("microtvm_reference", "what outputs are compared with", default=HOST)
     parser.addini("microtvm_cache_dir", "where compiled and built things are kept")
     parser.addini("microtvm_cache_size_mb", "how large the cache may grow", default="2048")
     parser.addini("microtvm_boards_dir", "folders with board definitions", type="args")

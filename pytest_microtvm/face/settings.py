@@ -10,10 +10,12 @@ import pytest
 from pytest_microtvm.boards import Board, load_boards
 from pytest_microtvm.boards.selection import select_boards
 from pytest_microtvm.errors import ConfigError
-from pytest_microtvm.face.options import EXECUTORS, KEPT_PROJECTS, REFERENCES, comma_list, text_of
+from pytest_microtvm.executors import EXECUTORS
+from pytest_microtvm.face.options import KEPT_PROJECTS, comma_list, text_of
 from pytest_microtvm.flow.cache import default_cache_directory
 from pytest_microtvm.lab.file import LabBoard, find_lab_file, load_lab
 from pytest_microtvm.project import platform_directory
+from pytest_microtvm.verify.references import REFERENCES, check_reference
 
 
 @dataclass(frozen=True)
@@ -155,17 +157,11 @@ def _ini_directory(config: pytest.Config) -> Path:
 
 def _reference(config: pytest.Config) -> str | Path:
     name = text_of(config, "reference") or ""
-    if name in REFERENCES:
-        return name
+    if name in REFERENCES or not name.endswith(".npz"):
+        return check_reference(name)
     path = _path(config, "reference")
-    if path is None or path.suffix != ".npz":
-        raise ConfigError(
-            f"unknown reference {name!r}",
-            cure=f"references: {', '.join(REFERENCES)}, or the path of an .npz file",
-        )
-    if not path.is_file():
-        raise ConfigError(f"there is no file {path}", cure="check --microtvm-reference")
-    return path
+    assert path is not None
+    return check_reference(path)
 
 
 def _number(config: pytest.Config, name: str, *, above_zero: bool = False) -> float:

@@ -17,6 +17,7 @@ from pytest_microtvm.boards import Board
 from pytest_microtvm.compiler import CompileOptions
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import BuildError, FloatOperatorWarning, MicroTVMError
+from pytest_microtvm.executors import AOT, HOST_DRIVEN
 from pytest_microtvm.flow.measuring import measure
 from pytest_microtvm.flow.progress import long_step
 from pytest_microtvm.flow.rig import Rig
@@ -25,11 +26,12 @@ from pytest_microtvm.measure.records import Record
 from pytest_microtvm.mlf.library import ModelLibrary
 from pytest_microtvm.project.firmware import Firmware
 from pytest_microtvm.session.bridges import Bridges
-from pytest_microtvm.session.device import HOST_DRIVEN, Session
+from pytest_microtvm.session.device import Session
 from pytest_microtvm.session.host_driven import NodeResult
 from pytest_microtvm.verify.compare import Comparison, Tolerance, compare_outputs
 from pytest_microtvm.verify.explain import explain_difference
 from pytest_microtvm.verify.inputs import Tensors, load_inputs, load_outputs, make_inputs
+from pytest_microtvm.verify.references import HOST, LITERT, reference_title
 
 T = TypeVar("T")
 
@@ -37,15 +39,6 @@ MAX_SESSIONS = 4
 """How many devices stay open at once; the one used longest ago is closed for another."""
 
 HOST_BOARD = "host"
-HOST_EXECUTOR = "aot"
-LITERT = "litert"
-_REFERENCE_NAMES = {
-    HOST_BOARD: "the host reference",
-    LITERT: "LiteRT's reference kernels",
-    "aot": "the executor aot",
-    "graph": "the executor graph",
-    HOST_DRIVEN: "the executor host_driven",
-}
 REFERENCE_FILE = "outputs.npz"
 
 
@@ -65,7 +58,7 @@ class HarnessOptions:
     timeout_s: float = 60.0
     tolerance: Tolerance = field(default_factory=Tolerance)
     inputs: Path | None = None
-    reference: str | Path = HOST_BOARD
+    reference: str | Path = HOST
     root: Path = Path()
 
 
@@ -230,7 +223,7 @@ class Harness:
         chosen = self.options.reference
         if isinstance(chosen, Path):
             return load_outputs(chosen, library.outputs)
-        if chosen == HOST_BOARD:
+        if chosen == HOST:
             return self._host_reference(library, inputs)
         if chosen == LITERT:
             from pytest_microtvm.verify.litert import run_litert
@@ -265,7 +258,7 @@ class Harness:
 
         A result is kept in the cache, so that many boards, executors, tests and runs share it.
         """
-        host = self._built(library, self.boards[HOST_BOARD], HOST_EXECUTOR)
+        host = self._built(library, self.boards[HOST_BOARD], AOT)
         digest = hashlib.sha256(host.build_id.encode())
         for name, array in inputs.items():
             digest.update(f"{name}:{array.dtype}:{array.shape}".encode() + array.tobytes())
@@ -288,8 +281,7 @@ class Harness:
         self, outputs: Tensors, reference: Tensors, tolerance: Tolerance, record: Record
     ) -> Comparison:
         """Compare a device's outputs with the reference's, and record how far they are apart."""
-        chosen = self.options.reference
-        name = chosen.name if isinstance(chosen, Path) else _REFERENCE_NAMES.get(chosen, chosen)
+        name = reference_title(self.options.reference)
         comparison = compare_outputs(outputs, reference, tolerance, name)
         record.add_comparison(comparison.elements, comparison.mismatched, comparison.max_abs_diff)
         return comparison

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pytest_microtvm.executors import HOST_DRIVEN
 from pytest_microtvm.measure.metrics import Layer, Metric, Metrics
 from pytest_microtvm.project.firmware import Firmware
-from pytest_microtvm.session.device import HOST_DRIVEN, Session
+from pytest_microtvm.session.device import Session
 
 
 def measure(firmware: Firmware, session: Session | None = None) -> Metrics:

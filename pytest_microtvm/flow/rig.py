@@ -72,7 +72,7 @@ class Rig:
 
     def serves(self, board: Board) -> bool:
         """Whether a board is taken from the lab, and not emulated."""
-        return board.name in self.lab.kinds or board.is_only_real
+        return board.is_real(board.name in self.lab.kinds)
 
     def open(self, firmware: Firmware, record: Record, on_log: OnLog) -> Session:
         """Open a board that runs a firmware, or go on with the session that is open.

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pytest_microtvm.executors import AOT
 from pytest_microtvm.mlf.library import ModelLibrary, open_library, write_library
 
 NAME = "selftest"
@@ -65,7 +66,7 @@ def write_selftest(path: Path, step: int = 37) -> ModelLibrary:
     }
     module = {
         "model_name": NAME,
-        "executors": ["aot"],
+        "executors": [AOT],
         "memory": {"functions": {"main": [main], "operator_functions": []}},
     }
     source = _SOURCE.replace("{ELEMENTS}", f"{{{ELEMENTS}}}").replace("ELEMENTS", str(ELEMENTS))

@@ -16,10 +16,11 @@ import difflib
 import os
 import re
 import sys
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pytest_microtvm.boards import Board
 from pytest_microtvm.errors import ConfigError
 
 if sys.version_info >= (3, 11):
@@ -122,12 +123,12 @@ def find_lab_file(
     return found if found.is_file() else None
 
 
-def load_lab(path: Path, kinds: Collection[str] | None = None) -> tuple[LabBoard, ...]:
+def load_lab(path: Path, kinds: Mapping[str, Board] | None = None) -> tuple[LabBoard, ...]:
     """Read and check a lab file. An empty one is a lab without boards.
 
     Args:
         path: The file.
-        kinds: The names of the known board definitions; None to leave kinds unchecked.
+        kinds: The known board definitions by name; None to leave kinds unchecked.
 
     Returns:
         The boards, in the order of the file.
@@ -166,7 +167,9 @@ def _entry_name(index: int, table: Mapping[str, Any]) -> str:
     return f"board {index}" + (f" ({name})" if isinstance(name, str) and name else "")
 
 
-def _read_board(table: Mapping[str, Any], where: str, kinds: Collection[str] | None) -> LabBoard:
+def _read_board(
+    table: Mapping[str, Any], where: str, kinds: Mapping[str, Board] | None
+) -> LabBoard:
     for key in table:
         if key not in _FIELDS:
             raise ConfigError(
@@ -183,6 +186,11 @@ def _read_board(table: Mapping[str, Any], where: str, kinds: Collection[str] | N
             f"{where}: kind: there is no board definition {board.kind!r}"
             f"{_did_you_mean(board.kind, kinds)}",
             cure="pytest --microtvm-list-boards tells the names",
+        )
+    if kinds is not None and kinds[board.kind].flash is None:
+        raise ConfigError(
+            f"{where}: kind: the definition of {board.kind} does not say how a real one is flashed",
+            cure="give it a table [flash], see docs/porting.md",
         )
     return board
 

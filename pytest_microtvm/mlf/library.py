@@ -22,6 +22,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from pytest_microtvm.errors import ConfigError, ModelError
+from pytest_microtvm.executors import GRAPH, ON_DEVICE
 from pytest_microtvm.mlf.graph_check import DTYPE_BYTES, MAX_DIMENSIONS, check_graph
 
 VERSION = 8
@@ -352,10 +353,10 @@ def _read_library(path: Path, archive: _Archive) -> ModelLibrary:
     if not outputs:
         raise archive.error("has metadata without outputs", _FOREIGN_CURE)
     executors = reader.field(module, "executors", list)
-    if not executors or not all(executor in ("aot", "graph") for executor in executors):
+    if not executors or not all(executor in ON_DEVICE for executor in executors):
         raise archive.error(f"has metadata with the executors {executors!r}", _FOREIGN_CURE)
     workspace_bytes = reader.size(main, "workspace_size_bytes")
-    if "graph" in executors:
+    if GRAPH in executors:
         counts = _read_graph(archive, name, inputs, outputs, workspace_bytes)
         if reader.field(module, "graph", dict) != counts:
             raise archive.error("has metadata that counts its graph wrongly", _FOREIGN_CURE)

@@ -23,6 +23,7 @@ from pytest_microtvm.errors import (
     TransportClosed,
     TransportTimeout,
 )
+from pytest_microtvm.executors import HOST_DRIVEN
 from pytest_microtvm.measure.counting import Counter, Counts
 from pytest_microtvm.mlf.graph import parse_graph
 from pytest_microtvm.mlf.library import ModelLibrary, TensorSpec, read_graph
@@ -33,7 +34,6 @@ from pytest_microtvm.session.fault_injection import FaultPlan
 from pytest_microtvm.session.host_driven import HostDrivenModel, NodeResult
 from pytest_microtvm.session.rpc import RpcClient, RpcError, load_runtime
 
-HOST_DRIVEN = "host_driven"
 FLASH_TIMEOUT_S = 600.0
 """Far above every method's own limit, which the board's definition sets."""
 REPORT_GRACE_S = 1.0
@@ -105,7 +105,7 @@ class Session:
     @property
     def is_real(self) -> bool:
         """Whether the device is a real board, and not emulated."""
-        return bool(self._options)
+        return self.firmware.board.is_real(in_lab=bool(self._options))
 
     @property
     def is_open(self) -> bool:
@@ -199,7 +199,7 @@ class Session:
         if not isinstance(model, _HostDriven):
             raise ConfigError(
                 f"the executor {self.firmware.executor} does not show single kernels",
-                cure="use the executor host_driven",
+                cure=f"use the executor {HOST_DRIVEN}",
                 board=self.board,
             )
         results = model.debug([inputs[spec.name] for spec in self.firmware.library.inputs])

@@ -44,7 +44,7 @@ def test_the_command_finds_the_lab(tmp_path: Path) -> None:
     result = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert result.returncode == 0, result.stderr
     (tmp_path / "copy.toml").write_text(result.stdout)
-    boards = load_lab(tmp_path / "copy.toml", [KIND])
+    boards = load_lab(tmp_path / "copy.toml", load_boards())
     assert [board.name for board in boards] == [f"{KIND}-1", f"{KIND}-2"]
     assert not (tmp_path / "microtvm-lab.toml").exists()
 

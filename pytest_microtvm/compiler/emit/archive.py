@@ -12,9 +12,10 @@ from typing import Any
 import pytest_microtvm
 from pytest_microtvm.compiler.emit.c_files import CFiles
 from pytest_microtvm.compiler.graph import Graph
-from pytest_microtvm.compiler.options import EXECUTORS, export_time_s
+from pytest_microtvm.compiler.options import export_time_s
 from pytest_microtvm.compiler.planning import MemoryPlan
 from pytest_microtvm.compiler.program import Kernel, Port, Program
+from pytest_microtvm.executors import ON_DEVICE
 from pytest_microtvm.mlf.library import VERSION
 
 _CPU_DEVICE = 1
@@ -89,7 +90,7 @@ def _metadata(
         "model_name": name,
         "export_datetime": exported.strftime("%Y-%m-%d %H:%M:%SZ"),
         "target": [TARGET],
-        "executors": list(EXECUTORS),
+        "executors": list(ON_DEVICE),
         "runtime": "crt",
         "style": "full-model",
         "external_dependencies": [],

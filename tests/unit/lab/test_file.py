@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from pytest_microtvm.boards import load_boards
 from pytest_microtvm.errors import ConfigError
 from pytest_microtvm.lab.file import LAB_FILE, LabBoard, find_lab_file, load_lab
 
-KINDS = ("nucleo_f746zg", "netduinoplus2")
+KINDS = load_boards()
 ENTRY = '[[board]]\nname = "left"\nkind = "netduinoplus2"\n'
 WHOLE = ENTRY + 'port = "/dev/ttyACM0"\n'
 OTHER = WHOLE.replace("left", "right")
