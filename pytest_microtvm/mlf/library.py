@@ -7,43 +7,38 @@ unpacked.
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
 import math
 import os
 import re
-import tarfile
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from pathlib import Path
+from typing import Any
 
-from pytest_microtvm.errors import ConfigError, ModelError
+from pytest_microtvm.errors import ConfigError
 from pytest_microtvm.executors import GRAPH, ON_DEVICE
+from pytest_microtvm.mlf.archive import (
+    FOREIGN_CURE,
+    HOSTILE_CURE,
+    METADATA,
+    Archive,
+    opened,
+    pack_library,
+    read_json,
+)
 from pytest_microtvm.mlf.graph_check import DTYPE_BYTES, MAX_DIMENSIONS, check_graph
 
 VERSION = 8
 """The metadata version written here, and the newest that can be read."""
 
-MAX_ARCHIVE_BYTES = 512 * 1024 * 1024
-MAX_MEMBERS = 4096
-MAX_UNPACKED_BYTES = 512 * 1024 * 1024
 MAX_METADATA_BYTES = 16 * 1024 * 1024
 MAX_GRAPH_BYTES = 4 * 1024 * 1024
-MAX_PATH_LENGTH = 240
 MAX_TENSORS = 1024
 
 _IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}\Z")
 _KERNEL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,255}\Z")
-_METADATA = "metadata.json"
 _MAX_SIZE = 2**32 - 1
-
-_FOREIGN_CURE = "take an archive that pytest-microtvm compiled"
-_DAMAGED_CURE = "compile the model again, or copy the whole archive"
-_HOSTILE_CURE = "do not use this archive"
 
 
 @dataclass(frozen=True)
@@ -144,7 +139,7 @@ def open_library(path: Path) -> ModelLibrary:
         ModelError: It cannot be read, is damaged, was made by something else or newer, or holds
             what an honest archive does not.
     """
-    with _opened(path) as archive:
+    with opened(path) as archive:
         return _read_library(path, archive)
 
 
@@ -159,7 +154,7 @@ def extract_library(path: Path, directory: Path) -> None:
         ModelError: As `open_library`. Nothing has been written then.
         ConfigError: The directory cannot be written.
     """
-    with _opened(path) as archive:
+    with opened(path) as archive:
         _read_library(path, archive)
         try:
             directory.mkdir(parents=True, exist_ok=True)
@@ -181,7 +176,7 @@ def read_graph(library: ModelLibrary) -> str:
         ModelError: The archive has none, or cannot be read any more.
     """
     member = _graph_member(library.name)
-    with _opened(library.path) as archive:
+    with opened(library.path) as archive:
         if member not in archive.members:
             raise archive.error("has no graph", "compile the model again with this version")
         return archive.read(archive.members[member]).decode("utf-8", "replace")
@@ -215,121 +210,7 @@ def write_library(path: Path, files: Mapping[str, bytes], modified_s: int = 0) -
         ) from error
 
 
-def pack_library(files: Mapping[str, bytes], modified_s: int = 0) -> bytes:
-    """The bytes of an archive; see `write_library`."""
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-        for name in sorted(files, key=lambda name: (name != _METADATA, name)):
-            member = tarfile.TarInfo(name)
-            member.size = len(files[name])
-            member.mtime = modified_s
-            member.mode = 0o644
-            archive.addfile(member, io.BytesIO(files[name]))
-    return stream.getvalue()
-
-
-class _Archive:
-    """An open archive whose list of members has been checked."""
-
-    def __init__(self, path: Path, stream: BinaryIO, archive: tarfile.TarFile) -> None:
-        self.path = path
-        self._stream = stream
-        self._archive = archive
-        self.members = self._checked_members()
-
-    def _checked_members(self) -> dict[str, tarfile.TarInfo]:
-        """Members by normal path, folders left out."""
-        members: dict[str, tarfile.TarInfo] = {}
-        total_bytes = 0
-        for count, member in enumerate(self._archive, 1):
-            if count > MAX_MEMBERS:
-                raise self.error(f"has more than {MAX_MEMBERS} members", _HOSTILE_CURE)
-            name = self._checked_name(member)
-            if member.isdir():
-                continue
-            if not member.isreg():
-                raise self.error(f"holds {name!r}, a link or device node", _HOSTILE_CURE)
-            if member.sparse is not None:
-                raise self.error(f"holds {name!r}, a sparse file", _HOSTILE_CURE)
-            if name in members:
-                raise self.error(f"holds {name!r} twice", _HOSTILE_CURE)
-            total_bytes += member.size
-            if total_bytes > MAX_UNPACKED_BYTES:
-                raise self.error(f"unpacks to more than {MAX_UNPACKED_BYTES} bytes", _HOSTILE_CURE)
-            members[name] = member
-        folders = {str(parent) for name in members for parent in PurePosixPath(name).parents}
-        for name in members:
-            if name in folders:
-                raise self.error(f"holds {name!r} as a file and a folder", _HOSTILE_CURE)
-        return members
-
-    def _checked_name(self, member: tarfile.TarInfo) -> str:
-        name = member.name
-        path = PurePosixPath(name)
-        is_bad = (
-            path.is_absolute()
-            or ".." in path.parts
-            or "\\" in name
-            or not name.isprintable()
-            or len(name) > MAX_PATH_LENGTH
-            or (not path.parts and not member.isdir())
-        )
-        if is_bad:
-            raise self.error(f"holds a member that leaves its folder: {name[:80]!r}", _HOSTILE_CURE)
-        return str(path)
-
-    def read(self, member: tarfile.TarInfo) -> bytes:
-        """All bytes of a member."""
-        stream = self._archive.extractfile(member)
-        if stream is None:
-            raise self.error(f"holds {member.name!r}, which cannot be read", _HOSTILE_CURE)
-        content = stream.read(member.size)
-        if len(content) != member.size:
-            raise self.error("is truncated", _DAMAGED_CURE)
-        return content
-
-    def sha256(self) -> str:
-        """Hash of the archive's own bytes."""
-        self._stream.seek(0)
-        digest = hashlib.sha256()
-        while block := self._stream.read(1 << 20):
-            digest.update(block)
-        return digest.hexdigest()
-
-    def error(self, what: str, cure: str) -> ModelError:
-        """An error about this archive."""
-        return ModelError(f"the archive {self.path} {what}", cure=cure)
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[_Archive]:
-    """Open an archive and check its list of members; no error but ours leaves."""
-    try:
-        size_bytes = path.stat().st_size
-        if not path.is_file():
-            raise ModelError(f"the archive {path} is not a file", cure=_FOREIGN_CURE)
-        if size_bytes > MAX_ARCHIVE_BYTES:
-            raise ModelError(
-                f"the archive {path} has {size_bytes} bytes, more than {MAX_ARCHIVE_BYTES}",
-                cure=_HOSTILE_CURE,
-            )
-        # Compression is not part of the format, and hides how large the contents are.
-        with path.open("rb") as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
-            yield _Archive(path, stream, archive)
-    except FileNotFoundError as error:
-        raise ModelError(f"there is no archive {path}", cure="check the path") from error
-    except OSError as error:
-        raise ModelError(
-            f"the archive {path} cannot be read: {error.strerror or error}",
-            cure="check the path and its permissions",
-        ) from error
-    except (tarfile.TarError, EOFError, ValueError) as error:
-        raise ModelError(
-            f"the archive {path} is no uncompressed tar file, or is truncated", cure=_DAMAGED_CURE
-        ) from error
-
-
-def _read_library(path: Path, archive: _Archive) -> ModelLibrary:
+def _read_library(path: Path, archive: Archive) -> ModelLibrary:
     metadata = _read_metadata(archive)
     reader = _Reader(archive, metadata)
     name = reader.module_name()
@@ -338,28 +219,28 @@ def _read_library(path: Path, archive: _Archive) -> ModelLibrary:
         f"codegen/host/src/{name}_model.c",
     ):
         if member not in archive.members:
-            raise archive.error(f"lacks {member}", _FOREIGN_CURE)
+            raise archive.error(f"lacks {member}", FOREIGN_CURE)
     module = reader.field(metadata["modules"], name, dict)
     memory = reader.field(module, "memory", dict)
     functions = reader.field(memory, "functions", dict)
     mains = reader.field(functions, "main", list)
     if len(mains) != 1 or not isinstance(mains[0], dict):
-        raise archive.error("has metadata without one entry memory.functions.main", _FOREIGN_CURE)
+        raise archive.error("has metadata without one entry memory.functions.main", FOREIGN_CURE)
     main = mains[0]
     inputs, outputs = reader.tensors(main, "inputs"), reader.tensors(main, "outputs")
     c_names = [tensor.c_name.lower() for tensor in (*inputs, *outputs)]
     if len(set(c_names)) != len(c_names):
-        raise archive.error("has metadata with one c_name for two tensors", _FOREIGN_CURE)
+        raise archive.error("has metadata with one c_name for two tensors", FOREIGN_CURE)
     if not outputs:
-        raise archive.error("has metadata without outputs", _FOREIGN_CURE)
+        raise archive.error("has metadata without outputs", FOREIGN_CURE)
     executors = reader.field(module, "executors", list)
     if not executors or not all(executor in ON_DEVICE for executor in executors):
-        raise archive.error(f"has metadata with the executors {executors!r}", _FOREIGN_CURE)
+        raise archive.error(f"has metadata with the executors {executors!r}", FOREIGN_CURE)
     workspace_bytes = reader.size(main, "workspace_size_bytes")
     if GRAPH in executors:
         counts = _read_graph(archive, name, inputs, outputs, workspace_bytes)
         if reader.field(module, "graph", dict) != counts:
-            raise archive.error("has metadata that counts its graph wrongly", _FOREIGN_CURE)
+            raise archive.error("has metadata that counts its graph wrongly", FOREIGN_CURE)
     return ModelLibrary(
         path,
         name,
@@ -375,19 +256,19 @@ def _read_library(path: Path, archive: _Archive) -> ModelLibrary:
     )
 
 
-def _read_metadata(archive: _Archive) -> dict[str, Any]:
-    return _read_json(archive, _METADATA, MAX_METADATA_BYTES)
+def _read_metadata(archive: Archive) -> dict[str, Any]:
+    return read_json(archive, METADATA, MAX_METADATA_BYTES)
 
 
 def _read_graph(
-    archive: _Archive,
+    archive: Archive,
     name: str,
     inputs: tuple[TensorSpec, ...],
     outputs: tuple[TensorSpec, ...],
     workspace_bytes: int,
 ) -> dict[str, int]:
     """Check the graph; what it counts."""
-    document = _read_json(archive, _graph_member(name), MAX_GRAPH_BYTES)
+    document = read_json(archive, _graph_member(name), MAX_GRAPH_BYTES)
     try:
         return check_graph(
             document,
@@ -396,46 +277,17 @@ def _read_graph(
             workspace_bytes,
         )
     except ValueError as error:
-        raise archive.error(f"has a graph {error}", _FOREIGN_CURE) from error
+        raise archive.error(f"has a graph {error}", FOREIGN_CURE) from error
 
 
 def _graph_member(name: str) -> str:
     return f"executor-config/graph/{name}.graph"
 
 
-def _read_json(archive: _Archive, name: str, max_bytes: int) -> dict[str, Any]:
-    """The JSON object in a member."""
-    member = archive.members.get(name)
-    if member is None:
-        raise archive.error(f"has no {name}", _FOREIGN_CURE)
-    if member.size > max_bytes:
-        raise archive.error(f"has a {name} of {member.size} bytes", _HOSTILE_CURE)
-    try:
-        document = json.loads(
-            archive.read(member), object_pairs_hook=_unique_keys, parse_constant=_no_constant
-        )
-    except (ValueError, RecursionError) as error:
-        raise archive.error(f"has a {name} that is not JSON", _DAMAGED_CURE) from error
-    if not isinstance(document, dict):
-        raise archive.error(f"has a {name} that is not an object", _FOREIGN_CURE)
-    return document
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        raise ValueError("a key comes twice")
-    return result
-
-
-def _no_constant(text: str) -> float:
-    raise ValueError(f"{text} is not JSON")
-
-
 class _Reader:
     """Takes fields out of metadata and checks their types."""
 
-    def __init__(self, archive: _Archive, metadata: dict[str, Any]) -> None:
+    def __init__(self, archive: Archive, metadata: dict[str, Any]) -> None:
         self._archive = archive
         self._metadata = metadata
 
@@ -444,7 +296,7 @@ class _Reader:
         value = owner.get(key)
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
             raise self._archive.error(
-                f"has metadata whose {key!r} is not of type {kind.__name__}", _FOREIGN_CURE
+                f"has metadata whose {key!r} is not of type {kind.__name__}", FOREIGN_CURE
             )
         return value
 
@@ -452,7 +304,7 @@ class _Reader:
         """`owner[key]` as a number of bytes."""
         value: int = self.field(owner, key, int)
         if not 0 <= value <= _MAX_SIZE:
-            raise self._archive.error(f"has metadata whose {key!r} is {value}", _FOREIGN_CURE)
+            raise self._archive.error(f"has metadata whose {key!r} is {value}", FOREIGN_CURE)
         return value
 
     def module_name(self) -> str:
@@ -465,14 +317,14 @@ class _Reader:
             )
         if version < VERSION:
             raise self._archive.error(
-                f"has version {version} of the format, which an older TVM wrote", _FOREIGN_CURE
+                f"has version {version} of the format, which an older TVM wrote", FOREIGN_CURE
             )
         modules = self.field(self._metadata, "modules", dict)
         if len(modules) != 1:
-            raise self._archive.error(f"holds {len(modules)} modules, not one", _FOREIGN_CURE)
+            raise self._archive.error(f"holds {len(modules)} modules, not one", FOREIGN_CURE)
         name = str(next(iter(modules)))
         if not _IDENTIFIER.match(name):
-            raise self._archive.error(f"holds a module named {name[:80]!r}", _HOSTILE_CURE)
+            raise self._archive.error(f"holds a module named {name[:80]!r}", HOSTILE_CURE)
         return name
 
     def kernels(self, functions: dict[str, Any]) -> tuple[KernelSpec, ...]:
@@ -482,31 +334,31 @@ class _Reader:
         entries = self.field(functions, "operator_functions", list)
         kernels = tuple(self._kernel(entry) for entry in entries)
         if len({kernel.name for kernel in kernels}) != len(kernels):
-            raise self._archive.error("has metadata that names a kernel twice", _FOREIGN_CURE)
+            raise self._archive.error("has metadata that names a kernel twice", FOREIGN_CURE)
         return kernels
 
     def _kernel(self, entry: Any) -> KernelSpec:
         if not isinstance(entry, dict):
-            raise self._archive.error("has metadata with a kernel that is no object", _FOREIGN_CURE)
+            raise self._archive.error("has metadata with a kernel that is no object", FOREIGN_CURE)
         name = self.field(entry, "function_name", str)
         if not _KERNEL_NAME.match(name):
-            raise self._archive.error(f"has a kernel named {name[:80]!r}", _HOSTILE_CURE)
+            raise self._archive.error(f"has a kernel named {name[:80]!r}", HOSTILE_CURE)
         workspaces = self.field(entry, "workspace", list)
         if not all(isinstance(workspace, dict) for workspace in workspaces):
             raise self._archive.error(
-                f"has metadata with a wrong workspace of {name}", _FOREIGN_CURE
+                f"has metadata with a wrong workspace of {name}", FOREIGN_CURE
             )
         workspace_bytes = sum(self.size(each, "workspace_size_bytes") for each in workspaces)
         macs = None if entry.get("macs") is None else self.field(entry, "macs", int)
         if macs is not None and macs < 0:
-            raise self._archive.error(f"has metadata with {macs} macs of {name}", _FOREIGN_CURE)
+            raise self._archive.error(f"has metadata with {macs} macs of {name}", FOREIGN_CURE)
         return KernelSpec(name, workspace_bytes, macs)
 
     def tensors(self, main: dict[str, Any], key: str) -> tuple[TensorSpec, ...]:
         """The inputs or the outputs."""
         entries = self.field(main, key, dict)
         if len(entries) > MAX_TENSORS:
-            raise self._archive.error(f"has metadata with {len(entries)} {key}", _HOSTILE_CURE)
+            raise self._archive.error(f"has metadata with {len(entries)} {key}", HOSTILE_CURE)
         return tuple(self._tensor(name, entry) for name, entry in entries.items())
 
     def float_operators(self, module: dict[str, Any]) -> FloatOperators | None:
@@ -517,7 +369,7 @@ class _Reader:
         operators = self.field(entry, "operators", list)
         functions = self.field(entry, "functions", list)
         if not all(isinstance(t, str) and t.isprintable() for t in (*operators, *functions)):
-            raise self._archive.error("has float_operators that are no names", _FOREIGN_CURE)
+            raise self._archive.error("has float_operators that are no names", FOREIGN_CURE)
         return FloatOperators(
             tuple(operators),
             tuple(functions),
@@ -527,7 +379,7 @@ class _Reader:
 
     def _tensor(self, name: str, entry: Any) -> TensorSpec:
         if not isinstance(entry, dict):
-            raise self._archive.error("has metadata with a tensor that is no object", _FOREIGN_CURE)
+            raise self._archive.error("has metadata with a tensor that is no object", FOREIGN_CURE)
         shape = self.field(entry, "shape", list)
         dtype = self.field(entry, "dtype", str)
         c_name = self.field(entry, "c_name", str)
@@ -540,10 +392,20 @@ class _Reader:
             and math.prod(shape) * DTYPE_BYTES[dtype] == size_bytes
             and _IDENTIFIER.match(c_name)
             and (signature_name is None or isinstance(signature_name, str))
+            and all(map(_is_text, (name, signature_name or "")))
         )
         if not is_good:
             raise self._archive.error(
                 f"has metadata with a wrong shape, type, size or C name of {name[:80]!r}",
-                _FOREIGN_CURE,
+                FOREIGN_CURE,
             )
         return TensorSpec(name, tuple(shape), dtype, size_bytes, c_name, signature_name)
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name can be written: JSON may hold halves of characters."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -101,6 +101,21 @@ def greet(client: ProjectAPIClient, nonce: int) -> None:
                 return
 
 
+ODD_FOLDER = """a b'c"$(touch ran) `touch ran`;touch ran&${HOME}#%,\\é日"""
+
+
+def test_the_name_of_the_folder_means_nothing(built: Project, tmp_path: Path) -> None:
+    project = new_project(tmp_path / ODD_FOLDER, built.board)
+    project.generate()
+    project.build()
+    # The very same, but for the linker's map of names: nothing of the folder got in.
+    assert project.firmware().read_bytes() == built.firmware().read_bytes()
+    assert not list(tmp_path.rglob("ran"))
+    with ProjectAPIClient(project.directory, Deadline(10)) as client:
+        client.open_transport({}, Deadline(10))
+        greet(client, 17)
+
+
 def test_templates_and_projects_say_what_they_are(built: Project) -> None:
     template = platform_directory(built.board.platform)
     with ProjectAPIClient(template, Deadline(10)) as client:

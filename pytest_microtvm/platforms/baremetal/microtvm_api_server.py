@@ -107,8 +107,10 @@ class BareMetal(server.MakeProjectHandler):
             "CPU": startup_folder(board),
             "UART": board["uart"]["driver"],
             "TIMER": board["timer"]["driver"] if board.get("timer") else "",
-            "INCLUDES": " ".join(toolchain["includes"]),
-            "LIBRARIES": " ".join(toolchain["libraries"]),
+            "INCLUDES": server.for_shell(
+                word for folder in toolchain["includes"] for word in ("-isystem", folder)
+            ),
+            "LIBRARIES": server.for_shell(toolchain["libraries"]),
         }
 
     def header_values(

@@ -36,7 +36,7 @@ from .api import (
     read_with_timeout,
     write_with_timeout,
 )
-from .make_project import MakeProjectHandler, compiler, install_cure
+from .make_project import MakeProjectHandler, compiler, for_shell, install_cure
 from .process import ChildTransport, DeviceTransport, find_tool, run_tool
 from .real_board import RealBoard, is_real, real_board_options
 
@@ -67,6 +67,7 @@ __all__ = [
     "compiler",
     "default_project_options",
     "find_tool",
+    "for_shell",
     "install_cure",
     "is_real",
     "main",

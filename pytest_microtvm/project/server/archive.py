@@ -18,6 +18,7 @@ _TENSOR_ALIGNMENT_BYTES = 16  # MICROTVM_ALIGNMENT_BYTES of the runtime
 _POOL_BLOCK_BYTES = 16  # MICROTVM_POOL_BLOCK_BYTES of the runtime
 _SPARE_POOL_BLOCKS = 8
 _MAX_GRAPH_BYTES = 16 * 1024 * 1024
+_MEMBER_NAME = re.compile(r"[A-Za-z0-9_.+/-]+\Z")  # nothing that make or a shell reads otherwise
 _GRAPH_NAME = re.compile(r"(?:\./)?executor-config/graph/[^/]+\.graph\Z")
 _METADATA_NAMES = ("metadata.json", "./metadata.json")
 _MAX_METADATA_BYTES = 16 * 1024 * 1024
@@ -134,7 +135,7 @@ class ModelMetadata:
                 scratch_bytes=max(scratch, default=0),
                 graph=None if graph is None else GraphCounts.of(graph),
             )
-        except (OSError, tarfile.TarError, LookupError, TypeError, ValueError) as exc:
+        except Exception as exc:  # whatever tarfile and json raise of bytes made to hurt them
             raise ProjectError(f"{archive.name} is not a usable MLF archive: {exc}") from exc
 
 
@@ -156,13 +157,25 @@ def extract_codegen(archive: pathlib.Path, directory: pathlib.Path) -> None:
                 if path.parts[:1] != ("codegen",) or member.isdir():
                     continue
                 size_bytes += member.size
-                if not member.isreg() or ".." in path.parts or size_bytes > _MAX_SOURCE_BYTES:
-                    raise ProjectError(f"{archive.name} holds a member that is not allowed: {path}")
+                is_good = (
+                    member.isreg()
+                    and ".." not in path.parts
+                    and _MEMBER_NAME.match(member.name)
+                    and size_bytes <= _MAX_SOURCE_BYTES
+                )
+                if not is_good:
+                    raise ProjectError(
+                        f"{archive.name} holds a member that is not allowed: {member.name!r}"
+                    )
                 content = tar.extractfile(member)
                 assert content is not None  # a regular file has one
                 target = directory / path
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with target.open("xb") as file:
                     shutil.copyfileobj(content, file)
-    except (OSError, tarfile.TarError) as exc:
-        raise ProjectError(f"{archive.name} cannot be unpacked: {exc}") from exc
+    except ProjectError:
+        raise
+    except Exception as exc:  # whatever tarfile raises of bytes made to hurt it
+        raise ProjectError(
+            f"{archive.name} cannot be unpacked: {type(exc).__name__}: {exc}"
+        ) from exc

@@ -100,8 +100,8 @@ class MakeProjectHandler(ProjectAPIHandler):
     def make_variables(self, board: Mapping[str, Any]) -> dict[str, str]:
         """Variables for project.mk, which the template's Makefile includes."""
         return {
-            "CC": compiler(board),
-            "BOARD_FLAGS": _for_shell(board["toolchain"]["flags"]),
+            "CC": for_shell([compiler(board)]),
+            "BOARD_FLAGS": for_shell(board["toolchain"]["flags"]),
         }
 
     def header_values(self, board: Mapping[str, Any], model: ModelMetadata) -> dict[str, str]:
@@ -228,7 +228,7 @@ class MakeProjectHandler(ProjectAPIHandler):
             definitions.append(f"-DMICROTVM_MAX_TENSORS={model.tensors}")
         if model.graph is not None and model.graph.widest_step > _DEFAULT_MAX_KERNEL_ARGUMENTS:
             definitions.append(f"-DMICROTVM_MAX_KERNEL_ARGUMENTS={model.graph.widest_step}")
-        variables["DEFINITIONS"] = _for_shell(definitions)
+        variables["DEFINITIONS"] = for_shell(definitions)
         variables["WARNINGS_AS_ERRORS"] = "-Werror" if options.get("warning_as_error") else ""
         readme = _README.format(model=model.name, board=board["name"], firmware=self.firmware)
         files = {
@@ -388,7 +388,8 @@ def _copy_files(source: pathlib.Path, target: pathlib.Path) -> None:
             shutil.copyfile(path, copy)
 
 
-def _for_shell(words: Iterable[str]) -> str:
+def for_shell(words: Iterable[str]) -> str:
+    """Words for a Makefile's recipe, each as it is, whatever characters it holds."""
     return " ".join(shlex.quote(word) for word in words)
 
 

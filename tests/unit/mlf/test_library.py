@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 
 from pytest_microtvm.errors import ConfigError, ModelError
-from pytest_microtvm.mlf import library
+from pytest_microtvm.mlf import archive, library
+from pytest_microtvm.mlf.archive import pack_library
 from pytest_microtvm.mlf.library import (
     VERSION,
     KernelSpec,
     TensorSpec,
     extract_library,
     open_library,
-    pack_library,
     read_graph,
     write_library,
 )
@@ -194,8 +194,13 @@ HOSTILE = {
     "dots": (member("../evil"), "leaves its folder"),
     "dots inside": (member("codegen/../../evil"), "leaves its folder"),
     "absolute": (member("/tmp/evil"), "leaves its folder"),
-    "backslashes": (member("..\\evil"), "leaves its folder"),
-    "newline": (member("a\nb"), "leaves its folder"),
+    "backslashes": (member("..\\evil"), "is not made of letters"),
+    "newline": (member("a\nb"), "is not made of letters"),
+    "command": (member("codegen/host/src/a`id>x`.c"), "is not made of letters"),
+    "variable": (member("codegen/host/src/$(HOME).c"), "is not made of letters"),
+    "space": (member("codegen/host/src/a b.c"), "is not made of letters"),
+    "letter of another alphabet": (member("codegen/host/src/ä.c"), "is not made of letters"),
+    "command in a folder": (member("codegen/host/$(id)", tarfile.DIRTYPE), "is not made of"),
     "long": (member("a/" * 200 + "a"), "leaves its folder"),
     "dot": (member("."), "leaves its folder"),
     "symbolic link": (member("codegen/x", tarfile.SYMTYPE, "/etc/passwd"), "link or device"),
@@ -252,7 +257,7 @@ def test_a_sparse_member_that_claims_a_gigabyte_is_refused(tmp_path: Path):
 
 
 def test_unpacked_sizes_are_bounded_in_sum(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(library, "MAX_UNPACKED_BYTES", 4000)
+    monkeypatch.setattr(archive, "MAX_UNPACKED_BYTES", 4000)
     infos = [member(f"f{i}") for i in range(5)]
     for info in infos:
         info.size = 900
@@ -261,7 +266,7 @@ def test_unpacked_sizes_are_bounded_in_sum(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_the_number_of_members_is_bounded(tmp_path: Path):
-    infos = [member(f"f{i}") for i in range(library.MAX_MEMBERS)]
+    infos = [member(f"f{i}") for i in range(archive.MAX_MEMBERS)]
     with pytest.raises(ModelError, match="more than 4096 members"):
         open_library(with_members(tmp_path / "net.tar", *infos))
 
@@ -290,6 +295,31 @@ def test_every_truncation_is_noticed(tmp_path: Path):
         with pytest.raises(ModelError, match=r"net\.tar"):
             extract_library(tmp_path / "net.tar", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XGLTYPE, tarfile.XHDTYPE])
+def test_a_chain_of_headers_is_refused_in_one_line(kind: bytes, tmp_path: Path):
+    header = member("a", kind)
+    content = b"10 path=a\n" if kind != tarfile.GNUTYPE_LONGNAME else b"a\0"
+    header.size = len(content)
+    block = header.tobuf(tarfile.USTAR_FORMAT) + content.ljust(512, b"\0")
+    (tmp_path / "net.tar").write_bytes(block * 3000 + packed(tmp_path / "honest.tar").read_bytes())
+    with pytest.raises(ModelError, match=r"net\.tar") as caught:
+        open_library(tmp_path / "net.tar")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("raised", [MemoryError(), KeyError("x"), RuntimeError(), IndexError()])
+def test_whatever_reading_raises_is_one_line(
+    raised: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(*_: object, **__: object) -> None:
+        raise raised
+
+    monkeypatch.setattr(tarfile, "open", fail)
+    (tmp_path / "net.tar").write_bytes(b"any")
+    with pytest.raises(ModelError, match=type(raised).__name__):
+        open_library(tmp_path / "net.tar")
 
 
 @pytest.mark.parametrize("what", ["missing", "folder"])
@@ -386,6 +416,10 @@ WRONG: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "size that does not fit": (tensor(size=9), "'x:0'"),
     "unknown dtype": (tensor(dtype="float16"), "'x:0'"),
     "dtype as list": (tensor(dtype=[]), "'dtype'"),
+    "half a character": (
+        lambda m: main_of(m)["inputs"].update({"\ud800": {**TENSOR, "c_name": "z"}}),
+        "wrong shape, type, size or C name",
+    ),
     "signature as number": (tensor(signature_name=1), "'x:0'"),
     "kernel as text": (kernels("k"), "a kernel that is no object"),
     "kernel twice": (kernels(kernel(), kernel()), "names a kernel twice"),
