@@ -40,7 +40,10 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> ModelFile 
         below = any(file_path.is_relative_to(folder) for folder in _named_paths(parent.config))
         if not below or file_path.suffix not in FOUND_SUFFIXES:
             return None
-    return ModelFile.from_parent(parent, path=file_path)
+    if file_path.is_relative_to(parent.config.rootpath):
+        return ModelFile.from_parent(parent, path=file_path)
+    # Left to pytest, models of one name in several folders would have one node id.
+    return ModelFile.from_parent(parent, path=file_path, nodeid=file_path.as_posix())
 
 
 @pytest.hookimpl(optionalhook=True)

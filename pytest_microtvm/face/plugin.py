@@ -89,7 +89,7 @@ def pytest_runtest_makereport(
         # The board was found by a glob or a tag: nobody said that this model runs there.
         report.outcome, report.when = "skipped", "setup"
         report.longrepr = (str(item.path), 0, f"Skipped: {error.one_line()}")
-        run.note_outcome(item.nodeid, "skipped", error.one_line())
+        run.note_outcome(item, "skipped", error.one_line())
         return report
     if isinstance(error, MicroTVMError):
         # A user needs the line and what the tools said, not the way through our code.
@@ -99,12 +99,12 @@ def pytest_runtest_makereport(
             # pytest calls what goes wrong around a test an error, and inside it a failure.
             report.when = "setup"
     if run is not None and report.failed and report.when == "call":
-        run.note_outcome(item.nodeid, "failed")
+        run.note_outcome(item, "failed")
     elif run is not None and report.failed:
         line = error.one_line() if isinstance(error, MicroTVMError) else str(error)
-        run.note_outcome(item.nodeid, "error", line)
+        run.note_outcome(item, "error", line)
     elif run is not None and report.passed and report.when == "call":
-        run.note_outcome(item.nodeid, "passed")
+        run.note_outcome(item, "passed")
     if run is not None and call.when == "teardown" and run.worker is not None:
         # With every test: a worker that is killed later brings none at its end.
         setattr(report, RECORDS, run.records_of(item))

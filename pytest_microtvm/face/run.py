@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 FOLDER = "microtvm_folder"
 COMMAND = "microtvm_command"
+USED: pytest.StashKey[list[Record]] = pytest.StashKey()
+"""The records of what a test used. By the test itself: two may have the same node id."""
 
 
 class Run:
@@ -44,7 +46,6 @@ class Run:
         self._harness: Harness | None = None
         self._folder: SharedFolder | None = None
         self._elsewhere: dict[tuple[str, ...], dict[str, Any]] = {}
-        self._users: dict[str, list[Record]] = {}
 
     @property
     def names(self) -> list[tuple[str, str]]:
@@ -136,7 +137,7 @@ class Run:
             sys.stdout.write(f"[{board.name}] {line}\n")  # into the test's captured output
 
         under_test = ModelUnderTest(self.harness, model, board, executor, on_log)
-        self._users.setdefault(item.nodeid, []).append(under_test.record)
+        item.stash.setdefault(USED, []).append(under_test.record)
         if self.settings.build_only:
             under_test.firmware  # noqa: B018 (a property that builds)
             pytest.skip(f"built for {board.name}, not run: --microtvm-build-only")
@@ -176,14 +177,14 @@ class Run:
         if self._harness is not None:
             self._harness.release()
 
-    def note_outcome(self, nodeid: str, outcome: str, error: str | None = None) -> None:
+    def note_outcome(self, item: pytest.Item, outcome: str, error: str | None = None) -> None:
         """Record the outcome of a test's phase for all that the test used."""
-        for record in self._users.get(nodeid, ()):
+        for record in item.stash.get(USED, ()):
             record.worsen(outcome, error)
 
     def add_properties(self, item: pytest.Item) -> None:
         """Tell reports, such as JUnit's, what a test ran and what that cost."""
-        for record in self._users.get(item.nodeid, ()):
+        for record in item.stash.get(USED, ()):
             item.user_properties += record.properties()
 
     def close(self) -> None:
@@ -196,7 +197,7 @@ class Run:
 
     def records_of(self, item: pytest.Item) -> list[dict[str, Any]]:
         """The records of what one test used, as JSON."""
-        return [record.to_data() for record in self._users.get(item.nodeid, ())]
+        return [record.to_data() for record in item.stash.get(USED, ())]
 
     def add_records(self, worker: str, records: Sequence[dict[str, Any]]) -> None:
         """Take the records of a worker, in place of what it said before about the same thing."""

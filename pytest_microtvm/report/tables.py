@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,7 +49,8 @@ def run_report(records: Sequence[Record], *, verbose: bool, layers: bool) -> Ite
         tables += [size_table(records, "flash"), size_table(records, "ram")]
         tables.append(absent_figures(records))
     if layers:
-        tables += [layer_table(record) for record in records]
+        names = _short_names(records)
+        tables += [layer_table(record, names[record.model]) for record in records]
     for table in filter(None, tables):
         yield from ("", *table)
 
@@ -58,9 +59,10 @@ def verdict_table(records: Sequence[Record]) -> list[str]:
     """The verdicts and metrics of a run, a line each."""
     headings = [*_SUBJECT, "VERDICT", "MISMATCHED", "FLASH", "RAM", "ARENA", "STACK"]
     headings += ["INSTRUCTIONS", "LATENCY"]
+    names = _short_names(records)
     rows = [
         [
-            *_subject(record),
+            *_subject(record, names),
             record.outcome,
             f"{record.mismatched:,} of {record.elements:,}" if record.elements else "-",
             *_figures(record, "flash_bytes", "ram_bytes", "arena_bytes", "stack_bytes"),
@@ -91,15 +93,20 @@ def size_table(records: Sequence[Record], kind: str) -> list[str]:
         and any(record.metrics.get(name, {}).get("value") for record in known)
     ]
     parts = [name.removeprefix(prefix).removesuffix(suffix).upper() for name in names]
-    rows = [[*_subject(record), *_figures(record, f"{kind}{suffix}", *names)] for record in known]
+    models = _short_names(records)
+    rows = [
+        [*_subject(record, models), *_figures(record, f"{kind}{suffix}", *names)]
+        for record in known
+    ]
     headings = [*_SUBJECT, kind.upper(), *parts]
     return format_table([headings, *rows], right=lambda column: column > 2)
 
 
 def skipped_records(records: Sequence[Record]) -> list[str]:
     """What was not run and why, a line for each: what a model needs, and what the board has."""
+    names = _short_names(records)
     return [
-        f"{Path(record.model).name} ({record.executor}) was skipped: {record.error}"
+        f"{names[record.model]} ({record.executor}) was skipped: {record.error}"
         for record in records
         if record.outcome == "skipped" and record.error
     ]
@@ -108,13 +115,14 @@ def skipped_records(records: Sequence[Record]) -> list[str]:
 def float_operators(records: Sequence[Record]) -> list[str]:
     """What operators without an integer kernel cost quantized models, a line for each record."""
     lines = []
+    names = _short_names(records)
     for record in records:
         if "float_instructions" not in record.metrics:
             continue
         part, total = (
             int(record.metrics[name]["value"]) for name in ("float_instructions", "instructions")
         )
-        model, board, executor = _subject(record)
+        model, board, executor = _subject(record, names)
         lines.append(
             f"{model} on {board}, {executor}: {part:,} of {total:,} instructions are those of "
             "operators in float32, for want of integer kernels"
@@ -134,9 +142,14 @@ def absent_figures(records: Sequence[Record]) -> list[str]:
     ]
 
 
-def layer_table(record: Record) -> list[str]:
-    """Where the instructions of a model go, a line for each call of a kernel."""
-    title = f"{Path(record.model).name} on {record.board}, {record.executor}"
+def layer_table(record: Record, name: str) -> list[str]:
+    """Where the instructions of a model go, a line for each call of a kernel.
+
+    Args:
+        record: Of the model.
+        name: What the table calls the model.
+    """
+    title = f"{name} on {record.board}, {record.executor}"
     if not record.layers:
         return [f"{title}: {record.absent.get('instructions', 'it was not run')}"]
     total = int(record.metrics["instructions"]["value"])
@@ -165,8 +178,21 @@ _BAR = 40
 """Characters of a bar that stands for all instructions."""
 
 
-def _subject(record: Record) -> tuple[str, str, str]:
-    return (Path(record.model).name, record.board, record.executor)
+def _subject(record: Record, names: Mapping[str, str]) -> tuple[str, str, str]:
+    return (names[record.model], record.board, record.executor)
+
+
+def _short_names(records: Iterable[Record]) -> dict[str, str]:
+    """By the path of a model: its name, after as many folders as tell it from the others."""
+    parts = {record.model: Path(record.model).parts for record in records}
+    names = {}
+    for model, own in parts.items():
+        others = [other for path, other in parts.items() if path != model]
+        count = 1
+        while count < len(own) and any(other[-count:] == own[-count:] for other in others):
+            count += 1
+        names[model] = Path(*own[-count:]).as_posix()
+    return names
 
 
 def _figures(record: Record, *names: str) -> list[str]:

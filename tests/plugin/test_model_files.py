@@ -220,3 +220,26 @@ def test_a_folder_outside_of_the_project(run_pytest, workspace, workers):
     outcome = run_pytest(f"-n{workers}", "../models", "--microtvm-board=host", status=0)
     assert "1 passed" in outcome.summary
     assert [Path(record["model"]).name for record in outcome.records] == ["sine_int8.tflite"]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_models_of_one_name_outside_of_the_project(run_pytest, workspace, workers):
+    sound, broken = (workspace.parent / name / "net.tflite" for name in ("sound", "broken"))
+    for model in (sound, broken):
+        model.parent.mkdir()
+    shutil.copy(MODELS / "sine_int8.tflite", sound)
+    broken.write_bytes(b"no model")
+    root = f"--rootdir={workspace}"  # else it is the folder above of all that is named
+    outcome = run_pytest("-rA", root, f"-n{workers}", sound, broken, "--microtvm-board=host")
+    assert "1 passed, 1 error" in outcome.summary
+    assert {record["model"]: record["outcome"] for record in outcome.records} == {
+        sound.as_posix(): "passed",
+        broken.as_posix(): "error",
+    }
+    assert outcome.lines(f"PASSED {sound.as_posix()}::aot[host]")
+    assert outcome.lines(f"ERROR {broken.as_posix()}::aot[host]")
+    rows = {row.split()[0]: row.split()[3] for row in outcome.lines(" host ") if row[0].isalpha()}
+    assert rows["sound/net.tflite"] == "passed"
+    assert rows["broken/net.tflite"] == "error"
+    again = run_pytest(root, f"{sound}::aot[host]", "--microtvm-board=host")
+    assert "1 passed" in again.summary

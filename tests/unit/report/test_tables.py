@@ -83,3 +83,12 @@ def test_a_model_of_one_layer_has_a_table():
 def test_without_counts_layers_are_a_reason():
     lines = report(record(absent={"instructions": "no compiler"}), layers=True)
     assert lines[-1][-2:] == ["no", "compiler"]
+
+
+def test_models_of_one_name_are_told_apart_by_their_folders() -> None:
+    records = [
+        Record(model, "board", "baremetal", "aot")
+        for model in ("one/deep/net.tflite", "/other/deep/net.tflite", "net.tflite", "own.tflite")
+    ]
+    models = [line[0] for line in report(*records)[1:]]
+    assert models == ["one/deep/net.tflite", "other/deep/net.tflite", "net.tflite", "own.tflite"]
