@@ -130,6 +130,12 @@ def add_options(parser: pytest.Parser) -> None:
     parser.addini("microtvm_json", "where a record of the run is written")
     parser.addini("microtvm_rtol", "relative tolerance for floats", default="1e-5")
     parser.addini("microtvm_atol", "absolute tolerance for floats", default="1e-6")
+    parser.addini(
+        "microtvm_equal_nan",
+        "a NaN is right where the reference has one",
+        type="bool",
+        default=False,
+    )
 
 
 def asks_for_boards(config: pytest.Config) -> bool:

@@ -103,7 +103,9 @@ class Run:
             )
             options = HarnessOptions(
                 timeout_s=self.settings.timeout_s,
-                tolerance=Tolerance(self.settings.rtol, self.settings.atol),
+                tolerance=Tolerance(
+                    self.settings.rtol, self.settings.atol, self.settings.equal_nan
+                ),
                 inputs=self.settings.inputs,
                 reference=self.settings.reference,
                 root=self._config.rootpath,

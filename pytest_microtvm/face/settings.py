@@ -36,6 +36,7 @@ class Settings:
         lab: The real boards that are here.
         lease_timeout_s: For waiting until one of them is free.
         rtol: Relative tolerance for floats.
+        equal_nan: Whether a NaN is right where the reference has one.
         atol: Absolute tolerance for floats.
         json_path: Where the records go, or None.
         count_instructions: Whether emulators count them.
@@ -55,6 +56,7 @@ class Settings:
     lease_timeout_s: float
     rtol: float
     atol: float
+    equal_nan: bool
     json_path: Path | None
     count_instructions: bool
 
@@ -106,6 +108,7 @@ def read_settings(config: pytest.Config, boards: dict[str, Board]) -> Settings:
         lease_timeout_s=_number(config, "lease_timeout"),
         rtol=_number(config, "rtol"),
         atol=_number(config, "atol"),
+        equal_nan=config.getini("microtvm_equal_nan"),
         json_path=_path(config, "json"),
         count_instructions=not option.microtvm_no_instructions,
     )

@@ -40,6 +40,7 @@ MAX_SESSIONS = 4
 
 HOST_BOARD = "host"
 REFERENCE_FILE = "outputs.npz"
+_IN_COMPILER = "what the compiler made of the model, which both run,"
 
 
 @dataclass(frozen=True)
@@ -233,6 +234,15 @@ class Harness:
         session = self.open(self._built(library, board, chosen), record, lambda line: None)
         return self.run(session, inputs, record)
 
+    def _where_to_look(self) -> str:
+        """Where the cause of a difference is that is in no kernel on the device."""
+        chosen = self.options.reference
+        if isinstance(chosen, Path):
+            return f"{_IN_COMPILER} or in {chosen.name}"
+        if chosen == LITERT:
+            return f"{_IN_COMPILER} or in LiteRT"
+        return "the executor, the memory plan or the firmware image, not in a kernel"
+
     def explain(self, library: ModelLibrary, board: Board, inputs: Tensors) -> tuple[str, ...]:
         """Find the first kernel whose result on a board is not that on this machine.
 
@@ -243,7 +253,9 @@ class Harness:
         """
         try:
             return explain_difference(
-                *(self._debug(library, where, inputs) for where in (board, self.boards[HOST_BOARD]))
+                self._debug(library, board, inputs),
+                self._debug(library, self.boards[HOST_BOARD], inputs),
+                self._where_to_look(),
             )
         except MicroTVMError as error:
             return (f"kernel by kernel: {error.one_line()}",)

@@ -115,7 +115,12 @@ class ModelUnderTest:
         return NamedTensors(outputs, self.library.outputs)
 
     def compare(
-        self, inputs: Inputs = None, *, rtol: float | None = None, atol: float | None = None
+        self,
+        inputs: Inputs = None,
+        *,
+        rtol: float | None = None,
+        atol: float | None = None,
+        equal_nan: bool | None = None,
     ) -> Comparison:
         """Run the model on the device, and compare its outputs with the reference's.
 
@@ -126,25 +131,33 @@ class ModelUnderTest:
             inputs: As of `run`.
             rtol: Relative tolerance for floats; None for the run's.
             atol: Absolute tolerance for floats; None for the run's.
+            equal_nan: Whether a NaN is right where the reference has one; None for the run's.
 
         Returns:
             The comparison, whatever it says.
         """
         default = self._harness.options.tolerance
         tolerance = Tolerance(
-            default.rtol if rtol is None else rtol, default.atol if atol is None else atol
+            default.rtol if rtol is None else rtol,
+            default.atol if atol is None else atol,
+            default.equal_nan if equal_nan is None else equal_nan,
         )
         tensors = self._fit(inputs)
         outputs = self._harness.run(self.session, tensors, self.record)
         reference = self._harness.reference(self.model, self.library, self.board, tensors)
         comparison = self._harness.compare(outputs, reference, tolerance, self.record)
-        if comparison.mismatched:
+        if comparison.mismatched > comparison.nan_mismatches:
             notes = self._harness.explain(self.library, self.board, tensors)
             comparison = dataclasses.replace(comparison, notes=notes)
         return comparison
 
     def check(
-        self, inputs: Inputs = None, *, rtol: float | None = None, atol: float | None = None
+        self,
+        inputs: Inputs = None,
+        *,
+        rtol: float | None = None,
+        atol: float | None = None,
+        equal_nan: bool | None = None,
     ) -> None:
         """Hold the device to what the same MLF computes on this machine.
 
@@ -152,12 +165,15 @@ class ModelUnderTest:
             inputs: As of `run`.
             rtol: Relative tolerance for floats; None for the run's (1e-5 unless set).
             atol: Absolute tolerance for floats; None for the run's (1e-6 unless set).
+            equal_nan: Whether a NaN is right where the reference has one; None for the run's (no
+                unless set).
 
         Raises:
             OutputMismatch: Some output differs: the test fails.
             MicroTVMError: There is no verdict: the test is an error.
         """
-        self.compare(inputs, rtol=rtol, atol=atol).raise_on_mismatch()
+        comparison = self.compare(inputs, rtol=rtol, atol=atol, equal_nan=equal_nan)
+        comparison.raise_on_mismatch()
 
     def _fit(self, inputs: Inputs) -> Tensors:
         if inputs is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -13,22 +14,33 @@ from pytest_microtvm.errors import ConfigError, OutputMismatch
 SHOWN_MISMATCHES = 5
 
 
+_NAN_ADVICE = "where that is right, ask for it (equal_nan=True, or the ini key microtvm_equal_nan)"
+
+
 @dataclass(frozen=True)
 class Tolerance:
     """How far a float may be off: |device - reference| <= atol + rtol * |reference|.
 
     Integers and booleans are always compared exactly.
+
+    Attributes:
+        rtol: The part that grows with the reference.
+        atol: The part that does not.
+        equal_nan: Whether a NaN where the reference has one is right.
     """
 
     rtol: float = 1e-5
     atol: float = 1e-6
+    equal_nan: bool = False
 
     def __post_init__(self) -> None:
-        if not (self.rtol >= 0 and self.atol >= 0):
-            raise ConfigError(
-                f"rtol={self.rtol} and atol={self.atol} must not be negative",
-                cure="give tolerances of 0 or more",
-            )
+        for name, value in (("rtol", self.rtol), ("atol", self.atol)):
+            try:
+                is_good = 0 <= float(value) < math.inf
+            except (TypeError, ValueError):
+                is_good = False
+            if not is_good:
+                raise ConfigError(f"{name} is {value!r}", cure="give a finite number of 0 or more")
 
 
 @dataclass(frozen=True)
@@ -39,9 +51,12 @@ class TensorComparison:
         name: The output's name.
         elements: How many elements were compared.
         mismatched: How many are outside the tolerance.
-        max_abs_diff: The largest absolute difference of all elements; infinite where only one side
-            is NaN or an infinity of that sign.
+        max_abs_diff: The largest absolute difference of all elements; infinite where a side is NaN
+            and that is wrong, or where only one is an infinity of that sign.
         examples: (position, device value, reference value) of the first mismatches.
+        device_nans: How many of the device's elements are NaN.
+        reference_nans: How many of the reference's are.
+        nan_mismatches: How many are NaN on both sides, and are wrong for that.
     """
 
     name: str
@@ -49,6 +64,9 @@ class TensorComparison:
     mismatched: int
     max_abs_diff: float
     examples: tuple[tuple[tuple[int, ...], float, float], ...]
+    device_nans: int = 0
+    reference_nans: int = 0
+    nan_mismatches: int = 0
 
 
 @dataclass(frozen=True)
@@ -78,6 +96,11 @@ class Comparison:
         return sum(tensor.mismatched for tensor in self.tensors)
 
     @property
+    def nan_mismatches(self) -> int:
+        """Elements outside the tolerance for being NaN on both sides, over all outputs."""
+        return sum(tensor.nan_mismatches for tensor in self.tensors)
+
+    @property
     def max_abs_diff(self) -> float:
         """The largest absolute difference, over all outputs."""
         return max((tensor.max_abs_diff for tensor in self.tensors), default=0.0)
@@ -98,6 +121,13 @@ class Comparison:
             for position, device, reference in tensor.examples:
                 where = ", ".join(map(str, position))
                 lines.append(f"    [{where}] device {device:.9g}, reference {reference:.9g}")
+            if tensor.device_nans or tensor.reference_nans:
+                lines.append(
+                    f"    NaN: {tensor.device_nans} of the device's elements, "
+                    f"{tensor.reference_nans} of the reference's"
+                )
+            if tensor.nan_mismatches:
+                lines.append(f"    {tensor.nan_mismatches} are NaN on both sides: {_NAN_ADVICE}")
             if tensor.mismatched > len(tensor.examples):
                 lines.append(f"    ... and {tensor.mismatched - len(tensor.examples)} more")
         lines.append(
@@ -158,14 +188,19 @@ def _compare(
 ) -> TensorComparison:
     if expected.dtype.kind == "f":
         wide_actual, wide_expected = actual.astype(np.float64), expected.astype(np.float64)
-        same = (wide_actual == wide_expected) | (np.isnan(wide_actual) & np.isnan(wide_expected))
+        actual_nan, expected_nan = np.isnan(wide_actual), np.isnan(wide_expected)
+        same = wide_actual == wide_expected
+        if tolerance.equal_nan:
+            same |= actual_nan & expected_nan
         with np.errstate(invalid="ignore", over="ignore"):
             difference = np.where(same, 0.0, np.abs(wide_actual - wide_expected))
             difference = np.where(np.isnan(difference), np.inf, difference)
             allowed = tolerance.atol + tolerance.rtol * np.abs(wide_expected)
-            # An infinite reference would allow everything; only itself is right.
-            wrong = ~same & ((difference > allowed) | ~np.isfinite(wide_expected))
+            # An infinity would allow everything, or be allowed; only itself is right.
+            is_finite = np.isfinite(wide_actual) & np.isfinite(wide_expected)
+            wrong = ~same & ((difference > allowed) | ~is_finite)
     else:
+        actual_nan = expected_nan = np.zeros(actual.shape, bool)
         wrong = actual != expected
         # Python integers: a difference of two int64 or uint64 may not fit either.
         difference = np.zeros(actual.shape)
@@ -184,4 +219,7 @@ def _compare(
         mismatched=int(np.count_nonzero(wrong)),
         max_abs_diff=float(difference.max(initial=0.0)),
         examples=examples,
+        device_nans=int(np.count_nonzero(actual_nan)),
+        reference_nans=int(np.count_nonzero(expected_nan)),
+        nan_mismatches=int(np.count_nonzero(wrong & actual_nan & expected_nan)),
     )

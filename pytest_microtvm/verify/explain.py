@@ -10,13 +10,14 @@ from pytest_microtvm.session.host_driven import NodeResult, first_difference
 
 
 def explain_difference(
-    device: Sequence[NodeResult], reference: Sequence[NodeResult]
+    device: Sequence[NodeResult], reference: Sequence[NodeResult], otherwise: str
 ) -> tuple[str, ...]:
     """Say which kernel is the first to differ.
 
     Args:
         device: Every call's outputs on the device.
         reference: The same calls' outputs on this machine.
+        otherwise: Where to look for the cause when every kernel gives the same on both.
 
     Returns:
         Lines for a report.
@@ -24,8 +25,8 @@ def explain_difference(
     difference = first_difference(device, reference)
     if difference is None:
         return (
-            "kernel by kernel (executor host_driven) there is no difference: look for the cause in "
-            "the executor, the memory plan or the firmware image, not in a kernel",
+            "kernel by kernel (executor host_driven) the device computes what this machine does: "
+            f"look for the cause in {otherwise}",
         )
     ours, theirs = difference
     lines = []

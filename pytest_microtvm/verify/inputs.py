@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,7 +15,13 @@ from numpy.typing import ArrayLike, NDArray
 from pytest_microtvm.errors import ConfigError
 from pytest_microtvm.mlf.library import TensorSpec
 
+MAX_FILE_BYTES = 512 * 1024 * 1024
+"""What all arrays of an `.npz` file may take, unpacked."""
+
 Tensors = dict[str, NDArray[np.generic]]
+
+
+_LONGEST_REASON = 200
 
 
 class NamedTensors(Tensors):
@@ -97,18 +105,37 @@ def load_inputs(path: Path, specs: Sequence[TensorSpec]) -> Tensors:
 def load_outputs(path: Path, specs: Sequence[TensorSpec]) -> Tensors:
     """Read expected outputs from an `.npz` file, one array per output of the model.
 
-    Arguments, result and errors are those of `load_inputs`.
+    Arguments, result and errors are those of `load_inputs`, but that each array has to be of its
+    output's own dtype: a wider one may hold what no device can give.
     """
-    return check_inputs(_load(path), specs, source=str(path))
+    arrays = _load(path)
+    fitted = check_inputs(arrays, specs, source=str(path))
+    aliases = signature_names(specs)
+    for given, array in arrays.items():
+        name = aliases.get(given, given)
+        if array.dtype != fitted[name].dtype:
+            raise ConfigError(
+                f"{path}: {name!r} has dtype {array.dtype}, the model gives {fitted[name].dtype}",
+                cure=f"write it with .astype({str(fitted[name].dtype)!r})",
+            )
+    return fitted
 
 
 def _load(path: Path) -> dict[str, NDArray[np.generic]]:
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        with path.open("rb") as file:
+            with zipfile.ZipFile(file) as members:
+                size_bytes = sum(member.file_size for member in members.infolist())
+            if size_bytes > MAX_FILE_BYTES:
+                raise ValueError(f"they take {size_bytes} bytes, more than {MAX_FILE_BYTES}")
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as archive:
+                return {name: np.asarray(archive[name]) for name in archive.files}
+    except Exception as error:  # whatever zipfile, zlib and NumPy raise of a damaged file
+        said = " ".join(str(error).split()) or type(error).__name__
         raise ConfigError(
-            f"cannot read arrays from {path}: {error}", cure="write the file with numpy.savez"
+            f"cannot read arrays from {path}: {said[:_LONGEST_REASON]}",
+            cure="write the file with numpy.savez",
         ) from error
 
 
@@ -148,7 +175,12 @@ def check_inputs(
 
 
 def _fit(value: ArrayLike, spec: TensorSpec, source: str) -> NDArray[np.generic]:
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError, OverflowError) as error:  # rows of different lengths, say
+        raise ConfigError(
+            f"{source}: {spec.name!r} is no array: {error}", cure="pass a NumPy array"
+        ) from error
     dtype = np.dtype(spec.dtype)
     if array.shape != spec.shape:
         raise ConfigError(
@@ -160,15 +192,38 @@ def _fit(value: ArrayLike, spec: TensorSpec, source: str) -> NDArray[np.generic]
         fits = np.can_cast(array.dtype, dtype, "same_kind") or (
             array.dtype.kind in "iu" and dtype.kind in "iu"
         )
-        if fits and dtype.kind in "iu" and array.size:
-            limits = np.iinfo(dtype)
-            fits = limits.min <= int(array.min()) and int(array.max()) <= limits.max
-        if not fits:
+        if fits:
+            _check_range(array, spec, source)
+        else:
             raise ConfigError(
                 f"{source}: {spec.name!r} has dtype {array.dtype}, the model takes {dtype}",
                 cure=f"convert it with .astype({str(dtype)!r}), quantised as the model expects",
             )
     return np.ascontiguousarray(array, dtype=dtype)
+
+
+def _check_range(array: NDArray[np.generic], spec: TensorSpec, source: str) -> None:
+    """Refuse values that an element of the tensor cannot hold."""
+    dtype = np.dtype(spec.dtype)
+    low: float
+    high: float
+    if dtype.kind in "iu":
+        low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
+        numbers: NDArray[Any] = array
+        outside = (numbers < low) | (numbers > high)
+    elif dtype.kind == "f":
+        low, high = float(np.finfo(dtype).min), float(np.finfo(dtype).max)
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            outside = np.isfinite(array) & ~np.isfinite(array.astype(dtype))
+    else:
+        return
+    if outside.any():
+        position = tuple(int(i) for i in np.argwhere(outside)[0])
+        raise ConfigError(
+            f"{source}: {spec.name!r} has dtype {array.dtype} and holds {array[position]} at "
+            f"{list(position)}, which the model's {dtype} cannot",
+            cure=f"keep its values within {low}..{high}, quantised as the model expects",
+        )
 
 
 def _names(specs: Sequence[TensorSpec]) -> str:

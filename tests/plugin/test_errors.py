@@ -57,6 +57,7 @@ def assert_test_error(outcome: Outcome, kind: str, *texts: str) -> None:
         (["--microtvm-board=host", "--microtvm-inputs=none.npz"], ["none.npz"]),
         (["--microtvm-board=host", "--microtvm-boards-dir=none"], ["none", "does not exist"]),
         (["--microtvm-board=host", "-o", "microtvm_rtol=-1"], ["microtvm_rtol is '-1'"]),
+        (["--microtvm-board=host", "-o", "microtvm_atol=1e999"], ["microtvm_atol is '1e999'"]),
         ([], ["sine.tflite is a model, but no board is named", "--microtvm-board"]),
     ],
 )

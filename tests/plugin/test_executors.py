@@ -86,6 +86,9 @@ def test_outputs_can_be_held_to_a_file(run_pytest, models):
     outcome = run_pytest(*arguments, status=1)
     assert outcome.lines("device differs from out.npz in 1 of 1 elements")
     assert outcome.lines("kernel by kernel")
+    assert outcome.lines(
+        "look for the cause in what the compiler made of the model, which both run, or in out.npz"
+    )
 
 
 def test_litert_is_a_reference(run_pytest, models):
