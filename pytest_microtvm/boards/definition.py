@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_microtvm.errors import ConfigError
+from pytest_microtvm.extensions import CPU_EXTENSIONS
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -30,7 +31,6 @@ ENTRY_POINT_GROUP = "pytest_microtvm.boards"
 _PACKAGE = Path(__file__).absolute().parents[1]
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _MEMORY_KINDS = ("flash", "ram")
-_SIMD = ("none", "dsp", "helium")
 _RESET_LINES = ("dtr", "rts")
 
 
@@ -40,7 +40,8 @@ class Cpu:
 
     `arch` is its family ("i386", "arm", "riscv32", "host"), `core` what it is exactly. `startup`
     names the start-up code of the platform, where that is not called like `arch` ("cortex_m").
-    `simd` names the vector instructions that kernels over int8 may use: "none", "dsp" or "helium".
+    `simd` names the vector instructions that kernels over int8 may use: "none", "dsp", "helium", or
+    what an installed package adds.
     """
 
     arch: str
@@ -337,8 +338,11 @@ def _check(board: Board, path: Path) -> None:
         raise ConfigError(
             f"{path}: name is {board.name!r}", cure=f"rename the file to {board.name}.toml"
         )
-    if board.cpu.simd not in _SIMD:
-        raise ConfigError(f"{path}: cpu.simd must be one of {', '.join(_SIMD)}")
+    if board.cpu.simd not in CPU_EXTENSIONS.names():
+        raise ConfigError(
+            f"{path}: cpu.simd must be one of {', '.join(CPU_EXTENSIONS.names())}",
+            cure="correct it, or install the package that adds this CPU extension",
+        )
     if board.uart is not None and board.uart.reset not in ("", *_RESET_LINES):
         raise ConfigError(f"{path}: uart.reset must be one of {', '.join(_RESET_LINES)}")
     if board.firmware.packet_bytes < 256:

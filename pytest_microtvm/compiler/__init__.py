@@ -27,6 +27,7 @@ from pytest_microtvm.compiler.child import run_child
 from pytest_microtvm.compiler.options import CompileOptions, export_time_s
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import ConfigError, ModelError
+from pytest_microtvm.extensions import COMPILER_GROUPS
 
 __all__ = ["CompileOptions", "compile_key", "compile_model", "compile_to_files"]
 
@@ -44,7 +45,7 @@ def compile_model(
     """Compile a model into an MLF archive, in a child process.
 
     Args:
-        model: A .tflite or .onnx file, or a .json file with a Relax module.
+        model: A file that a front end reads: .tflite, .onnx, a .json file with a Relax module.
         output: Where the archive goes, all at once and only on success.
         options: How to compile.
         deadline: The child is killed when it expires.
@@ -62,7 +63,8 @@ def compile_key(model: Path, options: CompileOptions) -> str:
     """A hash of everything that decides what `compile_model` writes, in hexadecimal.
 
     It covers the model's bytes and name, the options, the versions of TVM and the packages that
-    read models, and the sources of this compiler and of the runtime that goes into archives.
+    read models, what other packages add to the compiler, and the sources of this compiler and of
+    the runtime that goes into archives.
 
     Raises:
         ModelError: The model cannot be read.
@@ -74,6 +76,7 @@ def compile_key(model: Path, options: CompileOptions) -> str:
         "options": asdict(options),
         "versions": versions,
         "export_time_s": export_time_s(),
+        "extensions": [group.identity() for group in COMPILER_GROUPS],
     }
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode())
     try:

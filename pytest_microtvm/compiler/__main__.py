@@ -16,8 +16,8 @@ from typing import Any
 
 from pytest_microtvm.compiler.failures import summary
 from pytest_microtvm.compiler.options import CompileOptions, export_time_s
-from pytest_microtvm.compiler.quantized.features import Simd
 from pytest_microtvm.errors import MicroTVMError
+from pytest_microtvm.extensions import CPU_EXTENSIONS
 from pytest_microtvm.mlf.library import write_library
 from pytest_microtvm.process import die_with_parent
 
@@ -50,15 +50,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m pytest_microtvm.compiler")
-    parser.add_argument("model", type=Path, help="a .tflite, .onnx or Relax .json file")
+    parser.add_argument("model", type=Path, help="a model file that a front end reads")
     parser.add_argument("output", type=Path, help="the archive to write")
     parser.add_argument(
         "--name", help="names the module; the stem of the model's file if not given"
     )
     parser.add_argument(
         "--simd",
-        choices=[simd.value for simd in Simd],
-        default=Simd.NONE.value,
+        choices=CPU_EXTENSIONS.names(),
+        default=CompileOptions.simd,
         help="vector instructions that integer kernels are written for (default: none)",
     )
     parser.add_argument(

@@ -8,7 +8,7 @@ from typing import Any
 from pytest_microtvm.compiler.emit.tir_printer import UnsupportedKernel, print_kernel
 from pytest_microtvm.compiler.naming import Namespace, words
 from pytest_microtvm.compiler.program import Kernel, KernelParameter
-from pytest_microtvm.compiler.quantized.recognise.groups import IntegerKernel
+from pytest_microtvm.compiler.quantized.groups import IntegerKernel
 from pytest_microtvm.compiler.quantized.specs import KernelSource
 from pytest_microtvm.errors import ModelError
 

@@ -23,8 +23,8 @@ from pytest_microtvm.compiler.program import (
     StorageKind,
     TensorType,
 )
-from pytest_microtvm.compiler.quantized.recognise.groups import PREFIX as INTEGER_PREFIX
-from pytest_microtvm.compiler.quantized.recognise.groups import IntegerKernel
+from pytest_microtvm.compiler.quantized.groups import PREFIX as INTEGER_PREFIX
+from pytest_microtvm.compiler.quantized.groups import IntegerKernel
 from pytest_microtvm.errors import ModelError
 
 _UNSUPPORTED_CURE = "replace the operator in the model by supported ones"

@@ -15,8 +15,8 @@ from pytest_microtvm.compiler.naming import sanitize
 from pytest_microtvm.compiler.options import CompileOptions
 from pytest_microtvm.compiler.planning import plan_memory
 from pytest_microtvm.compiler.program import Program
-from pytest_microtvm.compiler.quantized.features import Simd
-from pytest_microtvm.compiler.quantized.recognise.groups import group_integers
+from pytest_microtvm.compiler.quantized.groups import group_integers
+from pytest_microtvm.compiler.quantized.kernels import kernel_tables
 from pytest_microtvm.errors import MicroTVMError, ModelError
 
 MAX_MODEL_BYTES = 256 * 1024 * 1024
@@ -42,6 +42,7 @@ def compile_to_files(
 
     Raises:
         ModelError: The model cannot be compiled.
+        ConfigError: There is no CPU extension of that name.
     """
     options = options or CompileOptions()
     if not isinstance(model, Path):
@@ -74,10 +75,11 @@ def _read(model: Path) -> bytes:
 def _compile(
     name: str, model: ImportedModel, options: CompileOptions, progress: Progress
 ) -> Mapping[str, bytes]:
+    kernel_tables(options.simd)  # a wrong name is refused, also where no kernel asks for it
     progress("lowering")
     ir_text = model.module.script(show_meta=False)
     try:
-        grouped = group_integers(model.module, Simd(options.simd))
+        grouped = group_integers(model.module, options.simd)
         program = lower(
             grouped.module, model.inputs, model.outputs, f"tvmgen_{name}_", grouped.kernels
         )

@@ -18,9 +18,9 @@ from pytest_microtvm.boards import Board
 from pytest_microtvm.boards.selection import matches
 from pytest_microtvm.errors import OutputMismatch
 from pytest_microtvm.face.fixtures import BOARD_MARKER
-from pytest_microtvm.face.options import FOUND_SUFFIXES, NAMED_SUFFIXES
 from pytest_microtvm.face.run import Run
 from pytest_microtvm.face.stash import run_of
+from pytest_microtvm.model_files import is_model, is_surely_model
 
 if TYPE_CHECKING:  # NumPy and all that compares: the controlling process of xdist needs none
     from pytest_microtvm.flow.model_under_test import ModelUnderTest
@@ -33,12 +33,12 @@ SKIP_MARKER = "skip_boards"
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> ModelFile | None:
     """Collect a model file, if it was asked for."""
-    if file_path.suffix not in NAMED_SUFFIXES:
+    if not is_model(file_path):
         return None
     named = parent.session.isinitpath(file_path)
     if not named:
         below = any(file_path.is_relative_to(folder) for folder in _named_paths(parent.config))
-        if not below or file_path.suffix not in FOUND_SUFFIXES:
+        if not below or not is_surely_model(file_path):
             return None
     if file_path.is_relative_to(parent.config.rootpath):
         return ModelFile.from_parent(parent, path=file_path)

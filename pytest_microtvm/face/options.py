@@ -9,10 +9,6 @@ import pytest
 from pytest_microtvm.executors import EXECUTORS
 from pytest_microtvm.verify.references import HOST, REFERENCES
 
-NAMED_SUFFIXES = (".tflite", ".onnx", ".json", ".tar")
-"""Models that can be named: TFLite, ONNX, a Relax module saved as JSON, an MLF archive."""
-FOUND_SUFFIXES = (".tflite", ".onnx")
-"""Models that are found in a folder; the other suffixes are used for too many other things."""
 KEPT_PROJECTS = "microtvm_projects"
 
 

@@ -181,9 +181,12 @@ def _start_run(config: pytest.Config) -> None:
 
 def _refuse_models(config: pytest.Config) -> None:
     """A model that is named but not run must not look like a pass."""
+    from pytest_microtvm.model_files import is_model, suffix_of
+
     for argument in config.args:
         path = Path(argument.split("::")[0])
-        if path.suffix in options.NAMED_SUFFIXES and path.is_file():
+        # Most arguments are Python files: do not look for front ends because of them.
+        if suffix_of(path) not in ("", ".py") and is_model(path) and path.is_file():
             raise ConfigError(
                 f"{path} is a model, but no board is named",
                 cure="add --microtvm-board=NAME; --microtvm-list-boards tells the names",

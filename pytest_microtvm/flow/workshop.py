@@ -30,6 +30,7 @@ from pytest_microtvm.measure.counting import (
 from pytest_microtvm.measure.elf import RUN_FUNCTION, Image, read_image
 from pytest_microtvm.measure.symbols import linked_program
 from pytest_microtvm.mlf.library import ModelLibrary, open_library
+from pytest_microtvm.model_files import is_library
 from pytest_microtvm.project.firmware import Firmware
 from pytest_microtvm.project.lifecycle import (
     RUNTIME,
@@ -41,7 +42,6 @@ from pytest_microtvm.project.lifecycle import (
 COMPILE_TIMEOUT_S = 900.0
 BUILD_TIMEOUT_S = 900.0
 PLUGIN_TIMEOUT_S = 60.0
-LIBRARY_SUFFIX = ".tar"
 IMAGE_FILE = "image.json"
 FUNCTIONS_FILE = "functions"
 
@@ -92,7 +92,7 @@ class Workshop:
             ModelError: The model cannot be read or compiled.
             BuildError: Another process holds the same compilation for too long.
         """
-        if model.suffix == LIBRARY_SUFFIX:
+        if is_library(model):
             return CompiledModel(open_library(model), True, 0.0)
 
         label = model.name if options.simd == "none" else f"{model.name} ({options.simd})"

@@ -9,6 +9,7 @@ import numpy as np
 
 from pytest_microtvm.errors import ConfigError, ModelError
 from pytest_microtvm.mlf.library import TensorSpec
+from pytest_microtvm.model_files import suffix_of
 from pytest_microtvm.verify.inputs import Tensors
 
 
@@ -32,7 +33,7 @@ def run_litert(
         ConfigError: LiteRT is not installed, or the model is no TFLite file.
         ModelError: LiteRT cannot run the model, or sees other tensors in it.
     """
-    if model.suffix != ".tflite":
+    if suffix_of(model) != ".tflite":
         raise ConfigError(
             f"{model.name} is no TFLite model, which the reference litert needs",
             cure="use another --microtvm-reference",

@@ -15,7 +15,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from pytest_microtvm.compiler import CompileOptions
-from pytest_microtvm.compiler.quantized.features import Simd
+from pytest_microtvm.extensions import CPU_EXTENSIONS
 from tests.operators.cases import OPERATORS, draw
 from tests.operators.running import Difference, differences
 
@@ -33,8 +33,8 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     parser.add_argument(
         "--simd",
-        choices=[simd.value for simd in Simd],
-        default=Simd.NONE.value,
+        choices=CPU_EXTENSIONS.names(),
+        default=CompileOptions.simd,
         help="kernels for these instructions, by their twins in plain C (default: none)",
     )
     parser.add_argument("--jobs", type=int, default=2, help="processes (default 2)")

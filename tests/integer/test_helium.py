@@ -10,7 +10,6 @@ import pytest
 
 from pytest_microtvm.boards import load_boards
 from pytest_microtvm.compiler.quantized.arithmetic import apply, quantize_multiplier, requantize
-from pytest_microtvm.compiler.quantized.features import Simd
 from pytest_microtvm.compiler.quantized.kernels import generate
 from pytest_microtvm.compiler.quantized.specs import (
     Arithmetic,
@@ -162,7 +161,7 @@ def sum_check(random: np.random.Generator, kind: str, shape: tuple[int, ...]) ->
         for side, operand in zip(values, (first, second), strict=True)
     )
     sums = left + right if kind == "add" else left - right
-    kernel = generate(spec, Simd.HELIUM)
+    kernel = generate(spec, "helium")
     found = f"  const int8_t *const input1 = input0 + {values[0].size};\n{kernel.body}"
     kernel = replace(kernel, input_dtypes=("int8",), body=found)
     return Check(kernel, values, apply(sums.reshape(-1, 1), how).reshape(shape))
@@ -175,7 +174,7 @@ def pool_check(random: np.random.Generator, image: tuple[int, int, int]) -> Chec
     sums, count = values.astype(np.int64).sum(axis=(1, 2)), image[0] * image[1]
     means = np.sign(sums) * ((np.abs(sums) + count // 2) // count)
     outputs = np.clip(means, -100, 100).astype(np.int8)
-    return Check(generate(spec, Simd.HELIUM), values, outputs)
+    return Check(generate(spec, "helium"), values, outputs)
 
 
 def all_checks(seed: int) -> list[Check]:
@@ -183,7 +182,7 @@ def all_checks(seed: int) -> list[Check]:
     checks = []
     for case in layers(random):
         values = random_input(random, case)
-        checks.append(Check(generate(case, Simd.HELIUM), values, expected(case, values)))
+        checks.append(Check(generate(case, "helium"), values, expected(case, values)))
     for kind in ("add", "subtract"):
         checks += [sum_check(random, kind, shape) for shape in ((1, 5, 5, 16), (2, 7), (3,))]
     checks += [pool_check(random, image) for image in ((5, 5, 64), (3, 4, 6), (1, 2, 3))]
@@ -210,7 +209,7 @@ def test_every_byte_is_right_on_a_board(seed: int, tmp_path: Path):
 
 def test_weights_are_stored_once_and_channels_take_eight_bytes():
     for case in layers(np.random.default_rng(4))[: len(CONVOLUTIONS)]:
-        weights, *others = generate(case, Simd.HELIUM).constants
+        weights, *others = generate(case, "helium").constants
         assert weights.nbytes == case.weights.size
         places = 16  # of bytes that are scattered, where the input has few channels
         assert sum(other.nbytes for other in others) <= 8 * len(case.weights) + places
@@ -223,7 +222,7 @@ def test_products_of_one_factor_have_no_factors_in_memory():
         multipliers=np.array([1 << 30], np.int32),
         shifts=np.array([-8], np.int32),
     )
-    kernel = generate(replace(case, requantization=one), Simd.HELIUM)
+    kernel = generate(replace(case, requantization=one), "helium")
     assert [constant.nbytes for constant in kernel.constants] == [case.weights.size, 4 * 64]
 
 
@@ -237,5 +236,5 @@ def test_a_channel_without_weights_gives_its_bias_alone(tmp_path: Path):
         bias = random.integers(-(2**30), 2**30, len(case.bias), np.int32)
         empty = replace(case, weights=weights, bias=bias)
         values = random_input(random, empty)
-        checks.append(Check(generate(empty, Simd.HELIUM), values, expected(empty, values)))
+        checks.append(Check(generate(empty, "helium"), values, expected(empty, values)))
     assert wrong_bytes_on_host(checks, tmp_path, SANITIZED) == [0] * 4

@@ -84,7 +84,8 @@ class CFiles:
             f"src/{self._name}_graph.c": graph_source(self._name, self._program, self._graph),
         }
         for header in self._integer_headers:
-            files[f"include/{header}"] = (INTEGER_INCLUDE / header).read_text(encoding="utf-8")
+            source = INTEGER_INCLUDE / header  # or `header` itself, where that is a whole path
+            files[f"include/{source.name}"] = source.read_text(encoding="utf-8")
         return files
 
     @property
@@ -199,7 +200,7 @@ class CFiles:
     def _kernels(self) -> str:
         kernels = self._program.kernels.values()
         helpers = sorted({helper for kernel in kernels for helper in kernel.helpers})
-        integer = "".join(f'#include "{header}"\n' for header in self._integer_headers)
+        integer = "".join(f'#include "{Path(header).name}"\n' for header in self._integer_headers)
         parts = [
             NOTICE + f'#include "{self._prefix}_internal.h"\n{integer}\n#include <math.h>\n',
             *(

@@ -2,38 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from pytest_microtvm.compiler.frontends.imported import EXPORT_CURE, ImportedModel, imported
-from pytest_microtvm.compiler.frontends.onnx import import_onnx
-from pytest_microtvm.compiler.frontends.relax import import_relax
-from pytest_microtvm.compiler.frontends.tflite import import_tflite
 from pytest_microtvm.errors import ModelError
+from pytest_microtvm.extensions import FRONT_ENDS
+from pytest_microtvm.model_files import suffix_of
 
-__all__ = ["FORMATS", "ImportedModel", "import_model", "imported"]
+__all__ = ["FrontEnd", "ImportedModel", "import_model", "imported"]
 
-FORMATS = {".tflite": "TFLite", ".onnx": "ONNX", ".json": "Relax"}
-"""Suffixes of model files, and what they hold."""
+FrontEnd = Callable[[bytes], ImportedModel]
+"""Imports what a file holds; raises ModelError for what is damaged or cannot be compiled."""
 
 
 def import_model(path: Path, data: bytes) -> ImportedModel:
-    """Import a model file by its suffix (see `FORMATS`).
+    """Import a model file by its suffix (see `extensions.FRONT_ENDS`).
 
     Args:
-        path: Where the file is; its suffix decides the format.
+        path: Where the file is; its suffix decides the format, whatever the letter case.
         data: What the file holds.
 
     Raises:
         ModelError: The file is damaged, or holds what cannot be compiled.
+        ConfigError: The package that adds the front end is broken.
     """
-    importers = {".tflite": import_tflite, ".onnx": import_onnx, ".json": import_relax}
-    importer = importers.get(path.suffix.lower())
-    if importer is None:
-        known = ", ".join(f"{suffix} ({name})" for suffix, name in FORMATS.items())
+    suffixes = FRONT_ENDS.names()
+    suffix = suffix_of(path)[1:]
+    if suffix not in suffixes:
         raise ModelError(
             "the suffix does not say what kind of model this is",
-            cure=f"name the file by one of {known}",
+            cure=f"name the file by one of {', '.join(f'.{name}' for name in suffixes)}, "
+            "or install the package that reads it",
         )
     if not data:
         raise ModelError("the file is empty", cure=EXPORT_CURE)
-    return importer(data)
+    front_end: FrontEnd = FRONT_ENDS.load(suffix)
+    return front_end(data)

@@ -14,6 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 
+class Spec:
+    """What a kernel has to do: the base of all such descriptions."""
+
+
 class Rounding(Enum):
     """How an accumulator becomes a value of the output (see `arithmetic`)."""
 
@@ -99,7 +103,7 @@ class Window:
 
 
 @dataclass(frozen=True)
-class Conv2D:
+class Conv2D(Spec):
     """A convolution; one output channel is a row of the weights.
 
     Output channels fall into as many equal groups as the input has times the weights' input
@@ -130,7 +134,7 @@ class Conv2D:
 
 
 @dataclass(frozen=True)
-class DepthwiseConv2D:
+class DepthwiseConv2D(Spec):
     """A convolution of each channel alone; output channel `c * multiplier + m` reads channel `c`.
 
     Args:
@@ -157,7 +161,7 @@ class DepthwiseConv2D:
 
 
 @dataclass(frozen=True)
-class FullyConnected:
+class FullyConnected(Spec):
     """A matrix of weights times each row of the input.
 
     Args:
@@ -180,7 +184,7 @@ class FullyConnected:
 
 
 @dataclass(frozen=True)
-class Pool:
+class Pool(Spec):
     """Means or maxima of windows, over the taps inside of the image; the scale stays.
 
     Args:
@@ -203,7 +207,7 @@ class Pool:
 
 
 @dataclass(frozen=True)
-class Mean:
+class Mean(Spec):
     """The mean over some axes.
 
     Args:
@@ -222,7 +226,7 @@ class Mean:
 
 
 @dataclass(frozen=True)
-class Lookup:
+class Lookup(Spec):
     """A function of each element alone.
 
     Args:
@@ -237,7 +241,7 @@ class Lookup:
 
 
 @dataclass(frozen=True)
-class Requantize:
+class Requantize(Spec):
     """Each element to another scale.
 
     Args:
@@ -254,7 +258,7 @@ class Requantize:
 
 
 @dataclass(frozen=True)
-class Quantize:
+class Quantize(Spec):
     """Each float32 to the nearest value of the output.
 
     Args:
@@ -294,7 +298,7 @@ class Operand:
 
 
 @dataclass(frozen=True)
-class Arithmetic:
+class Arithmetic(Spec):
     """A sum, a difference or a product, element by element.
 
     Sums and differences are taken in a common scale: each side is shifted to the left, then
@@ -318,7 +322,7 @@ class Arithmetic:
 
 
 @dataclass(frozen=True)
-class Concatenation:
+class Concatenation(Spec):
     """Tensors one after the other along an axis.
 
     Args:
@@ -335,7 +339,7 @@ class Concatenation:
 
 
 @dataclass(frozen=True)
-class Resize:
+class Resize(Spec):
     """An image of another size.
 
     Args:
@@ -356,7 +360,7 @@ class Resize:
 
 
 @dataclass(frozen=True)
-class Softmax:
+class Softmax(Spec):
     """Softmax over the last axis; outputs are 256 times the probabilities, less 128 for int8.
 
     Args:
@@ -376,22 +380,6 @@ class Softmax:
     dtype: str = "int8"
 
 
-Spec = (
-    Conv2D
-    | DepthwiseConv2D
-    | FullyConnected
-    | Pool
-    | Mean
-    | Quantize
-    | Lookup
-    | Requantize
-    | Arithmetic
-    | Concatenation
-    | Resize
-    | Softmax
-)
-
-
 @dataclass(frozen=True)
 class KernelSource:
     """A kernel in C, as the generators make it.
@@ -407,7 +395,8 @@ class KernelSource:
         workspace_bytes: Scratch memory in the arena.
         in_place: Numbers of inputs that the output may take the memory of, one at a time.
         macs: Multiplications with accumulation, for the per-layer table.
-        headers: Headers of `include/` that the body needs beside `tvmgen_integer.h`.
+        headers: Headers that the body needs beside `tvmgen_integer.h`: names of files of
+            `include/`, or whole paths of others.
     """
 
     input_dtypes: tuple[str, ...]

@@ -1,1 +1,7 @@
-"""Finds the quantized operators of a Relax module, and says what each computes as a spec."""
+"""Says what the kernel of a group of operators has to do: from Relax to specs.
+
+values              what variables stand for
+matches             what recognizers are given, and what they find
+simple, weighted    recognizers of operators without and with weights
+table               which recognizers are asked for which Relax operator
+"""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,12 +23,14 @@ class Output:
         dtype: Of the result.
         minimum: Least value of the result; fused activations are in it.
         maximum: Greatest value of the result.
+        is_activated: Whether an activation was fused into it.
     """
 
     quantization: Quantization
     dtype: str
     minimum: int
     maximum: int
+    is_activated: bool = False
 
     def requantization(
         self, multiplier: int, shift: int, rounding: Rounding = Rounding.DOUBLE
@@ -79,6 +81,17 @@ class Movement:
     source: Any
 
 
+Recognizer = Callable[[Values, Any, Output], Match | Movement | None]
+"""Says what the kernel of an operator has to do, or declines by None: then the next is asked.
+
+It is given the bindings of the function, the call of the operator, and what its float result is
+quantized to.
+"""
+
+IntegerRecognizer = Callable[[Values, Any, int, int], Match | None]
+"""The same for a call whose integers are clamped to a least and a greatest value."""
+
+
 def last(shape: Sequence[int]) -> tuple[int, int, int, int]:
     """The extents (n, channels, height, width) with the channels last."""
     n, channels, height, width = shape
@@ -116,4 +129,4 @@ def _bounded(output: Output, low: float, high: float | None) -> Output:
 
     minimum = max(output.minimum, quantized(low))
     maximum = output.maximum if high is None else min(output.maximum, quantized(high))
-    return replace(output, minimum=minimum, maximum=maximum)
+    return replace(output, minimum=minimum, maximum=maximum, is_activated=True)

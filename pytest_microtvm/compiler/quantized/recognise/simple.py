@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -46,25 +45,6 @@ _LAYOUTS = ("NHWC", "NCHW")
 _POOLS = {"nn.avg_pool2d": "average", "nn.max_pool2d": "max"}
 
 
-def match_simple(values: Values, result: Any, output: Output, is_activation: bool) -> Match | None:
-    """The operator whose float result `result` is, quantized to `output`.
-
-    Args:
-        values: The function's.
-        result: The float.
-        output: What it is quantized to.
-        is_activation: Whether an activation was between the two.
-    """
-    source = values.activation(result)
-    if source is not None:
-        return _requantize(source, output, is_activation)
-    value = values.definition(result)
-    if type(value).__name__ == "Var" and dtype_of(value) == "float32":
-        return _quantize(value, output)
-    matcher = _MATCHERS.get(operator_name(value))
-    return None if matcher is None else matcher(values, value, output)
-
-
 def match_movement(values: Values, result: Any, output: Output) -> Movement | None:
     """The operator that moves elements to `result`, quantized as its input is."""
     call = values.call(result, "expand_dims", "flatten", "permute_dims", "reshape", "squeeze")
@@ -75,24 +55,29 @@ def match_movement(values: Values, result: Any, output: Output) -> Movement | No
     return Movement(call, source.expression) if is_whole and source.dtype == output.dtype else None
 
 
-def match_integers(values: Values, call: Any, low: int, high: int) -> Match | None:
-    """The operator over integers that `call` ends, its results clamped to `low` and `high`."""
-    name = operator_name(call)
-    dtype = dtype_of(call)
-    if name == "astype":
-        pool = values.call(call.args[0], "nn.avg_pool2d")
-        widened = None if pool is None else values.call(pool.args[0], "astype")
-        if widened is not None and dtype_of(widened.args[0]) == dtype:
-            return _pool(pool, widened.args[0], low, high, dtype)
-    if name == "nn.max_pool2d":
-        return _pool(call, call.args[0], low, high, dtype)
-    if name == "image.resize2d" and str(call.attrs.method) == "nearest_neighbor":
-        return _resize("nearest", call, call.args[0], dtype)
-    return None
+def match_widened_pool(values: Values, call: Any, low: int, high: int) -> Match | None:
+    """A mean of integers that are widened for the sum, and narrowed again."""
+    pool = values.call(call.args[0], "nn.avg_pool2d")
+    widened = None if pool is None else values.call(pool.args[0], "astype")
+    if widened is None or dtype_of(widened.args[0]) != dtype_of(call):
+        return None
+    return _pool(pool, widened.args[0], low, high, dtype_of(call))
 
 
-def _quantize(source: Any, output: Output) -> Match:
-    """An input of the model in float."""
+def match_integer_pool(values: Values, call: Any, low: int, high: int) -> Match | None:
+    """A maximum of integers."""
+    return _pool(call, call.args[0], low, high, dtype_of(call))
+
+
+def match_nearest(values: Values, call: Any, low: int, high: int) -> Match | None:
+    """An image of integers in another size, each pixel that of the nearest place."""
+    if str(call.attrs.method) != "nearest_neighbor":
+        return None
+    return _resize("nearest", call, call.args[0], dtype_of(call))
+
+
+def match_quantize(source: Any, output: Output) -> Match:
+    """An input of the model in float32 that is quantized."""
     spec = Quantize(
         math.prod(shape_of(source)),
         output.quantization.scale,
@@ -104,10 +89,16 @@ def _quantize(source: Any, output: Output) -> Match:
     return Match("quantize", spec, (source,))
 
 
-def _requantize(source: Activation, output: Output, is_activation: bool) -> Match:
+def match_requantize(values: Values, call: Any, output: Output) -> Match | None:
+    """A tensor that is quantized to another scale, or an activation alone."""
+    source = values.activation(call)
+    if source is None:
+        return None
     scales = source.quantization.scale, output.quantization.scale
     # TFLite divides in float32 for RELU and its like, but not for QUANTIZE.
-    real = float(scales[0] / scales[1]) if is_activation else float(scales[0]) / float(scales[1])
+    real = float(scales[0]) / float(scales[1])
+    if output.is_activated:
+        real = float(scales[0] / scales[1])
     requantization = output.requantization(*quantize_multiplier(real))
     if source.dtype in _BYTES and output.dtype in _BYTES:
         table = tables.requantization_table(source, requantization)
@@ -123,9 +114,18 @@ def _lookup(name: str, source: Activation, table: Any) -> Match:
     return Match(name, spec, (source.expression,), channels_last=spec)
 
 
-def _unary(
+def match_unary(
     name: str, function: Callable[..., Any], values: Values, call: Any, output: Output
 ) -> Match | None:
+    """A function of one float: a table of what it gives for each byte.
+
+    Args:
+        name: Of the function, for the names of kernels.
+        function: What it computes of float32.
+        values: The bindings that `call` is one of.
+        call: Of the function.
+        output: What its result is quantized to.
+    """
     source = values.activation(call.args[0])
     if source is None or source.dtype not in _BYTES or output.dtype != source.dtype:
         return None
@@ -133,7 +133,8 @@ def _unary(
     return _lookup(name, source, np.clip(table, output.minimum, output.maximum))
 
 
-def _leaky_relu(values: Values, call: Any, output: Output) -> Match | None:
+def match_leaky_relu(values: Values, call: Any, output: Output) -> Match | None:
+    """A leaky ReLU of bytes."""
     source = values.activation(call.args[0])
     if source is None or source.dtype not in _BYTES or output.dtype != source.dtype:
         return None
@@ -142,7 +143,8 @@ def _leaky_relu(values: Values, call: Any, output: Output) -> Match | None:
     return _lookup("leaky_relu", source, np.clip(table, output.minimum, output.maximum))
 
 
-def _softmax(values: Values, call: Any, output: Output) -> Match | None:
+def match_softmax(values: Values, call: Any, output: Output) -> Match | None:
+    """Softmax over the last axis, in the scale that TFLite gives it."""
     scaled = values.call(call.args[0], "multiply")
     beta = None if scaled is None else values.constant(scaled.args[1])
     if scaled is not None and (beta is None or beta.size != 1):
@@ -170,7 +172,8 @@ def _softmax(values: Values, call: Any, output: Output) -> Match | None:
     return Match("softmax", spec, (source.expression,))
 
 
-def _arithmetic(values: Values, call: Any, output: Output) -> Match | None:
+def match_arithmetic(values: Values, call: Any, output: Output) -> Match | None:
+    """A sum, a difference or a product."""
     kind = _KINDS[operator_name(call)]
     sides = [_side(values, argument) for argument in call.args]
     left, right = sides
@@ -246,7 +249,8 @@ def _known(values: Values, call: Any) -> list[Any]:
     return [None if weights is None else weights.values for weights in found]
 
 
-def _mean(values: Values, call: Any, output: Output) -> Match | None:
+def match_mean(values: Values, call: Any, output: Output) -> Match | None:
+    """A mean over axes."""
     source = values.activation(call.args[0])
     if source is None or source.dtype != output.dtype:
         return None
@@ -276,7 +280,8 @@ def _mean(values: Values, call: Any, output: Output) -> Match | None:
     return Match("mean", spec, (source.expression,), channels_last=moved)
 
 
-def _concatenation(values: Values, call: Any, output: Output) -> Match | None:
+def match_concatenation(values: Values, call: Any, output: Output) -> Match | None:
+    """Tensors one after the other."""
     sources = [values.activation(field) for field in call.args[0].fields]
     found = [source for source in sources if source is not None and source.dtype == output.dtype]
     if len(found) != len(sources) or (output.maximum - output.minimum) < 255:
@@ -306,7 +311,8 @@ def _concatenation(values: Values, call: Any, output: Output) -> Match | None:
     return Match("concatenate", spec, inputs, channels_last=moved)
 
 
-def _bilinear(values: Values, call: Any, output: Output) -> Match | None:
+def match_bilinear(values: Values, call: Any, output: Output) -> Match | None:
+    """An image in another size, its pixels interpolated."""
     source = values.activation(call.args[0])
     if source is None or source.quantization != output.quantization or source.dtype == "uint8":
         return None
@@ -333,7 +339,7 @@ def _resize(kind: str, call: Any, image: Any, dtype: str) -> Match | None:
     return Match(f"resize_{kind}", spec, (image,), layout == "NCHW")
 
 
-def _float_pool(values: Values, call: Any, output: Output) -> Match | None:
+def match_float_pool(values: Values, call: Any, output: Output) -> Match | None:
     """A pool between dequantization and quantization to the same scale."""
     source = values.activation(call.args[0])
     if source is None or source.quantization != output.quantization:
@@ -365,19 +371,3 @@ def _window(call: Any) -> Window | None:
     strides = tuple(int(extent) for extent in attributes.strides)
     padding = [int(extent) for extent in attributes.padding]
     return Window((height, width), (strides[0], strides[1]), (1, 1), (padding[0], padding[1]))
-
-
-_MATCHERS: dict[str, Callable[[Values, Any, Output], Match | None]] = {
-    "add": _arithmetic,
-    "concat": _concatenation,
-    "image.resize2d": _bilinear,
-    "mean": _mean,
-    "multiply": _arithmetic,
-    "nn.avg_pool2d": _float_pool,
-    "nn.leakyrelu": _leaky_relu,
-    "nn.max_pool2d": _float_pool,
-    "nn.softmax": _softmax,
-    "sigmoid": partial(_unary, "logistic", tables.sigmoid),
-    "subtract": _arithmetic,
-    "tanh": partial(_unary, "tanh", tables.tanh),
-}

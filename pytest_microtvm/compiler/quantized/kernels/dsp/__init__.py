@@ -1,1 +1,45 @@
-"""Kernels for Arm's DSP extension."""
+"""Kernels for Arm's DSP extension: two 16-bit products an instruction (Cortex-M4, M7, M33)."""
+
+from __future__ import annotations
+
+import math
+
+from pytest_microtvm.compiler.quantized.cpu import CpuExtension
+from pytest_microtvm.compiler.quantized.kernels.common import (
+    dense_convolution,
+    is_common,
+    undivided,
+)
+from pytest_microtvm.compiler.quantized.kernels.dsp import conv2d, depthwise
+from pytest_microtvm.compiler.quantized.specs import (
+    Conv2D,
+    DepthwiseConv2D,
+    FullyConnected,
+    KernelSource,
+)
+
+_LEAST_TAPS = 4  # fewer would be filled up
+
+
+def _conv2d(spec: Conv2D) -> KernelSource | None:
+    if not is_common(spec) or math.prod(spec.weights.shape[1:]) < _LEAST_TAPS:
+        return None
+    return conv2d.conv2d(spec)
+
+
+def _depthwise(spec: DepthwiseConv2D) -> KernelSource | None:
+    if not is_common(spec):
+        return None
+    whole = undivided(spec)
+    if whole is not None:
+        return _conv2d(whole)
+    return depthwise.depthwise_conv2d(spec) if depthwise.fits(spec) else None
+
+
+def _fully_connected(spec: FullyConnected) -> KernelSource | None:
+    return _conv2d(dense_convolution(spec)) if is_common(spec) else None
+
+
+EXTENSION = CpuExtension(
+    {Conv2D: _conv2d, DepthwiseConv2D: _depthwise, FullyConnected: _fully_connected}
+)

@@ -1,1 +1,71 @@
-"""Kernels in portable C."""
+"""Kernels in plain C for every CPU."""
+
+from __future__ import annotations
+
+from pytest_microtvm.compiler.quantized.cpu import CpuExtension
+from pytest_microtvm.compiler.quantized.kernels.common import (
+    dense_convolution,
+    is_common,
+    undivided,
+)
+from pytest_microtvm.compiler.quantized.kernels.portable import (
+    conv2d,
+    depthwise,
+    elementwise,
+    general,
+    movement,
+    pooling,
+    reduction,
+    resize,
+    softmax,
+)
+from pytest_microtvm.compiler.quantized.specs import (
+    Arithmetic,
+    Concatenation,
+    Conv2D,
+    DepthwiseConv2D,
+    FullyConnected,
+    KernelSource,
+    Lookup,
+    Mean,
+    Pool,
+    Quantize,
+    Requantize,
+    Resize,
+    Softmax,
+)
+
+
+def _conv2d(spec: Conv2D) -> KernelSource:
+    return conv2d.conv2d(spec) if is_common(spec) else general.conv2d(spec)
+
+
+def _depthwise(spec: DepthwiseConv2D) -> KernelSource:
+    if not is_common(spec):
+        return general.depthwise_conv2d(spec)
+    whole = undivided(spec)
+    return depthwise.depthwise_conv2d(spec) if whole is None else conv2d.conv2d(whole)
+
+
+def _fully_connected(spec: FullyConnected) -> KernelSource:
+    if not is_common(spec):
+        return general.fully_connected(spec)
+    return conv2d.conv2d(dense_convolution(spec))
+
+
+EXTENSION = CpuExtension(
+    {
+        Arithmetic: elementwise.arithmetic,
+        Concatenation: movement.concatenation,
+        Conv2D: _conv2d,
+        DepthwiseConv2D: _depthwise,
+        FullyConnected: _fully_connected,
+        Lookup: elementwise.lookup,
+        Mean: reduction.mean,
+        Pool: pooling.pool,
+        Quantize: elementwise.quantize,
+        Requantize: elementwise.requantize,
+        Resize: resize.resize,
+        Softmax: softmax.softmax,
+    }
+)

@@ -26,18 +26,6 @@ from pytest_microtvm.compiler.quantized.specs import (
 )
 
 
-def is_rare(spec: Conv2D | DepthwiseConv2D | FullyConnected) -> bool:
-    """Whether the fast kernels cannot do it."""
-    requantization = spec.requantization
-    if isinstance(spec, Conv2D) and spec.weights.shape[3] != spec.input_shape[3]:
-        return True
-    return (
-        {spec.input_dtype, str(spec.weights.dtype), requantization.dtype} != {"int8"}
-        or spec.weights_zero_point != 0
-        or requantization.rounding not in (Rounding.DOUBLE, Rounding.SINGLE)
-    )
-
-
 def conv2d(spec: Conv2D) -> KernelSource:
     """A kernel for `spec`."""
     channels = spec.input_shape[3]

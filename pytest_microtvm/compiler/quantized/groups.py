@@ -6,20 +6,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_microtvm.compiler.quantized.arithmetic import LIMITS
-from pytest_microtvm.compiler.quantized.features import Simd
-from pytest_microtvm.compiler.quantized.kernels import generate
+from pytest_microtvm.compiler.quantized.kernels import PORTABLE, generate
+from pytest_microtvm.compiler.quantized.operator import installed_operators
 from pytest_microtvm.compiler.quantized.recognise.matches import (
     Match,
     Movement,
     Output,
+    Recognizer,
     last,
     without_activation,
 )
-from pytest_microtvm.compiler.quantized.recognise.simple import (
-    match_integers,
-    match_movement,
-    match_simple,
-)
+from pytest_microtvm.compiler.quantized.recognise.simple import match_quantize
+from pytest_microtvm.compiler.quantized.recognise.table import INTEGER, QUANTIZED
 from pytest_microtvm.compiler.quantized.recognise.values import (
     Values,
     dtype_of,
@@ -28,7 +26,6 @@ from pytest_microtvm.compiler.quantized.recognise.values import (
     shape_of,
     variables_of,
 )
-from pytest_microtvm.compiler.quantized.recognise.weighted import match_weighted
 from pytest_microtvm.compiler.quantized.specs import KernelSource
 
 PREFIX = "microtvm.integer."
@@ -64,12 +61,12 @@ class Grouped:
     float_operators: tuple[str, ...]
 
 
-def group_integers(module: Any, simd: Simd = Simd.NONE) -> Grouped:
+def group_integers(module: Any, simd: str = PORTABLE) -> Grouped:
     """Replace what integer kernels can do.
 
     Args:
         module: An imported module with a function `main` in A-normal form, constants not folded.
-        simd: What the CPU can do.
+        simd: The CPU's extension, by its name.
     """
     import tvm
     from tvm import relax
@@ -126,9 +123,10 @@ class _Rewriter:
     and what nothing reads is removed in the end.
     """
 
-    def __init__(self, function: Any, simd: Simd) -> None:
+    def __init__(self, function: Any, simd: str) -> None:
         self._values = Values(function)
         self._simd = simd
+        self._recognizers = _recognizers()
         self._twins: dict[Any, Any] = {}
         """By the variable of an image, the one that has its channels last."""
         self.kernels: list[IntegerKernel] = []
@@ -213,15 +211,26 @@ class _Rewriter:
             if quantization is None:
                 return None
             output = Output(quantization, dtype, low, high)
-            given = quantize.args[0]  # another object each time that it is asked for
-            result, output = without_activation(values, given, output)
-            is_activation = result is not given
-            return (
-                match_weighted(values, result, output)
-                or match_simple(values, result, output, is_activation)
-                or match_movement(values, result, output)
-            )
-        return match_integers(values, quantize, low, high)
+            result, output = without_activation(values, quantize.args[0], output)
+            return self._quantized(values.definition(result), output)
+        match = INTEGER.get(operator_name(quantize))
+        return None if match is None else match(values, quantize, low, high)
+
+    def _quantized(self, value: Any, output: Output) -> Match | Movement | None:
+        """What gives a float `value` that is quantized to `output`."""
+        if type(value).__name__ == "Var" and dtype_of(value) == "float32":
+            return match_quantize(value, output)
+        recognizers = self._recognizers.get(operator_name(value), ())
+        found = (recognize(self._values, value, output) for recognize in recognizers)
+        return next((match for match in found if match is not None), None)
+
+
+def _recognizers() -> dict[str, list[Recognizer]]:
+    """Ours by the Relax operator, then those of installed operators."""
+    found = {name: list(recognizers) for name, recognizers in QUANTIZED.items()}
+    for operator in installed_operators():
+        found.setdefault(operator.relax_name, []).append(operator.recognize)
+    return found
 
 
 def _permuted(image: Any, order: tuple[int, ...]) -> Any:
