@@ -77,8 +77,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = set(spare[idle:])
     items[:] = [item for item in items if item not in left_out]
     run = run_of(config)
-    if run is not None and run.worker == "gw0" and spare[:idle]:
-        run.tell(f"fewer tests than workers ({workers}): repeating some on further boards")
+    if run is not None and run.processes.worker == "gw0" and spare[:idle]:
+        run.console.tell(f"fewer tests than workers ({workers}): repeating some on further boards")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from pytest_microtvm.measure.records import Record
 
 
 @pytest.hookspec
@@ -32,4 +36,18 @@ def pytest_microtvm_record(config: pytest.Config, record: dict[str, Any]) -> Non
     Args:
         config: pytest's configuration.
         record: One model on one board with one executor; see docs/records.schema.json.
+    """
+
+
+@pytest.hookspec
+def pytest_microtvm_report(config: pytest.Config, records: Sequence[Record]) -> None:
+    """Write a report of the whole run, at its end; `--microtvm-json` is one.
+
+    With pytest-xdist it is called in the controlling process only. A `ConfigError` that says what
+    cannot be written is shown as one line, and ends the run with pytest's exit code 3.
+
+    Args:
+        config: pytest's configuration.
+        records: One for each model, board and executor, merged over all tests and processes;
+            sorted by model, then in the order of the command line.
     """

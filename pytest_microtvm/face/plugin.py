@@ -82,14 +82,15 @@ def pytest_runtest_makereport(
     """Keep errors and failures apart: a broken board is no verdict on the model."""
     run = run_of(item.config)
     if run is not None and call.when == "teardown":
-        run.add_properties(item)  # before the report takes them
+        # Now: the report takes them.
+        item.user_properties += run.results.properties_of(item)
     report = yield
     error = call.excinfo.value if call.excinfo is not None else None
     if isinstance(error, DoesNotFit) and run is not None and not run.is_named(error.board):
         # The board was found by a glob or a tag: nobody said that this model runs there.
         report.outcome, report.when = "skipped", "setup"
         report.longrepr = (str(item.path), 0, f"Skipped: {error.one_line()}")
-        run.note_outcome(item, "skipped", error.one_line())
+        run.results.note_outcome(item, "skipped", error.one_line())
         return report
     if isinstance(error, MicroTVMError):
         # A user needs the line and what the tools said, not the way through our code.
@@ -99,15 +100,15 @@ def pytest_runtest_makereport(
             # pytest calls what goes wrong around a test an error, and inside it a failure.
             report.when = "setup"
     if run is not None and report.failed and report.when == "call":
-        run.note_outcome(item, "failed")
+        run.results.note_outcome(item, "failed")
     elif run is not None and report.failed:
         line = error.one_line() if isinstance(error, MicroTVMError) else str(error)
-        run.note_outcome(item, "error", line)
+        run.results.note_outcome(item, "error", line)
     elif run is not None and report.passed and report.when == "call":
-        run.note_outcome(item, "passed")
-    if run is not None and call.when == "teardown" and run.worker is not None:
+        run.results.note_outcome(item, "passed")
+    if run is not None and call.when == "teardown" and run.processes.worker is not None:
         # With every test: a worker that is killed later brings none at its end.
-        setattr(report, RECORDS, run.records_of(item))
+        setattr(report, RECORDS, run.results.records_of(item))
     return report
 
 
@@ -116,7 +117,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     node: Any = getattr(report, "node", None)
     run = None if node is None else run_of(node.config)
     if run is not None:
-        run.add_records(node.gateway.id, getattr(report, RECORDS, ()))
+        run.results.add_workers_records(node.gateway.id, getattr(report, RECORDS, ()))
 
 
 @pytest.hookimpl(trylast=True)
@@ -128,10 +129,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     run.close()
     worker_output = getattr(session.config, "workeroutput", None)
     if worker_output is not None:
-        worker_output[RECORDS] = run.records()
+        worker_output[RECORDS] = run.results.own_records()
         return
     try:
-        run.publish()
+        run.results.publish(session.config)
     except ConfigError as error:
         run.trouble = error.one_line()
         session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
@@ -142,7 +143,9 @@ def pytest_testnodedown(node: Any, error: object) -> None:
     """Take the records of a worker of pytest-xdist as they are at its end."""
     run = run_of(node.config)
     if run is not None:
-        run.add_records(node.gateway.id, getattr(node, "workeroutput", {}).get(RECORDS, ()))
+        run.results.add_workers_records(
+            node.gateway.id, getattr(node, "workeroutput", {}).get(RECORDS, ())
+        )
 
 
 def pytest_terminal_summary(
@@ -152,7 +155,7 @@ def pytest_terminal_summary(
     run = run_of(config)
     if run is None:
         return
-    records = run.all_records()
+    records = run.results.all_records()
     if records:
         from pytest_microtvm.report.tables import run_report
 

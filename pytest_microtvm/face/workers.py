@@ -15,12 +15,17 @@ import contextlib
 import json
 import os
 import select
+import shlex
 import shutil
 import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+FOLDER = "microtvm_folder"
+COMMAND = "microtvm_command"
 PIPE = "progress"
 MAX_LINE_BYTES = 4096
 """A write to a pipe of up to this size (PIPE_BUF of Linux) is never mixed with another."""
@@ -29,30 +34,31 @@ OnLine = Callable[[str, int, str], None]
 
 
 class SharedFolder:
-    """The folder, in the process that makes it.
+    """The folder, in the process that makes it."""
 
-    Args:
-        on_line: Told the lines of the workers: who, at which verbosity to show it, and the line; in
-            a thread of its own.
-    """
-
-    def __init__(self, on_line: OnLine) -> None:
+    def __init__(self) -> None:
         self.path = Path(tempfile.mkdtemp(prefix="microtvm-run-"))
         (self.path / "quarantine").mkdir()
-        self._on_line = on_line
         self._pipe = -1
         self._wake = (-1, -1)
         self._reader: threading.Thread | None = None
 
-    def listen(self) -> None:
-        """Pass the workers' lines on from now on; may be called again."""
+    def listen(self, on_line: OnLine) -> None:
+        """Pass the workers' lines on from now on; may be called again.
+
+        Args:
+            on_line: Told the lines of the workers: who, at which verbosity to show it, and the
+                line; in a thread of its own.
+        """
         if self._reader is not None:
             return
         os.mkfifo(self.path / PIPE)
         # For writing as well: without workers it is not at its end.
         self._pipe = os.open(self.path / PIPE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         self._wake = os.pipe()
-        self._reader = threading.Thread(target=self._read, name="microtvm-workers", daemon=True)
+        self._reader = threading.Thread(
+            target=self._read, args=(on_line,), name="microtvm-workers", daemon=True
+        )
         self._reader.start()
 
     def close(self) -> None:
@@ -64,7 +70,7 @@ class SharedFolder:
             os.close(self._pipe)
         shutil.rmtree(self.path, ignore_errors=True)
 
-    def _read(self) -> None:
+    def _read(self, on_line: OnLine) -> None:
         received, open_ = b"", True
         while open_:
             ready, _, _ = select.select([self._pipe, self._wake[0]], [], [])
@@ -73,7 +79,61 @@ class SharedFolder:
                 received += os.read(self._pipe, 1 << 16)
             *lines, received = received.split(b"\n")
             for line in lines:
-                self._on_line(*json.loads(line))
+                on_line(*json.loads(line))
+
+
+class Processes:
+    """The processes of one run, as one of them sees them.
+
+    Args:
+        config: pytest's configuration; that of a worker of pytest-xdist says so.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._shared: SharedFolder | None = None
+
+    @property
+    def worker(self) -> str | None:
+        """The name of this worker of pytest-xdist; None in the process that prints."""
+        inherited = self._inherited
+        return None if inherited is None else inherited["workerid"]
+
+    @property
+    def folder(self) -> Path:
+        """The folder that the processes share; made when it is first asked for."""
+        inherited = self._inherited
+        return self._own_folder.path if inherited is None else Path(inherited[FOLDER])
+
+    @property
+    def command(self) -> str:
+        """The command line of the run, for others who wait for its boards."""
+        inherited = self._inherited
+        if inherited is not None:
+            return inherited[COMMAND]
+        return shlex.join(["pytest", *map(str, self._config.invocation_params.args)])
+
+    def share_with_worker(self, on_line: OnLine) -> dict[str, str]:
+        """What a worker gets with its configuration; `on_line` hears it from now on."""
+        self._own_folder.listen(on_line)
+        return {FOLDER: str(self.folder), COMMAND: self.command}
+
+    def close(self) -> None:
+        """Remove the folder, in the process that made it."""
+        shared, self._shared = self._shared, None
+        if shared is not None:
+            shared.close()
+
+    @property
+    def _own_folder(self) -> SharedFolder:
+        if self._shared is None:
+            self._shared = SharedFolder()
+        return self._shared
+
+    @property
+    def _inherited(self) -> dict[str, str] | None:
+        """What a worker got with its configuration; None in the controlling process."""
+        return getattr(self._config, "workerinput", None)
 
 
 def send_line(folder: Path, worker: str, verbosity: int, line: str) -> None:

@@ -2,6 +2,7 @@
 
 cache                what was compiled or built once is never made again
 workshop             from a model to an archive, from an archive to built firmware
+opening              puts a harness together: `open_harness()`
 harness              models, firmware and devices of one run
 rig                  the real boards of a run
 model_under_test     one model on one board with one executor

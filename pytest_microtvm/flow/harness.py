@@ -54,6 +54,9 @@ class HarnessOptions:
         reference: What outputs are compared with: `host`, an executor, `litert`, or the path of an
             `.npz` file with one array per output.
         root: Paths of models are recorded relative to it.
+        lease_timeout_s: For waiting until a real board is free.
+        keep_projects: A folder that gets a copy of every project, also of one that fails to build.
+        count_instructions: Whether emulators count them.
     """
 
     timeout_s: float = 60.0
@@ -61,6 +64,9 @@ class HarnessOptions:
     inputs: Path | None = None
     reference: str | Path = HOST
     root: Path = Path()
+    lease_timeout_s: float = 600.0
+    keep_projects: Path | None = None
+    count_instructions: bool = True
 
 
 class Harness:

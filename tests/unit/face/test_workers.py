@@ -6,9 +6,9 @@ from pytest_microtvm.face.workers import MAX_LINE_BYTES, PIPE, SharedFolder, sen
 
 def test_lines_of_workers_arrive_whole():
     lines = []
-    folder = SharedFolder(lambda *line: lines.append(line))
-    folder.listen()
-    folder.listen()
+    folder = SharedFolder()
+    folder.listen(lambda *line: lines.append(line))
+    folder.listen(lambda *line: lines.append(line))
 
     def send(worker):
         for number in range(50):
@@ -28,8 +28,8 @@ def test_lines_of_workers_arrive_whole():
 
 def test_what_was_said_last_is_heard():
     lines = []
-    folder = SharedFolder(lambda *line: lines.append(line))
-    folder.listen()
+    folder = SharedFolder()
+    folder.listen(lambda *line: lines.append(line))
     send_line(folder.path, "gw0", 0, "goodbye")
     folder.close()
     assert lines == [("gw0", 0, "goodbye")]
@@ -38,7 +38,7 @@ def test_what_was_said_last_is_heard():
 
 def test_a_worker_that_nobody_hears_goes_on(tmp_path):
     send_line(tmp_path / "gone", "gw0", 0, "hello?")
-    folder = SharedFolder(lambda *line: None)
+    folder = SharedFolder()
     send_line(folder.path, "gw0", 0, "hello?")  # before anybody listens
     assert not Path(folder.path / PIPE).exists()
     folder.close()

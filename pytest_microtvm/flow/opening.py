@@ -1,0 +1,78 @@
+"""Puts a harness together: all that a run takes, opened and closed in one place."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from pytest_microtvm.boards import Board, load_boards
+from pytest_microtvm.flow.cache import Cache, default_cache_directory
+from pytest_microtvm.flow.harness import Harness, HarnessOptions
+from pytest_microtvm.flow.progress import Progress, silent
+from pytest_microtvm.flow.rig import Rig
+from pytest_microtvm.flow.workshop import Workshop
+from pytest_microtvm.lab.file import LabBoard
+from pytest_microtvm.lab.pool import Lab, Quarantine
+from pytest_microtvm.session.bridges import Bridges
+
+
+@contextlib.contextmanager
+def open_harness(
+    cache: Cache | None = None,
+    boards: Mapping[str, Board] | None = None,
+    options: HarnessOptions | None = None,
+    *,
+    lab: Sequence[LabBoard] = (),
+    quarantine: Path | None = None,
+    command: str = "",
+    progress: Progress = silent,
+    detail: Progress = silent,
+) -> Iterator[Harness]:
+    """Open what compiles, builds, runs and compares, and close it at the end.
+
+    Args:
+        cache: An open cache; None for the user's.
+        boards: All known boards by name; None for those that are found without being told where.
+        options: For the whole run.
+        lab: The real boards that are here.
+        quarantine: The folder where sick boards are noted, if several processes share it.
+        command: What others who wait for a board are told; this process's command line if empty.
+        progress: Told each step that takes time, as one line.
+        detail: Told what goes on inside a step.
+
+    Raises:
+        ConfigError: The cache cannot be written, or a board's definition is wrong.
+    """
+    options = options or HarnessOptions()
+    with contextlib.ExitStack() as resources:
+        if cache is None:
+            cache = Cache(default_cache_directory())
+            cache.open()
+            resources.callback(cache.close)
+        if quarantine is None:
+            folder = tempfile.TemporaryDirectory(prefix="microtvm-quarantine-")
+            quarantine = Path(resources.enter_context(folder))
+        bridges = Bridges()
+        harness = Harness(
+            Workshop(
+                cache,
+                progress=progress,
+                detail=detail,
+                keep_projects=options.keep_projects,
+                count_instructions=options.count_instructions,
+            ),
+            load_boards() if boards is None else boards,
+            options,
+            Rig(
+                Lab(lab, Quarantine(quarantine), command),
+                options.timeout_s,
+                options.lease_timeout_s,
+                progress,
+                bridges=bridges,
+            ),
+            bridges,
+        )
+        resources.callback(harness.close)
+        yield harness
