@@ -1,17 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A plugin for QEMU that counts the instructions of functions of the firmware.
  *
  *   qemu-system-arm ... -plugin file=counting.so,functions=FILE,log=FILE
  *
- * `functions` has a line for each function: "run ADDRESS" for the one that runs the model, "kernel ADDRESS" for
- * each kernel. To `log` goes a line for each run of the model, or for each call of a kernel outside of one:
+ * `functions` has a line for each function: "run ADDRESS" for the one that runs the model, "kernel
+ * ADDRESS" for each kernel. To `log` goes a line for each run of the model, or for each call of a
+ * kernel outside of one:
  *
  *   KERNEL:INSTRUCTIONS KERNEL:INSTRUCTIONS ... TOTAL
  *
- * with a word for each call of a kernel, which is named by its place among the kernels, from 0. What a function
- * calls is counted to it, and what a kernel calls to that kernel. The line is written before the firmware goes on.
+ * with a word for each call of a kernel, which is named by its place among the kernels, from 0.
+ * What a function calls is counted to it, and what a kernel calls to that kernel. The line is
+ * written before the firmware goes on.
  *
- * A call is known by its first instruction; it ends where the instruction after the one that called is executed.
- * There are no timers and no guesses in it: the same firmware with the same data gives the same numbers.
+ * A call is known by its first instruction; it ends where the instruction after the one that called
+ * is executed. There are no timers and no guesses in it: the same firmware with the same data gives
+ * the same numbers.
  */
 #include <inttypes.h>
 #include <stddef.h>
@@ -28,7 +32,8 @@ struct qemu_plugin_insn;
 enum qemu_plugin_cb_flags { QEMU_PLUGIN_CB_NO_REGS = 0 };
 
 void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t id,
-                                           void (*callback)(qemu_plugin_id_t id, struct qemu_plugin_tb *block));
+                                           void (*callback)(qemu_plugin_id_t id,
+                                                            struct qemu_plugin_tb *block));
 void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *block,
                                           void (*callback)(unsigned int cpu, void *data),
                                           enum qemu_plugin_cb_flags flags, void *data);
@@ -48,7 +53,7 @@ EXPORT int qemu_plugin_version = COUNTING_PLUGIN_VERSION;
 EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, char **argv);
 
 #define MAX_CPUS 16u
-#define PAGE_BYTES 4096u                /* of an i386 */
+#define PAGE_BYTES 4096u              /* of an i386 */
 #define LONGEST_INSTRUCTION_BYTES 15u /* likewise */
 #define NOWHERE UINT64_MAX
 
@@ -60,8 +65,8 @@ typedef struct {
 /* A run of instructions that QEMU translated together, which ends with the first one that jumps. */
 typedef struct {
   uint64_t start;
-  uint64_t end; /* behind the last one */
-  uint64_t instructions; /* as far as they are counted together */
+  uint64_t end;             /* behind the last one */
+  uint64_t instructions;    /* as far as they are counted together */
   const Function *function; /* which starts here, or null */
 } Block;
 
@@ -73,9 +78,9 @@ typedef struct {
 } Call;
 
 typedef struct {
-  uint64_t instructions; /* since the start */
+  uint64_t instructions;   /* since the start */
   uint64_t return_address; /* of the latest call; NOWHERE without one */
-  uint64_t previous_end; /* of the block before */
+  uint64_t previous_end;   /* of the block before */
   Call run;
   Call kernel;
 } Cpu;
@@ -136,7 +141,8 @@ static void ExecuteOne(unsigned int index, void *data) {
   ++cpus[index % MAX_CPUS].instructions;
 }
 
-/* Called when a block is translated. QEMU may execute a block as long as it lives, so none is freed. */
+/* Called when a block is translated. QEMU may execute a block as long as it lives, so none is
+ * freed. */
 static void Translate(qemu_plugin_id_t id, struct qemu_plugin_tb *translated) {
   const size_t count = qemu_plugin_tb_n_insns(translated);
   Block *block = malloc(sizeof(*block));
@@ -156,7 +162,8 @@ static void Translate(qemu_plugin_id_t id, struct qemu_plugin_tb *translated) {
     }
   }
   if (qemu_plugin_insn_vaddr(last) % PAGE_BYTES > PAGE_BYTES - LONGEST_INSTRUCTION_BYTES) {
-    /* On an i386 it may reach into the next page: then QEMU tells of it, but leaves it to another block. */
+    /* On an i386 it may reach into the next page: then QEMU tells of it, but leaves it to another
+     * block. */
     --block->instructions;
     qemu_plugin_register_vcpu_insn_exec_cb(last, ExecuteOne, QEMU_PLUGIN_CB_NO_REGS, NULL);
   }
@@ -177,7 +184,8 @@ static int ReadFunctions(const char *path) {
       break;
     }
     functions = grown;
-    functions[num_functions++] = (Function){address, strcmp(kind, "kernel") == 0 ? num_kernels++ : -1};
+    functions[num_functions++] =
+        (Function){address, strcmp(kind, "kernel") == 0 ? num_kernels++ : -1};
   }
   const int failed = !feof(file);
   fclose(file);
@@ -187,7 +195,8 @@ static int ReadFunctions(const char *path) {
 /* The value of an argument, where it is this one; else what is known so far. */
 static const char *Value(const char *argument, const char *name, const char *known) {
   const size_t length = strlen(name);
-  return strncmp(argument, name, length) == 0 && argument[length] == '=' ? argument + length + 1 : known;
+  return strncmp(argument, name, length) == 0 && argument[length] == '=' ? argument + length + 1
+                                                                         : known;
 }
 
 int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, char **argv) {

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Runs a model RUNS times without anything else, on a Cortex-M in an emulator or on the host, and
  * prints, by semihosting or to the standard output: the timer's ticks, the bytes of stack that were
  * used, the bytes of the outputs. The inputs are made by the same generator everywhere. */
@@ -137,7 +138,7 @@ void Start(void) {
 }
 
 __attribute__((section(".vectors"), used)) static const void *const vectors[] = {
-    stack_end, (const void *)Start, (const void *)Fault, (const void *)Fault,
+    stack_end,           (const void *)Start, (const void *)Fault, (const void *)Fault,
     (const void *)Fault, (const void *)Fault, (const void *)Fault};
 
 #endif

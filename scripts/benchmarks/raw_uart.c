@@ -1,5 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* In place of main.c: what the serial port's driver moves without a protocol. Commands are a letter
- * and a count (u32, little-endian): 'r' takes that many bytes and answers 'k', 'w' sends that many. */
+ * and a count (u32, little-endian): 'r' takes that many bytes and answers 'k', 'w' sends that
+ * many. */
 #include <stddef.h>
 #include <stdint.h>
 

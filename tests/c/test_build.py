@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import graphlib
 import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.c.toolchain import RUNTIME_DIR, compile_sources, find_compiler, runtime_sources
+from tests.c.toolchain import (
+    RUNTIME_DIR,
+    WARNINGS,
+    compile_sources,
+    find_compiler,
+    runtime_sources,
+)
+
+MAKEFILES = sorted((RUNTIME_DIR.parent / "platforms").glob("*/Makefile"))
 
 # Prefix of the tools, flags, and the Debian package.
 MACHINES = {
@@ -76,8 +85,27 @@ def test_compiles_clean_and_needs_next_to_nothing(
         "fault_reporting",
     }
     assert not re.findall(r"^[0-9a-f]+ [DG] (\S+)$", symbols, re.M)
+    assert_has_no_circles(machine, objects)
     if machine == "cortex-m3":
         assert_needs_little_stack(objects)
+
+
+def assert_has_no_circles(machine: str, objects: list[Path]) -> None:
+    """Each source file calls only those below it, and so do those that it calls."""
+    symbols = {path: run_tool(machine, "nm", path) for path in objects}
+    owners = {
+        name: path
+        for path, text in symbols.items()
+        for name in re.findall(r"^[0-9a-f]+ [TDBRC] (\S+)$", text, re.M)
+    }
+    calls = {
+        path.stem: {
+            owners[name].stem for name in re.findall(r" U (\S+)$", text, re.M) if name in owners
+        }
+        for path, text in symbols.items()
+    }
+    order = list(graphlib.TopologicalSorter(calls).static_order())  # raises where there is a circle
+    assert order.index("rpc_packet") < order.index("rpc_server")
 
 
 def assert_needs_little_stack(objects: list[Path]) -> None:
@@ -88,6 +116,13 @@ def assert_needs_little_stack(objects: list[Path]) -> None:
     ]
     assert {kind for _, _, kind in stacks} == {"static"}
     assert max(int(stack_bytes) for _, stack_bytes, _ in stacks) <= MAX_STACK_BYTES
+
+
+@pytest.mark.parametrize("makefile", MAKEFILES, ids=lambda path: path.parent.name)
+def test_firmware_is_compiled_with_the_same_warnings(makefile: Path) -> None:
+    text = makefile.read_text(encoding="utf-8").replace("\\\n", "")
+    (flags,) = re.findall(r"^WARNINGS := (.*)$", text, re.M)
+    assert {"-std=c11", "-Werror", *flags.split()} == {*WARNINGS, "$(WARNINGS_AS_ERRORS)"}
 
 
 @pytest.mark.parametrize("language", ["c++", "c"])

@@ -21,6 +21,7 @@ WARNINGS = (
     "-Wpedantic",
     "-Werror",
     "-Wconversion",
+    "-Wcast-qual",
     "-Wshadow",
     "-Wundef",
     "-Wvla",
@@ -69,7 +70,8 @@ def fuzz_sources(harness: str) -> list[Path]:
     """The sources of a fuzzing harness, and what it fuzzes."""
     if harness == "graph":
         parts = [
-            RUNTIME_DIR / "src" / f"{each}.c" for each in ("json", "graph_executor", "executor")
+            RUNTIME_DIR / "src" / f"{each}.c"
+            for each in ("json", "graph_reader", "graph_executor", "executor")
         ]
     else:
         parts = runtime_sources()

@@ -1,5 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Runs kernels and prints, for each, how many bytes of its output are wrong; on the host, or on a
- * Cortex-M in an emulator by semihosting. CHECKS is made by programs.py, like the file it includes. */
+ * Cortex-M in an emulator by semihosting. CHECKS is made by programs.py, like the file it
+ * includes. */
 #include "kernels.h"
 
 #if defined(ON_HOST)
@@ -40,7 +42,7 @@ void Start(void) {
 }
 
 __attribute__((section(".vectors"), used)) static const void *const vectors[] = {
-    stack_end, (const void *)Start, (const void *)Fault, (const void *)Fault,
+    stack_end,           (const void *)Start, (const void *)Fault, (const void *)Fault,
     (const void *)Fault, (const void *)Fault, (const void *)Fault};
 
 #endif

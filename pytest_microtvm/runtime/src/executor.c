@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What all executors share: the memory of a model, and where its tensors lie in it. */
 #include <microtvm/executor.h>
 
 #include "memory.h"
@@ -64,8 +66,7 @@ void *MicroTVMExecutorOutput(const MicroTVMExecutor *executor, uint32_t index) {
              : NULL;
 }
 
-bool MicroTVMExecutorOwns(const MicroTVMExecutor *executor, uintptr_t address,
-                          size_t size_bytes) {
+bool MicroTVMExecutorOwns(const MicroTVMExecutor *executor, uintptr_t address, size_t size_bytes) {
   return MicroTVMContains(executor->io, executor->io_bytes, address, size_bytes) ||
          MicroTVMContains(executor->workspace, executor->workspace_bytes, address, size_bytes);
 }

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The report of a fault, as the last message of a firmware. */
 #include <microtvm/fault.h>
 
 #include "session.h"
@@ -32,8 +34,8 @@ static void PutRegister(MicroTVMFrameWriter *writer, const MicroTVMRegister *reg
   PutText(writer, "\n");
 }
 
-static void Report(MicroTVMFrameWriter *writer, const char *kind,
-                   const MicroTVMRegister *registers, size_t num_registers) {
+static void Report(MicroTVMFrameWriter *writer, const char *kind, const MicroTVMRegister *registers,
+                   size_t num_registers) {
   const uint8_t version = FAULT_VERSION;
   size_t body_bytes = sizeof(version) + sizeof("kind=\n") - 1u + MicroTVMTextLength(kind);
   for (size_t i = 0; i < num_registers; ++i) {

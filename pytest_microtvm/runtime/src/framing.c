@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The frames of the link: escapes, lengths and checksums, written and read byte by byte. */
 #include <microtvm/framing.h>
 
 enum {

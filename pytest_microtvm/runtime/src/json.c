@@ -1,3 +1,6 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A reader of JSON that needs neither memory nor recursion: it moves over the text where it stands.
+ */
 #include "json.h"
 
 #define MAX_DEPTH 32u /* one bit each says which bracket was opened */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Reads JSON where it stands, without recursion and without memory of its own. Internal to the
  * runtime.
  *

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Log messages: formatted by the port, sent by whoever has set the sink. */
 #include <microtvm/log.h>
 
 /* The only variables of the runtime: TVMLogf has no context argument, so its sink must be found. */

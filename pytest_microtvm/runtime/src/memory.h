@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the runtime needs of memory. Internal to the runtime. */
 #ifndef MICROTVM_SRC_MEMORY_H_
 #define MICROTVM_SRC_MEMORY_H_

@@ -1,3 +1,6 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The memory pool: blocks one after the other, each behind a header that is checked at every use.
+ */
 #include <microtvm/pool.h>
 
 #include "memory.h"
@@ -94,8 +97,8 @@ int32_t MicroTVMPoolAllocate(MicroTVMPool *pool, uint64_t size_bytes, void **con
     return kMicroTVMErrorNoMemory;
   }
   /* An empty block would share its address with nothing, but its neighbour's header. */
-  const uint32_t needed_bytes = size_bytes > 0 ? MICROTVM_ALIGN_UP((uint32_t)size_bytes)
-                                               : MICROTVM_ALIGNMENT_BYTES;
+  const uint32_t needed_bytes =
+      size_bytes > 0 ? MICROTVM_ALIGN_UP((uint32_t)size_bytes) : MICROTVM_ALIGNMENT_BYTES;
   while ((block = NextBlock(&walk)) != NULL) {
     if (block->state == FREE && block->size_bytes >= needed_bytes) {
       const uint32_t rest_bytes = block->size_bytes - needed_bytes;

@@ -1,13 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Calls of kernels and of the model: reads and checks their arguments, makes the calls, and
+ * measures how long they take. */
+#include "rpc_calls.h"
+
 #include <microtvm/platform.h>
 
 #include "memory.h"
-#include "rpc_internal.h"
+#include "rpc_memory.h"
 #include "seconds.h"
 
 #define MAX_SETTING (1u << 30)
 #define NS_PER_MS 1000000u
 #define MAX_NUMBER MAX_SETTING /* of calls in one measurement */
-#define RESULT_BYTES 8u /* of one measurement: the bits of a double */
+#define RESULT_BYTES 8u        /* of one measurement: the bits of a double */
 
 /* A call with its arguments checked, which can be made again and again. */
 typedef struct {
@@ -74,14 +79,14 @@ static int32_t FindWorkspace(MicroTVMRpcServer *server, MicroTVMRequest *request
   return status;
 }
 
-/* Reads the arguments of a call of a kernel, or of the model when `handle` is that function's.
- * When this returns 0, EndCall has to follow. */
+/* Reads the arguments of a call of a kernel; any handle but a kernel's stands for the model. When
+ * this returns 0, EndCall has to follow. */
 static int32_t BeginCall(MicroTVMRpcServer *server, MicroTVMRequest *request, uint32_t handle,
                          uint32_t num_arguments, Call *call) {
   call->kernel = NULL;
   call->workspace = NULL;
   call->pool_block = NULL;
-  if (MicroTVMIsModelRun(handle)) {
+  if (MICROTVM_HANDLE_KIND(handle) != kHandleKernel) {
     if (server->executor == NULL) {
       return kMicroTVMErrorNoExecutor;
     }
@@ -114,9 +119,8 @@ static void EndCall(MicroTVMRpcServer *server, const Call *call) {
 }
 
 static int32_t MakeCall(const MicroTVMRpcServer *server, const Call *call) {
-  const int32_t status = call->kernel != NULL
-                             ? call->kernel->call(call->arguments, call->workspace)
-                             : MicroTVMExecutorRun(server->executor);
+  const int32_t status = call->kernel != NULL ? call->kernel->call(call->arguments, call->workspace)
+                                              : MicroTVMExecutorRun(server->executor);
   return status > 0 ? kMicroTVMErrorModel : status;
 }
 
@@ -183,29 +187,6 @@ static int32_t ReadSetting(MicroTVMRequest *request, uint32_t minimum, uint32_t 
   return kMicroTVMOk;
 }
 
-/* Reads which function is meant: module or none, name. */
-static int32_t ReadTarget(const MicroTVMRpcServer *server, MicroTVMRequest *request,
-                          uint32_t *handle) {
-  MicroTVMValue module;
-  MicroTVMValue name;
-  MicroTVMReadValue(&request->reader, &module);
-  MicroTVMReadValue(&request->reader, &name);
-  if ((module.type != kValueModule && module.type != kValueNone) || name.type != kValueRawString) {
-    return kMicroTVMErrorArgumentType;
-  }
-  *handle = module.type == kValueModule ? MicroTVMKernelHandle(server, name.text, name.bits)
-                                        : MicroTVMFunctionHandle(name.text, name.bits);
-  if (*handle == 0) {
-    MicroTVMTextAppendBytes(&request->detail, name.text, (size_t)name.bits);
-    return kMicroTVMErrorUnknownFunction;
-  }
-  if (module.type == kValueNone && !MicroTVMIsModelRun(*handle)) {
-    MicroTVMTextAppend(&request->detail, "only kernels and microtvm.model.run can be timed");
-    return kMicroTVMErrorUnsupported;
-  }
-  return kMicroTVMOk;
-}
-
 /* The settings as the client sends them, in their order. A setting of a machine that has nothing
  * to cool or flush must be off. */
 static int32_t ReadSettings(const MicroTVMRpcServer *server, MicroTVMRequest *request,
@@ -257,17 +238,16 @@ static int32_t ReadSettings(const MicroTVMRpcServer *server, MicroTVMRequest *re
   return kMicroTVMOk;
 }
 
-int32_t MicroTVMCreateTimeEvaluator(MicroTVMRpcServer *server, MicroTVMRequest *request) {
+int32_t MicroTVMCreateTimeEvaluator(MicroTVMRpcServer *server, MicroTVMRequest *request,
+                                    uint32_t target) {
   MicroTVMTimeEvaluator evaluator;
-  int32_t status = ReadTarget(server, request, &evaluator.target);
-  if (status == kMicroTVMOk) {
-    status = ReadSettings(server, request, &evaluator);
-  }
+  const int32_t status = ReadSettings(server, request, &evaluator);
   if (status != kMicroTVMOk) {
     return status;
   }
   for (uint32_t i = 0; i < MICROTVM_MAX_TIME_EVALUATORS; ++i) {
     if (server->time_evaluators[i].target == 0) {
+      evaluator.target = target;
       server->time_evaluators[i] = evaluator;
       MicroTVMReturnFunction(server, MICROTVM_HANDLE(kHandleTimeEvaluator, i));
       return kMicroTVMOk;
@@ -296,8 +276,8 @@ static int32_t Measure(const MicroTVMRpcServer *server, const Call *call,
     ns = MicroTVMNanoseconds(seconds);
     *mean_seconds = MicroTVMMeanSeconds(ns, *number);
     zero_times += ns == 0 ? 1u : 0u;
-    again = ns < min_ns && zero_times < evaluator->limit_zero_time_iterations &&
-            *number < MAX_NUMBER;
+    again =
+        ns < min_ns && zero_times < evaluator->limit_zero_time_iterations && *number < MAX_NUMBER;
     if (again && ns > 0) {
       /* As many calls more as should be enough. */
       do {

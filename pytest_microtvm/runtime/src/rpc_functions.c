@@ -1,5 +1,9 @@
-#include "memory.h"
-#include "rpc_internal.h"
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The functions that a client finds by name, and what stands behind its handles. */
+#include "rpc_functions.h"
+
+#include "rpc_calls.h"
+#include "rpc_memory.h"
 
 typedef int32_t (*RemoteFunction)(MicroTVMRpcServer *server, MicroTVMRequest *request);
 
@@ -152,6 +156,8 @@ static int32_t ModuleGetFunction(MicroTVMRpcServer *server, MicroTVMRequest *req
 
 /* ---- names and handles ---- */
 
+static int32_t CreateTimeEvaluator(MicroTVMRpcServer *server, MicroTVMRequest *request);
+
 static const struct {
   const char *name;
   RemoteFunction function;
@@ -169,7 +175,7 @@ static const struct {
     {"ffi.SystemLib", SystemLib, 0},
     {"tvm.rpc.server.ModuleGetFunction", ModuleGetFunction, 3},
     {"tvm.rpc.server.GetCRTMaxPacketSize", MaxPacketSize, 0},
-    {"runtime.RPCTimeEvaluator", MicroTVMCreateTimeEvaluator, 12},
+    {"runtime.RPCTimeEvaluator", CreateTimeEvaluator, 12},
 };
 
 #define NUM_FUNCTIONS (sizeof(kFunctions) / sizeof(kFunctions[0]))
@@ -183,9 +189,38 @@ uint32_t MicroTVMFunctionHandle(const void *name, uint64_t name_bytes) {
   return 0;
 }
 
-bool MicroTVMIsModelRun(uint32_t handle) {
+static bool IsModelRun(uint32_t handle) {
   return MICROTVM_HANDLE_KIND(handle) == kHandleFunction &&
          kFunctions[MICROTVM_HANDLE_INDEX(handle)].function == MicroTVMCallModelRun;
+}
+
+/* Reads which function is meant: module or none, name. */
+static int32_t ReadTarget(const MicroTVMRpcServer *server, MicroTVMRequest *request,
+                          uint32_t *handle) {
+  MicroTVMValue module;
+  MicroTVMValue name;
+  MicroTVMReadValue(&request->reader, &module);
+  MicroTVMReadValue(&request->reader, &name);
+  if ((module.type != kValueModule && module.type != kValueNone) || name.type != kValueRawString) {
+    return kMicroTVMErrorArgumentType;
+  }
+  *handle = module.type == kValueModule ? MicroTVMKernelHandle(server, name.text, name.bits)
+                                        : MicroTVMFunctionHandle(name.text, name.bits);
+  if (*handle == 0) {
+    MicroTVMTextAppendBytes(&request->detail, name.text, (size_t)name.bits);
+    return kMicroTVMErrorUnknownFunction;
+  }
+  if (module.type == kValueNone && !IsModelRun(*handle)) {
+    MicroTVMTextAppend(&request->detail, "only kernels and microtvm.model.run can be timed");
+    return kMicroTVMErrorUnsupported;
+  }
+  return kMicroTVMOk;
+}
+
+static int32_t CreateTimeEvaluator(MicroTVMRpcServer *server, MicroTVMRequest *request) {
+  uint32_t target = 0;
+  const int32_t status = ReadTarget(server, request, &target);
+  return status == kMicroTVMOk ? MicroTVMCreateTimeEvaluator(server, request, target) : status;
 }
 
 const char *MicroTVMHandleName(const MicroTVMRpcServer *server, uint64_t handle) {

@@ -1,8 +1,10 @@
-#include "memory.h"
-#include "rpc_internal.h"
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What memory of the device a client may read, write and allocate. */
+#include "rpc_memory.h"
 
-bool MicroTVMServerMayWrite(const MicroTVMRpcServer *server, uintptr_t address,
-                            size_t size_bytes) {
+#include "memory.h"
+
+bool MicroTVMServerMayWrite(const MicroTVMRpcServer *server, uintptr_t address, size_t size_bytes) {
   return (server->executor != NULL &&
           MicroTVMExecutorOwns(server->executor, address, size_bytes)) ||
          MicroTVMPoolOwns(&server->pool, address, size_bytes);
@@ -18,8 +20,7 @@ static bool IsConstant(const MicroTVMGraph *graph, uintptr_t address, size_t siz
   return false;
 }
 
-bool MicroTVMServerMayRead(const MicroTVMRpcServer *server, uintptr_t address,
-                           size_t size_bytes) {
+bool MicroTVMServerMayRead(const MicroTVMRpcServer *server, uintptr_t address, size_t size_bytes) {
   return MicroTVMServerMayWrite(server, address, size_bytes) ||
          IsConstant(server->graph, address, size_bytes);
 }

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The fields of a packet of TVM's RPC protocol, byte by byte. */
 #include "rpc_packet.h"
 
 #define MAX_LANES 1u

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Reading and writing the packets of TVM's RPC protocol, byte by byte. Internal to the runtime.
  *
  * Nothing here believes what a packet says: a reader never passes its end, and remembers the first

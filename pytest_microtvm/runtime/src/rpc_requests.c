@@ -1,180 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The requests of the RPC protocol: one packet, read, checked, served and answered. */
+#include "rpc_requests.h"
+
 #include "memory.h"
-#include "rpc_internal.h"
+#include "rpc_answers.h"
+#include "rpc_functions.h"
+#include "rpc_memory.h"
 
 #define RPC_VERSION "0.8.0"
 
-/* Bytes of the fields of a packet. */
-#define CODE_BYTES 4u
-#define COUNT_BYTES 4u
-#define TYPE_BYTES 4u
-#define WORD_BYTES 8u /* an int, a float, a handle, a size */
-
-_Static_assert(sizeof(double) == WORD_BYTES, "a float travels as a 64-bit IEEE 754 number");
-_Static_assert(sizeof(uintptr_t) <= WORD_BYTES, "an address travels in 64 bits");
-
-/* ---- answers ---- */
-
-static void BeginPacket(MicroTVMRpcServer *server, uint32_t code, uint32_t body_bytes) {
-  MicroTVMServerBeginPacket(server, CODE_BYTES + body_bytes);
-  MicroTVMWriteU32(&server->writer, code);
-}
-
-/* Answers a request other than a call, with nothing. */
-static void AnswerNothing(MicroTVMRpcServer *server) {
-  BeginPacket(server, kRpcReturn, COUNT_BYTES + TYPE_BYTES);
-  MicroTVMWriteU32(&server->writer, 1);
-  MicroTVMWriteU32(&server->writer, kValueNone);
-  MicroTVMServerEndPacket(server);
-}
-
-/* Answers a request other than a call, with a handle. */
-static void AnswerHandle(MicroTVMRpcServer *server, uint64_t handle) {
-  BeginPacket(server, kRpcReturn, COUNT_BYTES + TYPE_BYTES + WORD_BYTES);
-  MicroTVMWriteU32(&server->writer, 1);
-  MicroTVMWriteU32(&server->writer, kValueOpaquePointer);
-  MicroTVMWriteU64(&server->writer, handle);
-  MicroTVMServerEndPacket(server);
-}
-
-/* Begins the answer to a call: the type index of the value first, as a value of its own.
- * `values` counts that one and those to follow, which have `value_bytes` bytes. */
-static void BeginReturn(MicroTVMRpcServer *server, uint32_t values, uint32_t type,
-                        uint32_t value_bytes) {
-  BeginPacket(server, kRpcReturn, COUNT_BYTES + TYPE_BYTES + WORD_BYTES + value_bytes);
-  MicroTVMWriteU32(&server->writer, values);
-  MicroTVMWriteU32(&server->writer, kValueInt);
-  MicroTVMWriteU64(&server->writer, type);
-}
-
-static void ReturnWord(MicroTVMRpcServer *server, uint32_t type, uint64_t bits) {
-  BeginReturn(server, 2, type, TYPE_BYTES + WORD_BYTES);
-  MicroTVMWriteU32(&server->writer, type);
-  MicroTVMWriteU64(&server->writer, bits);
-  MicroTVMServerEndPacket(server);
-}
-
-void MicroTVMReturnNone(MicroTVMRpcServer *server) {
-  BeginReturn(server, 2, kValueNone, TYPE_BYTES);
-  MicroTVMWriteU32(&server->writer, kValueNone);
-  MicroTVMServerEndPacket(server);
-}
-
-void MicroTVMReturnInt(MicroTVMRpcServer *server, int64_t value) {
-  ReturnWord(server, kValueInt, (uint64_t)value);
-}
-
-void MicroTVMReturnFloat(MicroTVMRpcServer *server, double value) {
-  uint64_t bits;
-  memcpy(&bits, &value, sizeof(bits));
-  ReturnWord(server, kValueFloat, bits);
-}
-
-/* The returned type is not that of the value, which is the plain array that the client copies. */
-static void ReturnText(MicroTVMRpcServer *server, uint32_t returned_type, uint32_t value_type,
-                       const void *bytes, uint32_t size_bytes) {
-  BeginReturn(server, 2, returned_type, TYPE_BYTES + WORD_BYTES + size_bytes);
-  MicroTVMWriteU32(&server->writer, value_type);
-  MicroTVMWriteU64(&server->writer, size_bytes);
-  MicroTVMFrameWriterPut(&server->writer, bytes, size_bytes);
-  MicroTVMServerEndPacket(server);
-}
-
-void MicroTVMReturnString(MicroTVMRpcServer *server, const char *value) {
-  ReturnText(server, kValueString, kValueRawString, value, (uint32_t)MicroTVMTextLength(value));
-}
-
-void MicroTVMReturnBytes(MicroTVMRpcServer *server, const void *bytes, uint32_t size_bytes) {
-  ReturnText(server, kValueBytes, kValueByteArray, bytes, size_bytes);
-}
-
-uint32_t MicroTVMServerMaxReturnedBytes(const MicroTVMRpcServer *server) {
-  return MicroTVMServerMaxPacketBytes(server) -
-         (CODE_BYTES + COUNT_BYTES + TYPE_BYTES + WORD_BYTES + TYPE_BYTES + WORD_BYTES);
-}
-
-/* The value of a handle is a plain pointer. */
-static void ReturnHandle(MicroTVMRpcServer *server, uint32_t returned_type, uint32_t handle) {
-  BeginReturn(server, 2, returned_type, TYPE_BYTES + WORD_BYTES);
-  MicroTVMWriteU32(&server->writer, kValueOpaquePointer);
-  MicroTVMWriteU64(&server->writer, handle);
-  MicroTVMServerEndPacket(server);
-}
-
-void MicroTVMReturnFunction(MicroTVMRpcServer *server, uint32_t handle) {
-  ReturnHandle(server, kValueFunction, handle);
-}
-
-void MicroTVMReturnModule(MicroTVMRpcServer *server, uint32_t handle) {
-  ReturnHandle(server, kValueModule, handle);
-}
-
-void MicroTVMReturnTensor(MicroTVMRpcServer *server, const MicroTVMTensorInfo *info,
-                          const void *data) {
-  const uint32_t dtype = info->dtype_code | (uint32_t)info->dtype_bits << 8 | 1u << 16; /* 1 lane */
-  /* Address, device, ndim, dtype, shape, byte offset. */
-  const uint32_t view_bytes = WORD_BYTES + 8u + 4u + 4u + WORD_BYTES * info->ndim + WORD_BYTES;
-
-  BeginReturn(server, 3, kValueTensor, TYPE_BYTES + view_bytes + TYPE_BYTES + WORD_BYTES);
-  MicroTVMWriteU32(&server->writer, kValueTensorView);
-  MicroTVMWriteU64(&server->writer, (uint64_t)(uintptr_t)data);
-  MicroTVMWriteU32(&server->writer, kDeviceTypeCpu);
-  MicroTVMWriteU32(&server->writer, kDeviceIdCpu);
-  MicroTVMWriteU32(&server->writer, info->ndim);
-  MicroTVMWriteU32(&server->writer, dtype);
-  for (uint32_t i = 0; i < info->ndim; ++i) {
-    MicroTVMWriteU64(&server->writer, (uint64_t)(int64_t)info->shape[i]);
-  }
-  MicroTVMWriteU64(&server->writer, 0);
-  /* A null handle: the tensor is the executor's, there is nothing for the client to free. */
-  MicroTVMWriteU32(&server->writer, kValueOpaquePointer);
-  MicroTVMWriteU64(&server->writer, 0);
-  MicroTVMServerEndPacket(server);
-}
-
-void MicroTVMReturnView(MicroTVMRpcServer *server, const uint8_t *bytes, size_t size_bytes,
-                        uintptr_t address) {
-  const size_t kept_bytes = size_bytes - TYPE_BYTES - WORD_BYTES - WORD_BYTES; /* device to shape */
-  BeginReturn(server, 3, kValueTensor, (uint32_t)size_bytes + TYPE_BYTES + WORD_BYTES);
-  MicroTVMWriteU32(&server->writer, kValueTensorView);
-  MicroTVMWriteU64(&server->writer, address);
-  MicroTVMFrameWriterPut(&server->writer, bytes + TYPE_BYTES + WORD_BYTES, kept_bytes);
-  MicroTVMWriteU64(&server->writer, 0);
-  MicroTVMWriteU32(&server->writer, kValueOpaquePointer);
-  MicroTVMWriteU64(&server->writer, 0);
-  MicroTVMServerEndPacket(server);
-}
-
-static void AnswerException(MicroTVMRpcServer *server, const MicroTVMRequest *request,
-                            int32_t status) {
-  const uint32_t operation_bytes = (uint32_t)MicroTVMTextLength(request->operation);
-  MicroTVMText text;
-  uint32_t message_bytes;
-
-  MicroTVMTextClear(&text);
-  MicroTVMTextAppend(&text, ": ");
-  MicroTVMTextAppend(&text, MicroTVMStatusString(status));
-  if (request->detail.size_bytes > 0) {
-    MicroTVMTextAppend(&text, ": ");
-    MicroTVMTextAppendBytes(&text, request->detail.bytes, request->detail.size_bytes);
-  }
-  MicroTVMTextAppend(&text, " (status ");
-  MicroTVMTextAppendNumber(&text, status);
-  MicroTVMTextAppend(&text, ")");
-  message_bytes = operation_bytes + (uint32_t)text.size_bytes;
-
-  BeginPacket(server, kRpcException, COUNT_BYTES + TYPE_BYTES + WORD_BYTES + message_bytes);
-  MicroTVMWriteU32(&server->writer, 1);
-  MicroTVMWriteU32(&server->writer, kValueRawString);
-  MicroTVMWriteU64(&server->writer, message_bytes);
-  MicroTVMFrameWriterPut(&server->writer, request->operation, operation_bytes);
-  MicroTVMFrameWriterPut(&server->writer, text.bytes, text.size_bytes);
-  MicroTVMServerEndPacket(server);
-}
-
-/* ---- requests ----
- *
- * Each reads the whole packet, checks it, acts, answers, and returns 0; or returns a negative
- * status and has not answered. */
+/* Each Serve... reads the whole packet, checks it, acts, answers, and returns 0; or returns a
+ * negative status and has not answered. */
 
 /* Checks that the packet was read to its end. */
 static int32_t EndOfPacket(const MicroTVMPacketReader *reader) {
@@ -203,7 +39,7 @@ static int32_t ServeInit(MicroTVMRpcServer *server, MicroTVMRequest *request) {
     return kMicroTVMErrorArgumentCount;
   }
   server->initialized = true;
-  AnswerNothing(server);
+  MicroTVMAnswerNothing(server);
   return kMicroTVMOk;
 }
 
@@ -248,7 +84,7 @@ static int32_t ServeGetGlobalFunction(MicroTVMRpcServer *server, MicroTVMRequest
   if (name.type != kValueRawString) {
     return kMicroTVMErrorArgumentType;
   }
-  AnswerHandle(server, MicroTVMFunctionHandle(name.text, name.bits));
+  MicroTVMAnswerHandle(server, MicroTVMFunctionHandle(name.text, name.bits));
   return kMicroTVMOk;
 }
 
@@ -264,7 +100,7 @@ static int32_t ServeFreeHandle(MicroTVMRpcServer *server, MicroTVMRequest *reque
   }
   status = MicroTVMFreeHandle(server, handle.bits);
   if (status == kMicroTVMOk) {
-    AnswerNothing(server);
+    MicroTVMAnswerNothing(server);
   }
   return status;
 }
@@ -276,7 +112,7 @@ static int32_t ServeNothingToDo(MicroTVMRpcServer *server, MicroTVMRequest *requ
   if (request->reader.status != kMicroTVMOk) {
     return request->reader.status;
   }
-  AnswerNothing(server);
+  MicroTVMAnswerNothing(server);
   return kMicroTVMOk;
 }
 
@@ -301,7 +137,7 @@ static int32_t ServeCopyToRemote(MicroTVMRpcServer *server, MicroTVMRequest *req
     return kMicroTVMErrorAddress;
   }
   memcpy((void *)tensor.address, data, (size_t)size_bytes);
-  AnswerNothing(server);
+  MicroTVMAnswerNothing(server);
   return kMicroTVMOk;
 }
 
@@ -323,14 +159,12 @@ static int32_t ServeCopyFromRemote(MicroTVMRpcServer *server, MicroTVMRequest *r
   if (!MicroTVMServerMayRead(server, tensor.address, (size_t)size_bytes)) {
     return kMicroTVMErrorAddress;
   }
-  /* The limit holds for answers, too: a host may keep a buffer of the same size. */
   if (size_bytes > MicroTVMServerMaxPacketBytes(server) - CODE_BYTES) {
     return kMicroTVMErrorPacketTooLarge;
   }
-  BeginPacket(server, kRpcCopyAck, (uint32_t)size_bytes);
-  MicroTVMFrameWriterPut(&server->writer, (const void *)tensor.address,
-                         (size_t)size_bytes);
-  MicroTVMServerEndPacket(server);
+  MicroTVMBeginPacket(server, kRpcCopyAck, (uint32_t)size_bytes);
+  MicroTVMFrameWriterPut(&server->writer, (const void *)tensor.address, (size_t)size_bytes);
+  MicroTVMEndPacket(server);
   return kMicroTVMOk;
 }
 
@@ -363,7 +197,7 @@ static int32_t ServeCopyAmongRemote(MicroTVMRpcServer *server, MicroTVMRequest *
     return kMicroTVMErrorTensor;
   }
   memcpy((void *)to.tensor.address, (const void *)from.tensor.address, size_bytes);
-  AnswerNothing(server);
+  MicroTVMAnswerNothing(server);
   return kMicroTVMOk;
 }
 
@@ -374,7 +208,7 @@ static int32_t AnswerAllocation(MicroTVMRpcServer *server, MicroTVMRequest *requ
   void *block = NULL;
   const int32_t status = MicroTVMServerAllocate(server, request, size_bytes, &block);
   if (status == kMicroTVMOk) {
-    AnswerHandle(server, (uint64_t)(uintptr_t)block);
+    MicroTVMAnswerHandle(server, (uint64_t)(uintptr_t)block);
   }
   return status;
 }
@@ -433,11 +267,10 @@ static int32_t ServeFree(MicroTVMRpcServer *server, MicroTVMRequest *request) {
   if (address.type != kValueOpaquePointer) {
     return kMicroTVMErrorArgumentType;
   }
-  status = address.bits > UINTPTR_MAX
-               ? kMicroTVMErrorAddress
-               : MicroTVMPoolFree(&server->pool, (uintptr_t)address.bits);
+  status = address.bits > UINTPTR_MAX ? kMicroTVMErrorAddress
+                                      : MicroTVMPoolFree(&server->pool, (uintptr_t)address.bits);
   if (status == kMicroTVMOk) {
-    AnswerNothing(server);
+    MicroTVMAnswerNothing(server);
   }
   return status;
 }
@@ -503,7 +336,7 @@ void MicroTVMServePacket(MicroTVMRpcServer *server, const uint8_t *packet, size_
     status = ServeCode(server, &request, code);
   }
   if (status != kMicroTVMOk) {
-    AnswerException(server, &request, status);
+    MicroTVMAnswerException(server, &request, status);
   }
 }
 
@@ -514,5 +347,5 @@ void MicroTVMRefusePacket(MicroTVMRpcServer *server, uint32_t packet_bytes) {
   MicroTVMTextAppendUnsigned(&request.detail, packet_bytes);
   MicroTVMTextAppend(&request.detail, " bytes, at most ");
   MicroTVMTextAppendUnsigned(&request.detail, MicroTVMServerMaxPacketBytes(server));
-  AnswerException(server, &request, kMicroTVMErrorPacketTooLarge);
+  MicroTVMAnswerException(server, &request, kMicroTVMErrorPacketTooLarge);
 }

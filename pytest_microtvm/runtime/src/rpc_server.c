@@ -1,15 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The RPC server: bytes in, messages out, sessions begun and ended; what a packet asks for is
+ * served by rpc_requests.c. The topmost part of the server:
+ *
+ *   rpc_server.c     bytes, messages and sessions
+ *   rpc_requests.c   one packet: what is asked for
+ *   rpc_functions.c  the functions that a client finds by name, and what stands behind a handle
+ *   rpc_calls.c      kernels and the model: their arguments, calls and measurements
+ *   rpc_memory.c     the memory that a client may touch
+ *   rpc_answers.c    packets out
+ *   rpc_packet.c     the fields of a packet, byte by byte
+ *
+ * Each part includes and calls only those below it.
+ */
 #include <microtvm/fault.h>
 #include <microtvm/log.h>
 #include <microtvm/rpc_server.h>
 
 #include "memory.h"
-#include "rpc_internal.h"
+#include "rpc_answers.h"
+#include "rpc_requests.h"
 #include "session.h"
+#include "text.h"
 
-/* A packet's own length field. */
-#define LENGTH_BYTES 8u
-
-_Static_assert(SESSION_HEADER_BYTES + SEQUENCE_BYTES + LENGTH_BYTES + CHECK_BYTES ==
+_Static_assert(SESSION_HEADER_BYTES + SEQUENCE_BYTES + PACKET_LENGTH_BYTES + CHECK_BYTES ==
                    MICROTVM_PACKET_OVERHEAD_BYTES,
                "the overhead is the session header, the length field and the checks");
 
@@ -34,33 +47,6 @@ static void SendLog(void *context, const char *text, size_t size_bytes) {
 
 static void SendLogString(MicroTVMRpcServer *server, const char *text) {
   SendLog(server, text, MicroTVMTextLength(text));
-}
-
-void MicroTVMServerBeginPacket(MicroTVMRpcServer *server, uint32_t packet_bytes) {
-  if (server->checked) {
-    (void)MicroTVMBeginMessage(&server->writer, server->session_id, kMessageChecked,
-                               SEQUENCE_BYTES + LENGTH_BYTES + packet_bytes + CHECK_BYTES);
-    MicroTVMFrameWriterPut(&server->writer, &server->sequence, SEQUENCE_BYTES);
-  } else {
-    (void)MicroTVMBeginMessage(&server->writer, server->session_id, kMessageNormal,
-                               LENGTH_BYTES + packet_bytes);
-  }
-  MicroTVMWriteU64(&server->writer, packet_bytes);
-}
-
-void MicroTVMServerEndPacket(MicroTVMRpcServer *server) {
-  int32_t status;
-  if (server->checked) {
-    MicroTVMWriteU32(&server->writer, server->writer.payload_crc);
-  }
-  status = MicroTVMFrameWriterEnd(&server->writer);
-  if (status != kMicroTVMOk) {
-    server->link_status = status;
-  }
-}
-
-uint32_t MicroTVMServerMaxPacketBytes(const MicroTVMRpcServer *server) {
-  return (uint32_t)(server->reader.capacity_bytes - MICROTVM_PACKET_OVERHEAD_BYTES);
 }
 
 /* ---- sessions ---- */
@@ -110,7 +96,7 @@ static void ServeNormal(MicroTVMRpcServer *server, const uint8_t *packet, uint32
                         bool too_large) {
   server->session_used = true;
   if (too_large) {
-    MicroTVMRefusePacket(server, packet_bytes - LENGTH_BYTES);
+    MicroTVMRefusePacket(server, packet_bytes - PACKET_LENGTH_BYTES);
   } else {
     MicroTVMServePacket(server, packet, packet_bytes);
   }

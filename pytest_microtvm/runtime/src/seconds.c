@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Seconds as IEEE 754 numbers, by arithmetic on integers alone. */
 #include "seconds.h"
 
 #include "memory.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Seconds as the platform's timer gives them, without arithmetic on floats: that would take 2 KB of
  * the compiler's library on CPUs that cannot do it. Internal to the runtime. */
 #ifndef MICROTVM_SRC_SECONDS_H_

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The header that every message of a session begins with. */
 #include "session.h"
 
 int32_t MicroTVMBeginMessage(MicroTVMFrameWriter *writer, uint16_t session_id, uint8_t type,

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The messages of a session, see docs/protocol.md. Internal to the runtime. */
 #ifndef MICROTVM_SRC_SESSION_H_
 #define MICROTVM_SRC_SESSION_H_

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the status codes mean, as texts. */
 #include <microtvm/status.h>
 
 const char *MicroTVMStatusString(int32_t status) {

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Short texts put together without printf. */
 #include "text.h"
 
 #include "memory.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Short texts put together without printf. Internal to the runtime. */
 #ifndef MICROTVM_SRC_TEXT_H_
 #define MICROTVM_SRC_TEXT_H_

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Fuzzes the graph executor: the input is a graph.
  *
  * Its first two bytes are the numbers of nodes and of entries that the firmware believes it has,
@@ -20,8 +21,8 @@ static int32_t RunNothing(void *const *inputs, void *const *outputs, uint8_t *wo
   return 0;
 }
 
-static const MicroTVMModel kModel = {"fuzzed", 1, 1, kFuzzInputs, kFuzzOutputs, WORKSPACE_BYTES,
-                                     RunNothing};
+static const MicroTVMModel kModel = {"fuzzed",        1,         1, kFuzzInputs, kFuzzOutputs,
+                                     WORKSPACE_BYTES, RunNothing};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size_bytes);
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Kernels for the fuzzing harnesses: they touch every byte that they may, and nothing else. */
 #ifndef FUZZ_KERNELS_H_
 #define FUZZ_KERNELS_H_

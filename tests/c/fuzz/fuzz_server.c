@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Fuzzes framing, session and RPC server.
  *
  * The first byte of the input says how the server is made: bit 0 with an executor, bit 1 with a
@@ -75,8 +76,8 @@ static int32_t RunModel(void *const *inputs, void *const *outputs, uint8_t *work
   return FuzzCopy(args, workspace);
 }
 
-static const MicroTVMModel kModel = {"fuzzed", 1, 1, kFuzzInputs, kFuzzOutputs, WORKSPACE_BYTES,
-                                     RunModel};
+static const MicroTVMModel kModel = {"fuzzed",        1,       1, kFuzzInputs, kFuzzOutputs,
+                                     WORKSPACE_BYTES, RunModel};
 static const MicroTVMGraph kGraph = {
     .json = "{}",
     .json_bytes = 2,
@@ -162,8 +163,7 @@ static void FeedPacket(Device *device, const uint8_t *body, size_t body_bytes) {
   for (size_t i = 0; i + PLACEHOLDER_BYTES <= body_bytes; ++i) {
     if (body[i] == '@' && body[i + 1] == 'R') {
       const uint8_t *const regions[] = {device->io, device->io + FUZZ_TENSOR_BYTES,
-                                        device->workspace, device->pool,
-                                        (const uint8_t *)kFuzzOne};
+                                        device->workspace, device->pool, (const uint8_t *)kFuzzOne};
       const uint8_t *region = regions[body[i + 2] % 5u];
       PutU64(payload + size_bytes + i, (uint64_t)(uintptr_t)region + body[i + 3]);
       i += PLACEHOLDER_BYTES - 1;
@@ -182,7 +182,7 @@ static void FeedPacket(Device *device, const uint8_t *body, size_t body_bytes) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size_bytes);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size_bytes) {
-  static const uint8_t kInit[] = {2, 0, 0, 0, 5,   0,   0,   0,   0,   0, 0,
+  static const uint8_t kInit[] = {2, 0,   0,   0,   5,   0,   0, 0, 0, 0, 0,
                                   0, '0', '.', '8', '.', '0', 0, 0, 0, 0};
   MicroTVMExecutor executor;
   if (size_bytes < 1) {

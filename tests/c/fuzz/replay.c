@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Feeds files to a fuzzing harness, without a fuzzer: replay FILE... */
 #include <stdint.h>
 #include <stdio.h>

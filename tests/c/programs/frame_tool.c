@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The framing code on stdin and stdout.
  *
  * usage: frame_tool encode        stdin is one payload, stdout its frame

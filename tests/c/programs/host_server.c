@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The RPC server on stdin and stdout, with a toy model: y = 2 x + 1 on 4096 floats.
  *
  * usage: host_server PACKET_BYTES aot|graph|host_driven POOL_BYTES
@@ -113,8 +114,8 @@ static const char kJson[] =
     "\"storage_id\": [\"list_int\", [0, 1, 2, 3]],"
     "\"storage_offset\": [\"list_int\", [-1, -1, 0, -1]]},"
     "\"node_row_ptr\": [0, 1, 2, 3, 4]}";
-static const MicroTVMGraph kGraph = {
-    kJson, sizeof(kJson) - 1, NODES, NODES, NODES, 4, kKernels, 1, &kConstant};
+static const MicroTVMGraph kGraph = {kJson, sizeof(kJson) - 1, NODES, NODES,     NODES,
+                                     4,     kKernels,          1,     &kConstant};
 
 static struct timespec started;
 static int timer_runs;

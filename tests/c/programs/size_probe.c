@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A firmware that does nothing but hold the runtime, to see how large that is.
  *
  * The port's functions and the C library's are declared and not defined: the linker leaves the

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the other tests cannot reach over the wire: the executor's checks, the frame writer's
  * errors, the log sink, the server's own arguments. Prints the line of each check that fails. */
 #include <math.h>
@@ -16,12 +17,12 @@
 
 static int failures;
 
-#define CHECK(condition)                                                  \
-  do {                                                                    \
-    if (!(condition)) {                                                   \
-      fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);     \
-      ++failures;                                                         \
-    }                                                                     \
+#define CHECK(condition)                                              \
+  do {                                                                \
+    if (!(condition)) {                                               \
+      fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
+      ++failures;                                                     \
+    }                                                                 \
   } while (0)
 
 tvm_crt_error_t TVMPlatformTimerStart(void) { return kMicroTVMErrorTimer; }
@@ -240,7 +241,7 @@ typedef struct {
   size_t left_bytes;
   size_t calls;
   uint8_t first_byte; /* of the latest portion */
-  uint8_t last_type; /* of the last message that came in one portion, see docs/protocol.md */
+  uint8_t last_type;  /* of the last message that came in one portion, see docs/protocol.md */
 } Link;
 
 static int32_t WriteLink(void *context, const uint8_t *data, size_t size_bytes) {

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The decoders of the C runtime on many byte streams: what each of them makes of each.
  *
  * usage: wire_tool CAPACITY_BYTES

@@ -1,5 +1,6 @@
-/* The parts of a board: a CPU folder supplies cpu.h, a file in uart/ the serial port, a file in timer/ the
- * timer (or the CPU folder, for a CPU that has one of its own). */
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The parts of a board: a CPU folder supplies cpu.h, uart.c and a file in uart/ the serial port, a
+ * file in timer/ the timer (or the CPU folder, for a CPU that has one of its own). */
 #ifndef MICROTVM_BOARD_H_
 #define MICROTVM_BOARD_H_
 
@@ -32,7 +33,7 @@ void TimerInitialize(void);
 /* Starts to measure. */
 void TimerStart(void);
 
-/* Gives the seconds since TimerStart. Returns false when they were more than the timer can count. */
+/* Gives the seconds since TimerStart. Returns false when the timer ran over in the meantime. */
 bool TimerStop(double *elapsed_seconds);
 
 #endif /* MICROTVM_BOARD_H_ */

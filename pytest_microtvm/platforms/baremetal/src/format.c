@@ -1,5 +1,7 @@
-/* TVMPlatformFormatMessage without a C library: %d %i %u %x %X %p %c %s %%, with the flag 0, a width, and the
- * lengths h, hh, l, ll and z. Anything else is copied as it stands; floats are not supported. */
+/* SPDX-License-Identifier: Apache-2.0 */
+/* TVMPlatformFormatMessage without a C library: %d %i %u %x %X %p %c %s %%, with the flag 0, a
+ * width, and the lengths h, hh, l, ll and z. Anything else is copied as it stands; floats are not
+ * supported. */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -75,7 +77,8 @@ static const char *ParseDirective(const char *format, Directive *directive) {
   return *format == '\0' ? format : format + 1;
 }
 
-size_t TVMPlatformFormatMessage(char *buffer, size_t size_bytes, const char *format, va_list arguments) {
+size_t TVMPlatformFormatMessage(char *buffer, size_t size_bytes, const char *format,
+                                va_list arguments) {
   Output output = {buffer, size_bytes, 0};
   if (size_bytes == 0) {
     return 0;
@@ -96,7 +99,8 @@ size_t TVMPlatformFormatMessage(char *buffer, size_t size_bytes, const char *for
         const int64_t value = directive.longs == 0   ? va_arg(values, int)
                               : directive.longs == 1 ? va_arg(values, long)
                                                      : va_arg(values, long long);
-        PutNumber(&output, &directive, value < 0 ? 0u - (uint64_t)value : (uint64_t)value, value < 0);
+        PutNumber(&output, &directive, value < 0 ? 0u - (uint64_t)value : (uint64_t)value,
+                  value < 0);
         break;
       }
       case 'u':

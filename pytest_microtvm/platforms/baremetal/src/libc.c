@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the C library's functions expect of an operating system. */
 #include <microtvm/log.h>
 #include <microtvm/platform.h>

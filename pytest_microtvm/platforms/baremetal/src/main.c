@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The firmware: the model, served to the host over the board's serial port. */
 #include <stddef.h>
 #include <stdint.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The platform functions. */
 #include <stdbool.h>
 #include <stddef.h>

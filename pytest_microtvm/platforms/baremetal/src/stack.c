@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Fills the stack with a pattern, so that it can be seen how much of it was used. */
 #include <stdint.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The firmware as a program of the host: the model, served over standard input and output. */
 #include <errno.h>
 #include <stddef.h>

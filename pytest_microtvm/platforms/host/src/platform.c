@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The platform functions, by POSIX. */
 #define _POSIX_C_SOURCE 200809L
 
@@ -20,7 +21,8 @@ void TVMPlatformAbort(tvm_crt_error_t code) {
   abort();
 }
 
-size_t TVMPlatformFormatMessage(char *buffer, size_t size_bytes, const char *format, va_list arguments) {
+size_t TVMPlatformFormatMessage(char *buffer, size_t size_bytes, const char *format,
+                                va_list arguments) {
   const int length = vsnprintf(buffer, size_bytes, format, arguments);
   if (length < 0 || size_bytes == 0) {
     return 0;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What runs a model, as the RPC server sees it: tensors in, tensors out, one function.
  *
  * The executors (aot_executor.h, graph_executor.h) differ in how they are initialized and in what
@@ -26,8 +27,8 @@ extern "C" {
 typedef struct MicroTVMExecutor MicroTVMExecutor;
 
 struct MicroTVMExecutor {
-  const char *name;                            /* "aot" or "graph" */
-  int32_t (*run)(MicroTVMExecutor *executor);  /* see MicroTVMExecutorRun */
+  const char *name;                           /* "aot" or "graph" */
+  int32_t (*run)(MicroTVMExecutor *executor); /* see MicroTVMExecutorRun */
   const MicroTVMModel *model;
   uint8_t *io; /* all inputs, then all outputs, each rounded up by MICROTVM_ALIGN_UP */
   size_t io_bytes;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Reports of faults: which exception the CPU raised, where, and its registers.
  *
  * For a port's exception handler. Needs no heap, and little stack: what it needs of the link is

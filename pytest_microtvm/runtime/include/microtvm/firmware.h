@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The memory, the executor and the server of a firmware that has one model.
  *
  * For a port's main.c, and only for it, since everything here is static. What the firmware is made
@@ -72,10 +73,9 @@ MICROTVM_TENSOR_MEMORY uint8_t microtvm_table[MICROTVM_AT_LEAST(
 static MicroTVMGraphExecutor microtvm_executor;
 
 static inline int32_t MicroTVMFirmwareInitExecutor(void) {
-  return MicroTVMGraphExecutorInit(&microtvm_executor, &MICROTVM_MODEL, &MICROTVM_GRAPH,
-                                   microtvm_io, sizeof(microtvm_io), microtvm_workspace,
-                                   sizeof(microtvm_workspace), microtvm_table,
-                                   sizeof(microtvm_table));
+  return MicroTVMGraphExecutorInit(
+      &microtvm_executor, &MICROTVM_MODEL, &MICROTVM_GRAPH, microtvm_io, sizeof(microtvm_io),
+      microtvm_workspace, sizeof(microtvm_workspace), microtvm_table, sizeof(microtvm_table));
 }
 
 #elif defined(MICROTVM_EXECUTOR_HOST_DRIVEN)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Frames on a byte stream: escape bytes, a length, a payload, a CRC. See docs/protocol.md.
  *
  * The writer escapes and sums as it goes, so that a payload need never stand in memory in one

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The graph executor: reads a model's graph from flash and calls its kernels one after the other.
  *
  * The JSON is read where it stands, once, by MicroTVMGraphExecutorInit; what a run needs of it is

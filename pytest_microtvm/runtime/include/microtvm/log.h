@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Log lines of the firmware, which reach the host beside the RPC traffic. */
 #ifndef MICROTVM_LOG_H_
 #define MICROTVM_LOG_H_

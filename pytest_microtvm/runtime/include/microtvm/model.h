@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A model as the runtime sees it: names, sizes, shapes and one function to run it; and the same
  * model as a graph of kernels.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What a port supplies. Names and signatures are those of TVM's C runtime, so that its ports carry
  * over.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A pool of memory from which the host allocates tensors.
  *
  * Blocks stand one after the other in a buffer of the caller's, each behind 16 bytes that tell its

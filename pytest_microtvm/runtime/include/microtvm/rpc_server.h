@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The RPC server: serves TVM's RPC protocol 0.8.0 over frames. See docs/protocol.md.
  *
  * All memory is the caller's. The port feeds the bytes it receives to MicroTVMRpcServerLoop;

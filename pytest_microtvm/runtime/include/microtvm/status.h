@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Status codes of the runtime.
  *
  * Zero is success, a positive code is news that is not an error, a negative code is an error. A

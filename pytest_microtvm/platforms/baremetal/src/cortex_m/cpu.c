@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Memory protection, exceptions and interrupts of Cortex-M. */
 #include <stdbool.h>
 #include <stddef.h>
@@ -8,7 +9,8 @@
 #include "../board.h"
 #include "cpu.h"
 
-/* System control and NVIC (Armv6-M, Armv7-M and Armv8-M Architecture Reference Manuals, chapter B3). */
+/* System control and NVIC (Architecture Reference Manuals of Armv6-M, Armv7-M and Armv8-M,
+ * chapter B3). */
 #define NVIC_SET_ENABLE 0xe000e100u
 #define NVIC_CLEAR_PENDING 0xe000e280u
 #define CONFIGURATION_CONTROL 0xe000ed14u
@@ -22,8 +24,10 @@
 #define STATUS_MEMORY_ADDRESS_VALID (1u << 7)
 #define STATUS_BUS_FAULT 0x0000ff00u
 #define STATUS_BUS_ADDRESS_VALID (1u << 15)
-#define STATUS_STACKING ((1u << 4) | (1u << 12) | (1u << 20)) /* memory fault, bus fault, below the limit */
-#define STATUS_INSTRUCTION 0x000f0000u /* undefined, in a wrong state, bad return, no coprocessor */
+/* While an exception was stacked: memory fault, bus fault, stack pointer below its limit. */
+#define STATUS_STACKING ((1u << 4) | (1u << 12) | (1u << 20))
+/* Undefined instruction, invalid state, bad return, no coprocessor. */
+#define STATUS_INSTRUCTION 0x000f0000u
 #define STATUS_UNALIGNED (1u << 24)
 #define STATUS_DIVISION_BY_ZERO (1u << 25)
 
@@ -64,9 +68,10 @@ MICROTVM_NORETURN void CpuHandleException(void);
 static uint8_t awaited_interrupt;
 
 #if __ARM_ARCH == 7
-/* Armv7-M regions are powers of two on multiples of themselves; of two that overlap the later one counts. */
+/* Armv7-M regions are powers of two on multiples of themselves; of two that overlap the later one
+ * counts. */
 #define REGION_ENABLE 1u
-#define REGION_SIZE(log2) (((log2)-1u) << 1)
+#define REGION_SIZE(log2) (((log2) - 1u) << 1)
 #define REGION_NORMAL_MEMORY (1u << 19)
 #define REGION_READ_ONLY (6u << 24)
 #define REGION_NO_ACCESS ((1u << 28) | (0u << 24)) /* nor execution */
@@ -80,8 +85,8 @@ static void SetRegion(uint32_t number, uint32_t base, uint32_t log2, uint32_t at
   CpuWrite32(MPU_SIZE_OR_LIMIT, attributes | REGION_SIZE(log2) | REGION_ENABLE);
 }
 
-/* The flash is read-only, as far as one region covers it. The vectors are out of reach, so that using a null
- * pointer is noticed, and so is what lies below the stack. */
+/* The flash is read-only, as far as one region covers it. The vectors are out of reach, so that
+ * using a null pointer is noticed, and so is what lies below the stack. */
 static void ProtectMemory(void) {
   const uint32_t start = (uint32_t)(uintptr_t)microtvm_flash_start;
   const uint32_t flash_bytes = (uint32_t)(uintptr_t)microtvm_flash_end - start;
@@ -123,7 +128,8 @@ static void ProtectMemory(void) {
 
 void CpuInitialize(void) {
 #if __ARM_ARCH >= 7
-  CpuWrite32(CONFIGURATION_CONTROL, CpuRead32(CONFIGURATION_CONTROL) | CONFIGURATION_TRAP_DIVISION_BY_ZERO);
+  CpuWrite32(CONFIGURATION_CONTROL,
+             CpuRead32(CONFIGURATION_CONTROL) | CONFIGURATION_TRAP_DIVISION_BY_ZERO);
   if (MPU_TYPE_REGIONS(CpuRead32(MPU_TYPE)) != 0) {
     ProtectMemory();
     __asm__ volatile("dsb\n\tisb" : : : "memory");
@@ -137,7 +143,7 @@ void CpuEnableInterrupt(uint8_t number) {
 }
 
 void CpuWaitForInterrupt(void) {
-  /* A masked interrupt ends wfi, too, and is not taken; one that is pending does not let it begin. */
+  /* A masked interrupt is not taken, but ends wfi; a pending one does not even let it begin. */
   __asm__ volatile("dsb\n\twfi" : : : "memory");
   CpuWrite32(NVIC_CLEAR_PENDING + 4u * (awaited_interrupt / 32u), 1u << (awaited_interrupt % 32u));
 }
@@ -153,7 +159,8 @@ void CpuHalt(void) {
 }
 
 static const char *ExceptionName(uint32_t status) {
-  if ((status & STATUS_STACKING) != 0 || cpu_exception.sp < (uint32_t)(uintptr_t)microtvm_stack_start) {
+  if ((status & STATUS_STACKING) != 0 ||
+      cpu_exception.sp < (uint32_t)(uintptr_t)microtvm_stack_start) {
     return "stack overflow";
   }
   if ((status & STATUS_DIVISION_BY_ZERO) != 0) {
@@ -180,21 +187,23 @@ void CpuHandleException(void) {
   status = CpuRead32(CONFIGURABLE_FAULT_STATUS);
   has_address = (status & (STATUS_BUS_ADDRESS_VALID | STATUS_MEMORY_ADDRESS_VALID)) != 0;
   if (has_address) {
-    address = CpuRead32((status & STATUS_BUS_ADDRESS_VALID) != 0 ? BUS_FAULT_ADDRESS : MEMORY_FAULT_ADDRESS);
+    address = CpuRead32((status & STATUS_BUS_ADDRESS_VALID) != 0 ? BUS_FAULT_ADDRESS
+                                                                 : MEMORY_FAULT_ADDRESS);
   }
 #endif
-  const uint32_t frame_bytes = ((e->exception_return & RETURN_BASIC_FRAME) != 0 ? BASIC_FRAME_BYTES : FPU_FRAME_BYTES) +
-                               ((e->psr & PSR_ALIGNED_STACK) != 0 ? 4u : 0u);
+  const uint32_t frame_bytes =
+      ((e->exception_return & RETURN_BASIC_FRAME) != 0 ? BASIC_FRAME_BYTES : FPU_FRAME_BYTES) +
+      ((e->psr & PSR_ALIGNED_STACK) != 0 ? 4u : 0u);
   const MicroTVMRegister registers[] = {
-      {"pc", e->pc},   {"sp", e->sp + frame_bytes},
-      {"lr", e->lr},   {"psr", e->psr},
-      {"r0", e->r0},   {"r1", e->r1},
-      {"r2", e->r2},   {"r3", e->r3},
-      {"r4", e->r4},   {"r5", e->r5},
-      {"r6", e->r6},   {"r7", e->r7},
-      {"r8", e->r8},   {"r9", e->r9},
-      {"r10", e->r10}, {"r11", e->r11},
-      {"r12", e->r12}, {"exc_return", e->exception_return},
+      {"pc", e->pc},    {"sp", e->sp + frame_bytes},
+      {"lr", e->lr},    {"psr", e->psr},
+      {"r0", e->r0},    {"r1", e->r1},
+      {"r2", e->r2},    {"r3", e->r3},
+      {"r4", e->r4},    {"r5", e->r5},
+      {"r6", e->r6},    {"r7", e->r7},
+      {"r8", e->r8},    {"r9", e->r9},
+      {"r10", e->r10},  {"r11", e->r11},
+      {"r12", e->r12},  {"exc_return", e->exception_return},
       {"cfsr", status}, {"address", address}, /* the last, for it may be left out */
   };
   const size_t count = sizeof(registers) / sizeof(registers[0]);

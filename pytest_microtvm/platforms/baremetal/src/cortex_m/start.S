@@ -1,6 +1,8 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Cortex-M: the vector table, from reset to main, and what an exception leaves behind.
  *
- * Every Cortex-M runs this: the instructions are those of Armv6-M, but for what others have to enable.
+ * Every Cortex-M runs this: the instructions are those of Armv6-M, but for what others have to
+ * enable.
  */
   .syntax unified
   .thumb
@@ -9,7 +11,8 @@
 #define CPACR_FPU (0xf << 20)
 #define FRAME_BYTES 32
 
-  /* Device interrupts stay masked (they end wfi all the same), so that only these exceptions are taken. */
+  /* Device interrupts stay masked (they end wfi all the same), so that only these exceptions are
+   * taken. */
   .section .boot, "a"
   .align 2
   .word microtvm_stack_end
@@ -62,8 +65,9 @@ _start:
   bl main
   bl CpuHalt
 
-  /* Keeps what CpuHandleException reports, in the order of struct CpuException, and starts over with an
-   * empty stack: the exception may be that there was none left. The frame is copied where there is one. */
+  /* Keeps what CpuHandleException reports, in the order of struct CpuException, and starts over
+   * with an empty stack: the exception may be that there was none left. The frame is copied
+   * where there is one. */
   .thumb_func
 exception:
   ldr r0, =cpu_exception

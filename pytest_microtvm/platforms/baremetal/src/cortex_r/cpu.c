@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Memory protection and exceptions of Cortex-R. */
 #include <stdbool.h>
 #include <stddef.h>
@@ -12,7 +13,7 @@
 #define CONTROL_MPU (1u << 0)
 #define CONTROL_BACKGROUND_REGION (1u << 17)
 #define REGION_ENABLE 1u
-#define REGION_SIZE(log2) (((log2)-1u) << 1)
+#define REGION_SIZE(log2) (((log2) - 1u) << 1)
 #define REGION_NORMAL_MEMORY (1u << 3)
 #define REGION_READ_ONLY (6u << 8)
 #define SMALLEST_REGION_LOG2 5u
@@ -35,8 +36,10 @@
 #define REGION_NUMBER "c6, c2, 0"
 
 /* The operands are part of the instruction: hence macros. */
-#define SystemRead(operands, variable) __asm__ volatile("mrc p15, 0, %0, " operands : "=r"(variable))
-#define SystemWrite(operands, value) __asm__ volatile("mcr p15, 0, %0, " operands : : "r"(value) : "memory")
+#define SystemRead(operands, variable) \
+  __asm__ volatile("mrc p15, 0, %0, " operands : "=r"(variable))
+#define SystemWrite(operands, value) \
+  __asm__ volatile("mcr p15, 0, %0, " operands : : "r"(value) : "memory")
 
 enum {
   kUndefined = 1,
@@ -64,7 +67,8 @@ MICROTVM_NORETURN void CpuHandleException(void);
 
 static bool handling_exception;
 
-/* The flash is read-only, as far as one region covers it: a power of two on a multiple of itself. */
+/* Makes the flash read-only, as far as one region covers it: a region is a power of two in size and
+ * starts on a multiple of its size. */
 void CpuInitialize(void) {
   const uint32_t start = (uint32_t)(uintptr_t)microtvm_flash_start;
   const uint32_t flash_bytes = (uint32_t)(uintptr_t)microtvm_flash_end - start;
@@ -125,12 +129,13 @@ void CpuHandleException(void) {
     SystemRead(INSTRUCTION_FAULT_STATUS, status);
   }
   const uint32_t pc = e->return_address - (e->number == kDataAbort ? 8u : 4u);
+  /* The address is the last, because it may be left out. */
   const MicroTVMRegister registers[] = {
-      {"pc", pc},          {"sp", e->sp},       {"lr", e->lr},       {"psr", e->psr},
-      {"r0", e->r[0]},     {"r1", e->r[1]},     {"r2", e->r[2]},     {"r3", e->r[3]},
-      {"r4", e->r[4]},     {"r5", e->r[5]},     {"r6", e->r[6]},     {"r7", e->r[7]},
-      {"r8", e->r[8]},     {"r9", e->r[9]},     {"r10", e->r[10]},   {"r11", e->r[11]},
-      {"r12", e->r[12]},   {"fsr", status},     {"address", address}, /* the last, for it may be left out */
+      {"pc", pc},        {"sp", e->sp},   {"lr", e->lr},        {"psr", e->psr},
+      {"r0", e->r[0]},   {"r1", e->r[1]}, {"r2", e->r[2]},      {"r3", e->r[3]},
+      {"r4", e->r[4]},   {"r5", e->r[5]}, {"r6", e->r[6]},      {"r7", e->r[7]},
+      {"r8", e->r[8]},   {"r9", e->r[9]}, {"r10", e->r[10]},    {"r11", e->r[11]},
+      {"r12", e->r[12]}, {"fsr", status}, {"address", address},
   };
   const size_t count = sizeof(registers) / sizeof(registers[0]);
   MicroTVMFault(ExceptionName(e->number), registers, e->number == kDataAbort ? count : count - 1u);

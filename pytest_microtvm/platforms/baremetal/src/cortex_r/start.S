@@ -1,4 +1,6 @@
-/* Cortex-R: the vectors, from reset to main, and what an exception leaves behind. All in supervisor mode. */
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Cortex-R: the vectors, from reset to main, and what an exception leaves behind. All in
+ * supervisor mode. */
   .syntax unified
   .arm
 
@@ -55,9 +57,9 @@ _start:
   bl main
   bl CpuHalt
 
-  /* Each exception has a stack pointer and a link register of its own. The former is free to find the place
-   * with, where all registers are kept for CpuHandleException in the order of struct CpuException. The stack
-   * starts over: the exception may be that there was none left. */
+  /* Each exception has a stack pointer and a link register of its own. The former is free to
+   * find the place with, where all registers are kept for CpuHandleException in the order of
+   * struct CpuException. The stack starts over: the exception may be that there was none left. */
   .macro exception name, number
 \name:
   ldr sp, =cpu_exception

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Memory protection, exceptions and interrupts of the i386. */
 #include <stdbool.h>
 #include <stddef.h>
@@ -30,7 +31,8 @@
 #define PIC_SLAVE_LINE 2u /* where the slave is connected to the master */
 #define PIC_LINES 8u
 
-/* QEMU's isa-debug-exit: writing v ends QEMU with the status 2 v + 1. Real machines have nothing here. */
+/* QEMU's isa-debug-exit: writing v ends QEMU with the status 2 v + 1. Real machines have nothing
+ * here. */
 #define DEBUG_EXIT_PORT 0xf4u
 #define DEBUG_EXIT_VALUE 1u
 
@@ -70,8 +72,8 @@ static bool handling_exception;
 
 #define Register(address) (*(volatile uint32_t *)(uintptr_t)(address))
 
-/* Maps every address to itself, with two exceptions: the flash is read-only, and nothing is mapped below the
- * board's memory, so that using a null pointer is noticed. Both by the 4 MiB. */
+/* Maps every address to itself, with two exceptions: the flash is read-only, and nothing is mapped
+ * below the board's memory, so that using a null pointer is noticed. Both by the 4 MiB. */
 void CpuProtectMemory(void) {
   const uint32_t first = (uint32_t)(uintptr_t)microtvm_memory_start / PAGE_LARGE_BYTES;
   const uint32_t flash_start = (uint32_t)(uintptr_t)microtvm_flash_start;
@@ -95,7 +97,8 @@ void CpuInitialize(void) {
     interrupt_table[i][0] = (CODE_SEGMENT << 16) | (stub & 0xffffu);
     interrupt_table[i][1] = (stub & 0xffff0000u) | INTERRUPT_GATE;
   }
-  const CpuTablePointer pointer = {sizeof(interrupt_table) - 1, (uint32_t)(uintptr_t)interrupt_table};
+  const CpuTablePointer pointer = {sizeof(interrupt_table) - 1,
+                                   (uint32_t)(uintptr_t)interrupt_table};
   __asm__ volatile("lidt %0" : : "m"(pointer));
 
   /* Some start-up code leaves the way from the 8259s through the local APIC closed. */
@@ -167,7 +170,8 @@ void CpuHandleInterrupt(const CpuFrame *frame) {
   __asm__ volatile("movl %%cr2, %0" : "=r"(address));
   const MicroTVMRegister registers[] = {
       {"pc", frame->eip},
-      {"sp", (uintptr_t)(&frame->eflags + 1)}, /* an exception within a ring pushes no stack pointer */
+      {"sp",
+       (uintptr_t)(&frame->eflags + 1)}, /* an exception within a ring pushes no stack pointer */
       {"exception", frame->number},
       {"error", frame->error_code},
       {"eax", frame->eax},

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The i386 as the rest of the firmware sees it. Registers of devices are I/O ports. */
 #ifndef MICROTVM_CPU_H_
 #define MICROTVM_CPU_H_

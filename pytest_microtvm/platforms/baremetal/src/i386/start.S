@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* From the multiboot loader to main: stack, SSE, memory and segments. */
 
 #define MULTIBOOT_MAGIC 0x1BADB002
@@ -83,15 +84,15 @@ gdt_pointer:
   .word gdt_pointer - gdt - 1
   .long gdt
 
-/* Where %gs points: the C library keeps a thread's own data there, above all the stack canary at 20. Its
- * first word is its own address. */
+/* Where %gs points: the C library keeps a thread's own data there, above all the stack canary at
+ * 20. Its first word is its own address. */
   .bss
   .align 16
 thread_area:
   .skip 256
 
-/* Exceptions and interrupts: one stub each, so that the handler learns the number; those for which the
- * CPU pushes no error code push 0. */
+/* Exceptions and interrupts: one stub each, so that the handler learns the number; those for
+ * which the CPU pushes no error code push 0. */
   .text
   .macro stub number, has_error_code
   .align 16

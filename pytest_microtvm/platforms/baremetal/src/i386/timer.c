@@ -1,8 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The timer: the time stamp counter, calibrated against the 8254 interval timer.
  *
- * The counter goes on while the CPU sleeps. Its rate is measured once, at start-up: over some milliseconds
- * of the 8254, whose rate is known. Reading both takes time that varies (in an emulator, the host may even
- * turn to something else in between), so that the quickest of several readings is used at either end.
+ * The counter goes on while the CPU sleeps. Its rate is measured once, at start-up: over some
+ * milliseconds of the 8254, whose rate is known. Reading both takes time that varies (in an
+ * emulator, the host may even turn to something else in between), so that the quickest of several
+ * readings is used at either end.
  */
 #include <stdbool.h>
 #include <stdint.h>

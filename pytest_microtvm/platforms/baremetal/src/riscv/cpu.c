@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Memory protection, exceptions and interrupts of RISC-V in machine mode. */
 #include <stdbool.h>
 #include <stddef.h>
@@ -8,8 +9,8 @@
 #include "../board.h"
 #include "cpu.h"
 
-/* The interrupt controller, where SiFive and QEMU have it (RISC-V PLIC Specification). Context 0 is machine
- * mode of the first hart. */
+/* The interrupt controller, where SiFive and QEMU have it (RISC-V PLIC Specification). Context 0 is
+ * machine mode of the first hart. */
 #define PLIC 0x0c000000u
 #define PLIC_PRIORITY (PLIC + 0x000000u)
 #define PLIC_ENABLE (PLIC + 0x002000u)
@@ -29,17 +30,20 @@
 
 #define NUM_REGISTERS 32u
 
-/* Every hart has these registers, but compilers with libraries for rv32imac have none for rv32imac_zicsr. */
+/* Every hart has these registers, but compilers with libraries for rv32imac have none for
+ * rv32imac_zicsr. */
 __asm__(".option arch, +zicsr");
 
-#define CsrRead(name)                              \
-  __extension__({                                  \
-    uintptr_t value_;                              \
+#define CsrRead(name)                                  \
+  __extension__({                                      \
+    uintptr_t value_;                                  \
     __asm__ volatile("csrr %0, " name : "=r"(value_)); \
-    value_;                                        \
+    value_;                                            \
   })
-#define CsrWrite(name, value) __asm__ volatile("csrw " name ", %0" : : "r"((uintptr_t)(value)) : "memory")
-#define CsrSet(name, bits) __asm__ volatile("csrs " name ", %0" : : "r"((uintptr_t)(bits)) : "memory")
+#define CsrWrite(name, value) \
+  __asm__ volatile("csrw " name ", %0" : : "r"((uintptr_t)(value)) : "memory")
+#define CsrSet(name, bits) \
+  __asm__ volatile("csrs " name ", %0" : : "r"((uintptr_t)(bits)) : "memory")
 
 /* Causes of exceptions. */
 enum {
@@ -64,7 +68,8 @@ MICROTVM_NORETURN void CpuHandleException(void);
 
 static bool handling_exception;
 
-/* The flash is read-only, as far as one region covers it: a power of two on a multiple of itself. */
+/* Makes the flash read-only, as far as one region covers it: a region is a power of two in size and
+ * starts on a multiple of its size. */
 void CpuInitialize(void) {
   const uintptr_t start = (uintptr_t)microtvm_flash_start;
   const uintptr_t flash_bytes = (uintptr_t)microtvm_flash_end - start;
@@ -87,7 +92,8 @@ void CpuEnableInterrupt(uint8_t number) {
 }
 
 void CpuWaitForInterrupt(void) {
-  /* An interrupt ends wfi, but is not taken since mstatus.MIE is off; one pending does not let it begin. */
+  /* An interrupt ends wfi, but is not taken since mstatus.MIE is off; one pending does not let it
+   * begin. */
   __asm__ volatile("wfi" : : : "memory");
   CpuWrite32(PLIC_CLAIM, CpuRead32(PLIC_CLAIM));
 }
@@ -143,9 +149,10 @@ void CpuHandleException(void) {
     CpuHalt(); /* not even the report of an exception got through */
   }
   handling_exception = true;
-  static const char *const names[NUM_REGISTERS] = {"",   "ra", "",   "gp", "tp",  "t0",  "t1", "t2", "s0", "s1", "a0",
-                                                   "a1", "a2", "a3", "a4", "a5",  "a6",  "a7", "s2", "s3", "s4", "s5",
-                                                   "s6", "s7", "s8", "s9", "s10", "s11", "t3", "t4", "t5", "t6"};
+  static const char *const names[NUM_REGISTERS] = {
+      "",   "ra", "",   "gp", "tp",  "t0",  "t1", "t2", "s0", "s1", "a0",
+      "a1", "a2", "a3", "a4", "a5",  "a6",  "a7", "s2", "s3", "s4", "s5",
+      "s6", "s7", "s8", "s9", "s10", "s11", "t3", "t4", "t5", "t6"};
   static MicroTVMRegister registers[NUM_REGISTERS + 2u];
   const uintptr_t cause = CsrRead("mcause");
   size_t count = 0;

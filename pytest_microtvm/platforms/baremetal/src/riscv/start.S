@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* RISC-V, 32 and 64 bits: from reset to main, and what an exception leaves behind. */
 #if __riscv_xlen == 64
 #define STORE sd
@@ -47,8 +48,9 @@ _start:
   call main
   call CpuHalt
 
-  /* Keeps all registers for CpuHandleException, and starts over with an empty stack: the exception may be
-   * that there was none left. Device interrupts are not taken, so that whatever comes here is a fault. */
+  /* Keeps all registers for CpuHandleException, and starts over with an empty stack: the
+   * exception may be that there was none left. Device interrupts are not taken, so that whatever
+   * comes here is a fault. */
   .text
   .balign 4
 exception:

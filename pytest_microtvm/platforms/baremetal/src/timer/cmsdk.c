@@ -1,4 +1,6 @@
-/* The timer of Arm's Cortex-M System Design Kit (DDI 0479, chapter 4.1): counts 32 bits down to 0. */
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The timer of Arm's Cortex-M System Design Kit (DDI 0479, chapter 4.1): a down-counter of 32
+ * bits. */
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -19,7 +21,9 @@ enum {
 
 static uint32_t Read(unsigned reg) { return CpuRead32((uintptr_t)MICROTVM_TIMER_BASE + reg); }
 
-static void Write(unsigned reg, uint32_t value) { CpuWrite32((uintptr_t)MICROTVM_TIMER_BASE + reg, value); }
+static void Write(unsigned reg, uint32_t value) {
+  CpuWrite32((uintptr_t)MICROTVM_TIMER_BASE + reg, value);
+}
 
 void TimerInitialize(void) { Write(kReload, UINT32_MAX); }
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* RISC-V's machine timer (Privileged Architecture, chapter 3.2.1): 64 bits, which do not run over.
  *
  * timer.base is the address of the register mtime.

@@ -1,4 +1,6 @@
-/* A timer of Nordic's nRF51 (nRF51 Series Reference Manual, chapter 18): TIMER0, the one of 32 bits. */
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A timer of Nordic's nRF51 (nRF51 Series Reference Manual, chapter 18): TIMER0, the one of 32
+ * bits. */
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -10,7 +12,7 @@
 enum {
   kStart = 0x000,
   kClear = 0x00c,
-  kCapture0 = 0x040, /* writing 1 copies the counter to kValue0 */
+  kCapture0 = 0x040,  /* writing 1 copies the counter to kValue0 */
   kCompared1 = 0x144, /* an event, cleared by writing 0: the counter was equal to kValue1 */
   kBitMode = 0x508,
   kPrescaler = 0x510, /* log2 */
@@ -25,7 +27,9 @@ _Static_assert(MICROTVM_TIMER_HZ == CLOCK_HZ, "the timer runs at the full rate o
 
 static uint32_t Read(unsigned reg) { return CpuRead32((uintptr_t)MICROTVM_TIMER_BASE + reg); }
 
-static void Write(unsigned reg, uint32_t value) { CpuWrite32((uintptr_t)MICROTVM_TIMER_BASE + reg, value); }
+static void Write(unsigned reg, uint32_t value) {
+  CpuWrite32((uintptr_t)MICROTVM_TIMER_BASE + reg, value);
+}
 
 void TimerInitialize(void) {
   Write(kBitMode, BITS_32);

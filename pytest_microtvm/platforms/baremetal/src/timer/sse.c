@@ -1,4 +1,6 @@
-/* The system counter of Arm's SSE-300 subsystem (101773, chapter 4): 64 bits, which do not run over.
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The system counter of Arm's SSE-300 subsystem (101773, chapter 4): 64 bits, which do not run
+ * over.
  *
  * timer.base is its control frame, which switches it on.
  */
@@ -32,7 +34,9 @@ static uint64_t ReadCounter(void) {
   }
 }
 
-void TimerInitialize(void) { CpuWrite32((uintptr_t)MICROTVM_TIMER_BASE + kControl, CONTROL_ENABLE); }
+void TimerInitialize(void) {
+  CpuWrite32((uintptr_t)MICROTVM_TIMER_BASE + kControl, CONTROL_ENABLE);
+}
 
 void TimerStart(void) { start = ReadCounter(); }
 

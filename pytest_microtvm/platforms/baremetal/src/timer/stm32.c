@@ -1,8 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A 32-bit timer of the STM32 families F2 and F4, TIM2 or TIM5 (RM0090, chapter 18): counts up.
  *
- * timer.hz is the rate of its clock, the internal oscillator's of 16 MHz after a reset; the prescaler makes that
- * slow enough to count for two minutes or more. QEMU (7.2) has the timer, at timer.emulator_hz, but no clock
- * control: there nothing says that the oscillator runs.
+ * timer.hz is the rate of its clock, the internal oscillator's of 16 MHz after a reset; the
+ * prescaler makes that slow enough to count for two minutes or more. QEMU (7.2) has the timer, at
+ * timer.emulator_hz, but no clock control: there nothing says that the oscillator runs.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -33,7 +34,9 @@ static uint32_t start;
 
 static uint32_t Read(unsigned reg) { return CpuRead32((uintptr_t)MICROTVM_TIMER_BASE + reg); }
 
-static void Write(unsigned reg, uint32_t value) { CpuWrite32((uintptr_t)MICROTVM_TIMER_BASE + reg, value); }
+static void Write(unsigned reg, uint32_t value) {
+  CpuWrite32((uintptr_t)MICROTVM_TIMER_BASE + reg, value);
+}
 
 void TimerInitialize(void) {
   const bool clock_runs = (CpuRead32(CLOCK_CONTROL) & INTERNAL_OSCILLATOR_READY) != 0;

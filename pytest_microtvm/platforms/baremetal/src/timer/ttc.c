@@ -1,7 +1,8 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The triple timer counter of Xilinx Zynq and ZynqMP, Cadence's (UG1085, chapter 14).
  *
- * Its counters have 16 bits on Zynq and in QEMU, and 32 on ZynqMP; 16 are used here. The first counts fast and
- * runs over often; the second counts slowly, and tells how often that was.
+ * Its counters have 16 bits on Zynq and in QEMU, and 32 on ZynqMP; 16 are used here. The first
+ * counts fast and runs over often; the second counts slowly, and tells how often that was.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -10,7 +11,8 @@
 #include "cpu.h"
 #include "microtvm_project.h"
 
-/* Registers of the first counter, counted from the base; those of the next one follow 4 bytes later. */
+/* Registers of the first counter, counted from the base; those of the next one follow 4 bytes
+ * later. */
 enum {
   kClockControl = 0x00,
   kCounterControl = 0x0c,
@@ -19,7 +21,7 @@ enum {
 };
 
 #define NEXT 4u
-#define CLOCK_PRESCALER(log2) (1u | (((log2)-1u) << 1))
+#define CLOCK_PRESCALER(log2) (1u | (((log2) - 1u) << 1))
 #define COUNTER_RESET (1u << 4)
 #define FAST_LOG2 4u
 #define SLOW_LOG2 16u
@@ -55,9 +57,11 @@ void TimerStart(void) {
 bool TimerStop(double *elapsed_seconds) {
   const uint32_t fast = (uint16_t)(ReadCounter(0) - fast_start);
   const uint32_t slow = ReadCounter(1);
-  /* The middle of the slow tick. Of all numbers that the fast counter may mean, it is the one next to that. */
+  /* The middle of the slow tick. Of all numbers that the fast counter may mean, it is the one next
+   * to that. */
   const uint32_t about = slow * TICKS_PER_SLOW + TICKS_PER_SLOW / 2u;
   const uint32_t rounds = about + COUNTS / 2u > fast ? (about + COUNTS / 2u - fast) / COUNTS : 0u;
-  *elapsed_seconds = (double)(rounds * COUNTS + fast) * (1u << FAST_LOG2) / (double)MICROTVM_TIMER_HZ;
+  *elapsed_seconds =
+      (double)(rounds * COUNTS + fast) * (1u << FAST_LOG2) / (double)MICROTVM_TIMER_HZ;
   return (Read(kInterrupts, 1) & INTERRUPT_RAN_OVER) == 0;
 }

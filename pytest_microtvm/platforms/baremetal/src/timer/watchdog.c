@@ -1,5 +1,6 @@
-/* The watchdog of Arm's Cortex-M System Design Kit (DDI 0479, chapter 4.4), also TI's and Luminary's, as a
- * timer: it counts 32 bits down to 0, and is not asked to reset anything. */
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The watchdog of Arm's Cortex-M System Design Kit (DDI 0479, chapter 4.4), also TI's and
+ * Luminary's, as a timer: it counts 32 bits down to 0, and is not asked to reset anything. */
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -22,7 +23,9 @@ enum {
 
 static uint32_t Read(unsigned reg) { return CpuRead32((uintptr_t)MICROTVM_TIMER_BASE + reg); }
 
-static void Write(unsigned reg, uint32_t value) { CpuWrite32((uintptr_t)MICROTVM_TIMER_BASE + reg, value); }
+static void Write(unsigned reg, uint32_t value) {
+  CpuWrite32((uintptr_t)MICROTVM_TIMER_BASE + reg, value);
+}
 
 void TimerInitialize(void) {
   Write(kLock, UNLOCK);

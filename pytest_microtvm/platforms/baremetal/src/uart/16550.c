@@ -1,6 +1,6 @@
-/* The 16550 UART, with its FIFOs. Where the board names its interrupt, the CPU sleeps until bytes arrive. */
-#include <stddef.h>
-#include <stdint.h>
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The 16550 UART, with its FIFOs. */
+#include "uart.h"
 
 #include "board.h"
 #include "cpu.h"
@@ -18,7 +18,8 @@ enum {
 
 #define LINE_8N1 0x03u
 #define LINE_DIVISOR_LATCH 0x80u
-#define FIFO_ENABLE_AND_CLEAR 0xc7u /* interrupts from 14 bytes on, or when no more come for a while */
+/* Interrupts from 14 bytes on, or when no more come for a while. */
+#define FIFO_ENABLE_AND_CLEAR 0xc7u
 #define INTERRUPT_RECEIVED 0x01u
 #define MODEM_DTR_RTS_INTERRUPTS 0x0bu
 #define STATUS_RECEIVED 0x01u
@@ -30,9 +31,11 @@ enum {
 
 static uint8_t Read(unsigned reg) { return CpuRead8((uintptr_t)MICROTVM_UART_BASE + reg); }
 
-static void Write(unsigned reg, uint8_t value) { CpuWrite8((uintptr_t)MICROTVM_UART_BASE + reg, value); }
+static void Write(unsigned reg, uint8_t value) {
+  CpuWrite8((uintptr_t)MICROTVM_UART_BASE + reg, value);
+}
 
-void UartInitialize(void) {
+void UartSetUp(void) {
   const uint32_t divisor = CLOCK_HZ / (16u * MICROTVM_UART_BAUD);
   Write(kInterruptEnable, 0);
   Write(kLineControl, LINE_8N1 | LINE_DIVISOR_LATCH);
@@ -40,39 +43,28 @@ void UartInitialize(void) {
   Write(kInterruptEnable, (uint8_t)(divisor >> 8));
   Write(kLineControl, LINE_8N1);
   Write(kFifoControl, FIFO_ENABLE_AND_CLEAR);
-  /* What came before the clear is dropped, but QEMU (7.2) offers no further byte until one is read. */
+  /* The clear drops what came before, but QEMU (7.2) offers no further byte until one is read. */
   (void)Read(kData);
   Write(kModemControl, MODEM_DTR_RTS_INTERRUPTS);
   Write(kInterruptEnable, INTERRUPT_RECEIVED);
-#ifdef MICROTVM_UART_INTERRUPT
-  CpuEnableInterrupt(MICROTVM_UART_INTERRUPT);
-#endif
 }
 
-size_t UartRead(uint8_t *data, size_t size_bytes) {
-  size_t count = 0;
-  while (count < size_bytes) {
-    if ((Read(kLineStatus) & STATUS_RECEIVED) != 0) {
-      data[count++] = Read(kData);
-    } else if (count > 0) {
-      break;
-    } else {
-#ifdef MICROTVM_UART_INTERRUPT
-      CpuWaitForInterrupt();
-#endif
-    }
+bool UartReceive(uint8_t *byte) {
+  if ((Read(kLineStatus) & STATUS_RECEIVED) == 0) {
+    return false;
   }
-  return count;
+  *byte = Read(kData);
+  return true;
 }
 
-void UartWrite(const uint8_t *data, size_t size_bytes) {
-  for (size_t i = 0; i < size_bytes; ++i) {
-    if (i % FIFO_BYTES == 0) {
-      while ((Read(kLineStatus) & STATUS_FIFO_EMPTY) == 0) {
-      }
-    }
+size_t UartSend(const uint8_t *data, size_t size_bytes) {
+  const size_t count = size_bytes < FIFO_BYTES ? size_bytes : FIFO_BYTES;
+  while ((Read(kLineStatus) & STATUS_FIFO_EMPTY) == 0) {
+  }
+  for (size_t i = 0; i < count; ++i) {
     Write(kData, data[i]);
   }
+  return count;
 }
 
 void UartFlush(void) {

@@ -1,6 +1,7 @@
-/* The UART of Nordic's nRF51 (nRF51 Series Reference Manual, chapter 29). It holds six received bytes. */
-#include <stddef.h>
-#include <stdint.h>
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The UART of Nordic's nRF51 (nRF51 Series Reference Manual, chapter 29). It holds six received
+ * bytes. */
+#include "uart.h"
 
 #include "board.h"
 #include "cpu.h"
@@ -26,43 +27,34 @@ enum {
 
 static uint32_t Read(unsigned reg) { return CpuRead32((uintptr_t)MICROTVM_UART_BASE + reg); }
 
-static void Write(unsigned reg, uint32_t value) { CpuWrite32((uintptr_t)MICROTVM_UART_BASE + reg, value); }
+static void Write(unsigned reg, uint32_t value) {
+  CpuWrite32((uintptr_t)MICROTVM_UART_BASE + reg, value);
+}
 
-void UartInitialize(void) {
+void UartSetUp(void) {
   Write(kBaudRate, (uint32_t)BAUD_RATE);
   Write(kEnable, ENABLE);
   Write(kInterruptSet, INTERRUPT_RECEIVED);
   Write(kStartSender, 1);
   Write(kStartReceiver, 1);
-#ifdef MICROTVM_UART_INTERRUPT
-  CpuEnableInterrupt(MICROTVM_UART_INTERRUPT);
-#endif
 }
 
-size_t UartRead(uint8_t *data, size_t size_bytes) {
-  size_t count = 0;
-  while (count < size_bytes) {
-    if (Read(kReceived) != 0) {
-      Write(kReceived, 0); /* reading a byte brings the event of the next one */
-      data[count++] = (uint8_t)Read(kReceivedByte);
-    } else if (count > 0) {
-      break;
-    } else {
-#ifdef MICROTVM_UART_INTERRUPT
-      CpuWaitForInterrupt();
-#endif
-    }
+bool UartReceive(uint8_t *byte) {
+  if (Read(kReceived) == 0) {
+    return false;
   }
-  return count;
+  Write(kReceived, 0); /* reading a byte brings the event of the next one */
+  *byte = (uint8_t)Read(kReceivedByte);
+  return true;
 }
 
-void UartWrite(const uint8_t *data, size_t size_bytes) {
-  for (size_t i = 0; i < size_bytes; ++i) {
-    Write(kSent, 0);
-    Write(kByteToSend, data[i]);
-    while (Read(kSent) == 0) {
-    }
+size_t UartSend(const uint8_t *data, size_t size_bytes) {
+  (void)size_bytes;
+  Write(kSent, 0);
+  Write(kByteToSend, data[0]);
+  while (Read(kSent) == 0) {
   }
+  return 1;
 }
 
 void UartFlush(void) {} /* UartWrite waits for every byte */

@@ -1,6 +1,6 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Arm's PL011 UART, with its FIFOs (DDI 0183, chapter 3). */
-#include <stddef.h>
-#include <stdint.h>
+#include "uart.h"
 
 #include "board.h"
 #include "cpu.h"
@@ -32,10 +32,13 @@ enum {
 
 static uint32_t Read(unsigned reg) { return CpuRead32((uintptr_t)MICROTVM_UART_BASE + reg); }
 
-static void Write(unsigned reg, uint32_t value) { CpuWrite32((uintptr_t)MICROTVM_UART_BASE + reg, value); }
+static void Write(unsigned reg, uint32_t value) {
+  CpuWrite32((uintptr_t)MICROTVM_UART_BASE + reg, value);
+}
 
-void UartInitialize(void) {
-  const uint32_t divisor_64ths = (MICROTVM_UART_CLOCK_HZ * 4u + MICROTVM_UART_BAUD / 2u) / MICROTVM_UART_BAUD;
+void UartSetUp(void) {
+  const uint32_t divisor_64ths =
+      (MICROTVM_UART_CLOCK_HZ * 4u + MICROTVM_UART_BAUD / 2u) / MICROTVM_UART_BAUD;
   Write(kControl, 0);
   Write(kDivisor, divisor_64ths / 64u);
   Write(kDivisorFraction, divisor_64ths % 64u);
@@ -44,33 +47,22 @@ void UartInitialize(void) {
   Write(kControl, CONTROL_ENABLE_SEND_RECEIVE);
   /* QEMU (7.2) looks for bytes that came before only after one is read. */
   (void)Read(kData);
-#ifdef MICROTVM_UART_INTERRUPT
-  CpuEnableInterrupt(MICROTVM_UART_INTERRUPT);
-#endif
 }
 
-size_t UartRead(uint8_t *data, size_t size_bytes) {
-  size_t count = 0;
-  while (count < size_bytes) {
-    if ((Read(kFlags) & FLAG_RECEIVE_EMPTY) == 0) {
-      data[count++] = (uint8_t)Read(kData);
-    } else if (count > 0) {
-      break;
-    } else {
-#ifdef MICROTVM_UART_INTERRUPT
-      CpuWaitForInterrupt();
-#endif
-    }
+bool UartReceive(uint8_t *byte) {
+  if ((Read(kFlags) & FLAG_RECEIVE_EMPTY) != 0) {
+    return false;
   }
-  return count;
+  *byte = (uint8_t)Read(kData);
+  return true;
 }
 
-void UartWrite(const uint8_t *data, size_t size_bytes) {
-  for (size_t i = 0; i < size_bytes; ++i) {
-    while ((Read(kFlags) & FLAG_SEND_FULL) != 0) {
-    }
-    Write(kData, data[i]);
+size_t UartSend(const uint8_t *data, size_t size_bytes) {
+  (void)size_bytes;
+  while ((Read(kFlags) & FLAG_SEND_FULL) != 0) {
   }
+  Write(kData, data[0]);
+  return 1;
 }
 
 void UartFlush(void) {

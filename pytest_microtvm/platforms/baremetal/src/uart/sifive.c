@@ -1,6 +1,6 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* SiFive's UART, with its FIFOs of eight bytes (SiFive FE310-G000 Manual, chapter 18). */
-#include <stddef.h>
-#include <stdint.h>
+#include "uart.h"
 
 #include "board.h"
 #include "cpu.h"
@@ -30,41 +30,29 @@ enum {
 
 static uint32_t Read(unsigned reg) { return CpuRead32((uintptr_t)MICROTVM_UART_BASE + reg); }
 
-static void Write(unsigned reg, uint32_t value) { CpuWrite32((uintptr_t)MICROTVM_UART_BASE + reg, value); }
+static void Write(unsigned reg, uint32_t value) {
+  CpuWrite32((uintptr_t)MICROTVM_UART_BASE + reg, value);
+}
 
-void UartInitialize(void) {
+void UartSetUp(void) {
   Write(kDivisor, MICROTVM_UART_CLOCK_HZ / MICROTVM_UART_BAUD - 1u);
   Write(kSendControl, ENABLE | SEND_BELOW_ONE);
   Write(kReceiveControl, ENABLE);
-#ifdef MICROTVM_UART_INTERRUPT
   Write(kInterruptEnable, INTERRUPT_RECEIVED);
-  CpuEnableInterrupt(MICROTVM_UART_INTERRUPT);
-#endif
 }
 
-size_t UartRead(uint8_t *data, size_t size_bytes) {
-  size_t count = 0;
-  while (count < size_bytes) {
-    const uint32_t received = Read(kReceive);
-    if ((received & RECEIVE_EMPTY) == 0) {
-      data[count++] = (uint8_t)received;
-    } else if (count > 0) {
-      break;
-    } else {
-#ifdef MICROTVM_UART_INTERRUPT
-      CpuWaitForInterrupt();
-#endif
-    }
-  }
-  return count;
+bool UartReceive(uint8_t *byte) {
+  const uint32_t received = Read(kReceive);
+  *byte = (uint8_t)received;
+  return (received & RECEIVE_EMPTY) == 0;
 }
 
-void UartWrite(const uint8_t *data, size_t size_bytes) {
-  for (size_t i = 0; i < size_bytes; ++i) {
-    while ((Read(kSend) & SEND_FULL) != 0) {
-    }
-    Write(kSend, data[i]);
+size_t UartSend(const uint8_t *data, size_t size_bytes) {
+  (void)size_bytes;
+  while ((Read(kSend) & SEND_FULL) != 0) {
   }
+  Write(kSend, data[0]);
+  return 1;
 }
 
 void UartFlush(void) {

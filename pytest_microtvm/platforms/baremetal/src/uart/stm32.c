@@ -1,6 +1,7 @@
-/* The USART of the STM32 families F1, F2 and F4 (RM0090, chapter 30). It holds one byte each way. */
-#include <stddef.h>
-#include <stdint.h>
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The USART of the STM32 families F1, F2 and F4 (RM0090, chapter 30).
+ * It holds one byte each way. */
+#include "uart.h"
 
 #include "board.h"
 #include "cpu.h"
@@ -28,38 +29,29 @@ enum {
 
 static uint32_t Read(unsigned reg) { return CpuRead32((uintptr_t)MICROTVM_UART_BASE + reg); }
 
-static void Write(unsigned reg, uint32_t value) { CpuWrite32((uintptr_t)MICROTVM_UART_BASE + reg, value); }
+static void Write(unsigned reg, uint32_t value) {
+  CpuWrite32((uintptr_t)MICROTVM_UART_BASE + reg, value);
+}
 
-void UartInitialize(void) {
+void UartSetUp(void) {
   Write(kBaudRate, MICROTVM_UART_CLOCK_HZ / MICROTVM_UART_BAUD);
   Write(kControl1, CONTROL_ENABLE | CONTROL_SEND | CONTROL_RECEIVE | CONTROL_RECEIVE_INTERRUPT);
-#ifdef MICROTVM_UART_INTERRUPT
-  CpuEnableInterrupt(MICROTVM_UART_INTERRUPT);
-#endif
 }
 
-size_t UartRead(uint8_t *data, size_t size_bytes) {
-  size_t count = 0;
-  while (count < size_bytes) {
-    if ((Read(kStatus) & STATUS_RECEIVED) != 0) {
-      data[count++] = (uint8_t)Read(kData);
-    } else if (count > 0) {
-      break;
-    } else {
-#ifdef MICROTVM_UART_INTERRUPT
-      CpuWaitForInterrupt();
-#endif
-    }
+bool UartReceive(uint8_t *byte) {
+  if ((Read(kStatus) & STATUS_RECEIVED) == 0) {
+    return false;
   }
-  return count;
+  *byte = (uint8_t)Read(kData);
+  return true;
 }
 
-void UartWrite(const uint8_t *data, size_t size_bytes) {
-  for (size_t i = 0; i < size_bytes; ++i) {
-    while ((Read(kStatus) & STATUS_SEND_EMPTY) == 0) {
-    }
-    Write(kData, data[i]);
+size_t UartSend(const uint8_t *data, size_t size_bytes) {
+  (void)size_bytes;
+  while ((Read(kStatus) & STATUS_SEND_EMPTY) == 0) {
   }
+  Write(kData, data[0]);
+  return 1;
 }
 
 void UartFlush(void) {
