@@ -91,7 +91,7 @@ def _check(arguments: argparse.Namespace) -> int:
     if path is None:
         raise ConfigError(f"there is no {LAB_FILE}", cure="'microtvm lab scan' writes one")
     boards = _chosen(load_lab(path, definitions), arguments.names, path)
-    cache = Cache(default_cache_directory())
+    cache = Cache(default_cache_directory(), progress=print)
     cache.open()
     failures = 0
     for board in boards:

@@ -77,7 +77,7 @@ class Run:
         directory = self.settings.cache_dir
         if directory is None:
             directory = self.processes.folder / "cache"
-        self._cache = Cache(directory, self.settings.cache_limit_bytes)
+        self._cache = Cache(directory, self.settings.cache_limit_bytes, progress=self.console.tell)
         self._cache.open()
         self._resources.callback(self._cache.close)
         if self.settings.json_path is not None:

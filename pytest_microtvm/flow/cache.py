@@ -5,6 +5,10 @@ its own and renamed into place when whole, so a reader sees all of it or nothing
 an entry while others that want the same one wait for it. The cache is bounded in size: the entries
 that were used longest ago go first, never one that was used within the last hour.
 
+Each entry has a manifest with the digests of its files (see `manifest`), which is checked whenever
+the entry is used: one that is damaged, or that another user made, is removed and made anew. What is
+in the cache is executed, so nobody else may write to its folder.
+
     <cache>/<kind>/<key>/     an entry; its mtime is when it was last used
     <cache>/locks/<key>       held while the entry is made, by the process that makes it
     <cache>/tmp/<key>/        an entry in the making; one whose lock is free was left by a process
@@ -17,6 +21,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Callable
@@ -27,9 +32,14 @@ import filelock
 
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import BuildError, ConfigError
+from pytest_microtvm.flow.manifest import find_damage, write_manifest
+from pytest_microtvm.flow.progress import Progress, silent
 
 IN_USE_S = 3600.0
 _DOOMED = ".old"
+_OWN_FOLDERS = ("locks", "tmp")
+_OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
+_ANOTHER_FOLDER = "name another folder with --microtvm-cache-dir, or use --microtvm-no-cache"
 DEFAULT_LIMIT_BYTES = 2 << 30
 
 
@@ -60,27 +70,37 @@ class Cache:
     Args:
         directory: The folder; made by `open()`.
         limit_bytes: What all entries together may take.
+        progress: Told which entries are damaged, a line each.
     """
 
-    def __init__(self, directory: Path, limit_bytes: int = DEFAULT_LIMIT_BYTES) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        limit_bytes: int = DEFAULT_LIMIT_BYTES,
+        progress: Progress = silent,
+    ) -> None:
         self.directory = directory
         self.limit_bytes = limit_bytes
+        self._progress = progress
+        self._used: set[Path] = set()
 
     def open(self) -> None:
-        """Make the folder and make sure that it can be written.
+        """Make the folder and make sure that this user, and nobody else, can write it.
 
         Raises:
-            ConfigError: It cannot.
+            ConfigError: It cannot be written, or others can write it.
         """
         try:
-            for name in ("locks", "tmp"):
-                (self.directory / name).mkdir(parents=True, exist_ok=True)
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._check_private()
+            for name in _OWN_FOLDERS:
+                self._make_folder(self.directory / name)
             with tempfile.TemporaryFile(dir=self.directory / "tmp"):
                 pass
         except OSError as error:
             raise ConfigError(
                 f"cannot write the cache {self.directory}: {error.strerror or error}",
-                cure="name another folder with --microtvm-cache-dir, or use --microtvm-no-cache",
+                cure=_ANOTHER_FOLDER,
             ) from error
 
     def obtain(
@@ -109,20 +129,27 @@ class Cache:
             MicroTVMError: Whatever `make` raises.
         """
         path = self.directory / kind / key
-        if self._use(path):
-            return Entry(path, True, 0.0)
         start = time.monotonic()
-        lock = filelock.FileLock(self.directory / "locks" / key)
         try:
+            if self._trouble(path) == "":
+                return self._use(path)
+            lock = self._lock(key)
             try:
                 lock.acquire(timeout=0)
             except filelock.Timeout:
                 with on_wait():
                     lock.acquire(timeout=deadline.remaining_s, poll_interval=0.05)
             try:
-                if not self._use(path):
-                    self._make(path, make)
-                    self._evict()
+                trouble = self._trouble(path)
+                if trouble == "":
+                    return self._use(path, time.monotonic() - start)
+                if trouble is not None:
+                    name = f"{kind}/{key[:8]}"
+                    self._progress(f"making {name} of the cache anew, because {trouble}")
+                    self._remove_damaged(path)
+                self._make(path, make)
+                self._used.add(path)
+                self._evict()
             finally:
                 lock.release()
         except filelock.Timeout as error:
@@ -137,15 +164,78 @@ class Cache:
             ) from error
         return Entry(path, False, time.monotonic() - start)
 
-    def _use(self, path: Path) -> bool:
-        """Mark an entry as used now; False where there is none."""
+    def _trouble(self, path: Path) -> str | None:
+        """What is wrong with an entry, to follow "because"; None where there is no entry."""
         try:
-            os.utime(path)
+            about = path.parent.lstat()
+            if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.geteuid():
+                return f"{path.parent.name} is not a folder of this user"
+            return find_damage(path)
         except FileNotFoundError:
-            return False
-        except PermissionError:
-            return path.is_dir()
-        return True
+            return None
+        except OSError as error:
+            return f"it cannot be read: {error.strerror}"
+
+    def _use(self, path: Path, waited_s: float = 0.0) -> Entry:
+        """A whole entry, which is marked as used now."""
+        self._used.add(path)
+        with contextlib.suppress(OSError):  # another process may have evicted it just now
+            os.utime(path)
+        return Entry(path, waited_s == 0.0, waited_s)
+
+    def _lock(self, key: str) -> filelock.BaseFileLock:
+        path = self.directory / "locks" / key
+        if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):
+            self._remove(path)
+        return filelock.FileLock(path)
+
+    def _check_private(self) -> None:
+        """Make sure that no other user can put anything into the cache.
+
+        A folder of the cache's own, or an empty one, is closed to them.
+
+        Raises:
+            ConfigError: They can.
+            OSError: The folder cannot be read or changed.
+        """
+        about = self.directory.stat()
+        sticky = bool(about.st_mode & stat.S_ISVTX)  # others cannot rename what is not theirs
+        if about.st_uid != os.geteuid() and not (about.st_uid == 0 and sticky):
+            raise ConfigError(
+                f"the cache {self.directory} belongs to another user, and what is in a cache is "
+                "executed",
+                cure=_ANOTHER_FOLDER,
+            )
+        if not about.st_mode & _OTHERS_MAY_WRITE or sticky:
+            return
+        names = {path.name for path in self.directory.iterdir()}
+        if names and not names.issuperset(_OWN_FOLDERS):
+            raise ConfigError(
+                f"other users can write to the cache {self.directory}, and what is in a cache is "
+                "executed",
+                cure=f"run 'chmod go-w {self.directory}', or name another folder with "
+                "--microtvm-cache-dir",
+            )
+        self.directory.chmod(stat.S_IMODE(about.st_mode) & ~_OTHERS_MAY_WRITE)
+
+    def _make_folder(self, path: Path) -> None:
+        """Make a folder for this user alone, in place of whatever has its name.
+
+        Raises:
+            ConfigError: There is one that belongs to another user.
+            OSError: It cannot be made.
+        """
+        if os.path.lexists(path) and not stat.S_ISDIR(path.lstat().st_mode):
+            path.unlink()
+        path.mkdir(mode=0o700, exist_ok=True)
+        about = path.stat()
+        if about.st_uid != os.geteuid():
+            raise ConfigError(
+                f"{path} belongs to another user, and what is in a cache is executed",
+                cure="remove it, or name another folder with --microtvm-cache-dir",
+            )
+        if about.st_mode & _OTHERS_MAY_WRITE:
+            path.chmod(stat.S_IMODE(about.st_mode) & ~_OTHERS_MAY_WRITE)
 
     def close(self) -> None:
         """Clear what killed processes left. Never raises."""
@@ -159,12 +249,13 @@ class Cache:
                     self._remove(leftover)
 
     def _make(self, path: Path, make: Callable[[Path], None]) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        self._make_folder(path.parent)
         making = self.directory / "tmp" / path.name
         self._remove(making)
         making.mkdir()
         try:
             make(making)
+            write_manifest(making)
             making.chmod(0o755)
             making.rename(path)
         except BaseException:
@@ -178,12 +269,28 @@ class Cache:
             path.rename(doomed / "entry")
         shutil.rmtree(doomed, ignore_errors=True)
 
+    def _remove_damaged(self, path: Path) -> None:
+        """Remove an entry.
+
+        Raises:
+            ConfigError: It cannot be removed.
+        """
+        with contextlib.suppress(OSError):
+            if not path.is_symlink():
+                path.chmod(0o700)
+        self._remove(path)
+        if os.path.lexists(path):
+            raise ConfigError(
+                f"cannot remove {path}, which is damaged",
+                cure="remove it, with the rights of its owner",
+            )
+
     def _evict(self) -> None:
         """Bring the cache below its limit."""
         now = time.time()
         entries = []
         for path in self.directory.glob("*/*/"):
-            if path.parent.name in ("tmp", "locks"):
+            if path.parent.name in _OWN_FOLDERS:
                 continue
             with contextlib.suppress(FileNotFoundError):
                 entries.append((path.stat().st_mtime, _size_bytes(path), path))
@@ -191,6 +298,8 @@ class Cache:
         for used, size, path in sorted(entries):
             if total_bytes <= self.limit_bytes or now - used < IN_USE_S:
                 break
+            if path in self._used:  # an hour ago, or the clock jumped
+                continue
             self._remove(path)
             total_bytes -= size
 

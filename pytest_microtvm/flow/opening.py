@@ -48,7 +48,7 @@ def open_harness(
     options = options or HarnessOptions()
     with contextlib.ExitStack() as resources:
         if cache is None:
-            cache = Cache(default_cache_directory())
+            cache = Cache(default_cache_directory(), progress=progress)
             cache.open()
             resources.callback(cache.close)
         if quarantine is None:

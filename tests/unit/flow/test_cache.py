@@ -8,6 +8,7 @@ import pytest
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import BuildError, ConfigError, ModelError
 from pytest_microtvm.flow.cache import IN_USE_S, Cache
+from pytest_microtvm.flow.manifest import MANIFEST
 
 
 @pytest.fixture
@@ -91,7 +92,8 @@ def test_the_oldest_entries_go_when_the_cache_is_full(tmp_path):
         entry = cache.obtain("kind", f"key{index}", write("x" * 1000), Deadline(5))
         old = time.time() - IN_USE_S - 100 + index
         os.utime(entry.path, (old, old))
-    cache.obtain("kind", "last", write("x" * 1000), Deadline(5))
+    later = Cache(cache.directory, limit_bytes=2500)
+    later.obtain("kind", "last", write("x" * 1000), Deadline(5))
     assert sorted(path.name for path in (tmp_path / "cache" / "kind").iterdir()) == ["key2", "last"]
 
 
@@ -99,6 +101,16 @@ def test_an_entry_in_use_is_never_dropped(tmp_path):
     cache = Cache(tmp_path / "cache", limit_bytes=10)
     cache.open()
     first = cache.obtain("kind", "first", write("x" * 1000), Deadline(5))
+    cache.obtain("kind", "second", write("x" * 1000), Deadline(5))
+    assert first.path.is_dir()
+
+
+def test_what_this_process_uses_stays_when_the_clock_jumps(tmp_path, monkeypatch):
+    cache = Cache(tmp_path / "cache", limit_bytes=10)
+    cache.open()
+    first = cache.obtain("kind", "first", write("x" * 1000), Deadline(5))
+    now = time.time() + 2 * IN_USE_S
+    monkeypatch.setattr(time, "time", lambda: now)
     cache.obtain("kind", "second", write("x" * 1000), Deadline(5))
     assert first.path.is_dir()
 
@@ -132,7 +144,7 @@ def test_half_an_entry_of_a_killed_process_is_made_anew(cache):
     half.mkdir()
     (half / "half").write_text("half")
     entry = cache.obtain("kind", "key", write(), Deadline(5))
-    assert [path.name for path in entry.path.iterdir()] == ["file"]
+    assert sorted(path.name for path in entry.path.iterdir()) == ["file", MANIFEST]
 
 
 def test_a_folder_that_cannot_be_written_is_a_config_error(tmp_path):
