@@ -143,7 +143,7 @@ class Rig:
         self._lease = self.lab.acquire(
             kind,
             Deadline(self._lease_timeout_s),
-            firmware=firmware.build_id,
+            firmware=firmware.flashed_as,
             without=without,
             on_wait=self._progress,
         )
@@ -182,7 +182,7 @@ class Rig:
         What it was last flashed with, as its users noted, says whether to ask; what counts is the
         answer.
         """
-        if self._always_flash or lease.firmware not in ("", firmware.build_id):
+        if self._always_flash or lease.firmware not in ("", firmware.flashed_as):
             return None
         try:
             return self._open(lease, firmware, record, on_log, min(ASK_TIMEOUT_S, self._timeout_s))
@@ -214,7 +214,7 @@ class Rig:
                 session.flash()
             record.add_seconds("flash", session.flash_s)
         session.open()
-        lease.note_firmware(firmware.build_id)
+        lease.note_firmware(firmware.flashed_as)
         record.add_seconds("open", session.open_s)
         return session
 

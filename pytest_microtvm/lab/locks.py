@@ -50,8 +50,8 @@ class Holder:
         user: Its user.
         command: What it was started as.
         since: Seconds since the epoch.
-        firmware: The build id of what the board was last flashed with, as a hint; may be of the
-            holder before.
+        firmware: What the board was last flashed with (`Firmware.flashed_as`), as a hint; may be of
+            the holder before.
     """
 
     pid: int

@@ -125,8 +125,9 @@ class Lab:
         Args:
             kind: A kind that is here.
             deadline: Ends the waiting.
-            firmware: The build id that the board is wanted for. Of the boards that are free one
-                that seems to run it is taken, or else the one that was used longest ago.
+            firmware: What the board is wanted for, as `Firmware.flashed_as` has it. Of the boards
+                that are free one that seems to run it is taken, or else the one that was used
+                longest ago.
             without: The names of boards that will not do.
             on_wait: Told who holds the boards, when nobody has given one back at once, and again
                 when that changes.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
@@ -46,6 +47,7 @@ class Image:
             `host_driven` allocates from, the packet buffer, the stack's reserve, the runtime, and
             all else.
         functions: Addresses of `RUN_FUNCTION` and of the kernels, by name, those that are there.
+        digest: Of all bytes that are loaded and their addresses, in hexadecimal.
     """
 
     flash_bytes: int
@@ -53,6 +55,7 @@ class Image:
     flash: dict[str, int] = field(default_factory=dict)
     ram: dict[str, int] = field(default_factory=dict)
     functions: dict[str, int] = field(default_factory=dict)
+    digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,7 @@ def read_image(
     ram = dict.fromkeys(RAM_PARTS, 0)
     functions = {}
     flash_bytes = ram_bytes = 0
+    loaded = hashlib.blake2b(digest_size=16)
     try:
         with path.open("rb") as file:
             elf = ELFFile(file)
@@ -96,6 +100,8 @@ def read_image(
                     continue
                 if section["sh_type"] != "SHT_NOBITS":
                     flash_bytes += section["sh_size"]
+                    loaded.update(f"{section['sh_addr']}:{section['sh_size']}\n".encode())
+                    loaded.update(section.data())
                 if section["sh_flags"] & SHF_WRITE:
                     ram_bytes += section["sh_size"]
                 if section.name == _STACK_SECTION:
@@ -114,7 +120,7 @@ def read_image(
     # What no symbol names is text of messages, padding, and initial values of variables.
     flash["other"] += flash_bytes - sum(flash.values())
     ram["other"] += ram_bytes - sum(ram.values())
-    return Image(flash_bytes, ram_bytes, flash, ram, functions)
+    return Image(flash_bytes, ram_bytes, flash, ram, functions, loaded.hexdigest())
 
 
 def _symbols(elf: Any) -> Iterator[_Symbol]:

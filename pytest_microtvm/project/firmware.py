@@ -38,3 +38,12 @@ class Firmware:
     generate_s: float
     build_s: float
     counter: Counter | str = "nothing was asked to count"
+
+    @property
+    def flashed_as(self) -> str:
+        """What a board that was flashed with it is noted to run.
+
+        The build id stands for what went into the firmware. A board that was once flashed with a
+        damaged image of it would still answer with that id, so the image itself counts as well.
+        """
+        return self.build_id if self.image is None else f"{self.build_id}-{self.image.digest}"

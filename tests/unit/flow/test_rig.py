@@ -21,6 +21,7 @@ from pytest_microtvm.flow import rig as rig_module
 from pytest_microtvm.flow.rig import Rig
 from pytest_microtvm.lab.file import LabBoard
 from pytest_microtvm.lab.pool import Lab, Quarantine
+from pytest_microtvm.measure.elf import Image
 from pytest_microtvm.measure.records import Record
 from pytest_microtvm.mlf.library import ModelLibrary
 from pytest_microtvm.project.firmware import Firmware
@@ -127,6 +128,16 @@ def test_firmware_is_flashed_once(world, record) -> None:
     rig.open(world.firmware("one"), record, silent)  # on the same lease
     rig.release()
     assert world.flashed == ["left"] * 3
+
+
+def test_another_image_of_the_same_build_id_is_flashed(world, record) -> None:
+    left = world.board("left")
+    for digest in ("damaged", "sound", "sound"):
+        firmware = dataclasses.replace(world.firmware("one"), image=Image(0, 0, digest=digest))
+        rig = world.rig(left)
+        rig.open(firmware, record, silent)
+        rig.release()
+    assert world.flashed == ["left", "left"]
 
 
 def test_a_board_that_was_flashed_by_others_is_asked(world, record) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from pytest_microtvm.errors import BuildError
 from pytest_microtvm.flow.cache import Cache
+from pytest_microtvm.flow.manifest import MANIFEST
 from pytest_microtvm.flow.workshop import obtain_plugin
 from pytest_microtvm.measure import counting
 from pytest_microtvm.measure.counting import (
@@ -89,7 +90,7 @@ def test_the_plugin_is_made_once_for_an_emulator(cache):
     made = plugin.stat().st_mtime_ns
     assert obtain_plugin(cache, EMULATOR) == plugin
     assert plugin.stat().st_mtime_ns == made
-    assert [path.name for path in plugin.parent.iterdir()] == ["counting.so"]
+    assert sorted(path.name for path in plugin.parent.iterdir()) == ["counting.so", MANIFEST]
 
 
 def test_an_emulator_of_the_second_interface_gets_a_plugin_for_it(cache, programs):
