@@ -10,6 +10,7 @@ from pytest_microtvm.compiler.emit.archive import library_files
 from pytest_microtvm.compiler.failures import tvm_failure
 from pytest_microtvm.compiler.frontends import ImportedModel, import_model, imported
 from pytest_microtvm.compiler.graph import Graph, build_graph
+from pytest_microtvm.compiler.limits import check_arena, check_module
 from pytest_microtvm.compiler.lowering import lower
 from pytest_microtvm.compiler.naming import sanitize
 from pytest_microtvm.compiler.options import CompileOptions
@@ -76,6 +77,7 @@ def _compile(
     name: str, model: ImportedModel, options: CompileOptions, progress: Progress
 ) -> Mapping[str, bytes]:
     kernel_tables(options.simd)  # a wrong name is refused, also where no kernel asks for it
+    check_module(model.module, model.inputs, model.outputs)
     progress("lowering")
     ir_text = model.module.script(show_meta=False)
     try:
@@ -92,6 +94,7 @@ def _compile(
         progress(f"in float32, for want of integer kernels: {'; '.join(grouped.float_operators)}")
     progress("planning")
     plan = plan_memory(program, options.io_in_arena)
+    check_arena(plan.arena_bytes)
     graph = build_graph(program, plan)
     progress("emitting")
     return library_files(

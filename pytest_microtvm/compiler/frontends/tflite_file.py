@@ -9,35 +9,28 @@ from __future__ import annotations
 import math
 import struct
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import tflite
 
 from pytest_microtvm.compiler.frontends.imported import TensorName
+from pytest_microtvm.compiler.frontends.tflite_checks import (
+    ELEMENT_BYTES,
+    check_model,
+    indices,
+    is_quantizable,
+    tensor_name,
+    type_name,
+)
 from pytest_microtvm.errors import ModelError
 
 _IDENTIFIER = b"TFL3"
 _DAMAGED_CURE = "export the model again, or copy the whole file"
 
-_ELEMENT_BYTES = {
-    "BOOL": 1,
-    "FLOAT16": 2,
-    "FLOAT32": 4,
-    "FLOAT64": 8,
-    "INT8": 1,
-    "INT16": 2,
-    "INT32": 4,
-    "INT64": 8,
-    "UINT8": 1,
-    "UINT16": 2,
-    "UINT32": 4,
-    "UINT64": 8,
-}
 _READING_ERRORS = (AttributeError, IndexError, OverflowError, TypeError, ValueError, struct.error)
 """What the flatbuffers package raises when offsets lead astray."""
 
-_PORT_TYPES = frozenset(_ELEMENT_BYTES) - {"FLOAT16"}
+_PORT_TYPES = frozenset(ELEMENT_BYTES) - {"FLOAT16"}
 
 
 @dataclass(frozen=True)
@@ -97,17 +90,23 @@ class _SubGraph(tflite.SubGraph):  # type: ignore[misc]
         tensor = super().Tensors(j)
         name = tensor.Name() or b""
         # Names of this form are the importer's own.
-        if name and self._seen.get(name) == j and not name.startswith(b"_param_"):
-            return tensor
-        text = name.decode("utf-8", errors="replace")
-        return _RenamedTensor(tensor, f"{text}/tensor_{j}".encode())
+        if not name or self._seen.get(name) != j or name.startswith(b"_param_"):
+            text = name.decode("utf-8", errors="replace")
+            name = f"{text}/tensor_{j}".encode()
+        return _Tensor(tensor, name)
 
 
-class _RenamedTensor(tflite.Tensor):  # type: ignore[misc]
+class _Tensor(tflite.Tensor):  # type: ignore[misc]
+    """A tensor under a name of its own, quantized only where it can be."""
+
     def __init__(self, tensor: Any, name: bytes) -> None:
         super().__init__()
         self.Init(tensor._tab.Bytes, tensor._tab.Pos)
         self._unique_name = name
+
+    def Quantization(self) -> Any:  # noqa: N802 (overrides)
+        """The quantization; None for floats, whose scale means nothing."""
+        return super().Quantization() if is_quantizable(self) else None
 
     def Name(self) -> bytes:  # noqa: N802 (overrides)
         """The name, made unique."""
@@ -118,57 +117,44 @@ def _read(model: Any, file_bytes: int) -> TfliteFile:
     # Every entry of a table takes at least the 4 bytes of its offset.
     if not 1 <= model.SubgraphsLength() <= file_bytes // 4:
         raise ValueError("subgraph count")
+    for i in range(model.SubgraphsLength()):
+        _check_graph(model, tflite.Model.Subgraphs(model, i), file_bytes)
     # As stored: these names are the user's.
     graph = tflite.Model.Subgraphs(model, 0)
-    if max(graph.TensorsLength(), graph.OperatorsLength(), model.BuffersLength()) > file_bytes // 4:
-        raise ValueError("table size")
     tensors = [graph.Tensors(i) for i in range(graph.TensorsLength())]
-    for tensor in tensors:
-        _check_constant(model, tensor)
-    for i in range(graph.OperatorsLength()):
-        _check_operator(model, graph.Operators(i), len(tensors))
-    inputs = _indices(graph.InputsAsNumpy())
-    outputs = _indices(graph.OutputsAsNumpy())
-    if not all(0 <= index < len(tensors) for index in (*inputs, *outputs)):
-        raise IndexError("input or output")
+    inputs = indices(graph.InputsAsNumpy())
+    outputs = indices(graph.OutputsAsNumpy())
     for index in (*inputs, *outputs):
         _check_type(tensors[index])
     for index in inputs:
         _check_shape(tensors[index])
+    check_model(model)
     input_aliases, output_aliases = _signature_names(model)
     return TfliteFile(
         model,
-        [TensorName(_name(tensors[index]), input_aliases.get(index)) for index in inputs],
-        [TensorName(_name(tensors[index]), output_aliases.get(index)) for index in outputs],
+        [TensorName(tensor_name(tensors[index]), input_aliases.get(index)) for index in inputs],
+        [TensorName(tensor_name(tensors[index]), output_aliases.get(index)) for index in outputs],
     )
 
 
-def _indices(array: Any) -> list[int]:
-    """A vector of tensor indices; flatbuffers give 0 for one that is absent."""
-    return [] if isinstance(array, int) else [int(index) for index in array]
-
-
-def _name(tensor: Any) -> str:
-    name = tensor.Name()
-    return "" if name is None else str(name.decode("utf-8", errors="replace"))
-
-
-@cache
-def _enumeration(name: str) -> dict[int, str]:
-    """Names of the values of an enumeration of the `tflite` package."""
-    members = vars(getattr(tflite, name))
-    return {value: key for key, value in members.items() if isinstance(value, int)}
-
-
-def _type_name(tensor: Any) -> str:
-    code = tensor.Type()
-    return _enumeration("TensorType").get(code, f"number {code}")
+def _check_graph(model: Any, graph: Any, file_bytes: int) -> None:
+    """What a subgraph refers to is there, and its constants lie inside of the file."""
+    if max(graph.TensorsLength(), graph.OperatorsLength(), model.BuffersLength()) > file_bytes // 4:
+        raise ValueError("table size")
+    tensor_count = graph.TensorsLength()
+    for i in range(tensor_count):
+        _check_constant(model, graph.Tensors(i))
+    for i in range(graph.OperatorsLength()):
+        _check_operator(model, graph.Operators(i), tensor_count)
+    ports = indices(graph.InputsAsNumpy()) + indices(graph.OutputsAsNumpy())
+    if not all(0 <= index < tensor_count for index in ports):
+        raise IndexError("input or output")
 
 
 def _check_type(tensor: Any) -> None:
-    if _type_name(tensor) not in _PORT_TYPES:
+    if type_name(tensor) not in _PORT_TYPES:
         raise ModelError(
-            f"the tensor {_name(tensor)!r} has the element type {_type_name(tensor)}, "
+            f"the tensor {tensor_name(tensor)!r} has the element type {type_name(tensor)}, "
             "which is not supported",
             cure="export the model with numeric inputs and outputs",
         )
@@ -176,14 +162,14 @@ def _check_type(tensor: Any) -> None:
 
 def _check_shape(tensor: Any) -> None:
     """A -1 stands for a dimension known at run time; a leading one stored as 1 is a batch of 1."""
-    shape = _indices(tensor.ShapeAsNumpy())
-    signature = _indices(tensor.ShapeSignatureAsNumpy()) or shape
+    shape = indices(tensor.ShapeAsNumpy())
+    signature = indices(tensor.ShapeSignatureAsNumpy()) or shape
     dynamic = [axis for axis, extent in enumerate(signature) if extent < 0]
     if dynamic == [0] and shape[0] == 1:
         dynamic = []
     if dynamic or any(extent < 0 for extent in shape):
         raise ModelError(
-            f"the input {_name(tensor)!r} has a dynamic shape {tuple(signature)}",
+            f"the input {tensor_name(tensor)!r} has a dynamic shape {tuple(signature)}",
             cure="export the model with fixed shapes for all inputs",
         )
 
@@ -194,7 +180,7 @@ def _check_operator(model: Any, operator: Any, tensor_count: int) -> None:
         raise IndexError("operator code")
     code = model.OperatorCodes(operator.OpcodeIndex())
     code.BuiltinCode()
-    tensors = _indices(operator.InputsAsNumpy()) + _indices(operator.OutputsAsNumpy())
+    tensors = indices(operator.InputsAsNumpy()) + indices(operator.OutputsAsNumpy())
     if not all(-1 <= index < tensor_count for index in tensors):
         raise IndexError("tensor of an operator")
 
@@ -208,10 +194,10 @@ def _check_constant(model: Any, tensor: Any) -> None:
         return
     if len(model.Buffers(tensor.Buffer()).DataAsNumpy()) != stored_bytes:
         raise ValueError("buffer size")
-    element_bytes = _ELEMENT_BYTES.get(_type_name(tensor))
+    element_bytes = ELEMENT_BYTES.get(type_name(tensor))
     if element_bytes is None or tensor.Sparsity() is not None:
         return
-    if math.prod(_indices(tensor.ShapeAsNumpy())) * element_bytes != stored_bytes:
+    if math.prod(indices(tensor.ShapeAsNumpy())) * element_bytes != stored_bytes:
         raise ValueError("tensor size")
 
 

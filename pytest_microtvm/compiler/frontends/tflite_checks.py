@@ -1,0 +1,243 @@
+"""What a TFLite model may say: quantization, options of operators, and who writes which tensor.
+
+LiteRT refuses much of this itself, crashes on some of it, and a converter would make of it what the
+model does not mean. Structure (offsets, indices, sizes) is checked by `tflite_file` before.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
+
+import numpy as np
+import tflite
+
+from pytest_microtvm.compiler.limits import check_operators, check_tensor
+from pytest_microtvm.errors import ModelError
+
+EXPORT_CURE = "export the model again, with a converter that writes what TensorFlow Lite defines"
+
+ELEMENT_BYTES = {
+    "BOOL": 1,
+    "FLOAT16": 2,
+    "FLOAT32": 4,
+    "FLOAT64": 8,
+    "INT8": 1,
+    "INT16": 2,
+    "INT32": 4,
+    "INT64": 8,
+    "UINT8": 1,
+    "UINT16": 2,
+    "UINT32": 4,
+    "UINT64": 8,
+}
+"""Types of whole bytes."""
+
+_RANGES = {
+    "INT4": (-8, 7),
+    **{
+        name: (int(np.iinfo(name.lower()).min), int(np.iinfo(name.lower()).max))
+        for name in ELEMENT_BYTES
+        if "INT" in name
+    },
+}
+"""Types that can be quantized, and their values."""
+
+_STEPS = ("StrideH", "StrideW")
+_DILATIONS = ("DilationHFactor", "DilationWFactor")
+_POOL = ("Pool2DOptions", (*_STEPS, "FilterHeight", "FilterWidth"))
+_CONV_3D = ("Conv3DOptions", (*_STEPS, *_DILATIONS, "StrideD", "DilationDFactor"))
+_POSITIVE: dict[str, tuple[str, tuple[str, ...]]] = {
+    "AVERAGE_POOL_2D": _POOL,
+    "CONV_2D": ("Conv2DOptions", (*_STEPS, *_DILATIONS)),
+    "CONV_3D": _CONV_3D,
+    "CONV_3D_TRANSPOSE": _CONV_3D,
+    "DEPTHWISE_CONV_2D": ("DepthwiseConv2DOptions", (*_STEPS, *_DILATIONS)),
+    "DEPTH_TO_SPACE": ("DepthToSpaceOptions", ("BlockSize",)),
+    "L2_POOL_2D": _POOL,
+    "MAX_POOL_2D": _POOL,
+    "SPACE_TO_DEPTH": ("SpaceToDepthOptions", ("BlockSize",)),
+    "TRANSPOSE_CONV": ("TransposeConvOptions", _STEPS),
+}
+"""Operators that divide by what their options say: the table, and what has to be 1 or more."""
+
+_ENUMERATIONS = {"Padding": "Padding", "FusedActivationFunction": "ActivationFunctionType"}
+"""Options that are one of few numbers, and the enumeration that has them."""
+
+
+@cache
+def enumeration(name: str) -> dict[int, str]:
+    """Names of the values of an enumeration of the `tflite` package."""
+    members = vars(getattr(tflite, name))
+    return {value: key for key, value in members.items() if isinstance(value, int)}
+
+
+def type_name(tensor: Any) -> str:
+    """The name of a tensor's element type."""
+    code = tensor.Type()
+    return enumeration("TensorType").get(code, f"number {code}")
+
+
+def tensor_name(tensor: Any) -> str:
+    """A tensor's name, whatever its bytes are."""
+    name = tensor.Name()
+    return "" if name is None else str(name.decode("utf-8", errors="replace"))
+
+
+def operator_name(model: Any, operator: Any) -> str:
+    """The name of an operator's builtin code."""
+    code = model.OperatorCodes(operator.OpcodeIndex())
+    number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+    return enumeration("BuiltinOperator").get(number, f"number {number}")
+
+
+def indices(array: Any) -> list[int]:
+    """A vector of tensor indices; flatbuffers give 0 for one that is absent."""
+    return [] if isinstance(array, int) else [int(index) for index in array]
+
+
+def is_quantizable(tensor: Any) -> bool:
+    """Whether a scale means something; LiteRT ignores those of floats and booleans."""
+    return type_name(tensor) in _RANGES
+
+
+def check_model(model: Any) -> None:
+    """Check every subgraph of a model.
+
+    Args:
+        model: A `tflite.Model` whose structure holds together.
+
+    Raises:
+        ModelError: It is too large, or says what means nothing.
+    """
+    # By the class's own method: the names are those that the user knows.
+    graphs = [tflite.Model.Subgraphs(model, i) for i in range(model.SubgraphsLength())]
+    check_operators(sum(graph.OperatorsLength() for graph in graphs))
+    for graph in graphs:
+        tensors = [graph.Tensors(i) for i in range(graph.TensorsLength())]
+        for tensor in tensors:
+            _check_size(tensor)
+            _check_quantization(tensor)
+        operators = [graph.Operators(i) for i in range(graph.OperatorsLength())]
+        for operator in operators:
+            _check_options(operator_name(model, operator), operator)
+        _check_flow(model, graph, tensors, operators)
+
+
+def _check_size(tensor: Any) -> None:
+    shape = [max(extent, 1) if extent < 0 else extent for extent in indices(tensor.ShapeAsNumpy())]
+    what = f"the tensor {tensor_name(tensor)!r}"
+    check_tensor(what, shape, ELEMENT_BYTES.get(type_name(tensor), 1))
+
+
+def _check_quantization(tensor: Any) -> None:
+    quantization = tensor.Quantization()
+    if quantization is None or quantization.ScaleLength() == 0 or not is_quantizable(tensor):
+        return
+    scales, zero_points = quantization.ScaleAsNumpy(), quantization.ZeroPointAsNumpy()
+    if isinstance(zero_points, int) or len(zero_points) not in (1, len(scales)):
+        raise _wrong(tensor, "does not have as many zero points as scales")
+    for scale in scales:
+        if not (math.isfinite(scale) and scale > 0):
+            raise _wrong(tensor, f"has the scale {float(scale):g}, not a number above 0")
+    low, high = _RANGES[type_name(tensor)]
+    for zero_point in zero_points:
+        if not low <= zero_point <= high:
+            raise _wrong(tensor, f"has the zero point {int(zero_point)}, outside of {low}..{high}")
+    shape = indices(tensor.ShapeAsNumpy())
+    if len(scales) == 1:
+        return
+    # Biases of some converters name the axis of their weights.
+    axis = 0 if len(shape) == 1 else int(quantization.QuantizedDimension())
+    if not 0 <= axis < len(shape) or shape[axis] != len(scales):
+        raise _wrong(tensor, f"has {len(scales)} scales for the axis {axis} of the shape {shape}")
+
+
+def _wrong(tensor: Any, what: str) -> ModelError:
+    return ModelError(f"the tensor {tensor_name(tensor)!r} {what}", cure=EXPORT_CURE)
+
+
+def _check_options(name: str, operator: Any) -> None:
+    kind = enumeration("BuiltinOptions").get(operator.BuiltinOptionsType(), "NONE")
+    expected, positive = _POSITIVE.get(name, (kind, ()))
+    if kind != expected or (positive and operator.BuiltinOptions() is None):
+        raise ModelError(f"{name} lacks its options", cure=EXPORT_CURE)
+    options = _options(operator, kind)
+    if options is None:
+        return
+    for option in positive:
+        if getattr(options, option)() < 1:
+            raise ModelError(
+                f"{name} has the {_words(option)} "
+                f"{getattr(options, option)()}, not one of 1 or more",
+                cure=EXPORT_CURE,
+            )
+    for option, values in _ENUMERATIONS.items():
+        value = getattr(options, option, lambda: 0)()
+        if value not in enumeration(values):
+            raise ModelError(f"{name} has the unknown {_words(option)} {value}", cure=EXPORT_CURE)
+    if name.startswith("RESIZE_") and options.AlignCorners() and options.HalfPixelCenters():
+        raise ModelError(
+            f"{name} is to align corners and to use half pixel centers, which exclude each other",
+            cure="export the model with one of align_corners and half_pixel_centers",
+        )
+
+
+def _options(operator: Any, kind: str) -> Any:
+    """The options of an operator, as the table that they are."""
+    table = operator.BuiltinOptions()
+    reader = getattr(tflite, kind, None)
+    if table is None or reader is None:
+        return None
+    options = reader()
+    options.Init(table.Bytes, table.Pos)
+    return options
+
+
+def _words(option: str) -> str:
+    """`StrideH` as "stride h"."""
+    return "".join(f" {c.lower()}" if c.isupper() else c for c in option).strip()
+
+
+def _check_flow(model: Any, graph: Any, tensors: list[Any], operators: list[Any]) -> None:
+    """Every tensor is written once, by an operator or from outside, and before it is read."""
+    is_there = [_is_given(model, tensor) for tensor in tensors]
+    for index in indices(graph.InputsAsNumpy()):
+        if is_there[index] and _has_elements(tensors[index]):
+            raise _wrong(tensors[index], "is an input twice, or a constant as well")
+        is_there[index] = True
+    for operator in operators:
+        name = operator_name(model, operator)
+        for index in _present(operator.InputsAsNumpy):
+            if not is_there[index]:
+                raise _wrong(tensors[index], f"is read by {name} before anything writes it")
+        for index in _present(operator.OutputsAsNumpy):
+            tensor = tensors[index]
+            if is_there[index] and _has_elements(tensor) and not tensor.IsVariable():
+                raise _wrong(
+                    tensor,
+                    f"is written by {name}, but is an input, a constant or written already",
+                )
+            is_there[index] = True
+    for index in indices(graph.OutputsAsNumpy()):
+        if not is_there[index]:
+            raise _wrong(tensors[index], "is an output that nothing writes")
+
+
+def _present(read: Callable[[], Any]) -> Iterator[int]:
+    return (index for index in indices(read()) if index >= 0)
+
+
+def _is_given(model: Any, tensor: Any) -> bool:
+    """Whether a tensor is there before anything ran: a constant, a state, or nothing at all."""
+    return (
+        model.Buffers(tensor.Buffer()).DataLength() > 0
+        or bool(tensor.IsVariable())
+        or not _has_elements(tensor)
+    )
+
+
+def _has_elements(tensor: Any) -> bool:
+    return 0 not in indices(tensor.ShapeAsNumpy())
