@@ -1,6 +1,7 @@
 """What boards there are: their definitions, and which of them a run means.
 
 definition    a board as its `NAME.toml` describes it, and where definitions are found
+old_form      definitions as they were written when a board had one platform
 selection     boards by name, glob or tag, and those that can run here
 """
 
@@ -11,10 +12,7 @@ from pytest_microtvm.boards.definition import (
     Emulator,
     Flash,
     MemoryRegion,
-    Setup,
-    Timer,
-    Toolchain,
-    Uart,
+    PlatformTable,
     board_from_json,
     load_board,
     load_boards,
@@ -27,10 +25,7 @@ __all__ = [
     "Emulator",
     "Flash",
     "MemoryRegion",
-    "Setup",
-    "Timer",
-    "Toolchain",
-    "Uart",
+    "PlatformTable",
     "board_from_json",
     "load_board",
     "load_boards",

@@ -1,23 +1,27 @@
 """Board definitions: what a board is, read from `NAME.toml` files.
 
-A definition holds facts about a board and how its firmware is made; nothing here touches a device.
-The keys are those of the dataclasses below, in tables of the same names; docs/porting.md explains
-them. A key that no dataclass has is refused.
+A definition describes hardware by the keys of the dataclasses below, in tables of the same names.
+Every other table is that of a platform: how this platform makes firmware for the board. The first
+of them is the board's default. What a platform's table may hold is known to the platform alone;
+its server tells, and checks the table when the board is used with it. docs/porting.md explains all
+keys.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import importlib.metadata
 import json
 import re
 import sys
 import types
 import typing
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pytest_microtvm.boards.old_form import MOVED_TABLES, convert_old_form
 from pytest_microtvm.errors import ConfigError
 from pytest_microtvm.extensions import CPU_EXTENSIONS
 
@@ -30,22 +34,22 @@ ENTRY_POINT_GROUP = "pytest_microtvm.boards"
 
 _PACKAGE = Path(__file__).absolute().parents[1]
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_PLATFORM_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
 _MEMORY_KINDS = ("flash", "ram")
-_RESET_LINES = ("dtr", "rts")
+_MISSPELT_RATIO = 0.75
+"""How alike the name of an unknown table is to that of a known one to be taken for a slip."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Cpu:
     """The processor.
 
-    `arch` is its family ("i386", "arm", "riscv32", "host"), `core` what it is exactly. `startup`
-    names the start-up code of the platform, where that is not called like `arch` ("cortex_m").
-    `simd` names the vector instructions that kernels over int8 may use: "none", "dsp", "helium", or
-    what an installed package adds.
+    `arch` is its family ("i386", "arm", "riscv32", "host"), `core` what it is exactly, `fpu` and
+    `float_abi` how it computes floats. `simd` names the vector instructions that kernels over int8
+    may use: "none", "dsp", "helium", or what an installed package adds.
     """
 
     arch: str
-    startup: str = ""
     core: str = ""
     fpu: str = ""
     float_abi: str = ""
@@ -60,72 +64,6 @@ class MemoryRegion:
     kind: str
     origin: int
     bytes: int
-
-
-@dataclasses.dataclass(frozen=True)
-class Toolchain:
-    """The C compiler: `prefix` + "gcc", and what it needs.
-
-    `includes` are the C library's header folders, used in place of the compiler's own; `libraries`
-    are archives by path, or by name ("-lm") where the compiler knows the way. `install` is the
-    command that installs it all.
-    """
-
-    prefix: str = ""
-    flags: tuple[str, ...] = ()
-    includes: tuple[str, ...] = ()
-    libraries: tuple[str, ...] = ()
-    install: str = ""
-
-
-@dataclasses.dataclass(frozen=True)
-class Firmware:
-    """Memory the firmware sets aside beside the model: its stack, and one packet of the link."""
-
-    stack_bytes: int = 16384
-    packet_bytes: int = 4096
-
-
-@dataclasses.dataclass(frozen=True)
-class Uart:
-    """The serial port of the link: its driver, base address or port, and speed.
-
-    `interrupt` is the number of its interrupt, for the CPU to sleep until bytes arrive; without it,
-    the firmware polls. `clock_hz` is the rate of the clock that the speed is divided from. `reset`
-    names the modem line ("dtr" or "rts") that resets a real board.
-    """
-
-    driver: str
-    base: int
-    baud: int = 115200
-    interrupt: int | None = None
-    clock_hz: int | None = None
-    reset: str = ""
-
-
-@dataclasses.dataclass(frozen=True)
-class Timer:
-    """The timer that measures the model: its driver, base address, and ticks per second.
-
-    `emulator_hz` is its rate in the emulator, where that is another and the driver can tell.
-    """
-
-    driver: str
-    base: int
-    hz: int
-    emulator_hz: int | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Setup:
-    """A 32-bit register that is set before any driver starts, for a clock or a pin's function, say.
-
-    The bits of `clear` are cleared, then those of `set` are set.
-    """
-
-    address: int
-    set: int
-    clear: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,35 +97,79 @@ class Flash:
 
 
 @dataclasses.dataclass(frozen=True)
+class PlatformTable:
+    """A platform's table of a board's definition.
+
+    Attributes:
+        platform: The platform.
+        text: The table as JSON; the same table always has the same text.
+    """
+
+    platform: str
+    text: str = "{}"
+
+    @classmethod
+    def of(cls, platform: str, settings: Mapping[str, Any]) -> PlatformTable:
+        """The table with these keys and values."""
+        return cls(platform, json.dumps(settings, sort_keys=True))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The table's keys and values; a copy."""
+        settings: dict[str, Any] = json.loads(self.text)
+        return settings
+
+
+@dataclasses.dataclass(frozen=True)
 class Board:
-    """A board.
+    """A board, and the platform that makes its firmware.
 
     Attributes:
         name: What users call it; also the name of its file.
-        platform: The platform whose template makes its firmware.
+        cpu: Its processor.
+        tables: How each platform that serves it makes its firmware; the first is the default.
+        platform: The chosen platform; the default one unless `on` chose another.
         description: One line for a person.
-        target: The TVM target its kernels are compiled for.
         memory: Empty when the board has no limits to keep to.
-        timer: None where the CPU has one of its own.
-        setup: What a chip needs around its devices, in this order.
         emulator: None for a board that is only real.
         flash: None for a board that is only emulated. One that has both is emulated, unless a lab
             has a real one.
+        path: The file of its definition; None for a board that is not from a file.
     """
 
     name: str
-    platform: str
     cpu: Cpu
+    tables: tuple[PlatformTable, ...]
+    platform: str = ""
     description: str = ""
-    target: str = "c"
     memory: tuple[MemoryRegion, ...] = ()
-    toolchain: Toolchain = Toolchain()
-    firmware: Firmware = Firmware()
-    uart: Uart | None = None
-    timer: Timer | None = None
-    setup: tuple[Setup, ...] = ()
     emulator: Emulator | None = None
     flash: Flash | None = None
+    path: Path | None = dataclasses.field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        if not self.platform:
+            object.__setattr__(self, "platform", self.platforms[0])
+
+    @property
+    def platforms(self) -> tuple[str, ...]:
+        """The platforms that serve it, the default one first."""
+        return tuple(table.platform for table in self.tables)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The keys and values of the chosen platform's table; a copy."""
+        return next(t.settings for t in self.tables if t.platform == self.platform)
+
+    @property
+    def label(self) -> str:
+        """The board's name, and the platform's where that is not the default: `NAME/PLATFORM`."""
+        return self.name if self.platform == self.platforms[0] else f"{self.name}/{self.platform}"
+
+    @property
+    def file_label(self) -> str:
+        """The label as a part of a file's name."""
+        return self.label.replace("/", "-")
 
     @property
     def is_only_real(self) -> bool:
@@ -204,13 +186,42 @@ class Board:
         """
         return in_lab or self.is_only_real
 
+    def on(self, platform: str) -> Board:
+        """The same board with another platform chosen.
+
+        Raises:
+            ConfigError: The definition has no table for that platform.
+        """
+        if platform not in self.platforms:
+            raise ConfigError(
+                f"board {self.name} has no table for the platform {platform}, "
+                f"only for {', '.join(self.platforms)}",
+                cure=f"choose one of these, or add a table [{platform}] to "
+                f"{self.path or 'its definition'}",
+            )
+        return dataclasses.replace(self, platform=platform)
+
     def memory_bytes(self, kind: str) -> int:
         """The bytes of all regions of a kind."""
         return sum(region.bytes for region in self.memory if region.kind == kind)
 
     def to_json(self) -> str:
-        """The definition as JSON; the same board always gives the same text."""
-        return json.dumps(dataclasses.asdict(self), indent=2, sort_keys=True) + "\n"
+        """The definition as a platform's server reads it: the hardware, and the chosen table.
+
+        The same board on the same platform always gives the same text.
+        """
+        hardware = dataclasses.asdict(self)
+        for key in ("tables", "platform", "path"):
+            del hardware[key]
+        hardware[self.platform] = self.settings
+        return json.dumps(hardware, indent=2, sort_keys=True) + "\n"
+
+
+_HARDWARE = tuple(
+    field.name
+    for field in dataclasses.fields(Board)
+    if field.name not in ("tables", "platform", "path")
+)
 
 
 def load_boards(extra_directories: Sequence[Path] = ()) -> dict[str, Board]:
@@ -250,17 +261,52 @@ def load_board(path: Path) -> Board:
         raise ConfigError(f"cannot read board file {path}: {exc.strerror}") from exc
     except ValueError as exc:  # TOML or UTF-8
         raise ConfigError(f"{path}: not a TOML file: {exc}") from exc
-    board = _read_table(Board, table, path, "")
-    assert isinstance(board, Board)
-    _check(board, path)
-    return board
+    return _board_of(convert_old_form(table, path), path)
 
 
 def board_from_json(text: str) -> Board:
-    """The definition that `Board.to_json` wrote."""
-    board = _read_table(Board, _without_null(json.loads(text)), Path("board.json"), "")
-    assert isinstance(board, Board)
+    """The definition that `Board.to_json` wrote; the platform chosen then is its only one now."""
+    return _board_of(_without_null(json.loads(text)), None)
+
+
+def _board_of(table: dict[str, Any], path: Path | None) -> Board:
+    shown = path or Path("board.json")
+    hardware = {key: value for key, value in table.items() if key in _HARDWARE}
+    tables = tuple(
+        _platform_table(key, value, shown) for key, value in table.items() if key not in _HARDWARE
+    )
+    if not tables and "name" in hardware:
+        raise ConfigError(
+            f"{shown}: no platform has a table", cure="add one, such as [baremetal] or [host]"
+        )
+    hints = typing.get_type_hints(Board)
+    for key in ("name", "cpu"):
+        if key not in hardware:
+            raise ConfigError(f"{shown}: key {key} is missing")
+    values = {key: _read_value(hints[key], value, shown, key) for key, value in hardware.items()}
+    board = Board(**values, tables=tables, path=path)
+    _check(board, shown)
     return board
+
+
+def _platform_table(key: str, value: Any, path: Path) -> PlatformTable:
+    if not isinstance(value, dict) or not _PLATFORM_NAME.match(key):
+        raise ConfigError(
+            f"{path}: unknown key {key}",
+            cure=f"the keys are {', '.join(_HARDWARE)} and the tables of platforms",
+        )
+    if key in MOVED_TABLES:
+        raise ConfigError(
+            f"{path}: {key} is a part of a platform's table",
+            cure=f"write [baremetal.{key}], for instance",
+        )
+    close = difflib.get_close_matches(key, _HARDWARE, 1, _MISSPELT_RATIO)
+    if close:
+        raise ConfigError(f"{path}: unknown key {key}", cure=f"is {close[0]} meant?")
+    try:
+        return PlatformTable.of(key, value)
+    except TypeError as exc:  # dates and times, which JSON lacks
+        raise ConfigError(f"{path}: {key} has a value that no platform takes: {exc}") from exc
 
 
 def _without_null(value: Any) -> Any:
@@ -334,7 +380,7 @@ def _check(board: Board, path: Path) -> None:
     """Check what types cannot say."""
     if not _NAME.match(board.name):
         raise ConfigError(f"{path}: name must be letters, digits and _, not {board.name!r}")
-    if board.name != path.stem:
+    if board.path is not None and board.name != path.stem:
         raise ConfigError(
             f"{path}: name is {board.name!r}", cure=f"rename the file to {board.name}.toml"
         )
@@ -343,10 +389,6 @@ def _check(board: Board, path: Path) -> None:
             f"{path}: cpu.simd must be one of {', '.join(CPU_EXTENSIONS.names())}",
             cure="correct it, or install the package that adds this CPU extension",
         )
-    if board.uart is not None and board.uart.reset not in ("", *_RESET_LINES):
-        raise ConfigError(f"{path}: uart.reset must be one of {', '.join(_RESET_LINES)}")
-    if board.firmware.packet_bytes < 256:
-        raise ConfigError(f"{path}: firmware.packet_bytes must be at least 256")
     for index, region in enumerate(board.memory):
         key = f"memory[{index}]"
         if not _NAME.match(region.name):

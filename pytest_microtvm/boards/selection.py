@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import fnmatch
-import shutil
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from pytest_microtvm.boards import Board
 from pytest_microtvm.errors import ConfigError
@@ -14,6 +12,8 @@ from pytest_microtvm.errors import ConfigError
 ALL = "all"
 AVAILABLE = "available"
 LAB = "lab"
+PLATFORM_TAG = "platform:"
+NO_SIMD = "none"
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Selection:
     """Boards to run on.
 
     Attributes:
-        boards: Their names, in the order they were asked for.
+        boards: Their labels, in the order they were asked for.
         by_name: Those that were asked for by their own name. A model that does not fit one of
             these is an error; on the others it is passed over.
     """
@@ -33,87 +33,118 @@ class Selection:
 def select_boards(
     boards: Mapping[str, Board],
     patterns: Sequence[str],
-    platform: str | None = None,
+    platforms: Sequence[str] = (),
     lab: Collection[str] | None = frozenset(),
+    runnable: Callable[[Sequence[Board]], Collection[str]] = lambda boards: (),
 ) -> Selection:
     """Find the boards that are meant.
 
     Args:
         boards: All there are, by name.
-        patterns: Names; globs (`mps2_*`); tags (`arch:arm`, `core:cortex-m4`, `platform:host`,
-            `emulated`); `all`; `available`; `lab`. None with `platform` means all of that platform.
-        platform: Only boards of this one.
+        patterns: Names; globs (`mps2_*`); either with a platform (`mps2_an521/zephyr`); tags
+            (`arch:arm`, `core:cortex-m4`, `platform:host`, `emulated`); `all`; `available`; `lab`.
+            None with `platforms` means all that these serve.
+        platforms: Each board runs on those of these that serve it; if there are none, on its
+            default platform, or on the one that its pattern names.
         lab: The names of boards that the lab has a real one of. Others that nothing emulates
             cannot be named, and a pattern does not mean them; None where nothing will be run.
+        runnable: Finds the labels of those of some boards that can be built and run here.
 
     Raises:
-        ConfigError: A pattern means no board, or a board is of another platform.
+        ConfigError: A pattern means no board, or no platform that was asked for serves a board.
     """
-    platforms = sorted({board.platform for board in boards.values()})
-    if platform is not None and platform not in platforms:
-        raise ConfigError(
-            f"no board has the platform {platform!r}", cure=f"platforms: {', '.join(platforms)}"
-        )
-    names: list[str] = []
-    for pattern in patterns or ([ALL] if platform is not None else []):
-        found = [name for name, board in boards.items() if matches(board, pattern, lab or ())]
-        if pattern in boards and platform not in (None, boards[pattern].platform):
+    known = sorted({platform for board in boards.values() for platform in board.platforms})
+    for platform in platforms:
+        if platform not in known:
             raise ConfigError(
-                f"board {pattern} belongs to platform {boards[pattern].platform}, not {platform}",
-                cure="leave --microtvm-platform out, or name a board of that platform",
+                f"no board has the platform {platform!r}", cure=f"platforms: {', '.join(known)}"
             )
+    every = [board.on(platform) for board in boards.values() for platform in board.platforms]
+    served = [
+        board
+        for board in every
+        if (board.platform in platforms if platforms else board.platform == board.platforms[0])
+    ]
+    chosen: dict[str, Board] = {}
+    by_name = set()
+    for pattern in patterns or ([ALL] if platforms else []):
+        if pattern in boards:
+            _check_served(boards[pattern], platforms)
+        names_platform = "/" in pattern or pattern.startswith(PLATFORM_TAG)
+        pool = every if names_platform else served
+        if pattern == AVAILABLE:
+            labels = runnable(pool)
+            found = [board for board in pool if board.label in labels]
+        else:
+            found = [board for board in pool if matches(board, pattern, lab or ())]
         if not found:
             raise _unknown(boards, pattern)
-        found = [name for name in found if platform in (None, boards[name].platform)]
-        names += found if lab is None or not found else _here(boards, found, lab)
-    chosen = tuple(dict.fromkeys(names))
-    return Selection(chosen, frozenset(chosen) & frozenset(patterns))
+        if platforms:
+            found = [board for board in found if board.platform in platforms]
+        found = found if lab is None or not found else _here(found, lab)
+        chosen.update((board.label, board) for board in found)
+        if pattern in boards or "/" in pattern:
+            by_name |= {board.label for board in found if pattern in (board.name, _full(board))}
+    return Selection(tuple(chosen), frozenset(by_name))
 
 
-def _here(boards: Mapping[str, Board], found: list[str], lab: Collection[str]) -> list[str]:
+def board_of(boards: Mapping[str, Board], label: str) -> Board:
+    """The board that a label of a `Selection` means."""
+    name, _, platform = label.partition("/")
+    return boards[name].on(platform) if platform else boards[name]
+
+
+def _check_served(board: Board, platforms: Sequence[str]) -> None:
+    """Make sure that a board, which was named, has one of the platforms asked for."""
+    if platforms and not set(platforms) & set(board.platforms):
+        board.on(platforms[0])
+
+
+def _full(board: Board) -> str:
+    return f"{board.name}/{board.platform}"
+
+
+def _here(found: list[Board], lab: Collection[str]) -> list[Board]:
     """Those of some boards that can be run here."""
-    here = [name for name in found if name in lab or not boards[name].is_real(False)]
+    here = [board for board in found if board.name in lab or not board.is_real(False)]
     if not here:
         there = f"the lab has {', '.join(sorted(lab))}" if lab else "the lab has no boards"
+        names = " or ".join(dict.fromkeys(board.name for board in found))
         raise ConfigError(
-            f"no {' or '.join(found)} is here, and nothing emulates it: {there}",
+            f"no {names} is here, and nothing emulates it: {there}",
             cure="plug one in and run 'microtvm lab scan', or try --microtvm-build-only",
         )
     return here
 
 
 def matches(board: Board, pattern: str, lab: Collection[str] = ()) -> bool:
-    """Whether a pattern means a board; `lab` names those that the lab has a real one of."""
-    if pattern == ALL:
+    """Whether a pattern means a board on its platform.
+
+    Args:
+        board: The board. One that is in question can run: `available` means it.
+        pattern: As of `select_boards`.
+        lab: Names of boards that the lab has a real one of.
+    """
+    if pattern in (ALL, AVAILABLE):
         return True
-    if pattern == AVAILABLE:
-        return not list(missing_tools(board, board.name in lab))
     if pattern == LAB:
         return board.name in lab
-    return fnmatch.fnmatchcase(board.name, pattern) or pattern in tags(board)
+    subject = _full(board) if "/" in pattern else board.name
+    return fnmatch.fnmatchcase(subject, pattern) or pattern in tags(board)
 
 
 def tags(board: Board) -> tuple[str, ...]:
     """What a board can be selected by, beside its name."""
-    found = [f"platform:{board.platform}", f"arch:{board.cpu.arch}"]
-    if board.cpu.core:
-        found.append(f"core:{board.cpu.core}")
+    cpu = board.cpu
+    found = [f"{PLATFORM_TAG}{board.platform}", f"arch:{cpu.arch}"]
+    for kind, value in (("core", cpu.core), ("fpu", cpu.fpu), ("float_abi", cpu.float_abi)):
+        if value:
+            found.append(f"{kind}:{value}")
+    if cpu.simd != NO_SIMD:
+        found.append(f"simd:{cpu.simd}")
     if board.emulator is not None:
         found.append("emulated")
     return tuple(found)
-
-
-def missing_tools(board: Board, in_lab: bool = False) -> Iterator[str]:
-    """What a board's firmware cannot be built or run without and is not on this machine."""
-    programs = [f"{board.toolchain.prefix}gcc", "make"]
-    if board.emulator is not None and not board.is_real(in_lab):
-        programs.append(board.emulator.program)
-    yield from (program for program in programs if shutil.which(program) is None)
-    files = (*board.toolchain.includes, *board.toolchain.libraries)
-    by_path = (file for file in files if not file.startswith("-l"))
-    yield from (file for file in by_path if not Path(file).exists())
-    if board.is_real(in_lab) and not in_lab:
-        yield "the board itself"
 
 
 def _unknown(boards: Mapping[str, Board], pattern: str) -> ConfigError:
@@ -122,7 +153,8 @@ def _unknown(boards: Mapping[str, Board], pattern: str) -> ConfigError:
     if pattern == LAB:
         return ConfigError("the lab has no boards", cure="'microtvm lab scan' writes a lab file")
     if ":" in pattern:
-        known = sorted({tag for board in boards.values() for tag in tags(board)})
+        every = [board.on(platform) for board in boards.values() for platform in board.platforms]
+        known = sorted({tag for board in every for tag in tags(board)})
         return ConfigError(f"no board has the tag {pattern!r}", cure=f"tags: {', '.join(known)}")
     return ConfigError(
         f"unknown board {pattern!r}",

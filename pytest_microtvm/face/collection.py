@@ -90,11 +90,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     board = run.board(callspec.params["microtvm_board"])
     for marker in item.iter_markers(SKIP_MARKER):
         if any(matches(board, pattern) for pattern in _patterns(marker.args)):
-            pytest.skip(f"{SKIP_MARKER} names {board.name}")
+            pytest.skip(f"{SKIP_MARKER} names {board.label}")
     for marker in item.iter_markers(BOARD_MARKER):
         reason = _exclusion(board, **marker.kwargs)
         if reason:
-            pytest.skip(f"{board.name} {reason}")
+            pytest.skip(f"{board.label} {reason}")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -28,6 +28,20 @@ def pytest_microtvm_board_directories(config: pytest.Config) -> list[Path]:  # t
 
 
 @pytest.hookspec
+def pytest_microtvm_platform_directories(config: pytest.Config) -> list[Path]:  # type: ignore[empty-body]
+    """Name more platforms, each a folder with `microtvm_api_server.py`, or a folder of them.
+
+    Called once, as `pytest_microtvm_board_directories` is.
+
+    Args:
+        config: pytest's configuration.
+
+    Returns:
+        The folders.
+    """
+
+
+@pytest.hookspec
 def pytest_microtvm_record(config: pytest.Config, record: dict[str, Any]) -> None:
     """Take one record of the run, at its end, as `--microtvm-json` writes it.
 

@@ -29,16 +29,18 @@ def add_options(parser: pytest.Parser) -> None:
     add(
         "board",
         "run on these boards: a comma list of names, globs, tags (arch:arm, core:cortex-m4, "
-        "emulated), 'all', 'available' or 'lab'; may be repeated",
+        "platform:host, emulated), 'all', 'available' or 'lab'; may be repeated",
         ini="microtvm_board",
         action="append",
         metavar="NAMES",
     )
     add(
         "platform",
-        "only boards of this platform; without --microtvm-board, all of them",
+        "run the boards on these of their platforms: a comma list; without --microtvm-board, all "
+        "boards that these serve. A board runs on its first platform unless this says otherwise",
         ini="microtvm_platform",
-        metavar="NAME",
+        action="append",
+        metavar="NAMES",
     )
     add(
         "executor",
@@ -80,6 +82,13 @@ def add_options(parser: pytest.Parser) -> None:
         action="append",
         metavar="DIR",
     )
+    add(
+        "platforms-dir",
+        "find more platforms here: the folder of one, or of several; may be repeated",
+        ini="microtvm_platforms_dir",
+        action="append",
+        metavar="DIR",
+    )
     add("list-boards", "list the boards there are, and exit", action="store_true")
     add(
         "timeout",
@@ -109,13 +118,14 @@ def add_options(parser: pytest.Parser) -> None:
     add("json", "write a record of the run here", ini="microtvm_json", metavar="PATH")
 
     parser.addini("microtvm_board", "boards to run on", type="args")
-    parser.addini("microtvm_platform", "only boards of this platform")
+    parser.addini("microtvm_platform", "platforms to run boards on", type="args")
     parser.addini("microtvm_executor", "executors to run with", type="args")
     parser.addini("microtvm_inputs", "an .npz file with the models' inputs")
     parser.addini("microtvm_reference", "what outputs are compared with", default=HOST)
     parser.addini("microtvm_cache_dir", "where compiled and built things are kept")
     parser.addini("microtvm_cache_size_mb", "how large the cache may grow", default="2048")
     parser.addini("microtvm_boards_dir", "folders with board definitions", type="args")
+    parser.addini("microtvm_platforms_dir", "folders with platforms", type="args")
     parser.addini(
         "microtvm_timeout", "seconds for opening a device, or one call to it", default="60"
     )
@@ -136,7 +146,7 @@ def add_options(parser: pytest.Parser) -> None:
 
 def asks_for_boards(config: pytest.Config) -> bool:
     """Whether an option or ini key names a board or a platform."""
-    return bool(comma_list(config, "board")) or text_of(config, "platform") is not None
+    return bool(comma_list(config, "board") or comma_list(config, "platform"))
 
 
 def text_of(config: pytest.Config, name: str) -> str | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_microtvm.boards.selection import board_of
 from pytest_microtvm.face.console import Console
 from pytest_microtvm.face.results import Results
 from pytest_microtvm.face.settings import Settings
@@ -54,9 +55,9 @@ class Run:
         """Every (executor, board) that tests run with."""
         return [(e, b) for b in self.settings.boards for e in self.settings.executors]
 
-    def board(self, name: str) -> Board:
-        """A board by its name, which was checked."""
-        return self._boards[name]
+    def board(self, label: str) -> Board:
+        """A board by its label, which was checked."""
+        return board_of(self._boards, label)
 
     def is_named(self, board: str | None) -> bool:
         """Whether a board was asked for by its own name, not found by a glob or a tag."""
@@ -66,7 +67,7 @@ class Run:
         """How many boards can run the same test at the same time: 1, or those of the lab."""
         if self.settings.build_only:
             return 1
-        return max(1, sum(each.kind == board for each in self.settings.lab))
+        return max(1, sum(each.kind == self.board(board).name for each in self.settings.lab))
 
     def open(self) -> None:
         """Make sure that the run can start.
@@ -111,6 +112,7 @@ class Run:
                     self._cache,
                     self._boards,
                     options,
+                    platforms=settings.platforms,
                     lab=settings.lab,
                     quarantine=self.processes.folder / "quarantine",
                     command=self.processes.command,
@@ -127,13 +129,13 @@ class Run:
         from pytest_microtvm.flow.model_under_test import ModelUnderTest
 
         def on_log(line: str) -> None:
-            sys.stdout.write(f"[{board.name}] {line}\n")  # into the test's captured output
+            sys.stdout.write(f"[{board.label}] {line}\n")  # into the test's captured output
 
         under_test = ModelUnderTest(self.harness, model, board, executor, on_log)
         self.results.add(item, under_test.record)
         if self.settings.build_only:
             under_test.firmware  # noqa: B018 (a property that builds)
-            pytest.skip(f"built for {board.name}, not run: --microtvm-build-only")
+            pytest.skip(f"built for {board.label}, not run: --microtvm-build-only")
         return under_test
 
     def share_with_worker(self) -> dict[str, str]:

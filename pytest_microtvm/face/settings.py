@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from pytest_microtvm.boards import Board, load_boards
-from pytest_microtvm.boards.selection import select_boards
+from pytest_microtvm.boards.selection import board_of, select_boards
+from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import ConfigError
 from pytest_microtvm.executors import EXECUTORS
 from pytest_microtvm.face.options import KEPT_PROJECTS, comma_list, text_of
 from pytest_microtvm.flow.cache import default_cache_directory
 from pytest_microtvm.lab.file import LabBoard, find_lab_file, load_lab
-from pytest_microtvm.project import platform_directory
+from pytest_microtvm.project.platforms import Platform, find_platform, load_platforms
+from pytest_microtvm.project.support import runnable_boards
 from pytest_microtvm.verify.references import REFERENCES, check_reference
+
+ASK_TIMEOUT_S = 60.0
+"""For each platform, to say which boards can run here."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +29,9 @@ class Settings:
     """The options and ini keys of a run, checked.
 
     Attributes:
-        boards: Names, in the order of the command line.
+        boards: Labels, in the order of the command line.
         boards_by_name: Those of them that were named, not found by a glob or tag.
+        platforms: All platforms by name.
         executors: Names, likewise.
         cache_dir: The build cache; None for one that lasts as long as the run.
         cache_limit_bytes: Its size.
@@ -44,6 +51,7 @@ class Settings:
 
     boards: tuple[str, ...]
     boards_by_name: frozenset[str]
+    platforms: Mapping[str, Platform]
     executors: tuple[str, ...]
     cache_dir: Path | None
     cache_limit_bytes: int
@@ -81,21 +89,25 @@ def read_settings(config: pytest.Config, boards: dict[str, Board]) -> Settings:
     if inputs is not None and not inputs.is_file():
         raise ConfigError(f"there is no file {inputs}", cure="check --microtvm-inputs")
     option = config.option
-    platform = text_of(config, "platform")
-    if platform is not None:
-        platform_directory(platform)  # there has to be one
+    platforms = load_known_platforms(config)
+    chosen = comma_list(config, "platform")
+    for name in chosen:
+        find_platform(platforms, name)  # there has to be one
     lab = _load_lab(config, boards)
+    in_lab = {board.kind for board in lab}
     selection = select_boards(
         boards,
         comma_list(config, "board"),
-        platform,
-        None if option.microtvm_build_only else {board.kind for board in lab},
+        chosen,
+        None if option.microtvm_build_only else in_lab,
+        lambda pool: runnable_boards(pool, platforms, in_lab, Deadline(ASK_TIMEOUT_S)),
     )
-    for name in selection.boards:
-        platform_directory(boards[name].platform)  # there has to be one
+    for label in selection.boards:
+        find_platform(platforms, board_of(boards, label).platform)  # there has to be one
     return Settings(
         boards=selection.boards,
         boards_by_name=selection.by_name,
+        platforms=platforms,
         executors=tuple(executors),
         cache_dir=None if option.microtvm_no_cache else _cache_dir(config),
         cache_limit_bytes=int(_number(config, "cache_size_mb") * 1e6),
@@ -124,6 +136,18 @@ def load_known_boards(config: pytest.Config) -> dict[str, Board]:
     for found in config.hook.pytest_microtvm_board_directories(config=config):
         folders += [config.rootpath / path for path in found]
     return load_boards(folders)
+
+
+def load_known_platforms(config: pytest.Config) -> dict[str, Platform]:
+    """Every platform: ours, those of packages, of `--microtvm-platforms-dir` and of hooks.
+
+    Raises:
+        ConfigError: A folder is wrong.
+    """
+    folders = _paths(config, "platforms_dir")
+    for found in config.hook.pytest_microtvm_platform_directories(config=config):
+        folders += [config.rootpath / path for path in found]
+    return load_platforms(folders)
 
 
 def _load_lab(config: pytest.Config, boards: dict[str, Board]) -> tuple[LabBoard, ...]:

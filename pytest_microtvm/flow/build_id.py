@@ -5,33 +5,51 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from pytest_microtvm.boards import Board
-from pytest_microtvm.errors import BuildError
 from pytest_microtvm.measure import elf
 from pytest_microtvm.mlf.library import ModelLibrary
-from pytest_microtvm.project.lifecycle import RUNTIME, SERVER, platform_directory
+from pytest_microtvm.project.lifecycle import RUNTIME, SERVER
+from pytest_microtvm.project.platforms import Platform
 
 
-def build_id_of(library: ModelLibrary, board: Board, executor: str, options: dict[str, Any]) -> str:
-    """Hash everything that decides what the device runs."""
+def build_id_of(
+    library: ModelLibrary,
+    board: Board,
+    platform: Platform,
+    toolchain: str,
+    executor: str,
+    options: dict[str, Any],
+) -> str:
+    """Hash everything that decides what the device runs.
+
+    Args:
+        library: The model.
+        board: The board, on the platform.
+        platform: Its template makes the firmware.
+        toolchain: The id of the toolchain.
+        executor: Who runs the model.
+        options: Of the project.
+    """
     parts = {
         "library": library.sha256,
         "board": _board_text(board),
         "executor": executor,
-        "template": _hash_files(platform_directory(board.platform)),
+        "template": template_hash(platform),
         "runtime": _hash_files(RUNTIME),
-        "server": _hash_files(SERVER),
-        "toolchain": _toolchain_version(board),
-        "libraries": [_hash_library(name, board) for name in board.toolchain.libraries],
+        "toolchain": toolchain,
         "options": options,
         "image": _hash_file(Path(elf.__file__)),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def template_hash(platform: Platform) -> str:
+    """The hash of a platform's template and of what servers of ours are made of."""
+    return f"{_hash_files(platform.directory)} {_hash_files(SERVER)}"
 
 
 @functools.cache
@@ -55,60 +73,5 @@ def _source_files(directory: Path) -> Iterable[Path]:
     )
 
 
-@functools.cache
-def _hash_library(name: str, board: Board) -> str:
-    """Hash a library, given by its path or, as `-lm`, by its name."""
-    path = _find_library(name, board) if name.startswith("-l") else Path(name)
-    try:
-        return _hash_file(path)
-    except OSError as error:
-        raise BuildError(
-            f"the library {path} is not there: {error.strerror}",
-            cure=board.toolchain.install,
-            board=board.name,
-            operation="build",
-        ) from error
-
-
-def _find_library(name: str, board: Board) -> Path:
-    """Where the compiler would find the library `-lNAME` for this board's CPU."""
-    toolchain = board.toolchain
-    output = _compiler_output(board, *toolchain.flags, f"-print-file-name=lib{name[2:]}.a")
-    return Path(output.strip())  # without a folder when there is none
-
-
 def _hash_file(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-@functools.cache
-def _toolchain_version(board: Board) -> str:
-    return _compiler_output(board, "--version").splitlines()[0]
-
-
-def _compiler_output(board: Board, *arguments: str) -> str:
-    compiler = f"{board.toolchain.prefix}gcc"
-    try:
-        result = subprocess.run(
-            [compiler, *arguments],
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=True,
-            stdin=subprocess.DEVNULL,
-        )
-    except FileNotFoundError as error:
-        raise BuildError(
-            f"the compiler {compiler} is not installed",
-            cure=board.toolchain.install,
-            board=board.name,
-            operation="build",
-        ) from error
-    except (subprocess.SubprocessError, OSError) as error:
-        raise BuildError(
-            f"the compiler {compiler} does not run: {error}",
-            cure=f"try '{compiler} --version'",
-            board=board.name,
-            operation="build",
-        ) from error
-    return result.stdout

@@ -112,7 +112,7 @@ class Harness:
             absolute = absolute.relative_to(self.options.root)
         record = Record(
             absolute.as_posix(),
-            board.name,
+            board.label,
             board.platform,
             executor,
             str(self.options.reference),
@@ -236,7 +236,7 @@ class Harness:
             from pytest_microtvm.verify.litert import run_litert
 
             return run_litert(model, inputs, library.inputs, library.outputs)
-        record = Record("", board.name, board.platform, chosen)  # nobody's: not a test of its own
+        record = Record("", board.label, board.platform, chosen)  # nobody's: not a test of its own
         session = self.open(self._built(library, board, chosen), record, lambda line: None)
         return self.run(session, inputs, record)
 
@@ -268,7 +268,7 @@ class Harness:
 
     def _debug(self, library: ModelLibrary, board: Board, inputs: Tensors) -> list[NodeResult]:
         firmware = self._built(library, board, HOST_DRIVEN)
-        record = Record("", board.name, board.platform, HOST_DRIVEN)
+        record = Record("", board.label, board.platform, HOST_DRIVEN)
         return self.open(firmware, record, lambda line: None).debug(inputs)
 
     def _host_reference(self, library: ModelLibrary, inputs: Tensors) -> Tensors:
@@ -333,7 +333,7 @@ class Harness:
             raise
 
     def _built(self, library: ModelLibrary, board: Board, executor: str) -> Firmware:
-        key = (library.sha256, board.name, executor)
+        key = (library.sha256, board.label, executor)
         if key not in self._firmware:
             self._firmware[key] = self._once(
                 key, lambda: self.workshop.build(library, board, executor)

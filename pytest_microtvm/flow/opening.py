@@ -15,6 +15,7 @@ from pytest_microtvm.flow.rig import Rig
 from pytest_microtvm.flow.workshop import Workshop
 from pytest_microtvm.lab.file import LabBoard
 from pytest_microtvm.lab.pool import Lab, Quarantine
+from pytest_microtvm.project.platforms import Platform
 from pytest_microtvm.session.bridges import Bridges
 
 
@@ -24,6 +25,7 @@ def open_harness(
     boards: Mapping[str, Board] | None = None,
     options: HarnessOptions | None = None,
     *,
+    platforms: Mapping[str, Platform] | None = None,
     lab: Sequence[LabBoard] = (),
     quarantine: Path | None = None,
     command: str = "",
@@ -36,6 +38,7 @@ def open_harness(
         cache: An open cache; None for the user's.
         boards: All known boards by name; None for those that are found without being told where.
         options: For the whole run.
+        platforms: All platforms by name; None for those that are found likewise.
         lab: The real boards that are here.
         quarantine: The folder where sick boards are noted, if several processes share it.
         command: What others who wait for a board are told; this process's command line if empty.
@@ -62,6 +65,7 @@ def open_harness(
                 detail=detail,
                 keep_projects=options.keep_projects,
                 count_instructions=options.count_instructions,
+                platforms=platforms,
             ),
             load_boards() if boards is None else boards,
             options,

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from pytest_microtvm.errors import BuildError, ConfigError, MicroTVMError
 from pytest_microtvm.flow.build_id import build_id_of
 from pytest_microtvm.flow.cache import Cache
 from pytest_microtvm.flow.progress import Progress, long_step, silent
+from pytest_microtvm.flow.toolchains import Toolchains
 from pytest_microtvm.measure.counting import (
     PLUGIN,
     Counter,
@@ -28,7 +30,6 @@ from pytest_microtvm.measure.counting import (
     write_functions,
 )
 from pytest_microtvm.measure.elf import RUN_FUNCTION, Image, read_image
-from pytest_microtvm.measure.symbols import linked_program
 from pytest_microtvm.mlf.library import ModelLibrary, open_library
 from pytest_microtvm.model_files import is_library
 from pytest_microtvm.project.firmware import Firmware
@@ -36,13 +37,15 @@ from pytest_microtvm.project.lifecycle import (
     RUNTIME,
     build_project,
     generate_project,
-    platform_directory,
 )
+from pytest_microtvm.project.platforms import Platform
+from pytest_microtvm.project.server.api import COUNT_INSTRUCTIONS, BuiltFiles
 
 COMPILE_TIMEOUT_S = 900.0
 BUILD_TIMEOUT_S = 900.0
 PLUGIN_TIMEOUT_S = 60.0
 IMAGE_FILE = "image.json"
+BUILT_FILE = "built.json"
 FUNCTIONS_FILE = "functions"
 
 
@@ -71,6 +74,8 @@ class Workshop:
         detail: Told what goes on inside a step.
         keep_projects: A folder that gets a copy of every project, also of one that fails to build.
         count_instructions: Whether emulators count them.
+        platforms: All platforms by name; None for those that are found without being told where.
+        toolchains: What the platforms can do for boards on this machine.
     """
 
     cache: Cache
@@ -78,8 +83,13 @@ class Workshop:
     detail: Progress = silent
     keep_projects: Path | None = None
     count_instructions: bool = True
+    platforms: Mapping[str, Platform] | None = None
+    toolchains: Toolchains = field(init=False)
     _kept: set[Path] = field(default_factory=set)
     _plugins: dict[str, Path | str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.toolchains = Toolchains(self.cache.directory, self.platforms)
 
     def compile(self, model: Path, options: CompileOptions) -> CompiledModel:
         """Bring a model file into the cache as MLF; an MLF archive is only checked.
@@ -124,8 +134,10 @@ class Workshop:
             BuildError: A tool is missing, fails, or the model does not fit the board.
         """
         options: dict[str, Any] = {"board": board.name, "executor": executor}
-        build_id = build_id_of(library, board, executor, options)
-        label = f"{library.name} for {board.name} ({executor})"
+        platform = self.toolchains.platform(board)
+        toolchain = self.toolchains.toolchain_id(board)
+        build_id = build_id_of(library, board, platform, toolchain, executor, options)
+        label = f"{library.name} for {board.label} ({executor})"
         seconds = {"generate": 0.0, "build": 0.0}
 
         def make(directory: Path) -> None:
@@ -135,7 +147,7 @@ class Workshop:
             project_dir = directory / "project"
             start = time.monotonic()
             generate_project(
-                platform_directory(board.platform),
+                platform.directory,
                 library.path,
                 project_dir,  # the template makes the folder, as TVM's do
                 {
@@ -149,12 +161,14 @@ class Workshop:
             seconds["generate"] = generated - start
             try:
                 with long_step(f"building {label}", self.progress):
-                    build_project(project_dir, {}, deadline)
+                    built = build_project(project_dir, {}, deadline)
             except MicroTVMError:
                 self._keep(project_dir, library, board, executor)
                 raise
             seconds["build"] = time.monotonic() - generated
-            image = _read_image(project_dir, library)
+            (directory / BUILT_FILE).write_text(json.dumps(built and built._asdict()))
+            elf = _elf_of(project_dir, built)
+            image = None if elf is None else _read_image(elf, library)
             (directory / IMAGE_FILE).write_text(json.dumps(image and dataclasses.asdict(image)))
             write_functions(directory / FUNCTIONS_FILE, image.functions if image else {})
 
@@ -167,9 +181,10 @@ class Workshop:
                 lambda: self._wait(f"build {label}"),
             )
         except MicroTVMError as error:
-            error.board = error.board or board.name
+            error.board = board.label
             raise
         self._keep(entry.path / "project", library, board, executor)
+        built = json.loads((entry.path / BUILT_FILE).read_text())
         found = json.loads((entry.path / IMAGE_FILE).read_text())
         image = Image(**found) if found else None
         return Firmware(
@@ -178,6 +193,7 @@ class Workshop:
             board=board,
             executor=executor,
             library=library,
+            elf=_elf_of(entry.path / "project", BuiltFiles(**built) if built else None),
             image=image,
             counter=self._counter(board, entry.path / FUNCTIONS_FILE, image),
             cached=entry.cached,
@@ -194,6 +210,8 @@ class Workshop:
             return "not to be counted"
         if board.emulator is None:
             return "only an emulator counts instructions"
+        if COUNT_INSTRUCTIONS not in self.toolchains.support(board).abilities:
+            return f"the platform {board.platform} does not count instructions"
         if image is None or RUN_FUNCTION not in image.functions:
             return "the firmware has not the runtime's functions"
         program = board.emulator.program
@@ -210,7 +228,7 @@ class Workshop:
     def _keep(self, project: Path, library: ModelLibrary, board: Board, executor: str) -> None:
         if self.keep_projects is None:
             return
-        target = self.keep_projects / f"{library.name}-{executor}-{board.name}"
+        target = self.keep_projects / f"{library.name}-{executor}-{board.file_label}"
         if target in self._kept or not project.is_dir():
             return
         self._kept.add(target)
@@ -230,10 +248,11 @@ class Workshop:
         self.progress(f"kept {target}")
 
 
-def _read_image(project_dir: Path, library: ModelLibrary) -> Image | None:
-    program = linked_program(project_dir)
-    if program is None:
-        return None
+def _elf_of(project_dir: Path, built: BuiltFiles | None) -> Path | None:
+    return None if built is None or built.elf is None else project_dir / built.elf
+
+
+def _read_image(program: Path, library: ModelLibrary) -> Image:
     kernels = {kernel.name for kernel in library.kernels}
     sources = {path.name for path in (RUNTIME / "src").glob("*.c")}
     return read_image(program, library.name, kernels, sources)

@@ -28,15 +28,6 @@ class SourceLocation:
         return f"{self.function} ({self.file}:{self.line})" if self.file else self.function
 
 
-def linked_program(project_dir: Path) -> Path | None:
-    """The program of a built project, where the template builds one in the usual place."""
-    for name in ("firmware.elf", "firmware"):
-        path = project_dir / "build" / name
-        if path.is_file():
-            return path
-    return None
-
-
 def locate(program: Path, address: int) -> SourceLocation | None:
     """Find where an address of a linked program comes from.
 

@@ -6,24 +6,29 @@ loads what it needs when it is called. The link to the device is `client.Project
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from ..deadline import Deadline
+    from .server.api import BuiltFiles
 
 
-def platform_directory(platform: str) -> Path:
-    """The template folder of one of our platforms.
+def platform_directory(name: str, extra_directories: Sequence[Path] = ()) -> Path:
+    """The template folder of a platform.
+
+    Args:
+        name: The platform.
+        extra_directories: Where platforms are besides; see `platforms.load_platforms`.
 
     Raises:
         ConfigError: There is no such platform; names those there are.
     """
-    from . import lifecycle
+    from .platforms import find_platform, load_platforms
 
-    return lifecycle.platform_directory(platform)
+    return find_platform(load_platforms(extra_directories), name).directory
 
 
 def runtime_directory() -> Path:
@@ -58,8 +63,13 @@ def generate_project(
     lifecycle.generate_project(platform_dir, library_path, project_dir, options, deadline)
 
 
-def build_project(project_dir: Path, options: Mapping[str, Any], deadline: Deadline) -> None:
+def build_project(
+    project_dir: Path, options: Mapping[str, Any], deadline: Deadline
+) -> BuiltFiles | None:
     """Compile and link a generated project.
+
+    Returns:
+        What that made, by paths relative to the project; None if the platform does not tell.
 
     Raises:
         ConfigError: An option that the platform refuses.
@@ -67,7 +77,7 @@ def build_project(project_dir: Path, options: Mapping[str, Any], deadline: Deadl
     """
     from . import lifecycle
 
-    lifecycle.build_project(project_dir, options, deadline)
+    return lifecycle.build_project(project_dir, options, deadline)
 
 
 def flash_project(project_dir: Path, options: Mapping[str, Any], deadline: Deadline) -> None:

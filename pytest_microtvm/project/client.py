@@ -33,6 +33,9 @@ from ..errors import (
 )
 from ..process import package_environment
 from .forking import ForkedServer, can_fork
+from .server.api import BoardSupport, BuiltFiles, Tool
+from .server.board_keys import BoardKey
+from .server.errors import ErrorCode
 
 SERVER_FILE = "microtvm_api_server.py"
 LAUNCH_SCRIPT = "launch_microtvm_api_server.sh"
@@ -82,25 +85,37 @@ class Option:
 
 
 @dataclass(frozen=True)
-class ServerInfo:
+class ServerDescription:
     """What a server tells about itself.
 
-    `model_library_path` is None for a template, and the project's MLF archive for a project.
+    Attributes:
+        platform_name: The platform.
+        is_template: Whether it is a template's server, not a project's.
+        model_library_path: The project's MLF archive; None for a template.
+        options: The project options that it takes.
+        board_keys: What the platform's table of a board may hold; None if it does not tell.
+        built_files: What a build of the project makes; None if it does not tell.
     """
 
     platform_name: str
     is_template: bool
     model_library_path: Path | None
     options: tuple[Option, ...]
+    board_keys: tuple[BoardKey, ...] | None
+    built_files: BuiltFiles | None
 
 
 @dataclass(frozen=True)
-class TransportTimeouts:
+class RecommendedTimeouts:
     """Waits a platform recommends, in seconds; 0 means no limit."""
 
     session_start_retry_timeout_s: float
     session_start_timeout_s: float
     session_established_timeout_s: float
+
+
+class UnknownMethod(ProtocolError):
+    """The server does not have the method that was called."""
 
 
 class ProjectAPIClient:
@@ -120,7 +135,7 @@ class ProjectAPIClient:
         info: What the server told about itself; there once it is open.
     """
 
-    info: ServerInfo
+    info: ServerDescription
 
     def __init__(
         self,
@@ -231,7 +246,7 @@ class ProjectAPIClient:
             process.wait()
             self._log.close()
 
-    def _query_info(self, deadline: Deadline) -> ServerInfo:
+    def _query_info(self, deadline: Deadline) -> ServerDescription:
         reply = self._call("server_info_query", {"tvm_version": _tvm_version()}, deadline)
         try:
             if reply["protocol_version"] != 1:
@@ -242,11 +257,13 @@ class ProjectAPIClient:
             self._name = str(reply["platform_name"])
             self._base64 = "base64" in reply.get("transport_encodings", ())
             path = reply["model_library_format_path"]
-            return ServerInfo(
+            return ServerDescription(
                 platform_name=self._name,
                 is_template=bool(reply["is_template"]),
                 model_library_path=Path(path) if path else None,  # templates say None or ""
                 options=tuple(_parse_option(option) for option in reply["project_options"]),
+                board_keys=_parse_board_keys(reply.get("board_keys")),
+                built_files=_parse_built_files(reply.get("built_files")),
             )
         except (KeyError, TypeError, ValueError) as exc:
             raise ProtocolError(
@@ -270,20 +287,56 @@ class ProjectAPIClient:
         }
         self._call("generate_project", parameters, deadline)
 
-    def build(self, options: Mapping[str, Any], deadline: Deadline) -> None:
-        """Have the project compiled."""
-        self._call("build", {"options": dict(options)}, deadline)
+    def board_query(
+        self, board: Mapping[str, Any], deadline: Deadline, *, identify: bool
+    ) -> BoardSupport | None:
+        """Ask what the platform can do for a board on this machine.
+
+        Args:
+            board: Its definition.
+            deadline: Ends it.
+            identify: Ask for the toolchain's id, too.
+
+        Returns:
+            None if the server does not know this question, which is not in the published API.
+        """
+        parameters = {"board": dict(board), "identify": identify}
+        try:
+            reply = self._call("board_query", parameters, deadline)
+        except UnknownMethod:
+            return None
+        try:
+            return BoardSupport(
+                tools=tuple(Tool(**tool) for tool in reply["tools"]),
+                toolchain=None if reply["toolchain"] is None else str(reply["toolchain"]),
+                abilities=tuple(map(str, reply["abilities"])),
+                environment=tuple(map(str, reply["environment"])),
+            )
+        except (KeyError, TypeError, ValueError) as exc:
+            raise ProtocolError(
+                f"platform {self._name}: malformed reply to board_query: {exc!r}"
+            ) from exc
+
+    def build(self, options: Mapping[str, Any], deadline: Deadline) -> BuiltFiles | None:
+        """Have the project compiled; says what that made, if the server does."""
+        reply = self._call("build", {"options": dict(options)}, deadline)
+        try:
+            return None if reply is None else _parse_built_files(reply.get("built_files"))
+        except (AttributeError, TypeError, ValueError) as exc:
+            raise ProtocolError(
+                f"platform {self._name}: malformed reply to build: {exc!r}"
+            ) from exc
 
     def flash(self, options: Mapping[str, Any], deadline: Deadline) -> None:
         """Have the firmware written to the board."""
         self._call("flash", {"options": dict(options)}, deadline)
 
-    def open_transport(self, options: Mapping[str, Any], deadline: Deadline) -> TransportTimeouts:
+    def open_transport(self, options: Mapping[str, Any], deadline: Deadline) -> RecommendedTimeouts:
         """Have the device started or connected."""
         reply = self._call("open_transport", {"options": dict(options)}, deadline)
         try:
             timeouts = reply["timeouts"]
-            return TransportTimeouts(
+            return RecommendedTimeouts(
                 float(timeouts["session_start_retry_timeout_sec"]),
                 float(timeouts["session_start_timeout_sec"]),
                 float(timeouts["session_established_timeout_sec"]),
@@ -445,6 +498,8 @@ class ProjectAPIClient:
         """The error for a request that the server answered with an error."""
         if not isinstance(error, dict):
             return self._failure(method, f"sent a malformed error: {error!r}", deadline)
+        if error.get("code") == ErrorCode.METHOD_NOT_FOUND:
+            return UnknownMethod(f"the server of platform {self._name} has no method {method}")
         class_name = str(error.get("message", "error"))
         data = error.get("data")
         data = data if isinstance(data, dict) else {}
@@ -471,6 +526,14 @@ class ProjectAPIClient:
         start = max(0, size - _KEPT_LOG_BYTES)
         text = os.pread(self._log.fileno(), _KEPT_LOG_BYTES, start).decode("utf-8", "replace")
         return text.strip()
+
+
+def _parse_board_keys(keys: Any) -> tuple[BoardKey, ...] | None:
+    return None if keys is None else tuple(BoardKey(**key) for key in keys)
+
+
+def _parse_built_files(files: Any) -> BuiltFiles | None:
+    return None if files is None else BuiltFiles(**files)
 
 
 def _parse_option(option: Mapping[str, Any]) -> Option:

@@ -21,6 +21,7 @@ class Firmware:
         board: The board it is for.
         executor: "aot", "graph" or "host_driven".
         library: The MLF it runs.
+        elf: The linked program with its symbols; None where the platform tells of none.
         image: Flash and RAM of the linked program; None where the template leaves none to read.
         cached: Whether nothing had to be built.
         generate_s: Seconds spent generating the project.
@@ -33,6 +34,7 @@ class Firmware:
     board: Board
     executor: str
     library: ModelLibrary
+    elf: Path | None
     image: Image | None
     cached: bool
     generate_s: float

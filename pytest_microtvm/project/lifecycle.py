@@ -9,24 +9,14 @@ from typing import Any
 
 from ..deadline import Deadline
 from ..errors import ConfigError, MicroTVMError
-from .client import SERVER_FILE, ProjectAPIClient, ServerInfo
+from .client import ProjectAPIClient, ServerDescription
 from .options import check_options
+from .server.api import BuiltFiles
 
 _PACKAGE = Path(__file__).absolute().parents[1]
-_PLATFORMS = _PACKAGE / "platforms"
 RUNTIME = _PACKAGE / "runtime"
 SERVER = _PACKAGE / "project" / "server"
 """What every server of ours is made of."""
-
-
-def platform_directory(platform: str) -> Path:
-    """See `pytest_microtvm.project.platform_directory`."""
-    names = sorted(server.parent.name for server in _PLATFORMS.glob(f"*/{SERVER_FILE}"))
-    if platform not in names:
-        raise ConfigError(
-            f"there is no platform {platform}", cure=f"choose from {', '.join(names)}"
-        )
-    return _PLATFORMS / platform
 
 
 def generate_project(
@@ -50,13 +40,17 @@ def generate_project(
         raise
 
 
-def build_project(project_dir: Path, options: Mapping[str, Any], deadline: Deadline) -> None:
+def build_project(
+    project_dir: Path, options: Mapping[str, Any], deadline: Deadline
+) -> BuiltFiles | None:
     """See `pytest_microtvm.project.build_project`."""
+    built: list[BuiltFiles | None] = []
 
     def build(client: ProjectAPIClient, values: dict[str, Any]) -> None:
-        client.build(values, deadline)
+        built.append(client.build(values, deadline))
 
     _run(project_dir, "build", options, deadline, build, want_template=False)
+    return built[0]
 
 
 def flash_project(project_dir: Path, options: Mapping[str, Any], deadline: Deadline) -> None:
@@ -89,7 +83,7 @@ def _run(
         raise
 
 
-def _check_kind(directory: Path, info: ServerInfo, want_template: bool) -> None:
+def _check_kind(directory: Path, info: ServerDescription, want_template: bool) -> None:
     if info.is_template and not want_template:
         raise ConfigError(f"{directory} is a template, not a project", cure="generate a project")
     if want_template and not info.is_template:

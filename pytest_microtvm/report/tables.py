@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 def board_table(boards: dict[str, Board]) -> Iterator[str]:
     """The known boards, a line each."""
-    rows = [(b.name, b.platform, b.cpu.core or b.cpu.arch, b.description) for b in boards.values()]
+    rows = [
+        (b.name, ", ".join(b.platforms), b.cpu.core or b.cpu.arch, b.description)
+        for b in boards.values()
+    ]
     rows.insert(0, ("BOARD", "PLATFORM", "CPU", "DESCRIPTION"))
     yield from format_table(rows)
 

@@ -42,7 +42,6 @@ from typing import Any
 
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import MicroTVMError, ProtocolError
-from pytest_microtvm.measure.symbols import linked_program
 from pytest_microtvm.process import die_with_parent
 from pytest_microtvm.project.forking import preload
 from pytest_microtvm.session.device_fault import explain_fault
@@ -68,6 +67,7 @@ class BridgeConfig:
 
     Attributes:
         project_dir: A built project.
+        elf: Its linked program; None where there is none.
         options: Project options for the transport.
         board: For messages.
         key: What the client must say to be let in.
@@ -78,6 +78,7 @@ class BridgeConfig:
     """
 
     project_dir: str
+    elf: str | None
     options: dict[str, Any]
     board: str
     key: str
@@ -163,7 +164,7 @@ class Bridge:
             on_log=lambda line: _event("log", text=line),
             keep_waiting=self._hear_parent,
             explain_fault=lambda registers: explain_fault(
-                registers, linked_program(Path(config.project_dir))
+                registers, None if config.elf is None else Path(config.elf)
             ),
         )
 

@@ -71,7 +71,7 @@ class Session:
         bridges: Bridges | None = None,
     ) -> None:
         self.firmware = firmware
-        self.board = board or firmware.board.name
+        self.board = board or firmware.board.label
         self.timeout_s = timeout_s
         self.open_timeout_s = timeout_s if open_timeout_s is None else open_timeout_s
         self.flash_s = 0.0
@@ -263,6 +263,7 @@ class Session:
         counting = {} if self._count_log is None else self._count_log.project_options
         config = {
             "project_dir": str(self.firmware.project_dir),
+            "elf": None if self.firmware.elf is None else str(self.firmware.elf),
             "options": {**self._options, **counting},
             "board": self.board,
             "key": self._key,

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import TransportTimeout
-from pytest_microtvm.project.client import TransportTimeouts
+from pytest_microtvm.project.client import RecommendedTimeouts
 from pytest_microtvm.session.transport import Transport
 from pytest_microtvm.session.wire.framing import Frame, FrameDecoder, FrameError
 from pytest_microtvm.session.wire.rpc import RpcCode
@@ -126,7 +126,7 @@ class FaultyTransport(Transport):
         self._late: list[tuple[float, bytes]] = []
         self.faults = 0
 
-    def open(self, deadline: Deadline) -> TransportTimeouts:
+    def open(self, deadline: Deadline) -> RecommendedTimeouts:
         """See `Transport.open`; ends a silence."""
         self._open_deadline_s = deadline.timeout_s
         self._silent = False

@@ -10,7 +10,7 @@ from typing import Any
 
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import MicroTVMError
-from pytest_microtvm.project.client import ProjectAPIClient, TransportTimeouts
+from pytest_microtvm.project.client import ProjectAPIClient, RecommendedTimeouts
 from pytest_microtvm.project.options import check_options
 
 CLOSE_TIMEOUT_S = 2.0
@@ -23,7 +23,7 @@ class Transport(abc.ABC):
     """
 
     @abc.abstractmethod
-    def open(self, deadline: Deadline) -> TransportTimeouts:
+    def open(self, deadline: Deadline) -> RecommendedTimeouts:
         """Start or connect the device; one that is open already is restarted.
 
         Raises:
@@ -86,7 +86,7 @@ class ProjectTransport(Transport):
             check_options(info.platform_name, "flash", info.options, self._options), deadline
         )
 
-    def open(self, deadline: Deadline) -> TransportTimeouts:
+    def open(self, deadline: Deadline) -> RecommendedTimeouts:
         """See `Transport.open`: a restart is `close_transport` and `open_transport`."""
         if self._client is not None and self._is_open:
             try:

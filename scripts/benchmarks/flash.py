@@ -63,16 +63,16 @@ class Desk:
 
     def by_hand(self, firmware: Firmware, inputs: Tensors, kind: str) -> Answer:
         """Flash if it is new, compare, reset, and ask."""
-        elf = firmware.project_dir / "build" / "firmware.elf"
+        elf = str(firmware.elf)
         target = f"target extended-remote {self.lab.probes['one']}"
         commands = (target, *SCRIPTS[kind], "monitor reset", "detach")
         words = [word for command in commands for word in ("-ex", command)]
-        gdb = ["gdb-multiarch", "-nx", "-batch", *words, str(elf)]
+        gdb = ["gdb-multiarch", "-nx", "-batch", *words, elf]
         output = subprocess.run(gdb, text=True, capture_output=True, check=True).stdout
         if ": matched." not in output or "MIS-MATCHED" in output:
             raise SystemExit(f"gdb did not flash the board:\n{output}")
         ask = [sys.executable, str(Path(__file__).with_name("raw_answer.py"))]
-        ask += [str(self.lab["one"].port), str(firmware.board.firmware.packet_bytes)]
+        ask += [str(self.lab["one"].port), str(firmware.board.settings["packet_bytes"])]
         (data,) = inputs.values()
         result = subprocess.run(ask, input=data.tobytes(), stdout=subprocess.PIPE, check=True)
         return Answer(result.stdout)

@@ -165,12 +165,13 @@ def _build(board: Board, directory: Path, arguments: list[str], image: Path) -> 
     script.write_text(
         LINKER_SCRIPT.format(flash=regions["flash"], ram=regions["ram"], stack=STACK_BYTES)
     )
+    toolchain = board.settings["toolchain"]
     timer = ["-DTIMER_SYSTICK"] if board.name in SYSTICK_BOARDS else []
     _call(
-        f"{board.toolchain.prefix}gcc",
-        *(*board.toolchain.flags, *FLAGS, *timer, *arguments),
+        f"{toolchain['prefix']}gcc",
+        *(*toolchain["flags"], *FLAGS, *timer, *arguments),
         *("-nostdlib", "-static", f"-T{script}", "-Wl,--gc-sections,--build-id=none"),
-        *("-Wl,--start-group", *board.toolchain.libraries, "-lgcc", "-Wl,--end-group"),
+        *("-Wl,--start-group", *toolchain["libraries"], "-lgcc", "-Wl,--end-group"),
         *("-o", str(image)),
     )
 

@@ -210,7 +210,7 @@ def _build(directory: Path, tensor_bytes: int) -> Firmware:
     build_project(project, {}, Deadline(100))
     x, y = (TensorSpec(name, (count,), "float32", tensor_bytes) for name in "xy")
     library = ModelLibrary(archive, "copy", (x,), (y,), 0, 0, ("aot",), "", {})
-    return Firmware(project, BUILD_ID, board, "aot", library, None, False, 0.0, 0.0)
+    return Firmware(project, BUILD_ID, board, "aot", library, None, None, False, 0.0, 0.0)
 
 
 def _judge(what: str, value: float, limit: float) -> bool:

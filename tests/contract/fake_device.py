@@ -10,7 +10,7 @@ import time
 
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import TransportClosed, TransportTimeout
-from pytest_microtvm.project.client import TransportTimeouts
+from pytest_microtvm.project.client import RecommendedTimeouts
 from pytest_microtvm.session.transport import Transport
 from pytest_microtvm.session.wire.checked import CHECKED_MESSAGES, seal, unseal
 from pytest_microtvm.session.wire.framing import Frame, FrameDecoder, encode
@@ -211,11 +211,11 @@ class FakeTransport(Transport):
     def __init__(self, device: FakeDevice, start_timeout_s: float = 0.0) -> None:
         self.device = device
         self.opened = 0
-        self._timeouts = TransportTimeouts(0.0, start_timeout_s, 0.0)
+        self._timeouts = RecommendedTimeouts(0.0, start_timeout_s, 0.0)
         self._pending = bytearray()
         self._dead = False
 
-    def open(self, deadline: Deadline) -> TransportTimeouts:
+    def open(self, deadline: Deadline) -> RecommendedTimeouts:
         self.opened += 1
         self._dead = False
         self._pending[:] = self.device.boot()

@@ -11,12 +11,14 @@ import pytest
 
 from pytest_microtvm.boards import Board
 from pytest_microtvm.deadline import Deadline
+from tests.boards import toolchain_of
 
 
 def need_tools(board: Board) -> None:
     """Skip the test when the board's tools are not installed."""
+    toolchain = toolchain_of(board)
     programs = {
-        f"{board.toolchain.prefix}gcc": board.toolchain.install,
+        f"{toolchain['prefix']}gcc": toolchain["install"],
         "make": "apt-get install make",
     }
     if board.emulator is not None:
@@ -24,19 +26,19 @@ def need_tools(board: Board) -> None:
     for program, install in programs.items():
         if shutil.which(program) is None:
             pytest.skip(f"{program} is missing; install it: {install}")
-    for name in (*board.toolchain.includes, *board.toolchain.libraries):
+    for name in (*toolchain["includes"], *toolchain["libraries"]):
         if not find_library(board, name).exists():
-            pytest.skip(f"{name} is missing; install it: {board.toolchain.install}")
+            pytest.skip(f"{name} is missing; install it: {toolchain['install']}")
 
 
 def find_library(board: Board, name: str) -> Path:
     """Where a library is that a board gives by its path or, as `-lm`, by its name."""
     if not name.startswith("-l"):
         return Path(name)
-    toolchain = board.toolchain
+    toolchain = toolchain_of(board)
     command = [
-        f"{toolchain.prefix}gcc",
-        *toolchain.flags,
+        f"{toolchain['prefix']}gcc",
+        *toolchain["flags"],
         f"-print-file-name=lib{name[2:]}.a",
     ]
     return Path(subprocess.check_output(command, text=True).strip())

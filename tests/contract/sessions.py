@@ -31,7 +31,9 @@ def build_firmware(
         "warning_as_error": True,
     }
     generate_project(platform_directory(board.platform), archive, project, options, Deadline(30))
-    build_project(project, {}, Deadline(60))
+    built = build_project(project, {}, Deadline(60))
+    assert built is not None
+    assert built.elf is not None
     return Firmware(
         project_dir=project,
         build_id=build_id,
@@ -48,6 +50,7 @@ def build_firmware(
             sha256="",
             metadata={},
         ),
+        elf=project / built.elf,
         image=None,
         cached=False,
         generate_s=0.0,

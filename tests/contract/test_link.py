@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pytest_microtvm.boards import Board, Cpu
+from pytest_microtvm.boards import Board, Cpu, PlatformTable
 from pytest_microtvm.errors import (
     MicroTVMError,
     ProtocolError,
@@ -91,7 +91,7 @@ def firmware_at(directory: Path) -> Firmware:
     return Firmware(
         project_dir=directory,
         build_id=BUILD_ID,
-        board=Board("fake", "fake", Cpu("fake")),
+        board=Board("fake", Cpu("fake"), (PlatformTable("fake"),)),
         executor="aot",
         library=ModelLibrary(
             path=directory,
@@ -104,6 +104,7 @@ def firmware_at(directory: Path) -> Firmware:
             sha256="",
             metadata={},
         ),
+        elf=None,
         image=None,
         cached=False,
         generate_s=0.0,

@@ -154,7 +154,7 @@ def test_the_stack_is_measured_to_its_highest_mark(session, firmware):
     assert FRAME_BYTES - 400 < deep - before < FRAME_BYTES + 100
     run(session, 1, 1)
     assert session.stack_bytes == deep
-    assert deep < firmware.board.firmware.stack_bytes
+    assert deep < firmware.board.settings["stack_bytes"]
 
 
 def test_figures_have_units_and_sources_and_parts_add_up(session, firmware):
@@ -169,8 +169,8 @@ def test_figures_have_units_and_sources_and_parts_add_up(session, firmware):
         whole, *parts = parts
         assert sum(part.value for part in parts) == whole.value
         assert all(part.value >= 0 for part in parts)
-    assert found["ram_stack_bytes"].value == firmware.board.firmware.stack_bytes
-    assert found["ram_packet_bytes"].value == firmware.board.firmware.packet_bytes
+    assert found["ram_stack_bytes"].value == firmware.board.settings["stack_bytes"]
+    assert found["ram_packet_bytes"].value == firmware.board.settings["packet_bytes"]
     assert found["ram_io_bytes"].value == 32
     assert 8_000 < found["flash_runtime_bytes"].value < 25_000
     assert 30 < found["flash_kernels_bytes"].value < 10_000  # a page of it: `crossing`

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from pytest_microtvm.boards import Board, Timer, load_board, load_boards
+from pytest_microtvm.boards import Board, Cpu, load_board, load_boards
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import BuildError, ConfigError, TransportClosed, TransportTimeout
 from pytest_microtvm.project import (
@@ -26,6 +26,7 @@ from pytest_microtvm.project import (
 from pytest_microtvm.project.client import ProjectAPIClient
 from pytest_microtvm.session.wire.framing import Frame, FrameDecoder
 from pytest_microtvm.session.wire.session import Established, HostSession
+from tests.boards import toolchain_of, with_settings
 from tests.contract.libraries import DOUBLE, FloatModel
 from tests.contract.running import await_end, children_of, need_tools
 
@@ -225,8 +226,10 @@ def test_unknown_options_are_refused(built: Project, tmp_path: Path) -> None:
 
 
 def test_a_missing_compiler_is_named_with_its_cure(board: Board, tmp_path: Path) -> None:
-    toolchain = dataclasses.replace(board.toolchain, prefix="no-such-", install="apt-get x")
-    project = new_project(tmp_path, dataclasses.replace(board, toolchain=toolchain))
+    toolchain = {**toolchain_of(board), "prefix": "no-such-", "install": "apt-get x"}
+    if board.platform == "host":
+        toolchain = {key: toolchain[key] for key in ("prefix", "flags", "install")}
+    project = new_project(tmp_path, with_settings(board, toolchain=toolchain))
     project.generate()
     with pytest.raises(BuildError) as caught:
         project.build()
@@ -265,7 +268,7 @@ def test_a_model_too_large_is_refused_before_the_build(tmp_path: Path) -> None:
     project = new_project(tmp_path, board, large)
     with pytest.raises(BuildError) as caught:
         project.generate()
-    needed = (40 << 20) + 32 + board.firmware.packet_bytes + board.firmware.stack_bytes
+    needed = (40 << 20) + 32 + sum(board.settings[key] for key in ("packet_bytes", "stack_bytes"))
     assert caught.value.message == (
         f"model too large: needs {needed} bytes of RAM, qemu_x86 has 33554432"
     )
@@ -288,33 +291,65 @@ def test_the_linker_keeps_to_the_memory(qemu_x86: Board, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"uart": None}, "has no uart"),
         ({"memory": ()}, "has no memory"),
         ({"emulator": None}, "has no emulator"),
-        ({"cpu": {"arch": "z80"}}, "no code for the CPU z80"),
-        ({"cpu": {"arch": "arm", "startup": "uart"}}, "no code for the CPU uart"),
-        ({"cpu": {"arch": "riscv32", "startup": "riscv"}}, "timer: it needs one"),
-        ({"uart": {"driver": "drum", "base": 0}}, "no UART driver drum"),
+        ({"cpu": Cpu("z80")}, "no code for the CPU z80"),
     ],
 )
-def test_boards_that_baremetal_cannot_serve(
+def test_hardware_that_baremetal_cannot_serve(
     tmp_path: Path, change: dict[str, Any], expected: str
 ) -> None:
     board = load_boards()["qemu_x86"]
-    for key, value in change.items():
-        new = type(getattr(board, key))(**value) if isinstance(value, dict) else value
-        board = dataclasses.replace(board, **{key: new})
-    check_refusal(tmp_path, board, expected)
+    check_refusal(tmp_path, dataclasses.replace(board, **change), expected)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"uart": None}, "key baremetal.uart is missing"),
+        ({"uart": {"base": 1}}, "key baremetal.uart.driver is missing"),
+        ({"uart": {"driver": "drum", "base": 0}}, "no UART driver drum"),
+        (
+            {"uart": {"driver": "16550", "base": 0, "reset": "cts"}},
+            "baremetal.uart.reset must be one of dtr, rts",
+        ),
+        ({"startup": "uart"}, "no code for the CPU uart"),
+        ({"startup": "riscv"}, "timer: it needs one"),
+        ({"timer": {"driver": "d", "base": 1}}, "key baremetal.timer.hz is missing"),
+        ({"setup": [{"address": 4}]}, "key baremetal.setup[0].set is missing"),
+        ({"setup": [{"address": 4, "set": 1, "mask": 1}]}, "unknown key baremetal.setup[0].mask"),
+        ({"setup": [4]}, "baremetal.setup[0] must be a table, not 4"),
+        ({"stack_bytes": "1k"}, "baremetal.stack_bytes must be a whole number, not '1k'"),
+        ({"stack_bytes": True}, "baremetal.stack_bytes must be a whole number"),
+        ({"stack_bytes": -1}, "baremetal.stack_bytes must not be negative"),
+        ({"packet_bytes": 8}, "baremetal.packet_bytes must be at least 256"),
+        ({"toolchain": {"flags": "-O2"}}, "baremetal.toolchain.flags must be a list"),
+        ({"toolchain": {"flags": [1]}}, "baremetal.toolchain.flags[0] must be a string"),
+        ({"toolchain": {"cc": "tcc"}}, "unknown key baremetal.toolchain.cc"),
+        ({"colour": "red"}, "unknown key baremetal.colour"),
+    ],
+)
+def test_tables_that_baremetal_refuses(
+    tmp_path: Path, change: dict[str, Any], expected: str
+) -> None:
+    check_refusal(tmp_path, with_settings(load_boards()["qemu_x86"], **change), expected)
+
+
+def test_keys_that_another_platform_has_are_refused(tmp_path: Path) -> None:
+    host = load_boards()["host"]
+    check_refusal(tmp_path, with_settings(host, stack_bytes=1), "unknown key host.stack_bytes")
 
 
 def test_timers_that_baremetal_cannot_serve(tmp_path: Path) -> None:
     boards = load_boards()
     x86, arm = boards["qemu_x86"], boards["mps2_an386"]
     check_refusal(
-        tmp_path, dataclasses.replace(x86, timer=arm.timer), "timer: the CPU i386 has its own"
+        tmp_path,
+        with_settings(x86, timer=arm.settings["timer"]),
+        "timer: the CPU i386 has its own",
     )
-    sundial = Timer(driver="sundial", base=0, hz=1)
-    check_refusal(tmp_path, dataclasses.replace(arm, timer=sundial), "no timer driver sundial")
+    sundial = {"driver": "sundial", "base": 0, "hz": 1}
+    check_refusal(tmp_path, with_settings(arm, timer=sundial), "no timer driver sundial")
 
 
 def check_refusal(directory: Path, board: Board, expected: str) -> None:

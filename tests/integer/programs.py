@@ -12,6 +12,7 @@ from pytest_microtvm.compiler.emit.c_files import INTEGER_INCLUDE
 from pytest_microtvm.compiler.emit.literals import array_definition
 from pytest_microtvm.compiler.program import C_TYPES
 from pytest_microtvm.compiler.quantized.specs import KernelSource
+from tests.boards import toolchain_of
 from tests.integer.cases import Int8Array
 
 CHECK = Path(__file__).with_name("check.c")
@@ -62,11 +63,12 @@ def wrong_bytes_on_board(checks: Sequence[Check], directory: Path, board: Board)
     script = directory / "check.ld"
     script.write_text(LINKER_SCRIPT.format(flash=regions["flash"], ram=regions["ram"]))
     program = directory / "check.elf"
+    toolchain = toolchain_of(board)
     _call(
         [
-            *(f"{board.toolchain.prefix}gcc", *board.toolchain.flags, "-O2", "-std=gnu99"),
+            *(f"{toolchain['prefix']}gcc", *toolchain["flags"], "-O2", "-std=gnu99"),
             *(*WARNINGS, *_sources(directory), "-nostdlib", "-static", f"-T{script}"),
-            *("-Wl,--start-group", *board.toolchain.libraries, "-lgcc", "-Wl,--end-group"),
+            *("-Wl,--start-group", *toolchain["libraries"], "-lgcc", "-Wl,--end-group"),
             *("-o", str(program)),
         ]
     )

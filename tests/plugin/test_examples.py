@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from pytest_microtvm.boards import load_boards
+from tests.boards import toolchain_of
 from tests.contract.running import need_tools
 from tests.plugin.running import RunPytest
 
@@ -187,7 +188,7 @@ def test_the_files_for_both_ci_systems_say_the_same(workspace: Path) -> None:
     for job in jobs["github"]:
         board = boards[job.board]
         emulator = board.emulator.install if board.emulator else ""
-        for cure in filter(None, (board.toolchain.install, emulator)):
+        for cure in filter(None, (toolchain_of(board)["install"], emulator)):
             assert set(cure.removeprefix("apt-get install ").split()) <= job.packages
         assert not any("$BOARD" in command or "${{" in command for command in job.commands)
         for command in job.commands:

@@ -86,4 +86,4 @@ def test_a_new_platform(follow) -> None:
     need_tools(load_boards()["host"])
     outputs = follow("A new platform in an hour")
     assert [output.count("1 passed") for output in outputs[-2:]] == [1, 1]
-    assert "sanitized" in outputs[-1]
+    assert "host/sanitized" in outputs[-1]

@@ -7,6 +7,7 @@ map and the toolchain all come from the board's definition.
 from __future__ import annotations
 
 import pathlib
+import shutil
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,16 +28,49 @@ class BareMetal(server.MakeProjectHandler):
 
     _was_opened = False
 
+    def board_keys(self) -> list[server.BoardKey]:
+        """The start-up code, the memory, the C library, and the devices."""
+        key = server.BoardKey
+        return [
+            *super().board_keys(),
+            key("startup", "str", default="", help="The CPU's folder in src/; cpu.arch if empty."),
+            key("stack_bytes", "int", default=16384, help="The stack."),
+            key("toolchain.includes", "strs", default=[], help="The C library's header folders."),
+            key("toolchain.libraries", "strs", default=[], help="Its archives, by path or as -lm."),
+            key("uart", "table", required=True),
+            key("uart.driver", "str", required=True, help="A file in src/uart/."),
+            key("uart.base", "int", required=True, help="Its address, or I/O port."),
+            key("uart.baud", "int", default=115200, help="Bits per second."),
+            key("uart.interrupt", "int", help="Its interrupt; without it, the firmware polls."),
+            key("uart.clock_hz", "int", help="The clock that its speed is divided from."),
+            key(
+                "uart.reset",
+                "str",
+                default="",
+                choices=("", "dtr", "rts"),
+                help="The modem line that resets a real board.",
+            ),
+            key("timer.driver", "str", required=True, help="A file in src/timer/."),
+            key("timer.base", "int", required=True, help="Its address."),
+            key("timer.hz", "int", required=True, help="Ticks per second."),
+            key("timer.emulator_hz", "int", help="Ticks per second in the emulator."),
+            key("setup", "tables", help="Registers that are set before any driver starts."),
+            key("setup.address", "int", required=True, help="The register."),
+            key("setup.set", "int", required=True, help="Bits to set."),
+            key("setup.clear", "int", default=0, help="Bits to clear first."),
+        ]
+
     def check_board(self, board: Mapping[str, Any]) -> None:
         """A board needs memory, somewhere to run, and a CPU and UART that src/ knows."""
-        name = board["name"]
-        for keys in (("memory",), ("uart",), ("emulator", "flash")):
+        super().check_board(board)
+        name, table = board["name"], self.table(board)
+        for keys in (("memory",), ("emulator", "flash")):
             if not any(board.get(key) for key in keys):
                 raise server.OptionError(
                     f"board {name} has no {' or '.join(keys)}: platform baremetal needs it"
                 )
         sources = self.directory / "src"
-        startup = startup_folder(board)
+        startup = self.startup_folder(board)
         known = sorted(path.parent.name for path in sources.glob("*/cpu.h"))
         if startup not in known:
             raise server.OptionError(
@@ -44,11 +78,11 @@ class BareMetal(server.MakeProjectHandler):
                 cure=f"it knows {', '.join(known)}",
             )
         own_timer = (sources / startup / "timer.c").is_file()
-        if own_timer == bool(board.get("timer")):
+        if own_timer == bool(table["timer"]):
             trouble = f"the CPU {startup} has its own" if own_timer else "it needs one"
             raise server.OptionError(f"board {name}: timer: {trouble}")
         for kind, label in (("uart", "UART"), ("timer", "timer")):
-            driver = board[kind]["driver"] if board.get(kind) else ""
+            driver = table[kind]["driver"] if table[kind] else ""
             if driver and not (sources / kind / f"{driver}.c").is_file():
                 known = sorted(path.stem for path in sources.glob(f"{kind}/*.c"))
                 raise server.OptionError(
@@ -60,12 +94,10 @@ class BareMetal(server.MakeProjectHandler):
         self, board: Mapping[str, Any], model: server.ModelMetadata, executor: str
     ) -> None:
         """Compare what is known before the build with the board's memory."""
-        firmware = board["firmware"]
+        table = self.table(board)
         pointer_bytes = 8 if board["cpu"]["arch"].endswith("64") else 4
         ram_bytes = (
-            model.ram_bytes(executor, pointer_bytes)
-            + firmware["packet_bytes"]
-            + firmware["stack_bytes"]
+            model.ram_bytes(executor, pointer_bytes) + table["packet_bytes"] + table["stack_bytes"]
         )
         needs = [("ram", "RAM", ram_bytes), ("flash", "flash", model.constants_bytes)]
         for kind, label, needed in needs:
@@ -77,36 +109,55 @@ class BareMetal(server.MakeProjectHandler):
                     cure="use a smaller model or a larger board",
                 )
 
-    def check_tools(self, board: Mapping[str, Any]) -> None:
-        """The compiler, make, and the C library's files."""
-        super().check_tools(board)
-        toolchain = board["toolchain"]
-        cure = server.install_cure(toolchain["install"])
+    def tools(self, board: Mapping[str, Any]) -> list[server.Tool]:
+        """The compiler, make, the C library's files that have a path, and the emulator."""
+        tools = super().tools(board)
+        toolchain = self.table(board)["toolchain"]
         for path in (*toolchain["includes"], *toolchain["libraries"]):
-            if not path.startswith("-l") and not pathlib.Path(path).exists():
-                raise server.ProjectError(f"{path} of the C library is not installed", cure=cure)
-        for name in toolchain["libraries"]:
-            if name.startswith("-l") and not self.has_library(board, f"lib{name[2:]}.a"):
-                raise server.ProjectError(f"lib{name[2:]}.a is not installed", cure=cure)
+            if not path.startswith("-l"):
+                found = path if pathlib.Path(path).exists() else None
+                tools.append(server.Tool(path, found, toolchain["install"]))
+        if board.get("emulator"):
+            program, install = board["emulator"]["program"], board["emulator"].get("install", "")
+            path = shutil.which(program)
+            tools.append(server.Tool(program, path, install, server.EMULATE))
+        return tools
 
-    def has_library(self, board: Mapping[str, Any], file_name: str) -> bool:
-        """Whether the compiler finds a library for this board's CPU."""
-        command = [
-            server.compiler(board),
-            *board["toolchain"]["flags"],
-            f"-print-file-name={file_name}",
-        ]
-        _, output = server.run_tool(command, self.directory)
-        return "/" in output  # else it repeats the name
+    def toolchain_files(self, board: Mapping[str, Any]) -> list[server.Tool]:
+        """The C library's archives, those with a name found by the compiler."""
+        toolchain = self.table(board)["toolchain"]
+        files = []
+        for library in toolchain["libraries"]:
+            path: str | None = library
+            if library.startswith("-l"):
+                path = self.find_library(board, f"lib{library[2:]}.a")
+            files.append(server.Tool(library, path, toolchain["install"]))
+        return files
+
+    def find_library(self, board: Mapping[str, Any], file_name: str) -> str | None:
+        """Where the compiler finds a library for this board's CPU; None if it does not."""
+        flags = self.table(board)["toolchain"]["flags"]
+        path = self.compiler_output(board, *flags, f"-print-file-name={file_name}").strip()
+        return path if "/" in path else None  # else it repeats the name
+
+    def abilities(self, board: Mapping[str, Any]) -> tuple[str, ...]:
+        """Emulators count instructions; real boards are flashed."""
+        abilities: tuple[str, ...] = ()
+        if board.get("emulator"):
+            abilities += (server.EMULATE, server.COUNT_INSTRUCTIONS)
+        if board.get("flash"):
+            abilities += (server.FLASH,)
+        return abilities
 
     def make_variables(self, board: Mapping[str, Any]) -> dict[str, str]:
         """The board's part of the Makefile."""
-        toolchain = board["toolchain"]
+        table = self.table(board)
+        toolchain = table["toolchain"]
         return {
             **super().make_variables(board),
-            "CPU": startup_folder(board),
-            "UART": board["uart"]["driver"],
-            "TIMER": board["timer"]["driver"] if board.get("timer") else "",
+            "CPU": self.startup_folder(board),
+            "UART": table["uart"]["driver"],
+            "TIMER": table["timer"]["driver"] if table["timer"] else "",
             "INCLUDES": server.for_shell(
                 word for folder in toolchain["includes"] for word in ("-isystem", folder)
             ),
@@ -117,23 +168,23 @@ class BareMetal(server.MakeProjectHandler):
         self, board: Mapping[str, Any], model: server.ModelMetadata
     ) -> dict[str, str]:
         """The board's part of microtvm_project.h."""
-        uart = board["uart"]
+        table = self.table(board)
+        uart, timer = table["uart"], table["timer"]
         macros = {
             **super().header_values(board, model),
             "MICROTVM_UART_BASE": f"0x{uart['base']:x}u",
             "MICROTVM_UART_BAUD": f"{uart['baud']}u",
         }
         for key in ("interrupt", "clock_hz"):
-            if uart.get(key) is not None:
+            if uart[key] is not None:
                 macros[f"MICROTVM_UART_{key.upper()}"] = f"{uart[key]}u"
-        timer = board.get("timer")
         if timer:
             macros["MICROTVM_TIMER_BASE"] = f"0x{timer['base']:x}u"
             macros["MICROTVM_TIMER_HZ"] = f"{timer['hz']}u"
-            macros["MICROTVM_TIMER_EMULATOR_HZ"] = f"{timer.get('emulator_hz') or timer['hz']}u"
+            macros["MICROTVM_TIMER_EMULATOR_HZ"] = f"{timer['emulator_hz'] or timer['hz']}u"
         registers = [
             f"{{0x{register['address']:x}u, 0x{register['clear']:x}u, 0x{register['set']:x}u}}"
-            for register in board.get("setup") or ()
+            for register in table["setup"]
         ]
         if registers:
             macros["MICROTVM_SETUP"] = ", ".join(registers)
@@ -141,7 +192,7 @@ class BareMetal(server.MakeProjectHandler):
 
     def project_files(self, board: Mapping[str, Any]) -> dict[str, str]:
         """The memory map, for the linker."""
-        return {"memory.ld": memory_script(board)}
+        return {"memory.ld": memory_script(board, self.table(board)["stack_bytes"])}
 
     def project_options(self) -> list[server.ProjectOption]:
         """The emulator's own option, and those that say which real board is meant."""
@@ -172,7 +223,21 @@ class BareMetal(server.MakeProjectHandler):
         return self._start_emulator(board, options)
 
     def _real_board(self, board: Mapping[str, Any], options: Mapping[str, Any]) -> server.RealBoard:
-        return server.RealBoard(board, options, self.directory, self.built_firmware())
+        table = self.table(board)
+        return server.RealBoard(
+            board,
+            options,
+            self.directory,
+            self.built_firmware(),
+            baud=table["uart"]["baud"],
+            reset_line=table["uart"]["reset"],
+            tool_prefix=table["toolchain"]["prefix"],
+            tool_install=table["toolchain"]["install"],
+        )
+
+    def startup_folder(self, board: Mapping[str, Any]) -> str:
+        """The folder in src/ with the CPU's code."""
+        return str(self.table(board)["startup"] or board["cpu"]["arch"])
 
     def _start_emulator(
         self, board: Mapping[str, Any], options: Mapping[str, Any]
@@ -201,12 +266,7 @@ def with_firmware(argument: str, path: str) -> str:
     return argument.replace(FIRMWARE, path.replace(",", ",,"))
 
 
-def startup_folder(board: Mapping[str, Any]) -> str:
-    """The folder in src/ with the CPU's code."""
-    return str(board["cpu"].get("startup") or board["cpu"]["arch"])
-
-
-def memory_script(board: Mapping[str, Any]) -> str:
+def memory_script(board: Mapping[str, Any], stack_bytes: int) -> str:
     """The board's memory as the linker reads it.
 
     FLASH and RAM are other names of the first region of each kind; a board without flash keeps
@@ -225,7 +285,7 @@ def memory_script(board: Mapping[str, Any]) -> str:
     for alias, name in (("FLASH", first.get("flash", first["ram"])), ("RAM", first["ram"])):
         if name != alias:
             lines.append(f'REGION_ALIAS("{alias}", {name});')
-    lines.append(f"MICROTVM_STACK_BYTES = {board['firmware']['stack_bytes']};")
+    lines.append(f"MICROTVM_STACK_BYTES = {stack_bytes};")
     return "\n".join(lines) + "\n"
 
 

@@ -4,11 +4,12 @@ A template written for Apache TVM runs after changing one import, from
 `from tvm.micro.project_api import server` to `from pytest_microtvm.project import server`.
 Only the standard library is imported, so the server starts fast and runs wherever Python does.
 
-`api` holds the published interface, `process` running tools and emulators that never outlive the
-server, `make_project` a base for templates whose projects are built with make, `archive` what such
-a template reads from an MLF archive, `real_board` boards on a desk: their serial ports and how they
-are flashed. A server is started for every device that is opened, so what only generating or real
-boards need is loaded when it is asked for.
+`api` holds the published interface, `json_rpc` serves it, `options` and `board_keys` say what a
+platform asks for, `process` runs tools and emulators that never outlive the server, `project` and
+`make_project` are bases for templates, `archive` what such a template reads from an MLF archive,
+`real_board` boards on a desk: their serial ports and how they are flashed. A server is started for
+every device that is opened, so what only generating or real boards need is loaded when it is asked
+for.
 """
 
 from __future__ import annotations
@@ -16,35 +17,52 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .api import (
-    PROTOCOL_VERSION,
+    BUILD,
+    COUNT_INSTRUCTIONS,
+    DEBUG,
+    EMULATE,
+    FLASH,
+    BoardSupport,
+    BuiltFiles,
+    ProjectAPIHandler,
+    ServerInfo,
+    Tool,
+    TransportTimeouts,
+    read_with_timeout,
+    write_with_timeout,
+)
+from .board_keys import BoardKey, check_table
+from .errors import (
     DoesNotFitError,
     ErrorCode,
     IoTimeoutError,
     JSONRPCError,
     OptionError,
-    ProjectAPIHandler,
-    ProjectAPIServer,
     ProjectError,
-    ProjectOption,
     ServerError,
-    ServerInfo,
     TransportClosedError,
-    TransportTimeouts,
     UnsupportedTVMVersionError,
-    default_project_options,
-    main,
-    read_with_timeout,
-    write_with_timeout,
 )
-from .make_project import MakeProjectHandler, compiler, for_shell, install_cure
+from .json_rpc import PROTOCOL_VERSION, ProjectAPIServer, main
+from .make_project import MakeProjectHandler, for_shell
+from .options import ProjectOption, default_project_options
 from .process import ChildTransport, DeviceTransport, find_tool, run_tool
+from .project import ProjectHandler, install_cure
 from .real_board import RealBoard, is_real, real_board_options
 
 if TYPE_CHECKING:
     from .archive import ModelMetadata
 
 __all__ = [
+    "BUILD",
+    "COUNT_INSTRUCTIONS",
+    "DEBUG",
+    "EMULATE",
+    "FLASH",
     "PROTOCOL_VERSION",
+    "BoardKey",
+    "BoardSupport",
+    "BuiltFiles",
     "ChildTransport",
     "DeviceTransport",
     "DoesNotFitError",
@@ -57,14 +75,16 @@ __all__ = [
     "ProjectAPIHandler",
     "ProjectAPIServer",
     "ProjectError",
+    "ProjectHandler",
     "ProjectOption",
     "RealBoard",
     "ServerError",
     "ServerInfo",
+    "Tool",
     "TransportClosedError",
     "TransportTimeouts",
     "UnsupportedTVMVersionError",
-    "compiler",
+    "check_table",
     "default_project_options",
     "find_tool",
     "for_shell",

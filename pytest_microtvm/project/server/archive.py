@@ -11,7 +11,7 @@ import tarfile
 from collections.abc import Mapping
 from typing import Any
 
-from .api import ProjectError
+from .errors import ProjectError
 
 _C_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _TENSOR_ALIGNMENT_BYTES = 16  # MICROTVM_ALIGNMENT_BYTES of the runtime

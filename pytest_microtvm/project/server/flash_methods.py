@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from .api import OptionError
+from .errors import OptionError
 from .flashing import FlashJob, FlashMethod, Sign
 from .method_names import GDB, METHOD_NAMES
 

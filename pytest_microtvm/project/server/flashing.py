@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .api import OptionError, ProjectError
+from .errors import OptionError, ProjectError
 from .process import find_tool, run_tool
 
 RESET_TIMEOUT_S = 10.0
@@ -35,6 +35,8 @@ class FlashJob:
         firmware: Its ELF file.
         probe: Which probe; empty for the only one.
         port: The board's serial port, for a method that goes by it; empty if it has none.
+        tool_prefix: Goes before the names of the toolchain's programs.
+        tool_install: The command that installs these.
     """
 
     board: Mapping[str, Any]
@@ -42,6 +44,8 @@ class FlashJob:
     firmware: Path
     probe: str = ""
     port: str = ""
+    tool_prefix: str = ""
+    tool_install: str = ""
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -73,9 +77,7 @@ class FlashJob:
                 f"the build gave no {path.name}, which board {self.board['name']} is flashed with",
                 cure="choose another flash.format in the board's definition",
             )
-        objcopy = find_tool(
-            f"{self.board['toolchain']['prefix']}objcopy", self.board["toolchain"]["install"]
-        )
+        objcopy = find_tool(f"{self.tool_prefix}objcopy", self.tool_install)
         # Several processes may want the same file of a cached project.
         with tempfile.TemporaryDirectory(dir=path.parent) as temporary:
             copy = Path(temporary) / path.name
@@ -127,9 +129,7 @@ class FlashMethod:
         Raises:
             ProjectError: It is not installed.
         """
-        names = [
-            name.replace("{prefix}", job.board["toolchain"]["prefix"]) for name in self.programs
-        ]
+        names = [name.replace("{prefix}", job.tool_prefix) for name in self.programs]
         for name in names:
             path = shutil.which(name)
             if path is not None:

@@ -9,7 +9,7 @@ import os
 import socket
 import time
 
-from .api import ProjectError
+from .errors import ProjectError
 
 _RESET = "reset"
 _READ_BYTES = 4096

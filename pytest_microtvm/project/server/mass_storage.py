@@ -13,7 +13,7 @@ import shutil
 import time
 from pathlib import Path
 
-from .api import OptionError, ProjectError
+from .errors import OptionError, ProjectError
 from .flashing import FlashJob
 
 MOUNTED_IN_S = 10.0

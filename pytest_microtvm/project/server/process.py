@@ -11,13 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Protocol
 
-from .api import (
-    IoTimeoutError,
-    ProjectError,
-    TransportClosedError,
-    read_with_timeout,
-    write_with_timeout,
-)
+from .api import read_with_timeout, write_with_timeout
+from .errors import IoTimeoutError, ProjectError, TransportClosedError
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .api import ProjectOption
 from .method_names import COMMAND, GDB, MASS_STORAGE, METHOD_NAMES
+from .options import ProjectOption
 
 if TYPE_CHECKING:
     from .flashing import FlashJob
@@ -87,10 +87,23 @@ class RealBoard:
         options: Project options.
         project: The project's folder.
         firmware: The project's ELF file.
+        baud: The speed of its port.
+        reset_line: The modem line that resets it, "dtr" or "rts"; empty if none does.
+        tool_prefix: Goes before the names of the toolchain's programs.
+        tool_install: The command that installs these.
     """
 
     def __init__(
-        self, board: Mapping[str, Any], options: Mapping[str, Any], project: Path, firmware: Path
+        self,
+        board: Mapping[str, Any],
+        options: Mapping[str, Any],
+        project: Path,
+        firmware: Path,
+        *,
+        baud: int,
+        reset_line: str = "",
+        tool_prefix: str = "",
+        tool_install: str = "",
     ) -> None:
         flash = dict(board["flash"])
         if options.get("flash_command"):
@@ -100,6 +113,10 @@ class RealBoard:
         self._method = str(options.get("flash_method") or flash["method"])
         self._project = project
         self._firmware = firmware
+        self._baud = int(options.get("baudrate") or baud)
+        self._reset_line = reset_line
+        self._tool_prefix = tool_prefix
+        self._tool_install = tool_install
 
     def flash(self) -> None:
         """Write the firmware, verify it where the method can, and reset the board.
@@ -131,13 +148,11 @@ class RealBoard:
         """
         from .serial_port import SerialTransport
 
-        uart = self._board["uart"]
-        line = str(uart.get("reset") or "")
+        line = self._reset_line
         by_line = bool(line) and not self._options.get("reset_command")
         if reset and not by_line:
             self._reset()
-        baud = int(self._options.get("baudrate") or uart["baud"])
-        port = SerialTransport(self._port(), baud, line)
+        port = SerialTransport(self._port(), self._baud, line)
         if reset and by_line:
             port.reset_board(line)
         return port
@@ -167,6 +182,8 @@ class RealBoard:
             firmware=self._firmware,
             probe=str(self._options.get("probe") or ""),
             port=self._port() if need_port else "",
+            tool_prefix=self._tool_prefix,
+            tool_install=self._tool_install,
         )
 
     def _port(self) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .api import (
+from .errors import (
     IoTimeoutError,
     OptionError,
     ProjectError,

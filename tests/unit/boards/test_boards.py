@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from pytest_microtvm.boards import Board, load_board, load_boards
+from pytest_microtvm.boards import Board, board_from_json, load_board, load_boards
 from pytest_microtvm.errors import ConfigError
 from pytest_microtvm.project.server.method_names import METHOD_NAMES
 
-MINIMAL = 'name = "demo"\nplatform = "host"\n[cpu]\narch = "host"\n'
+MINIMAL = 'name = "demo"\nhost = {}\n[cpu]\narch = "host"\n'
+OLD = 'name = "demo"\nplatform = "host"\n[cpu]\narch = "host"\n'
 MEMORY = '[[memory]]\nname = "ram"\nkind = "ram"\norigin = 0x1000\nbytes = 0x1000\n'
 
 
@@ -32,12 +33,11 @@ def test_our_own_boards() -> None:
     assert qemu.emulator.program == "qemu-system-i386"
     assert qemu.memory_bytes("flash") == 16 << 20
     assert qemu.memory_bytes("ram") == 32 << 20
-    assert "apt-get install" in qemu.toolchain.install
+    assert "apt-get install" in qemu.settings["toolchain"]["install"]
     microbit = boards["microbit"]
-    assert (microbit.cpu.arch, microbit.cpu.startup) == ("arm", "cortex_m")
+    assert (microbit.cpu.arch, microbit.settings["startup"]) == ("arm", "cortex_m")
     assert microbit.memory_bytes("ram") == 16 << 10
-    assert microbit.timer is not None
-    assert microbit.timer.hz == 16_000_000
+    assert microbit.settings["timer"]["hz"] == 16_000_000
 
 
 REAL = (
@@ -66,13 +66,13 @@ def test_real_boards() -> None:
     netduino = boards["netduinoplus2"]
     assert not netduino.is_only_real
     assert netduino.flash is not None
-    assert netduino.setup[0].address == 0x4002_3830
+    assert netduino.settings["setup"][0]["address"] == 0x4002_3830
 
 
 def test_minimal_board_gets_defaults(tmp_path: Path) -> None:
     board = load_board(write(tmp_path, MINIMAL))
-    assert (board.name, board.target, board.memory, board.uart) == ("demo", "c", (), None)
-    assert board.firmware.stack_bytes > 0
+    assert (board.name, board.platform, board.memory, board.flash) == ("demo", "host", (), None)
+    assert board.settings == {}
 
 
 def test_json_is_canonical_and_whole(tmp_path: Path) -> None:
@@ -81,7 +81,87 @@ def test_json_is_canonical_and_whole(tmp_path: Path) -> None:
     assert board.to_json() == load_board(write(tmp_path, "# a comment\n" + text)).to_json()
     values = json.loads(board.to_json())
     assert values["memory"] == [{"name": "ram", "kind": "ram", "origin": 4096, "bytes": 4096}]
-    assert values["uart"] is None
+    assert values["flash"] is None
+    assert values["host"] == {}
+    assert board_from_json(board.to_json()) == board
+
+
+TWO_PLATFORMS = """
+name = "demo"
+
+[cpu]
+arch = "arm"
+
+[zephyr]
+board = "demo/soc"
+
+[baremetal]
+stack_bytes = 4096
+
+[baremetal.uart]
+driver = "pl011"
+base = 0x4000_c000
+"""
+
+
+def test_a_board_has_a_table_for_each_platform(tmp_path: Path) -> None:
+    board = load_board(write(tmp_path, TWO_PLATFORMS))
+    assert board.platforms == ("zephyr", "baremetal")
+    assert (board.platform, board.settings) == ("zephyr", {"board": "demo/soc"})
+    assert (board.label, board.file_label) == ("demo", "demo")
+    other = board.on("baremetal")
+    assert other.settings["uart"] == {"driver": "pl011", "base": 0x4000_C000}
+    assert (other.platform, other.label) == ("baremetal", "demo/baremetal")
+    assert other.file_label == "demo-baremetal"
+    assert other.platforms == board.platforms
+    assert (other.on("zephyr"), other == board, hash(other) == hash(board)) == (board, False, False)
+    with pytest.raises(ConfigError, match="no table for the platform host, only for zephyr, bare"):
+        board.on("host")
+
+
+def test_a_server_is_given_the_chosen_table_only(tmp_path: Path) -> None:
+    board = load_board(write(tmp_path, TWO_PLATFORMS)).on("baremetal")
+    values = json.loads(board.to_json())
+    assert values["baremetal"]["stack_bytes"] == 4096
+    assert "zephyr" not in values
+    again = board_from_json(board.to_json())
+    assert (again.platforms, again.settings) == (("baremetal",), board.settings)
+
+
+OLD_FORM = """
+name = "demo"
+platform = "baremetal"
+target = "c"
+cpu = { arch = "arm", startup = "cortex_m", core = "cortex-m3" }
+uart = { driver = "pl011", base = 1 }
+firmware = { stack_bytes = 4096 }
+
+[[setup]]
+address = 1
+set = 2
+
+[toolchain]
+prefix = "arm-none-eabi-"
+
+[emulator]
+program = "qemu"
+machine = "m"
+"""
+
+
+def test_definitions_of_one_platform_go_on_working(tmp_path: Path) -> None:
+    board = load_board(write(tmp_path, OLD_FORM))
+    assert (board.platforms, board.label) == (("baremetal",), "demo")
+    assert board.cpu.core == "cortex-m3"
+    assert board.emulator is not None
+    assert board.settings == {
+        "startup": "cortex_m",
+        "stack_bytes": 4096,
+        "uart": {"driver": "pl011", "base": 1},
+        "setup": [{"address": 1, "set": 2}],
+        "toolchain": {"prefix": "arm-none-eabi-"},
+    }
+    assert load_board(write(tmp_path, OLD)) == load_board(write(tmp_path, MINIMAL))
 
 
 @pytest.mark.parametrize(
@@ -91,18 +171,23 @@ def test_json_is_canonical_and_whole(tmp_path: Path) -> None:
         (MINIMAL + 'simd = "neon"\n', "cpu.simd must be one of none, dsp, helium"),
         ('nmae = "demo"\n' + MINIMAL, "unknown key nmae"),
         (MINIMAL + MEMORY + "size = 1\n", "unknown key memory[0].size"),
-        ('name = "demo"\nplatform = "host"\n', "key cpu is missing"),
-        (MINIMAL + "[uart]\nbase = 1\n", "key uart.driver is missing"),
-        (MINIMAL + "[timer]\ndriver = 'd'\nbase = 1\n", "key timer.hz is missing"),
-        (MINIMAL + "[[setup]]\naddress = 4\n", "key setup[0].set is missing"),
-        (MINIMAL + "[[setup]]\naddress = 4\nset = 1\nmask = 1\n", "unknown key setup[0].mask"),
-        (MINIMAL + "[firmware]\nstack_bytes = '1k'\n", "firmware.stack_bytes must be a whole"),
-        (MINIMAL + "[firmware]\nstack_bytes = true\n", "firmware.stack_bytes must be a whole"),
-        (MINIMAL + "[firmware]\nstack_bytes = -1\n", "firmware.stack_bytes must not be negative"),
-        (MINIMAL + "[firmware]\npacket_bytes = 8\n", "firmware.packet_bytes must be at least 256"),
-        (MINIMAL + "[toolchain]\nflags = '-O2'\n", "toolchain.flags must be a list"),
-        (MINIMAL + "[toolchain]\nflags = [1]\n", "toolchain.flags[0] must be a string"),
-        ("uart = 3\n" + MINIMAL, "uart must be a table"),
+        ('name = "demo"\n[host]\n', "key cpu is missing"),
+        ('name = "demo"\n[cpu]\narch = "arm"\n', "no platform has a table"),
+        (MINIMAL + "[uart]\nbase = 1\n", "uart is a part of a platform's table"),
+        (MINIMAL + "[flahs]\nmethod = 'gdb'\n", "unknown key flahs"),
+        (MINIMAL + "[memory_]\n", "unknown key memory_"),
+        (MINIMAL + "[flash]\ntimeout_s = '1'\nmethod = ''\n", "flash.timeout_s must be a whole"),
+        (MINIMAL + "[flash]\ntimeout_s = true\nmethod = ''\n", "flash.timeout_s must be a whole"),
+        (MINIMAL + "[flash]\ntimeout_s = -1\nmethod = ''\n", "timeout_s must not be negative"),
+        (MINIMAL + "[flash]\nusb_ids = '1'\nmethod = ''\n", "flash.usb_ids must be a list"),
+        (MINIMAL + "[flash]\nusb_ids = [1]\nmethod = ''\n", "usb_ids[0] must be a string"),
+        ("emulator = 3\n" + MINIMAL, "emulator must be a table"),
+        (MINIMAL + "[zephyr]\nday = 2020-01-01\n", "zephyr has a value that no platform takes"),
+        ('target = "c"\n' + MINIMAL, "unknown key target"),
+        ('target = "llvm -mcpu=there-is-no-such-cpu"\n' + OLD, "target was never used"),
+        ("platform = 1\n" + MINIMAL, "platform must be a string"),
+        ('platform = "host"\n' + MINIMAL, "both platform = 'host' and a table [host]"),
+        ("firmware = 1\n" + OLD, "firmware must be a table"),
         (MINIMAL.replace("demo", "other"), "name is 'other'"),
         (MINIMAL.replace("demo", "a b"), "name must be letters"),
         (MINIMAL + MEMORY.replace('kind = "ram"', 'kind = "rom"'), "memory[0].kind must be one of"),
@@ -110,10 +195,6 @@ def test_json_is_canonical_and_whole(tmp_path: Path) -> None:
         (MINIMAL + MEMORY.replace("bytes = 0x1000", "bytes = 0"), "memory[0].bytes must not be 0"),
         (MINIMAL + MEMORY + MEMORY, "memory[1].name 'ram' is used twice"),
         (MINIMAL + MEMORY + MEMORY.replace('"ram"\nk', '"more"\nk'), "(more) overlaps ram"),
-        (
-            MINIMAL + "[uart]\ndriver = 'u'\nbase = 0\nreset = 'cts'\n",
-            "uart.reset must be one of dtr, rts",
-        ),
         ("name = \n", "not a TOML file"),
     ],
 )

@@ -1,16 +1,13 @@
-import dataclasses
-
 import pytest
 
-from pytest_microtvm.boards import Board, Cpu, Emulator, Flash, Toolchain
-from pytest_microtvm.boards.selection import missing_tools, select_boards, tags
+from pytest_microtvm.boards import Board, Cpu, Emulator, Flash, PlatformTable
+from pytest_microtvm.boards.selection import board_of, select_boards, tags
 from pytest_microtvm.errors import ConfigError
 
 
 def board(name, arch="arm", core="cortex-m4", **values):
-    values.setdefault("platform", "baremetal")
-    values.setdefault("toolchain", Toolchain(prefix="no-such-"))
-    return Board(name=name, cpu=Cpu(arch=arch, core=core), **values)
+    tables = tuple(PlatformTable(name) for name in values.pop("platforms", ("baremetal",)))
+    return Board(name=name, cpu=Cpu(arch=arch, core=core), tables=tables, **values)
 
 
 BOARDS = {
@@ -18,8 +15,8 @@ BOARDS = {
     for b in (
         board("mps2_an385", core="cortex-m3", emulator=Emulator("qemu-system-none", "mps2-an385")),
         board("mps2_an386", emulator=Emulator("qemu-system-none", "mps2-an386")),
-        board("nucleo", flash=Flash("openocd"), toolchain=Toolchain()),
-        board("host", arch="host", core="", platform="host", toolchain=Toolchain()),
+        board("nucleo", flash=Flash("openocd")),
+        board("host", arch="host", core="", platforms=("host",)),
     )
 }
 
@@ -39,7 +36,12 @@ BOARDS = {
     ],
 )
 def test_patterns_mean_boards(patterns, names):
-    assert list(select_boards(BOARDS, patterns).boards) == names
+    assert list(select_boards(BOARDS, patterns, runnable=can_run).boards) == names
+
+
+def can_run(boards):
+    """As if compilers were here, and no emulator."""
+    return {board.label for board in boards if board.emulator is None}
 
 
 @pytest.mark.parametrize(
@@ -54,7 +56,7 @@ def test_patterns_mean_boards(patterns, names):
 )
 def test_the_lab_has_boards(patterns, names):
     lab = {"nucleo", "mps2_an385"}
-    assert list(select_boards(BOARDS, patterns, lab=lab).boards) == names
+    assert list(select_boards(BOARDS, patterns, lab=lab, runnable=can_run).boards) == names
 
 
 def test_a_build_takes_no_board():
@@ -67,8 +69,47 @@ def test_only_a_boards_own_name_names_it():
 
 
 def test_a_platform_narrows():
-    assert select_boards(BOARDS, [], "host").boards == ("host",)
-    assert select_boards(BOARDS, ["all"], "host").boards == ("host",)
+    assert select_boards(BOARDS, [], ["host"]).boards == ("host",)
+    assert select_boards(BOARDS, ["all"], ["host"]).boards == ("host",)
+
+
+SEVERAL = {
+    b.name: b
+    for b in (
+        board("one", platforms=("baremetal", "zephyr")),
+        board("two", platforms=("zephyr", "freertos")),
+        board("three"),
+    )
+}
+
+
+@pytest.mark.parametrize(
+    ("patterns", "platforms", "labels"),
+    [
+        (["one", "two"], [], ["one", "two"]),
+        (["one", "two"], ["zephyr"], ["one/zephyr", "two"]),
+        (["one"], ["zephyr", "baremetal"], ["one", "one/zephyr"]),
+        (["all"], ["baremetal", "freertos"], ["one", "two/freertos", "three"]),
+        ([], ["freertos"], ["two/freertos"]),
+        (["platform:zephyr"], [], ["one/zephyr", "two"]),
+        (["platform:zephyr"], ["baremetal", "zephyr"], ["one/zephyr", "two"]),
+        (["one/zephyr"], [], ["one/zephyr"]),
+        (["one/baremetal"], [], ["one"]),
+        (["t*/*"], [], ["two", "two/freertos", "three"]),
+        (["t*"], [], ["two", "three"]),
+    ],
+)
+def test_platforms_are_chosen_among_a_boards(patterns, platforms, labels):
+    selection = select_boards(SEVERAL, patterns, platforms)
+    assert list(selection.boards) == labels
+    chosen = [board_of(SEVERAL, label) for label in labels]
+    assert [board.label for board in chosen] == labels
+
+
+def test_a_board_that_is_named_with_a_platform_is_named():
+    assert select_boards(SEVERAL, ["one/zephyr"]).by_name == {"one/zephyr"}
+    assert select_boards(SEVERAL, ["one"], ["zephyr"]).by_name == {"one/zephyr"}
+    assert select_boards(SEVERAL, ["platform:zephyr"]).by_name == frozenset()
 
 
 @pytest.mark.parametrize(
@@ -78,7 +119,11 @@ def test_a_platform_narrows():
         (["mps3_*"], None, "unknown board"),
         (["arch:avr"], None, "no board has the tag 'arch:avr'; tags: arch:arm"),
         ([], "zephyr", "no board has the platform 'zephyr'"),
-        (["host"], "baremetal", "board host belongs to platform host"),
+        (
+            ["host"],
+            "baremetal",
+            "has no table for the platform baremetal, only for host",
+        ),
         (["nucleo"], None, "no nucleo is here, and nothing emulates it: the lab has no boards"),
         (["nuc*"], None, "no nucleo is here, and nothing emulates it"),
         (["lab"], None, "the lab has no boards; 'microtvm lab scan'"),
@@ -86,7 +131,7 @@ def test_a_platform_narrows():
 )
 def test_what_means_nothing_is_told(patterns, platform, message):
     with pytest.raises(ConfigError) as caught:
-        select_boards(BOARDS, patterns, platform)
+        select_boards(BOARDS, patterns, [platform] if platform else [])
     assert message in caught.value.one_line()
 
 
@@ -97,12 +142,11 @@ def test_tags_of_a_board():
         "core:cortex-m4",
         "emulated",
     )
-
-
-def test_missing_tools_are_named():
-    assert list(missing_tools(BOARDS["mps2_an385"])) == ["no-such-gcc", "qemu-system-none"]
-    assert list(missing_tools(BOARDS["host"])) == []
-    library = dataclasses.replace(
-        BOARDS["host"], toolchain=Toolchain(libraries=("-lm", "/no/such/libm.a"))
+    cpu = Cpu("arm", fpu="fpv5-d16", float_abi="hard", simd="dsp")
+    assert tags(Board("x", cpu, (PlatformTable("zephyr"),))) == (
+        "platform:zephyr",
+        "arch:arm",
+        "fpu:fpv5-d16",
+        "float_abi:hard",
+        "simd:dsp",
     )
-    assert list(missing_tools(library)) == ["/no/such/libm.a"]

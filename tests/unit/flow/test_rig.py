@@ -45,7 +45,9 @@ class World:
     def firmware(self, build_id: str) -> Firmware:
         library = ModelLibrary(Path(), "model", (), (), 0, 0, ("aot",), "", {})
         board = load_boards()[KIND]
-        return Firmware(Path(build_id), build_id, board, "aot", library, None, True, 0.0, 0.0, "")
+        return Firmware(
+            Path(build_id), build_id, board, "aot", library, None, None, True, 0.0, 0.0, ""
+        )
 
     def rig(self, *boards: LabBoard) -> Rig:
         lab = Lab(boards, Quarantine(self.directory), "this test")

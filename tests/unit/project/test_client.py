@@ -192,7 +192,7 @@ def read_transport(self, n, timeout_sec):
 """
 # As of a server written before encodings other than base85.
 ONLY_BASE85 = """
-from pytest_microtvm.project.server import api
+from pytest_microtvm.project.server import json_rpc as api
 for name in ("_ENCODINGS", "_OPTIONAL"):
     setattr(api, name, {key: value for key, value in getattr(api, name).items() if key == "base85"})
 """

@@ -54,7 +54,15 @@ class Rig:
         definition = json.loads(load_boards()["netduinoplus2"].to_json())
         definition["flash"] = {"method": "", **flash}
         board = json.loads(board_from_json(json.dumps(definition)).to_json())
-        return RealBoard(board, {"port": PORT, **options}, self.project, self.firmware)
+        return RealBoard(
+            board,
+            {"port": PORT, **options},
+            self.project,
+            self.firmware,
+            baud=115200,
+            tool_prefix="arm-none-eabi-",
+            tool_install=board["baremetal"]["toolchain"]["install"],
+        )
 
 
 @pytest.fixture

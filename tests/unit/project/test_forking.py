@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from pytest_microtvm.project import platform_directory
 from pytest_microtvm.project.forking import can_fork
-from pytest_microtvm.project.lifecycle import platform_directory
 
 # In a process without threads, as a bridge is.
 SCRIPT = """

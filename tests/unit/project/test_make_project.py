@@ -11,11 +11,8 @@ import pytest
 
 from pytest_microtvm.project import server
 from pytest_microtvm.project.server.archive import GraphCounts, extract_codegen
-from pytest_microtvm.project.server.make_project import (
-    build_failure,
-    read_board,
-    split_definitions,
-)
+from pytest_microtvm.project.server.make_project import build_failure
+from pytest_microtvm.project.server.project import split_definitions
 from tests.contract.libraries import DOUBLE, FloatModel, write_archive
 
 BOARD: dict[str, Any] = {
@@ -211,9 +208,20 @@ def test_build_failures(output: str, expected: str) -> None:
     assert error.data["details"] == output
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"name": "x"}'])
-def test_bad_board_definitions(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "cannot be read"),
+        ("[]", "is not a board definition"),
+        ('{"name": "x"}', "is not a board definition"),
+        ('{"name": "x", "cpu": {}}', "board x has no table for the platform host"),
+        ('{"name": "x", "cpu": {}, "host": {"colour": 1}}', "unknown key host.colour"),
+    ],
+)
+def test_bad_board_definitions(tmp_path: Path, text: str, expected: str) -> None:
     path = tmp_path / "board.json"
     path.write_text(text)
-    with pytest.raises(server.OptionError):
-        read_board(path)
+    handler = server.MakeProjectHandler(__file__)
+    handler.platform_name = "host"
+    with pytest.raises(server.OptionError, match=expected):
+        handler.read_board(path)

@@ -1,0 +1,147 @@
+"""What each platform can do for each board, asked of its server once and kept in the cache.
+
+An answer is kept as long as nothing it rests on has changed: the template, the definition of the
+board, PATH and other variables that the server names, and each program and file that it found.
+A run for which all answers are kept starts no process to learn about toolchains.
+
+    <cache>/toolchains/<key>.json     the answer for one board, platform and PATH
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pytest_microtvm.boards import Board
+from pytest_microtvm.deadline import Deadline
+from pytest_microtvm.flow.build_id import template_hash
+from pytest_microtvm.project.platforms import Platform, find_platform, load_platforms
+from pytest_microtvm.project.server.api import BoardSupport, Tool
+from pytest_microtvm.project.support import ask_platform
+
+ASK_TIMEOUT_S = 60.0
+FOLDER = "toolchains"
+
+
+class Toolchains:
+    """Asks platforms about boards.
+
+    Args:
+        directory: The cache's folder.
+        platforms: All platforms by name; None for those that are found without being told where.
+    """
+
+    def __init__(self, directory: Path, platforms: Mapping[str, Platform] | None = None) -> None:
+        self.platforms = load_platforms() if platforms is None else platforms
+        self._directory = directory / FOLDER
+        self._known: dict[Board, BoardSupport] = {}
+
+    def platform(self, board: Board) -> Platform:
+        """The platform that is chosen for a board.
+
+        Raises:
+            ConfigError: There is none of that name.
+        """
+        return find_platform(self.platforms, board.platform)
+
+    def support(self, board: Board) -> BoardSupport:
+        """What a board's platform can do for it on this machine.
+
+        Raises:
+            ConfigError: There is no such platform, or it cannot serve the board.
+            BuildError: Its server does not answer.
+        """
+        if board not in self._known:
+            platform = self.platform(board)
+            question = _hash(template_hash(platform), board.to_json())
+            place = _hash(board.label, str(board.path), str(platform.directory), _path())
+            path = self._directory / f"{place}.json"
+            support = _kept_answer(path, question)
+            if support is None:
+                (support,) = ask_platform(platform, [board], Deadline(ASK_TIMEOUT_S), identify=True)
+                _keep_answer(path, question, support)
+            self._known[board] = support
+        return self._known[board]
+
+    def toolchain_id(self, board: Board) -> str:
+        """The id of the toolchain that builds a board's firmware.
+
+        A toolchain that its platform cannot identify has another id in each process: firmware that
+        another run built may be of another toolchain.
+        """
+        toolchain = self.support(board).toolchain
+        return _unknown_toolchain() if toolchain is None else toolchain
+
+
+@functools.cache
+def _unknown_toolchain() -> str:
+    return f"unknown {uuid.uuid4()}"
+
+
+def _kept_answer(path: Path, question: str) -> BoardSupport | None:
+    """The answer in a file; None if there is none, or if anything it rests on has changed."""
+    try:
+        digest, _, text = path.read_text(encoding="utf-8").partition("\n")
+        kept = json.loads(text)
+    except (OSError, ValueError):
+        return None
+    if digest != _hash(text) or kept["question"] != question:
+        return None
+    support = BoardSupport(
+        tuple(Tool(*tool) for tool in kept["tools"]),
+        kept["toolchain"],
+        tuple(kept["abilities"]),
+        tuple(kept["environment"]),
+    )
+    return support if kept["grounds"] == _grounds(support) else None
+
+
+def _keep_answer(path: Path, question: str, support: BoardSupport) -> None:
+    """Keep an answer, if it is one that can be relied upon later. Never raises."""
+    grounds = _grounds(support)
+    if support.toolchain is None or grounds is None:
+        return
+    text = json.dumps({"question": question, "grounds": grounds, **support._asdict()})
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", dir=path.parent, suffix=".new", delete=False
+        ) as file:
+            file.write(f"{_hash(text)}\n{text}")
+        Path(file.name).replace(path)
+
+
+def _grounds(support: BoardSupport) -> dict[str, Any] | None:
+    """What an answer rests on; None if a tool has gone, has come, or is another one now."""
+    tools: list[list[int]] = []
+    for tool in support.tools:
+        found = shutil.which(tool.name)
+        if found is not None and found != tool.path:
+            return None
+        if tool.path is None:
+            tools.append([])
+            continue
+        try:
+            status = Path(tool.path).stat()
+        except OSError:
+            return None
+        tools.append([status.st_mtime_ns, status.st_size, status.st_ino])
+    variables = {name: os.environ.get(name) for name in support.environment}
+    return {"tools": tools, "variables": variables}
+
+
+def _path() -> str:
+    return os.environ.get("PATH", os.defpath)
+
+
+def _hash(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:32]
