@@ -81,7 +81,7 @@ def _compile(
     progress("lowering")
     ir_text = model.module.script(show_meta=False)
     try:
-        grouped = group_integers(model.module, options.simd)
+        grouped = group_integers(model.module, options.simd, model.specs)
         program = lower(
             grouped.module, model.inputs, model.outputs, f"tvmgen_{name}_", grouped.kernels
         )

@@ -11,6 +11,7 @@ from pytest_microtvm.compiler.failures import tvm_failure
 from pytest_microtvm.compiler.lowering import tensor_type
 from pytest_microtvm.compiler.naming import Namespace, unique_names
 from pytest_microtvm.compiler.program import Port
+from pytest_microtvm.compiler.quantized.given import GivenSpec
 from pytest_microtvm.errors import ModelError
 
 EXPORT_CURE = "export the model again, or copy the whole file"
@@ -32,15 +33,26 @@ class TensorName:
 
 @dataclass(frozen=True)
 class ImportedModel:
-    """A Relax module with its inputs and outputs in the model's order."""
+    """A Relax module with its inputs and outputs in the model's order.
+
+    Args:
+        module: The IRModule.
+        inputs: The parameters of `main`.
+        outputs: Its results.
+        specs: Kernels that `main` calls by `given.PREFIX` and their position.
+    """
 
     module: Any
     inputs: list[Port]
     outputs: list[Port]
+    specs: tuple[GivenSpec, ...] = ()
 
 
 def imported(
-    module: Any, inputs: Sequence[TensorName] | None, outputs: Sequence[TensorName] | None
+    module: Any,
+    inputs: Sequence[TensorName] | None,
+    outputs: Sequence[TensorName] | None,
+    specs: Sequence[GivenSpec] = (),
 ) -> ImportedModel:
     """Give names to the parameters and results of the module's `main`.
 
@@ -48,6 +60,7 @@ def imported(
         module: An IRModule.
         inputs: The names of the parameters in order; their own names when None.
         outputs: The names of the results in order; "output" and a number when None.
+        specs: Kernels that the module calls.
 
     Raises:
         ModelError: `main` is missing, or takes or returns what is not a static tensor.
@@ -71,6 +84,7 @@ def imported(
         module,
         _ports(inputs, [parameter.ty for parameter in main.params], c_names, "input"),
         _ports(outputs, fields, c_names, "output"),
+        tuple(specs),
     )
 
 

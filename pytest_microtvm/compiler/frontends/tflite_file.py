@@ -27,7 +27,7 @@ from pytest_microtvm.errors import ModelError
 _IDENTIFIER = b"TFL3"
 _DAMAGED_CURE = "export the model again, or copy the whole file"
 
-_READING_ERRORS = (AttributeError, IndexError, OverflowError, TypeError, ValueError, struct.error)
+READING_ERRORS = (AttributeError, IndexError, OverflowError, TypeError, ValueError, struct.error)
 """What the flatbuffers package raises when offsets lead astray."""
 
 _PORT_TYPES = frozenset(ELEMENT_BYTES) - {"FLOAT16"}
@@ -61,7 +61,7 @@ def read_tflite(data: bytes) -> TfliteFile:
         model = _Model()
         model.Init(data, struct.unpack_from("<I", data)[0])
         return _read(model, len(data))
-    except _READING_ERRORS as error:
+    except READING_ERRORS as error:
         raise ModelError("the file is truncated or damaged", cure=_DAMAGED_CURE) from error
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pytest_microtvm.compiler.quantized.arithmetic import LIMITS
+from pytest_microtvm.compiler.quantized.given import PREFIX as GIVEN_PREFIX
+from pytest_microtvm.compiler.quantized.given import GivenSpec
 from pytest_microtvm.compiler.quantized.kernels import PORTABLE, generate
 from pytest_microtvm.compiler.quantized.operator import installed_operators
 from pytest_microtvm.compiler.quantized.recognise.matches import (
@@ -61,19 +64,20 @@ class Grouped:
     float_operators: tuple[str, ...]
 
 
-def group_integers(module: Any, simd: str = PORTABLE) -> Grouped:
+def group_integers(module: Any, simd: str = PORTABLE, given: Sequence[GivenSpec] = ()) -> Grouped:
     """Replace what integer kernels can do.
 
     Args:
         module: An imported module with a function `main` in A-normal form, constants not folded.
         simd: The CPU's extension, by its name.
+        given: The kernels that `main` calls by `given.PREFIX` and their positions.
     """
     import tvm
     from tvm import relax
 
     variable = module.get_global_var("main")
     function = module[variable]
-    rewriter = _Rewriter(function, simd)
+    rewriter = _Rewriter(function, simd, given)
     blocks = []
     for block in function.body.blocks:
         is_dataflow = type(block).__name__ == "DataflowBlock"
@@ -123,9 +127,10 @@ class _Rewriter:
     and what nothing reads is removed in the end.
     """
 
-    def __init__(self, function: Any, simd: str) -> None:
+    def __init__(self, function: Any, simd: str, given: Sequence[GivenSpec]) -> None:
         self._values = Values(function)
         self._simd = simd
+        self._given = given
         self._recognizers = _recognizers()
         self._twins: dict[Any, Any] = {}
         """By the variable of an image, the one that has its channels last."""
@@ -140,6 +145,8 @@ class _Rewriter:
         """
         if type(binding).__name__ != "VarBinding" or not operator_name(binding.value):
             return [binding]
+        if operator_name(binding.value) == "call_dps_packed":
+            return [self._given_kernel(binding)]
         if not is_static_tensor(binding.value) or self._values.is_only_clipped(binding.var):
             return [binding]
         found = self._match(binding.value)
@@ -148,6 +155,20 @@ class _Rewriter:
         if isinstance(found, Movement):
             return [self._moved(binding.var, found)]
         return self._called(binding.var, found, new_variable)
+
+    def _given_kernel(self, binding: Any) -> Any:
+        """The call of a kernel that the front end asked for."""
+        from tvm import relax
+
+        function, arguments = binding.value.args
+        name = str(function.global_symbol)
+        if not name.startswith(GIVEN_PREFIX):
+            return binding
+        wanted = self._given[int(name.removeprefix(GIVEN_PREFIX))]
+        number = len(self.kernels)
+        self.kernels.append(IntegerKernel(wanted.name, generate(wanted.spec, self._simd)))
+        call = relax.call_dps_packed(f"{PREFIX}{number}", arguments, binding.var.ty)
+        return relax.VarBinding(binding.var, call)
 
     def _called(self, variable: Any, match: Match, new_variable: Any) -> list[Any]:
         from tvm import relax

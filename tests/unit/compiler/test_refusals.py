@@ -141,7 +141,7 @@ def pad_model(scale: float) -> Model:
 
 def test_an_operator_that_would_have_to_rescale_is_refused(tmp_path: Path):
     message = refusal(written(tmp_path, pad_model(0.25).to_bytes()))
-    assert "PAD from one quantization to another" in message
+    assert "the operator PAD (output 'y'): it moves values from one quantization to" in message
 
 
 # ONNX.

@@ -41,6 +41,7 @@ class Operator:
     inputs: Sequence[int]
     outputs: Sequence[int]
     options: tuple[str, Callable[[flatbuffers.Builder], int]] | None = None
+    version: int = 1
 
 
 @dataclass
@@ -106,10 +107,14 @@ class _Writer:
 
     def write(self) -> bytes:
         builder = self._builder
-        names = list(dict.fromkeys(operator.name for operator in self._model.operators))
-        codes = [self._operator_code(name) for name in names]
+        names = list(dict.fromkeys((o.name, o.version) for o in self._model.operators))
+        codes = [self._operator_code(*name) for name in names]
         tensors = [self._tensor(tensor) for tensor in self._model.tensors]
-        operators = [self._operator(o, names.index(o.name)) for o in self._model.operators]
+        operators = [
+            self._operator(o, names.index((o.name, o.version))) for o in self._model.operators
+        ]
+            self._operator(o, names.index((o.name, o.version))) for o in self._model.operators
+        ]
         graph = self._subgraph(tensors, operators)
         buffers = [self._buffer(content) for content in self._buffers]
         signature = self._offsets([self._signature()] if self._model.signature else [])
@@ -133,12 +138,12 @@ class _Writer:
     def _integers(self, values: Sequence[int], dtype: str = "int32") -> int:
         return int(self._builder.CreateNumpyVector(np.array(values, dtype)))
 
-    def _operator_code(self, name: str) -> int:
+    def _operator_code(self, name: str, version: int) -> int:
         number = getattr(tflite.BuiltinOperator, name)
         tflite.OperatorCodeStart(self._builder)
         tflite.OperatorCodeAddDeprecatedBuiltinCode(self._builder, min(number, 127))
         tflite.OperatorCodeAddBuiltinCode(self._builder, number)
-        tflite.OperatorCodeAddVersion(self._builder, 1)
+        tflite.OperatorCodeAddVersion(self._builder, version)
         return int(tflite.OperatorCodeEnd(self._builder))
 
     def _tensor(self, tensor: Tensor) -> int:

@@ -1,0 +1,35 @@
+"""TFLite models.
+
+graph        the flatbuffer as plain data: tensors, operators, constants
+options      the options of an operator; what nobody reads is noticed
+registry     by the name of a builtin operator, the function that converts it
+converter    walks the operators, checks what they make, collects what is refused
+operators/   a small function for each builtin operator
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pytest_microtvm.compiler.frontends.imported import ImportedModel, imported
+
+InputShapes = Mapping[str, Sequence[int]]
+
+
+def import_tflite(data: bytes, input_shapes: InputShapes | None = None) -> ImportedModel:
+    """Import a TFLite model.
+
+    Args:
+        data: The file's content.
+        input_shapes: Shapes of inputs by name, in place of those that the file has.
+
+    Raises:
+        ModelError: It is damaged, or holds what cannot be compiled.
+    """
+    from pytest_microtvm.compiler.frontends.tflite.converter import convert
+    from pytest_microtvm.compiler.frontends.tflite.graph import read_graph
+    from pytest_microtvm.compiler.frontends.tflite_file import read_tflite
+
+    model = read_tflite(data)
+    found = convert(read_graph(model.flatbuffer), input_shapes or {})
+    return imported(found.module, model.inputs, model.outputs, found.specs)

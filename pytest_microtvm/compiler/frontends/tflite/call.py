@@ -1,0 +1,321 @@
+"""An operator while it is converted: what it reads, what it is to make, and how that is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from tvm import relax
+
+from pytest_microtvm.compiler.frontends.tflite.graph import (
+    Array,
+    Operator,
+    Quantization,
+    Tensor,
+    names_of,
+)
+from pytest_microtvm.compiler.frontends.tflite.options import Options
+from pytest_microtvm.compiler.frontends.tflite.refusal import Refusal
+from pytest_microtvm.compiler.quantized.arithmetic import LIMITS, round_away
+from pytest_microtvm.compiler.quantized.given import PREFIX, GivenSpec
+from pytest_microtvm.compiler.quantized.specs import Spec
+
+_BOUNDS: dict[str, tuple[float, float | None]] = {
+    "RELU": (0.0, None),
+    "RELU6": (0.0, 6.0),
+    "RELU_N1_TO_1": (-1.0, 1.0),
+}
+"""Activations that hold a value between bounds."""
+
+
+class Operand:
+    """A tensor that an operator reads.
+
+    Args:
+        tensor: What the file says of it.
+        value: Its values where they are known, else the Relax variable that holds them.
+    """
+
+    def __init__(self, tensor: Tensor, value: Array | Any) -> None:
+        self.tensor = tensor
+        self.value: Array | None = value if isinstance(value, np.ndarray) else None
+        self._variable: Any = None if isinstance(value, np.ndarray) else value
+
+    @property
+    def expression(self) -> Any:
+        """Its values in Relax."""
+        return self._variable if self.value is None else relax.const(self.value)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its extents; those of the file may be out of date."""
+        if self.value is not None:
+            return tuple(self.value.shape)
+        return tuple(int(extent) for extent in self._variable.ty.shape)
+
+    @property
+    def rank(self) -> int:
+        """How many extents it has."""
+        return len(self.shape)
+
+    @property
+    def dtype(self) -> str:
+        """NumPy's name of the element type."""
+        return self.tensor.dtype
+
+    @property
+    def quantization(self) -> Quantization | None:
+        """None when the values are the numbers."""
+        return self.tensor.quantization if self.dtype != "float32" else None
+
+    @property
+    def is_quantized(self) -> bool:
+        """Whether its values stand for other numbers."""
+        return self.quantization is not None
+
+    @property
+    def real(self) -> Any:
+        """The numbers that its values stand for, in Relax; float32 when it is quantized."""
+        known = self.quantization
+        return self.expression if known is None else dequantized(self.expression, known)
+
+    def moved(self, values: Array, axis: int = 0) -> Any:
+        """The numbers of a quantized constant whose elements were moved.
+
+        Args:
+            values: The constant's, in their new places.
+            axis: Where the axis of the quantization has gone.
+        """
+        known = self.quantization
+        expression = relax.const(np.ascontiguousarray(values))
+        return expression if known is None else dequantized(expression, known, axis)
+
+    def known_real(self) -> Array | None:
+        """The numbers that a constant stands for, as float32."""
+        if self.value is None:
+            return None
+        known = self.quantization
+        if known is None:
+            return self.value
+        shape = [1] * self.value.ndim
+        if known.scales.size > 1:
+            shape[known.axis] = known.scales.size
+        shifted = self.value.astype(np.int64) - known.zero_points.reshape(shape)
+        real: Array = shifted.astype(np.float32) * known.scales.reshape(shape)
+        return real
+
+
+def dequantized(expression: Any, quantization: Quantization, axis: int | None = None) -> Any:
+    """The numbers that quantized values stand for, in Relax."""
+    scales, zero_points = quantization.scales, quantization.zero_points
+    if str(getattr(expression.ty.dtype, "dtype", expression.ty.dtype)) == "int64":
+        # Relax's operator does not take it.
+        scale = scales.reshape(-1) if scales.size > 1 else scales[0]
+        return relax.op.multiply(relax.op.astype(expression, "float32"), relax.const(scale))
+    if scales.size == 1:
+        axis = 0
+    elif axis is None:
+        axis = quantization.axis
+    return relax.op.dequantize(expression, *_parameters(scales, zero_points), axis=axis)
+
+
+def _parameters(scales: Array, zero_points: Array) -> tuple[Any, Any]:
+    if scales.size == 1:
+        return relax.const(float(scales[0]), "float32"), relax.const(int(zero_points[0]), "int32")
+    if not zero_points.any():
+        return relax.const(scales, "float32"), relax.const(0, "int32")
+    return relax.const(scales, "float32"), relax.const(zero_points.astype(np.int32), "int32")
+
+
+class Call:
+    """An operator while it is converted.
+
+    Args:
+        operator: Which.
+        options: Its options.
+        operands: What it reads; None for what is left out.
+        outputs: What the file says of its results.
+        builder: Normalizes expressions.
+        specs: Kernels that are called by their numbers; `kernel` appends to them.
+    """
+
+    def __init__(
+        self,
+        operator: Operator,
+        options: Options,
+        operands: Sequence[Operand | None],
+        outputs: Sequence[Tensor],
+        builder: Any,
+        specs: list[GivenSpec],
+    ) -> None:
+        self.operator = operator
+        self.options = options
+        self.outputs = outputs
+        self._operands = operands
+        self._builder = builder
+        self._specs = specs
+
+    # What it reads.
+
+    @property
+    def operands(self) -> list[Operand]:
+        """All operands; none may be left out."""
+        return [self.input(position) for position in range(len(self._operands))]
+
+    def input(self, position: int) -> Operand:
+        """An operand that has to be there."""
+        operand = self.optional(position)
+        if operand is None:
+            raise self.refusal(f"it lacks its input {position}")
+        return operand
+
+    def optional(self, position: int) -> Operand | None:
+        """An operand that may be left out."""
+        return self._operands[position] if position < len(self._operands) else None
+
+    def known(self, position: int, what: str) -> Array:
+        """The values of an operand that has to be known.
+
+        Args:
+            position: Of the operand.
+            what: Names it in messages.
+        """
+        value = self.input(position).value
+        if value is None:
+            raise self.refusal(
+                f"{what} is computed at run time",
+                "export the model with fixed shapes for all inputs, or give them by input_shapes",
+            )
+        return value
+
+    def integers(self, position: int, what: str) -> list[int]:
+        """The same as integers."""
+        return [int(value) for value in self.known(position, what).reshape(-1)]
+
+    @property
+    def output(self) -> Tensor:
+        """What the file says of its only result."""
+        if len(self.outputs) != 1:
+            raise self.refusal(f"it has {len(self.outputs)} outputs")
+        return self.outputs[0]
+
+    def refusal(self, why: str, cure: str | None = None) -> Refusal:
+        """Say why it cannot be converted."""
+        return Refusal(self.operator, [tensor.name for tensor in self.outputs], why, cure)
+
+    # How results are written.
+
+    def normalized(self, expression: Any) -> Any:
+        """An expression whose type is known."""
+        return self._builder.normalize(expression)
+
+    def emitted(self, expression: Any) -> Any:
+        """A variable that is bound to an expression."""
+        return self._builder.emit(expression)
+
+    def kernel(self, name: str, spec: Spec, inputs: Sequence[Any], shape: Sequence[int]) -> Any:
+        """The result of a kernel that does just what TFLite does.
+
+        Args:
+            name: Of the operator, for the name of the kernel.
+            spec: What the kernel does.
+            inputs: Relax variables that it reads.
+            shape: Of the result, whose element type is that of the only output.
+        """
+        self._specs.append(GivenSpec(name, spec))
+        ty = relax.TensorType(list(shape), self.output.dtype)
+        variables = [self._builder.emit(value) for value in inputs]
+        return relax.call_dps_packed(f"{PREFIX}{len(self._specs) - 1}", variables, ty)
+
+    def quantized(self, real: Any, output: Tensor | None = None) -> Any:
+        """A float result as the output holds it.
+
+        Args:
+            real: float32.
+            output: The only one, when there is just one.
+        """
+        output = output or self.output
+        known = output.quantization
+        if known is None or output.dtype == "float32":
+            return real
+        if output.dtype not in LIMITS:
+            raise self.refusal(
+                f"its output {output.name!r} is quantized to {output.dtype}",
+                "quantize to int8, uint8 or int16",
+            )
+        scale, zero_point = _parameters(known.scales, known.zero_points)
+        axis = known.axis if known.scales.size > 1 else 0
+        return relax.op.quantize(real, scale, zero_point, axis=axis, out_dtype=output.dtype)
+
+    def activation(self) -> str:
+        """The fused activation, by its name in the schema."""
+        return names_of("ActivationFunctionType")[self.options["FusedActivationFunction"]]
+
+    def finished(self, real: Any, activation: str = "NONE") -> Any:
+        """A float result with its activation, as the output holds it."""
+        known = self.output.quantization
+        if known is None or self.output.dtype not in LIMITS:
+            return self.activated(real, activation)
+        if activation in _BOUNDS:
+            return self.bounded(self.quantized(real), activation)
+        return self.quantized(self.activated(real, activation))
+
+    def bounded(self, values: Any, activation: str) -> Any:
+        """Quantized values under an activation; its bounds are rounded in float32, as TFLite's."""
+        low, high = self.bounds(activation)
+        if (low, high) == LIMITS[self.output.dtype]:
+            return values
+        return relax.op.clip(values, float(low), float(high))
+
+    def bounds(self, activation: str) -> tuple[int, int]:
+        """Least and greatest value that an activation leaves to a quantized output."""
+        low, high = LIMITS[self.output.dtype]
+        known = self.output.quantization
+        if activation == "NONE" or known is None:
+            return low, high
+        if activation not in _BOUNDS:
+            raise self.refusal(f"the activation {activation} of integers is not supported")
+
+        def steps(bound: float) -> int:
+            return int(round_away(np.asarray(np.float32(bound) / known.scale))) + known.zero_point
+
+        least, greatest = _BOUNDS[activation]
+        low = max(low, steps(least))
+        return low, high if greatest is None else min(high, steps(greatest))
+
+    def activated(self, real: Any, activation: str) -> Any:
+        """A result that is not quantized, under an activation."""
+        if activation == "NONE":
+            return real
+        if activation == "RELU":
+            return relax.op.nn.relu(real)
+        if activation in _BOUNDS:
+            low, high = _BOUNDS[activation]
+            return relax.op.clip(real, low, high)
+        if activation == "TANH":
+            return relax.op.tanh(real)
+        if activation == "SIGN_BIT":
+            return relax.op.astype(relax.op.less(real, relax.const(0.0)), "float32")
+        raise self.refusal(f"the fused activation {activation} is not supported")
+
+    def same_quantization(self, *operands: Operand) -> bool:
+        """Whether equal values of operands and outputs stand for equal numbers."""
+        if not operands:
+            operands = tuple(self.operands)
+        known = [operand.quantization for operand in operands if operand.is_quantized]
+        for output in self.outputs:
+            if output.quantization is not None and output.dtype != "float32":
+                known.append(output.quantization)
+        return all(first is not None and first.is_same(known[0]) for first in known)
+
+    def require_same_quantization(self, *operands: Operand) -> None:
+        """Refuse to move values from one quantization to another, as TFLite's format forbids it."""
+        if not self.same_quantization(*operands):
+            raise self.refusal(
+                "it moves values from one quantization to another",
+                "export the model again: TFLite wants one scale and zero point for all of them",
+            )
+
+
+Convert = Callable[[Call], Any]

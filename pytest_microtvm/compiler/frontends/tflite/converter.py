@@ -1,0 +1,222 @@
+"""Converts a graph of TFLite operators to a Relax module, one operator after the other.
+
+What an operator makes has the element type and the shape that the file says, or the operator is
+refused. All operators that are refused are told at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from tvm import relax
+
+from pytest_microtvm.compiler.failures import summary
+from pytest_microtvm.compiler.frontends.tflite import operators
+from pytest_microtvm.compiler.frontends.tflite.call import Call, Operand
+from pytest_microtvm.compiler.frontends.tflite.graph import Array, Graph, Operator, Tensor
+from pytest_microtvm.compiler.frontends.tflite.options import Options
+from pytest_microtvm.compiler.frontends.tflite.refusal import Refusal
+from pytest_microtvm.compiler.frontends.tflite.registry import Registration
+from pytest_microtvm.compiler.program import C_TYPES
+from pytest_microtvm.compiler.quantized.given import GivenSpec
+from pytest_microtvm.errors import ModelError
+
+_SHOWN = 12
+"""Refused operators that are told in full."""
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What became of a graph.
+
+    Args:
+        module: An IRModule with the function `main`.
+        specs: Kernels that it calls in place of operators (see `given.GivenSpec`).
+    """
+
+    module: Any
+    specs: tuple[GivenSpec, ...]
+
+
+def convert(graph: Graph, input_shapes: Mapping[str, Sequence[int]]) -> Converted:
+    """Convert a graph.
+
+    Args:
+        graph: The model's.
+        input_shapes: Shapes of inputs by name, in place of those that the file has.
+
+    Raises:
+        ModelError: Some of its operators cannot be converted.
+    """
+    return _Converter(graph).run(input_shapes)
+
+
+class _Converter:
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._builder = relax.BlockBuilder()
+        self._values: dict[int, Array | Any] = {}
+        """By tensor, an array where it is known, else a Relax variable; None when refused."""
+        self._specs: list[GivenSpec] = []
+        self._refusals: list[Refusal] = []
+
+    def run(self, input_shapes: Mapping[str, Sequence[int]]) -> Converted:
+        for tensor in self._graph.tensors:
+            if tensor.data is not None:
+                self._values[tensor.index] = tensor.data
+        parameters = []
+        for index in self._graph.inputs:
+            tensor = self._graph.tensors[index]
+            shape = input_shapes.get(tensor.name, tensor.shape)
+            parameters.append(_variable(tensor, shape))
+            self._values[index] = parameters[-1]
+        with self._builder.function("main", parameters):
+            with self._builder.dataflow():
+                for operator in self._graph.operators:
+                    self._convert(operator)
+                results = [self._result(index) for index in self._graph.outputs]
+                value = results[0] if len(results) == 1 else relax.Tuple(results)
+                output = self._builder.emit_output(value)
+            self._builder.emit_func_output(output)
+        self._raise_refusals()
+        return Converted(self._builder.get(), tuple(self._specs))
+
+    def _result(self, index: int) -> Any:
+        value = self._values.get(index)
+        if value is None and not self._refusals:
+            raise ModelError(
+                f"nothing computes the output {self._graph.tensors[index].name!r}",
+                cure="export the model again",
+            )
+        if self._refusals:
+            return relax.const(0)  # the function has to end; it is not used
+        return relax.const(value) if isinstance(value, np.ndarray) else value
+
+    def _convert(self, operator: Operator) -> None:
+        try:
+            results = self._results(operator)
+        except Refusal as refusal:
+            self._refusals.append(refusal)
+            results = [self._stand_in(index) for index in operator.outputs]
+        for index, result in zip(operator.outputs, results, strict=True):
+            self._values[index] = result
+
+    def _stand_in(self, index: int) -> Any:
+        """A variable for what a refused operator would have made, so that others are checked."""
+        tensor = self._graph.tensors[index]
+        is_known = -1 not in tensor.signature and (tensor.signature or tensor.is_ranked)
+        is_known = is_known and tensor.dtype in C_TYPES
+        return _variable(tensor, tensor.shape) if is_known else None
+
+    def _results(self, operator: Operator) -> list[Any]:
+        registration = operators.OPERATORS.get(operator.name)
+        if registration is None:
+            raise self._refusal(
+                operator,
+                "it is not supported",
+                "replace it in the model by supported operators (docs/operators.md)",
+            )
+        options = self._options(operator, registration)
+        call = Call(
+            operator,
+            options,
+            [self._operand(operator, index) for index in operator.inputs],
+            [self._graph.tensors[index] for index in operator.outputs],
+            self._builder,
+            self._specs,
+        )
+        try:
+            made = registration.convert(call)
+        except Refusal:
+            raise
+        except Exception as error:
+            why = f"TVM cannot convert it: {type(error).__name__}: {summary(error)}"
+            raise self._refusal(operator, why) from error
+        unread = options.unread(except_for=registration.ignored)
+        if unread:
+            raise self._refusal(
+                operator, f"its options say what is not supported here: {', '.join(unread)}"
+            )
+        results = list(made) if isinstance(made, (list, tuple)) else [made]
+        if len(results) != len(operator.outputs):
+            raise self._refusal(operator, f"it has {len(operator.outputs)} outputs")
+        return [
+            self._checked(operator, result, self._graph.tensors[index])
+            for result, index in zip(results, operator.outputs, strict=True)
+        ]
+
+    def _options(self, operator: Operator, registration: Registration) -> Options:
+        if operator.version > registration.versions:
+            raise self._refusal(
+                operator,
+                f"it is of version {operator.version}; known are versions up to "
+                f"{registration.versions}",
+                "export the model with an older release of the converter",
+            )
+        if operator.options_name not in ("", registration.options):
+            raise self._refusal(operator, f"its options are {operator.options_name}")
+        return Options(registration.options, operator.options, registration.reads)
+
+    def _operand(self, operator: Operator, index: int) -> Operand | None:
+        if index < 0:
+            return None
+        tensor = self._graph.tensors[index]
+        value = self._values.get(index)
+        if value is None:
+            is_refused = any(index in refusal.operator.outputs for refusal in self._refusals)
+            why = f"nothing computes its input {tensor.name!r}"
+            names = [self._graph.tensors[output].name for output in operator.outputs]
+            raise Refusal(operator, names, why, is_consequence=is_refused)
+        return Operand(tensor, value)
+
+    def _checked(self, operator: Operator, result: Any, tensor: Tensor) -> Any:
+        """A result in the form of `_values`, when it is what the file says."""
+        if isinstance(result, np.ndarray):
+            value = result
+            shape, dtype = result.shape, str(result.dtype)
+        else:
+            value = self._builder.emit(result)
+            shape = tuple(int(extent) for extent in value.ty.shape)
+            dtype = str(getattr(value.ty.dtype, "dtype", value.ty.dtype))
+        if dtype != tensor.dtype or not tensor.allows(shape):
+            raise self._refusal(
+                operator,
+                f"its output {tensor.name!r} would be {dtype} {shape}, but the file says "
+                f"{tensor.dtype} {tensor.signature}",
+                "export the model again with fixed shapes",
+            )
+        return value
+
+    def _refusal(self, operator: Operator, why: str, cure: str | None = None) -> Refusal:
+        names = [self._graph.tensors[index].name for index in operator.outputs]
+        return Refusal(operator, names, why, cure)
+
+    def _raise_refusals(self) -> None:
+        # What reads the result of a refused operator is not at fault.
+        found = [r for r in self._refusals if not r.is_consequence]
+        if not found:
+            return
+        kinds: dict[tuple[str, str], list[Refusal]] = {}
+        for refusal in found:
+            kinds.setdefault((refusal.operator.name, refusal.why), []).append(refusal)
+        texts = [_told(refusals) for refusals in kinds.values()]
+        if len(texts) > _SHOWN:
+            texts = [*texts[:_SHOWN], f"and {len(texts) - _SHOWN} more"]
+        cures = dict.fromkeys(refusal.cure for refusal in found)
+        raise ModelError("; ".join(texts), cure="; ".join(cures))
+
+
+def _told(refusals: Sequence[Refusal]) -> str:
+    """What is wrong with operators of one kind, on one line."""
+    first = refusals[0]
+    others = f" and {len(refusals) - 1} more" if len(refusals) > 1 else ""
+    tensors = ", ".join(repr(name) for name in first.tensors)
+    return f"the operator {first.operator.name} (output {tensors}{others}): {first.why}"
+
+
+def _variable(tensor: Tensor, shape: Sequence[int]) -> Any:
+    name = tensor.name or f"tensor_{tensor.index}"
+    return relax.Var(name, relax.TensorType(list(shape), tensor.dtype))

@@ -1,0 +1,245 @@
+"""A TFLite model as plain data: the form between the flatbuffer and the converter."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tflite
+
+from pytest_microtvm.compiler.frontends.tflite.sparse import densified
+from pytest_microtvm.compiler.frontends.tflite_file import READING_ERRORS
+from pytest_microtvm.errors import ModelError
+
+Array = npt.NDArray[Any]
+
+_NUMPY_TYPES = {
+    "BOOL": "bool",
+    "FLOAT16": "float16",
+    "FLOAT32": "float32",
+    "FLOAT64": "float64",
+    "INT4": "int8",
+    "INT8": "int8",
+    "INT16": "int16",
+    "INT32": "int32",
+    "INT64": "int64",
+    "UINT8": "uint8",
+    "UINT16": "uint16",
+    "UINT32": "uint32",
+    "UINT64": "uint64",
+}
+"""How tensors are held; those of 4 bits have a byte for each element."""
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """Real numbers are `scales * (values - zero_points)`.
+
+    Args:
+        scales: float32, one for all or one for each index of `axis`.
+        zero_points: int64, as many as there are scales.
+        axis: Without meaning where there is one scale.
+    """
+
+    scales: npt.NDArray[np.float32]
+    zero_points: npt.NDArray[np.int64]
+    axis: int
+
+    def is_same(self, other: Quantization | None) -> bool:
+        """Whether equal values stand for equal numbers."""
+        return (
+            other is not None
+            and np.array_equal(self.scales, other.scales)
+            and np.array_equal(self.zero_points, other.zero_points)
+            and (self.scales.size == 1 or self.axis == other.axis)
+        )
+
+    @property
+    def scale(self) -> np.float32:
+        """The scale of a tensor that has one for all."""
+        scale: np.float32 = self.scales[0]
+        return scale
+
+    @property
+    def zero_point(self) -> int:
+        """The zero point of a tensor that has one for all."""
+        return int(self.zero_points[0])
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor of the model.
+
+    Args:
+        index: In its subgraph.
+        name: Possibly empty, possibly that of other tensors, too.
+        dtype: NumPy's name of the element type; that of the file in lower case where NumPy has
+            none.
+        shape: As stored; an extent that is known at run time only is stored as 1, mostly.
+        signature: The same, with -1 for extents that are known at run time only.
+        is_ranked: Whether an empty shape means a scalar.
+        data: The values of a constant.
+        quantization: None when the values are the numbers.
+    """
+
+    index: int
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    signature: tuple[int, ...]
+    is_ranked: bool
+    data: Array | None
+    quantization: Quantization | None
+
+    def allows(self, shape: tuple[int, ...]) -> bool:
+        """Whether the file says nothing against a shape."""
+        if not self.signature and not self.is_ranked:
+            return True
+        return len(shape) == len(self.signature) and all(
+            stored in (-1, extent) for stored, extent in zip(self.signature, shape, strict=True)
+        )
+
+
+@dataclass(frozen=True)
+class Operator:
+    """An operator of the model.
+
+    Args:
+        position: In its subgraph.
+        name: Of the builtin operator; "CUSTOM name" for custom ones.
+        version: Of the operator.
+        inputs: Indices of tensors; -1 stands for one that is left out.
+        outputs: Indices of tensors.
+        options_name: The table of its options in the schema; empty when there is none.
+        options: The flatbuffers table of its options.
+    """
+
+    position: int
+    name: str
+    version: int
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    options_name: str
+    options: Any
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A subgraph of the model."""
+
+    tensors: tuple[Tensor, ...]
+    operators: tuple[Operator, ...]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+
+def read_graph(model: Any) -> Graph:
+    """The first subgraph of a `tflite.Model` whose structure was checked before.
+
+    Raises:
+        ModelError: It is damaged all the same.
+    """
+    try:
+        graph = tflite.Model.Subgraphs(model, 0)
+        tensors = [_tensor(model, graph.Tensors(i), i) for i in range(graph.TensorsLength())]
+        operators = [
+            _operator(model, graph.Operators(i), i) for i in range(graph.OperatorsLength())
+        ]
+        inputs, outputs = _integers(graph.InputsAsNumpy()), _integers(graph.OutputsAsNumpy())
+    except READING_ERRORS as error:
+        raise ModelError(
+            "the file is truncated or damaged",
+            cure="export the model again, or copy the whole file",
+        ) from error
+    return Graph(tuple(tensors), tuple(operators), inputs, outputs)
+
+
+@cache
+def names_of(enumeration: str) -> dict[int, str]:
+    """The names of the values of an enumeration of the schema."""
+    members = vars(getattr(tflite, enumeration))
+    return {value: key for key, value in members.items() if isinstance(value, int)}
+
+
+def _integers(vector: Any) -> tuple[int, ...]:
+    """A vector of integers; flatbuffers give 0 for one that is absent."""
+    return () if isinstance(vector, int) else tuple(int(value) for value in vector)
+
+
+def _tensor(model: Any, tensor: Any, index: int) -> Tensor:
+    code = tensor.Type()
+    stored = names_of("TensorType").get(code, f"type {code}")
+    shape = _integers(tensor.ShapeAsNumpy())
+    return Tensor(
+        index,
+        (tensor.Name() or b"").decode("utf-8", errors="replace"),
+        _NUMPY_TYPES.get(stored, stored.lower()),
+        shape,
+        _integers(tensor.ShapeSignatureAsNumpy()) or shape,
+        bool(tensor.HasRank()),
+        _data(model.Buffers(tensor.Buffer()), tensor, stored, shape),
+        _quantization(tensor.Quantization()),
+    )
+
+
+def _data(buffer: Any, tensor: Any, stored: str, shape: tuple[int, ...]) -> Array | None:
+    if stored not in _NUMPY_TYPES or buffer.DataLength() == 0:
+        return None
+    content = buffer.DataAsNumpy()
+    if stored == "INT4":
+        count = math.prod(shape) if tensor.Sparsity() is None else 2 * content.size
+        values = _nibbles(content)[:count]
+    else:
+        values = np.frombuffer(content.tobytes(), _NUMPY_TYPES[stored])
+    if tensor.Sparsity() is not None:
+        return densified(values, tensor.Sparsity(), shape)
+    return values.reshape(shape)
+
+
+def _nibbles(content: npt.NDArray[np.uint8]) -> npt.NDArray[np.int8]:
+    """Signed numbers of 4 bits, the lower half of each byte first."""
+    pairs = np.stack([content << 4, content & 0xF0], axis=1).reshape(-1)
+    return pairs.view(np.int8) >> 4
+
+
+def _quantization(parameters: Any) -> Quantization | None:
+    if parameters is None or parameters.ScaleLength() == 0:
+        return None
+    scales = np.array(parameters.ScaleAsNumpy(), np.float32)
+    zero_points = np.zeros(scales.size, np.int64)
+    if parameters.ZeroPointLength():
+        zero_points = np.array(parameters.ZeroPointAsNumpy(), np.int64)
+    if zero_points.size != scales.size:
+        zero_points = np.broadcast_to(zero_points, scales.shape).copy()
+    return Quantization(scales, zero_points, int(parameters.QuantizedDimension()))
+
+
+def _operator(model: Any, operator: Any, position: int) -> Operator:
+    code = model.OperatorCodes(operator.OpcodeIndex())
+    # Files from before there were more than 127 operators have the older field only.
+    number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+    name = names_of("BuiltinOperator").get(number, f"operator {number}")
+    if name == "CUSTOM":
+        name = f"CUSTOM {(code.CustomCode() or b'').decode('utf-8', errors='replace')}"
+    options_name, options = "", None
+    if operator.BuiltinOptionsType():
+        kind = operator.BuiltinOptionsType()
+        options_name = names_of("BuiltinOptions").get(kind, f"options {kind}")
+        options = operator.BuiltinOptions()
+    elif operator.BuiltinOptions2Type():
+        kind = operator.BuiltinOptions2Type()
+        options_name = names_of("BuiltinOptions2").get(kind, f"options {kind}")
+        options = operator.BuiltinOptions2()
+    return Operator(
+        position,
+        name,
+        int(code.Version()),
+        _integers(operator.InputsAsNumpy()),
+        _integers(operator.OutputsAsNumpy()),
+        options_name,
+        options,
+    )

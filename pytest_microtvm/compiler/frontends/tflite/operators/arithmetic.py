@@ -1,0 +1,194 @@
+"""Two or more tensors, element by element; their shapes broadcast."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from tvm import relax
+
+from pytest_microtvm.compiler.frontends.tflite.call import Call, Operand
+from pytest_microtvm.compiler.frontends.tflite.graph import Array
+from pytest_microtvm.compiler.frontends.tflite.registry import operator
+
+Numbers = Callable[[Any, Any], Any]
+
+_PAIR = {
+    "PotScaleInt16": "a wish of the converter's; what decides is whether the scales are powers of 2"
+}
+
+
+def _folded(call: Call, function: Numbers) -> Array | None:
+    """The result where both sides are known integers: most often it is part of a shape."""
+    left, right = (operand.value for operand in call.operands[:2])
+    if left is None or right is None or any(o.is_quantized for o in call.operands):
+        return None
+    if left.dtype.kind not in "iub" or right.dtype.kind not in "iub":
+        return None
+    with np.errstate(all="ignore"):
+        return np.asarray(function(left, right)).astype(call.output.dtype)
+
+
+def _binary(
+    name: str,
+    function: Numbers,
+    numpy_function: Numbers,
+    versions: int,
+    options: str,
+    has_activation: bool = False,
+) -> None:
+    """Register an operator of two sides whose result is quantized anew."""
+    reads = ("FusedActivationFunction",) if has_activation else ()
+    ignored = _PAIR if name in ("ADD", "SUB") else {}
+
+    @operator(name, versions=versions, options=options, reads=reads, ignored=ignored)
+    def convert(call: Call) -> Any:
+        activation = call.activation() if has_activation else "NONE"
+        known = _folded(call, numpy_function)
+        if known is not None and activation == "NONE":
+            return known
+        left, right = sides(call)
+        return call.finished(function(left, right), activation)
+
+
+def sides(call: Call) -> tuple[Any, Any]:
+    """The numbers of both sides."""
+    left, right = call.operands
+    return _real(left, right), _real(right, left)
+
+
+def _real(operand: Operand, other: Operand) -> Any:
+    if operand.value is not None and not other.is_quantized:
+        return relax.const(operand.known_real())
+    return operand.real
+
+
+def _truncated(left: Array, right: Array) -> Array:
+    """Integers divided as C divides them."""
+    quotient = np.abs(left) // np.maximum(np.abs(right), 1)
+    result: Array = quotient * np.sign(left) * np.sign(right)
+    return result
+
+
+def _floored(left: Any, right: Any) -> Any:
+    if _is_float(left):
+        return relax.op.floor(relax.op.divide(left, right))
+    return relax.op.floor_divide(left, right)
+
+
+def _is_float(expression: Any) -> bool:
+    dtype = expression.ty.dtype
+    return str(getattr(dtype, "dtype", dtype)) == "float32"
+
+
+_binary("ADD", relax.op.add, np.add, 5, "AddOptions", True)
+_binary("SUB", relax.op.subtract, np.subtract, 5, "SubOptions", True)
+_binary("MUL", relax.op.multiply, np.multiply, 7, "MulOptions", True)
+_binary("DIV", relax.op.divide, _truncated, 2, "DivOptions", True)
+_binary("FLOOR_DIV", _floored, np.floor_divide, 3, "FloorDivOptions")
+_binary("FLOOR_MOD", relax.op.floor_mod, np.mod, 2, "FloorModOptions")
+_binary("POW", relax.op.power, np.power, 1, "PowOptions")
+_binary("ATAN2", relax.op.atan2, np.arctan2, 1, "ATan2Options")
+
+
+@operator("SQUARED_DIFFERENCE", versions=2, options="SquaredDifferenceOptions")
+def squared_difference(call: Call) -> Any:
+    """(a - b)**2."""
+    left, right = sides(call)
+    difference = call.emitted(relax.op.subtract(left, right))
+    return call.finished(relax.op.multiply(difference, difference))
+
+
+def _extreme(name: str, function: Numbers, numpy_function: Numbers) -> None:
+    """Register a choice between the two sides, which the same scale leaves to integers."""
+
+    @operator(name, versions=4, options="MaximumMinimumOptions")
+    def convert(call: Call) -> Any:
+        known = _folded(call, numpy_function)
+        if known is not None:
+            return known
+        left, right = call.operands
+        if call.same_quantization():
+            return function(left.expression, right.expression)
+        return call.finished(function(*sides(call)))
+
+
+_extreme("MAXIMUM", relax.op.maximum, np.maximum)
+_extreme("MINIMUM", relax.op.minimum, np.minimum)
+
+
+def _comparison(
+    name: str, function: Numbers, numpy_function: Numbers, versions: int, options: str
+) -> None:
+    @operator(name, versions=versions, options=options)
+    def convert(call: Call) -> Any:
+        known = _folded(call, numpy_function)
+        if known is not None:
+            return known
+        left, right = call.operands
+        if call.same_quantization():
+            return function(left.expression, right.expression)
+        return function(*sides(call))
+
+
+_comparison("EQUAL", relax.op.equal, np.equal, 4, "EqualOptions")
+_comparison("NOT_EQUAL", relax.op.not_equal, np.not_equal, 3, "NotEqualOptions")
+_comparison("LESS", relax.op.less, np.less, 3, "LessOptions")
+_comparison("LESS_EQUAL", relax.op.less_equal, np.less_equal, 2, "LessEqualOptions")
+_comparison("GREATER", relax.op.greater, np.greater, 2, "GreaterOptions")
+_comparison("GREATER_EQUAL", relax.op.greater_equal, np.greater_equal, 3, "GreaterEqualOptions")
+
+
+def _integers_only(name: str, function: Numbers, numpy_function: Numbers, options: str) -> None:
+    @operator(name, options=options)
+    def convert(call: Call) -> Any:
+        known = _folded(call, numpy_function)
+        left, right = call.operands
+        return function(left.expression, right.expression) if known is None else known
+
+
+_integers_only("LOGICAL_AND", relax.op.logical_and, np.logical_and, "LogicalAndOptions")
+_integers_only("LOGICAL_OR", relax.op.logical_or, np.logical_or, "LogicalOrOptions")
+_integers_only("BITWISE_XOR", relax.op.bitwise_xor, np.bitwise_xor, "BitwiseXorOptions")
+_integers_only("RIGHT_SHIFT", relax.op.right_shift, np.right_shift, "RightShiftOptions")
+
+
+@operator("ADD_N", options="AddNOptions")
+def add_n(call: Call) -> Any:
+    """The sum of all inputs."""
+    total = call.input(0).real
+    for operand in call.operands[1:]:
+        total = relax.op.add(total, operand.real)
+    return call.finished(total)
+
+
+@operator("PRELU", versions=1)
+def prelu(call: Call) -> Any:
+    """Negative elements times slopes that broadcast."""
+    real, slopes = (call.emitted(value) for value in sides(call))
+    negative = relax.op.multiply(real, slopes)
+    zero = relax.const(0.0, "float32")
+    return call.finished(relax.op.where(relax.op.less(real, zero), negative, real))
+
+
+@operator("SELECT", versions=4, options="SelectOptions")
+def select(call: Call) -> Any:
+    """Elements, or rows, of one tensor or the other."""
+    condition, left, right = call.operands
+    call.require_same_quantization(left, right)
+    chosen = condition.expression
+    if condition.rank == 1 and left.rank > 1 and condition.shape[0] == left.shape[0]:
+        chosen = relax.op.reshape(chosen, [condition.shape[0], *(1,) * (left.rank - 1)])
+    return relax.op.where(chosen, left.expression, right.expression)
+
+
+@operator("SELECT_V2", versions=2, options="SelectV2Options")
+def select_v2(call: Call) -> Any:
+    """Elements of one tensor or the other; all three broadcast."""
+    condition, left, right = call.operands
+    call.require_same_quantization(left, right)
+    if condition.value is not None and left.value is not None and right.value is not None:
+        chosen = np.where(condition.value, left.value, right.value)
+        return np.asarray(chosen).astype(call.output.dtype)
+    return relax.op.where(condition.expression, left.expression, right.expression)

@@ -1,0 +1,83 @@
+"""From one element type or scale to another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from tvm import relax
+
+from pytest_microtvm.compiler.frontends.tflite.call import Call
+from pytest_microtvm.compiler.frontends.tflite.registry import operator
+
+
+@operator("QUANTIZE", versions=3, options="QuantizeOptions")
+def quantize(call: Call) -> Any:
+    """To the quantization of the output, from floats or from another one."""
+    if call.output.quantization is None:
+        raise call.refusal("its output has no quantization")
+    return call.finished(call.input(0).real)
+
+
+@operator("DEQUANTIZE", versions=6, options="DequantizeOptions")
+def dequantize(call: Call) -> Any:
+    """To float32; constants of float16 are stored that way only."""
+    data = call.input(0)
+    if data.value is not None:
+        real: Any = data.known_real()
+        return np.asarray(real).astype("float32")
+    return relax.op.astype(data.expression, "float32") if not data.is_quantized else data.real
+
+
+@operator(
+    "CAST",
+    versions=6,
+    options="CastOptions",
+    ignored={
+        "InDataType": "the input has its element type",
+        "OutDataType": "the output has its element type",
+    },
+)
+def cast(call: Call) -> Any:
+    """Values as they are, in another element type."""
+    data = call.input(0)
+    if data.value is not None:
+        return data.value.astype(call.output.dtype)
+    if data.dtype == call.output.dtype:
+        return data.expression
+    if call.output.dtype == "bool":
+        zero = relax.const(np.zeros((), data.dtype))
+        return relax.op.not_equal(data.expression, zero)
+    return relax.op.astype(data.expression, call.output.dtype)
+
+
+@operator(
+    "FAKE_QUANT",
+    versions=2,
+    options="FakeQuantOptions",
+    reads=("Min", "Max", "NumBits", "NarrowRange"),
+)
+def fake_quant(call: Call) -> Any:
+    """Floats held to the steps of a quantization."""
+    low = 1.0 if call.options["NarrowRange"] else 0.0
+    high = float(2 ** call.options["NumBits"] - 1)
+    least, greatest = call.options["Min"], call.options["Max"]
+    scale = (greatest - least) / (high - low)
+    zero_point = float(np.clip(round(low - least / scale), low, high))
+    start, end = (low - zero_point) * scale, (high - zero_point) * scale
+    clipped = relax.op.subtract(
+        relax.op.clip(call.input(0).expression, start, end), relax.const(start, "float32")
+    )
+    steps = relax.op.multiply(clipped, relax.const(1.0 / scale, "float32"))
+    rounded = relax.op.floor(relax.op.add(steps, relax.const(0.5, "float32")))
+    back = relax.op.multiply(rounded, relax.const(scale, "float32"))
+    return relax.op.add(back, relax.const(start, "float32"))
+
+
+@operator("BITCAST", options="BitcastOptions")
+def bitcast(call: Call) -> Any:
+    """The same bits as another element type."""
+    data = call.input(0)
+    if data.value is not None:
+        return data.value.view(call.output.dtype)
+    raise call.refusal("it reads the bits of what is computed as another element type")

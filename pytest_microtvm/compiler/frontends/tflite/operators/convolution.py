@@ -1,0 +1,162 @@
+"""Convolutions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from tvm import relax
+
+from pytest_microtvm.compiler.frontends.tflite.call import Call, Operand, dequantized
+from pytest_microtvm.compiler.frontends.tflite.graph import Array, Quantization
+from pytest_microtvm.compiler.frontends.tflite.operators.windows import padding_of
+from pytest_microtvm.compiler.frontends.tflite.registry import operator
+
+_IGNORED = {"QuantizedBiasType": "the bias has an element type of its own"}
+_WINDOW = ("Padding", "StrideW", "StrideH", "FusedActivationFunction")
+_DILATED = (*_WINDOW, "DilationWFactor", "DilationHFactor")
+
+
+@operator("CONV_2D", versions=8, options="Conv2DOptions", reads=_DILATED, ignored=_IGNORED)
+def conv_2d(call: Call) -> Any:
+    """NHWC images; weights [output channels, height, width, input channels of a group]."""
+    data, weights = call.input(0), call.input(1)
+    groups = data.shape[3] // weights.shape[3]
+    if groups * weights.shape[3] != data.shape[3]:
+        raise call.refusal("its weights do not fit the channels of its input")
+    parameters = _window(call, data, weights.shape[1:3])
+    image = real_data(data)
+    result = relax.op.nn.conv2d(
+        image, transposed_weights(data, weights, (1, 2, 3, 0)), groups=groups, **parameters
+    )
+    return call.finished(biased(call, result, data, weights, 2), call.activation())
+
+
+@operator(
+    "DEPTHWISE_CONV_2D",
+    versions=7,
+    options="DepthwiseConv2DOptions",
+    reads=(*_DILATED, "DepthMultiplier"),
+)
+def depthwise_conv_2d(call: Call) -> Any:
+    """NHWC images; weights [1, height, width, channels * multiplier]."""
+    data, weights = call.input(0), call.input(1)
+    channels = data.shape[3]
+    _, height, width, outputs = weights.shape
+    # TFLite goes by the shapes: files may say 0 here.
+    multiplier = call.options["DepthMultiplier"] or outputs // channels
+    if weights.shape[0] != 1 or multiplier * channels != outputs:
+        raise call.refusal("its weights do not fit the channels of its input")
+    # Of one channel, it is a convolution like any other.
+    shape = (height, width, 1, outputs) if channels == 1 else (height, width, outputs, 1)
+    parameters = _window(call, data, (height, width))
+    parameters["kernel_layout"] = "HWIO" if channels == 1 else "HWOI"
+    result = relax.op.nn.conv2d(
+        real_data(data),
+        _reshaped_weights(data, weights, shape, 3 if channels == 1 else 2),
+        groups=channels,
+        **parameters,
+    )
+    return call.finished(biased(call, result, data, weights, 2), call.activation())
+
+
+def _window(call: Call, data: Operand, taps: Sequence[int]) -> dict[str, Any]:
+    strides = call.options["StrideH"], call.options["StrideW"]
+    dilation = call.options["DilationHFactor"], call.options["DilationWFactor"]
+    if min(*strides, *dilation) < 1:
+        raise call.refusal(f"it has the strides {strides} and the dilation {dilation}")
+    spans = [(tap - 1) * gap + 1 for tap, gap in zip(taps, dilation, strict=True)]
+    return {
+        "strides": list(strides),
+        "dilation": list(dilation),
+        "padding": padding_of(call, data.shape[1:3], spans, strides),
+        "data_layout": "NHWC",
+        "kernel_layout": "HWIO",
+    }
+
+
+@operator(
+    "TRANSPOSE_CONV",
+    versions=5,
+    options="TransposeConvOptions",
+    reads=_WINDOW,
+    ignored=_IGNORED,
+)
+def transpose_conv(call: Call) -> Any:
+    """The gradient of a convolution; weights [output channels, height, width, input channels]."""
+    data, weights = call.input(2), call.input(1)
+    shape = call.integers(0, "its output shape")
+    strides = call.options["StrideH"], call.options["StrideW"]
+    outputs, *taps, channels = weights.shape
+    if len(shape) != 4 or shape[3] != outputs or channels != data.shape[3]:
+        raise call.refusal("its weights do not fit the channels of its input and output")
+    padding = padding_of(call, shape[1:3], taps, strides)
+    # The rows that a convolution of this shape would see, less those that the padding is for.
+    full = [(n - 1) * s + k for n, s, k in zip(data.shape[1:3], strides, taps, strict=True)]
+    extra = [
+        extent + padding[axis] + padding[axis + 2] - reach
+        for axis, (extent, reach) in enumerate(zip(shape[1:3], full, strict=True))
+    ]
+    result = relax.op.nn.conv2d_transpose(
+        real_data(data),
+        transposed_weights(data, weights, (3, 0, 1, 2)),
+        strides=list(strides),
+        padding=[
+            padding[0],
+            padding[1],
+            padding[2] - min(0, extra[0]),
+            padding[3] - min(0, extra[1]),
+        ],
+        output_padding=[max(0, extent) for extent in extra],
+        data_layout="NHWC",
+        kernel_layout="IOHW",
+    )
+    return call.finished(biased(call, result, data, weights, 3), call.activation())
+
+
+def real_data(data: Operand) -> Any:
+    """The numbers of an image."""
+    return data.real
+
+
+def transposed_weights(data: Operand, weights: Operand, order: tuple[int, ...]) -> Any:
+    """The numbers of weights with their axes in another order."""
+    if weights.value is None:
+        return relax.op.permute_dims(weights.real, list(order))
+    if not data.is_quantized:
+        real: Any = weights.known_real()
+        return relax.const(np.ascontiguousarray(np.transpose(real, order)))
+    known = weights.quantization
+    axis = order.index(known.axis) if known is not None and known.scales.size > 1 else 0
+    return weights.moved(np.transpose(weights.value, order), axis)
+
+
+def _reshaped_weights(data: Operand, weights: Operand, shape: tuple[int, ...], axis: int) -> Any:
+    if weights.value is None:
+        return relax.op.reshape(weights.real, list(shape))
+    if not data.is_quantized:
+        real: Any = weights.known_real()
+        return relax.const(real.reshape(shape))
+    return weights.moved(weights.value.reshape(shape), axis)
+
+
+def biased(call: Call, result: Any, data: Operand, weights: Operand, position: int) -> Any:
+    """A layer's result with the operand at `position` added, if there is one."""
+    bias = call.optional(position)
+    return result if bias is None else relax.op.add(result, _bias(data, weights, bias))
+
+
+def _bias(data: Operand, weights: Operand, bias: Operand) -> Any:
+    known = bias.quantization
+    if known is None and bias.dtype in ("int32", "int64") and data.quantization is not None:
+        scales: Array = data.quantization.scales * _scales(weights)
+        known = Quantization(scales, np.zeros(scales.size, np.int64), 0)
+    if known is None:
+        return bias.expression
+    return dequantized(bias.expression, Quantization(known.scales, known.zero_points, 0))
+
+
+def _scales(weights: Operand) -> Array:
+    known = weights.quantization
+    return np.ones(1, np.float32) if known is None else known.scales

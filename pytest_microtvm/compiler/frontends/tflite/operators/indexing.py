@@ -1,0 +1,255 @@
+"""Parts of tensors, by places that are known or computed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from tvm import relax
+
+from pytest_microtvm.compiler.frontends.tflite.call import Call, Operand
+from pytest_microtvm.compiler.frontends.tflite.registry import operator
+
+_MASKS = ("BeginMask", "EndMask", "EllipsisMask", "NewAxisMask", "ShrinkAxisMask")
+
+
+def _part(data: Operand, starts: Sequence[int], ends: Sequence[int], steps: Sequence[int]) -> Any:
+    """The elements from `starts` to before `ends`; an end of None is the very first element."""
+    if data.value is not None:
+        slices = tuple(slice(s, e, t) for s, e, t in zip(starts, ends, steps, strict=True))
+        return data.value[slices]
+    result = data.expression
+    forward = [axis for axis, step in enumerate(steps) if step > 0]
+    axes = [
+        axis
+        for axis in forward
+        if (starts[axis], ends[axis], steps[axis]) != (0, data.shape[axis], 1)
+    ]
+    if axes:
+        bounds = [[values[axis] for axis in axes] for values in (starts, ends, steps)]
+        result = relax.op.strided_slice(result, axes, *bounds)
+    for axis, step in enumerate(steps):
+        if step < 0:
+            places = np.arange(data.shape[axis], dtype=np.int32)[starts[axis] : ends[axis] : step]
+            result = relax.op.take(result, relax.const(places.copy()), axis=axis)
+    return result
+
+
+@operator("SLICE", versions=6, options="SliceOptions")
+def slice_(call: Call) -> Any:
+    """A box of a tensor."""
+    data = call.input(0)
+    call.require_same_quantization(data)
+    starts = call.integers(1, "where it begins")
+    sizes = call.integers(2, "its size")
+    ends = [
+        extent if size == -1 else start + size
+        for start, size, extent in zip(starts, sizes, data.shape, strict=True)
+    ]
+    return _part(data, starts, ends, [1] * data.rank)
+
+
+@operator("STRIDED_SLICE", versions=8, options="StridedSliceOptions", reads=(*_MASKS, "Offset"))
+def strided_slice(call: Call) -> Any:
+    """Python's slices, with a bit for each dimension that says more."""
+    data = call.input(0)
+    call.require_same_quantization(data)
+    begins, ends, steps = (
+        call.integers(i, f"where it {verb}")
+        for i, verb in ((1, "begins"), (2, "ends"), (3, "steps"))
+    )
+    begin_mask, end_mask, ellipsis, new_axis, shrink = (call.options[mask] for mask in _MASKS)
+    is_offset = bool(call.options["Offset"])
+    places: list[Any] = []
+    for number, (begin, end, step) in enumerate(zip(begins, ends, steps, strict=True)):
+        bit = 1 << number
+        if ellipsis & bit:
+            named = sum(1 for i in range(len(begins)) if i != number and not new_axis >> i & 1)
+            places += [slice(None)] * (data.rank - named)
+        elif new_axis & bit:
+            places.append(None)
+        elif shrink & bit:
+            places.append(begin)
+        else:
+            stop = begin + end if is_offset else end
+            places.append(
+                slice(None if begin_mask & bit else begin, None if end_mask & bit else stop, step)
+            )
+    return _indexed(call, data, places)
+
+
+def _indexed(call: Call, data: Operand, places: Sequence[Any]) -> Any:
+    """What Python's indexing with slices, integers and None gives."""
+    starts, ends, steps, shape = [], [], [], []
+    axis = 0
+    for place in [*places, *[slice(None)] * (data.rank - sum(p is not None for p in places))]:
+        if place is None:
+            shape.append(1)
+            continue
+        if axis >= data.rank:
+            raise call.refusal(f"it takes more axes than {data.shape} has")
+        extent = data.shape[axis]
+        if not isinstance(place, slice):
+            place = place + extent if place < 0 else place
+            if not 0 <= place < extent:
+                raise call.refusal(f"it takes element {place} of {extent}")
+            start, end, step = place, place + 1, 1
+        else:
+            start, end, step = place.indices(extent)
+            shape.append(len(range(start, end, step)))
+        starts.append(start)
+        ends.append(end if end >= 0 else None)
+        steps.append(step)
+        axis += 1
+    if 0 in shape:
+        raise call.refusal("its result has no elements", "export the model without empty tensors")
+    part = _part(data, starts, ends, steps)  # type: ignore[arg-type]
+    if isinstance(part, np.ndarray):
+        return np.array(part.reshape(shape), order="C")
+    return relax.op.reshape(part, shape)
+
+
+@operator("SPLIT", versions=4, options="SplitOptions", reads=("NumSplits",))
+def split(call: Call) -> Any:
+    """Equal parts along an axis."""
+    data = call.input(1)
+    [axis] = call.integers(0, "its axis")
+    count = len(call.outputs)
+    if call.options["NumSplits"] not in (0, count) or data.shape[axis % data.rank] % count:
+        raise call.refusal(f"it makes {count} parts of {data.shape}")
+    return _parts(call, data, axis % data.rank, [data.shape[axis % data.rank] // count] * count)
+
+
+@operator("SPLIT_V", versions=2, options="SplitVOptions", reads=("NumSplits",))
+def split_v(call: Call) -> Any:
+    """Parts of given sizes along an axis; one may be -1: what is left."""
+    data = call.input(0)
+    sizes = call.integers(1, "the size of its parts")
+    [axis] = call.integers(2, "its axis")
+    axis %= data.rank
+    if call.options["NumSplits"] not in (0, len(sizes)) or len(sizes) != len(call.outputs):
+        raise call.refusal(f"it makes {len(call.outputs)} parts of {sizes}")
+    if -1 in sizes:
+        sizes[sizes.index(-1)] = data.shape[axis] - sum(sizes) - 1
+    return _parts(call, data, axis, sizes)
+
+
+def _parts(call: Call, data: Operand, axis: int, sizes: Sequence[int]) -> list[Any]:
+    call.require_same_quantization(data)
+    if sum(sizes) != data.shape[axis]:
+        raise call.refusal(f"it makes parts of {list(sizes)} of {data.shape}")
+    ends = np.cumsum(sizes).tolist()
+    starts = [end - size for end, size in zip(ends, sizes, strict=True)]
+    if data.value is not None:
+        return [np.take(data.value, range(s, e), axis) for s, e in zip(starts, ends, strict=True)]
+    source = call.emitted(data.expression)
+    return [
+        relax.op.strided_slice(source, [axis], [s], [e]) for s, e in zip(starts, ends, strict=True)
+    ]
+
+
+@operator("GATHER", versions=7, options="GatherOptions", reads=("Axis", "BatchDims"))
+def gather(call: Call) -> Any:
+    """Slices along an axis by their numbers; leading axes may go along with theirs."""
+    data, places = call.input(0), call.input(1)
+    call.require_same_quantization(data)
+    axis = call.options["Axis"] % data.rank
+    batch = call.options["BatchDims"]
+    batch = batch + places.rank if batch < 0 else batch
+    if not 0 <= batch <= min(axis, places.rank) or data.shape[:batch] != places.shape[:batch]:
+        raise call.refusal(f"it gathers {places.shape} of {data.shape} with {batch} batch axes")
+    if batch == 0:
+        if data.value is not None and places.value is not None:
+            return np.take(data.value, places.value, axis)
+        # An index beyond the end of an axis would be read from elsewhere in memory.
+        return relax.op.take(data.expression, places.expression, axis=axis, mode="clip")
+    # The batches are laid one after the other, and each place says in which of them it is.
+    count, extent = math.prod(data.shape[:batch]), data.shape[axis]
+    middle = list(data.shape[batch:axis])
+    rest = list(data.shape[axis + 1 :])
+    moved = relax.op.reshape(data.expression, [count, math.prod(middle), extent, math.prod(rest)])
+    moved = relax.op.reshape(
+        relax.op.permute_dims(moved, [0, 2, 1, 3]), [count * extent, math.prod(middle + rest)]
+    )
+    taken = math.prod(places.shape[batch:])
+    numbers = relax.op.reshape(places.expression, [count, taken])
+    offsets = np.arange(count, dtype=places.dtype)[:, None] * extent
+    numbers = relax.op.add(numbers, relax.const(offsets))
+    found = relax.op.take(moved, numbers, axis=0, mode="clip")
+    shaped = relax.op.reshape(found, [count, taken, math.prod(middle), math.prod(rest)])
+    ordered = relax.op.permute_dims(shaped, [0, 2, 1, 3])
+    shape = [*data.shape[:batch], *middle, *places.shape[batch:], *rest]
+    return relax.op.reshape(ordered, shape)
+
+
+@operator("GATHER_ND", versions=5, options="GatherNdOptions")
+def gather_nd(call: Call) -> Any:
+    """Elements, or slices, by places of several axes."""
+    data, places = call.input(0), call.input(1)
+    call.require_same_quantization(data)
+    depth = places.shape[-1]
+    if depth > data.rank:
+        raise call.refusal(f"it gathers by {depth} indices of {data.shape}")
+    rest = list(data.shape[depth:])
+    steps = [math.prod(data.shape[axis + 1 : depth]) for axis in range(depth)]
+    weighted = relax.op.multiply(places.expression, relax.const(np.array(steps, places.dtype)))
+    numbers = relax.op.sum(weighted, [-1])
+    rows = relax.op.reshape(data.expression, [math.prod(data.shape[:depth]), *rest])
+    return relax.op.take(rows, numbers, axis=0, mode="clip")
+
+
+@operator("DYNAMIC_UPDATE_SLICE", versions=3, options="DynamicUpdateSliceOptions")
+def dynamic_update_slice(call: Call) -> Any:
+    """A tensor with a box of it replaced; the box is moved so that it fits."""
+    data, update, start = call.operands
+    call.require_same_quantization(data, update)
+    result_rank = data.rank
+    # Along each axis, the place in the update of every place of the tensor; outside, the tensor's.
+    inside: Any = None
+    value = update.expression
+    begin = call.emitted(start.expression)
+    for axis in range(result_rank):
+        extent, size = data.shape[axis], update.shape[axis]
+        one = relax.op.strided_slice(begin, [0], [axis], [axis + 1])
+        limit = relax.const(np.array([extent - size], start.dtype))
+        zero = relax.const(np.zeros(1, start.dtype))
+        first = relax.op.minimum(relax.op.maximum(one, zero), limit)
+        places = relax.const(np.arange(extent, dtype=start.dtype))
+        offsets = call.emitted(relax.op.subtract(places, first))
+        last = relax.const(np.array([size - 1], start.dtype))
+        is_in = relax.op.logical_and(
+            relax.op.greater_equal(offsets, zero), relax.op.less_equal(offsets, last)
+        )
+        shape = [extent if a == axis else 1 for a in range(result_rank)]
+        is_in = relax.op.reshape(is_in, shape)
+        inside = is_in if inside is None else relax.op.logical_and(inside, is_in)
+        clipped = relax.op.minimum(relax.op.maximum(offsets, zero), last)
+        value = relax.op.take(value, clipped, axis=axis, mode="clip")
+    return relax.op.where(inside, value, data.expression)
+
+
+@operator("SCATTER_ND", options="ScatterNdOptions")
+def scatter_nd(call: Call) -> Any:
+    """Zeros, with values added at given places."""
+    places, updates = call.input(0), call.input(1)
+    shape = call.integers(2, "its shape")
+    zeros = relax.const(np.zeros(shape, updates.dtype))
+    return relax.op.scatter_nd(zeros, places.expression, updates.expression, "add")
+
+
+@operator("REVERSE_SEQUENCE", options="ReverseSequenceOptions", reads=("SeqDim", "BatchDim"))
+def reverse_sequence(call: Call) -> Any:
+    """The first elements of each sequence turned around."""
+    data, lengths = call.input(0), call.known(1, "the length of its sequences")
+    axis, batch = call.options["SeqDim"] % data.rank, call.options["BatchDim"] % data.rank
+    extent = data.shape[axis]
+    places = np.arange(extent)[None, :].repeat(data.shape[batch], 0)
+    for row, length in zip(places, lengths.reshape(-1), strict=True):
+        row[: int(length)] = row[: int(length)][::-1]
+    shape = [1] * data.rank
+    shape[batch], shape[axis] = data.shape[batch], extent
+    spread = places.reshape(shape) if batch < axis else places.T.reshape(shape)
+    index = np.broadcast_to(spread, data.shape).astype(np.int64)
+    return relax.op.gather_elements(data.expression, relax.const(index.copy()), axis)

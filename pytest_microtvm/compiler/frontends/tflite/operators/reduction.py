@@ -1,0 +1,98 @@
+"""Reductions over some axes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from tvm import relax
+
+from pytest_microtvm.compiler.frontends.tflite.call import Call
+from pytest_microtvm.compiler.frontends.tflite.registry import operator
+
+Reduce = Callable[[Any, Any, bool], Any]
+
+
+def axes_of(call: Call) -> list[int]:
+    """The axes that are reduced, in order and not negative."""
+    rank = call.input(0).rank
+    axes = call.integers(1, "which axes it reduces")
+    if not all(-rank <= axis < rank for axis in axes):
+        raise call.refusal(f"it reduces the axes {axes} of {rank}")
+    return sorted({axis % rank for axis in axes})
+
+
+def _reduction(
+    name: str, versions: int, function: Reduce, numpy_function: Any, keeps_scale: bool = False
+) -> None:
+    @operator(name, versions=versions, options="ReducerOptions", reads=("KeepDims",))
+    def convert(call: Call) -> Any:
+        data = call.input(0)
+        axes, keep = axes_of(call), bool(call.options["KeepDims"])
+        if data.value is not None and data.value.dtype.kind in "iub" and not data.is_quantized:
+            found = numpy_function(data.value, axis=tuple(axes), keepdims=keep)
+            return np.asarray(found).astype(call.output.dtype)
+        if not axes:
+            return call.finished(data.real)
+        if keeps_scale and call.same_quantization(data):
+            return function(data.expression, axes, keep)
+        return call.finished(function(data.real, axes, keep))
+
+
+def _any(values: Any, axes: Any, keep: bool) -> Any:
+    counted = relax.op.max(relax.op.astype(values, "int8"), axes, keep)
+    return relax.op.astype(counted, "bool")
+
+
+def _all(values: Any, axes: Any, keep: bool) -> Any:
+    counted = relax.op.min(relax.op.astype(values, "int8"), axes, keep)
+    return relax.op.astype(counted, "bool")
+
+
+_reduction("MEAN", 3, relax.op.mean, np.mean)
+_reduction("SUM", 2, relax.op.sum, np.sum)
+_reduction("REDUCE_PROD", 2, relax.op.prod, np.prod)
+_reduction("REDUCE_MAX", 3, relax.op.max, np.max, True)
+_reduction("REDUCE_MIN", 3, relax.op.min, np.min, True)
+_reduction("REDUCE_ANY", 2, _any, np.any)
+_reduction("REDUCE_ALL", 2, _all, np.all)
+
+
+def _place_of_extreme(name: str, versions: int, function: Any, options: str) -> None:
+    @operator(name, versions=versions, options=options, reads=("OutputType",))
+    def convert(call: Call) -> Any:
+        data = call.input(0)
+        [axis] = call.integers(1, "its axis")
+        if not -data.rank <= axis < data.rank:
+            raise call.refusal(f"its axis is {axis}")
+        # The element type of the output says the same as the option, and decides.
+        call.options["OutputType"]
+        found = function(data.expression, axis % data.rank, False)
+        return relax.op.astype(found, call.output.dtype)
+
+
+_place_of_extreme("ARG_MAX", 3, relax.op.argmax, "ArgMaxOptions")
+_place_of_extreme("ARG_MIN", 3, relax.op.argmin, "ArgMinOptions")
+
+
+@operator("CUMSUM", options="CumsumOptions", reads=("Exclusive", "Reverse"))
+def cumsum(call: Call) -> Any:
+    """Sums of all elements up to each one, along an axis."""
+    data = call.input(0)
+    [axis] = call.integers(1, "its axis")
+    axis %= data.rank
+    extent = data.shape[axis]
+    # A triangle of ones says which elements are in a sum; axes are short on microcontrollers.
+    places = np.arange(extent)
+    is_in = places[None, :] <= places[:, None]
+    if call.options["Exclusive"]:
+        is_in &= places[None, :] != places[:, None]
+    if call.options["Reverse"]:
+        is_in = is_in[::-1, ::-1]
+    order = [*(a for a in range(data.rank) if a != axis), axis]
+    moved = relax.op.permute_dims(data.real, order)
+    dtype = "float32" if data.is_quantized else data.dtype
+    sums = relax.op.matmul(moved, relax.const(np.ascontiguousarray(is_in.T.astype(dtype))))
+    back = [order.index(a) for a in range(data.rank)]
+    return call.finished(relax.op.permute_dims(sums, back))

@@ -1,0 +1,91 @@
+"""Shapes, and what is made of them: known once the inputs' shapes are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from tvm import relax
+
+from pytest_microtvm.compiler.frontends.tflite.call import Call
+from pytest_microtvm.compiler.frontends.tflite.registry import operator
+
+
+@operator(
+    "SHAPE",
+    options="ShapeOptions",
+    ignored={"OutType": "the output has its element type"},
+)
+def shape(call: Call) -> Any:
+    """The extents of a tensor."""
+    return np.array(call.input(0).shape, call.output.dtype)
+
+
+@operator("RANK", options="RankOptions")
+def rank(call: Call) -> Any:
+    """How many extents a tensor has."""
+    return np.array(call.input(0).rank, call.output.dtype)
+
+
+@operator("FILL", versions=4, options="FillOptions")
+def fill(call: Call) -> Any:
+    """A tensor of equal elements."""
+    extents = call.integers(0, "its shape")
+    value = call.input(1)
+    call.require_same_quantization(value)
+    if value.value is not None:
+        return np.full(extents, value.value.reshape(-1)[0], value.value.dtype)
+    return relax.op.broadcast_to(value.expression, extents)
+
+
+@operator("RANGE", versions=2, options="RangeOptions")
+def range_(call: Call) -> Any:
+    """Numbers from one to below another."""
+    start, limit, delta = (call.known(i, "its range").reshape(-1)[0] for i in range(3))
+    return np.arange(start, limit, delta).astype(call.output.dtype)
+
+
+@operator("ZEROS_LIKE", options="ZerosLikeOptions")
+def zeros_like(call: Call) -> Any:
+    """Zeros in the shape of a tensor."""
+    return np.zeros(call.input(0).shape, call.output.dtype)
+
+
+@operator("BROADCAST_ARGS", versions=1)
+def broadcast_args(call: Call) -> Any:
+    """The shape that two shapes broadcast to."""
+    left, right = (call.integers(i, "a shape") for i in (0, 1))
+    return np.array(np.broadcast_shapes(tuple(left), tuple(right)), call.output.dtype)
+
+
+@operator("BROADCAST_TO", versions=3, options="BroadcastToOptions")
+def broadcast_to(call: Call) -> Any:
+    """Elements repeated along axes of one."""
+    data = call.input(0)
+    call.require_same_quantization(data)
+    extents = call.integers(1, "its shape")
+    if data.value is not None:
+        return np.broadcast_to(data.value, extents).copy()
+    return relax.op.broadcast_to(data.expression, extents)
+
+
+@operator("ONE_HOT", options="OneHotOptions", reads=("Axis",))
+def one_hot(call: Call) -> Any:
+    """One value at the place that an index names, another one elsewhere."""
+    indices = call.input(0)
+    [depth] = call.integers(1, "its depth")
+    on, off = (call.input(i) for i in (2, 3))
+    call.require_same_quantization(on, off)
+    axis = call.options["Axis"]
+    axis = indices.rank if axis == -1 else axis
+    extents = [depth if a == axis else 1 for a in range(indices.rank + 1)]
+    places = np.arange(depth, dtype=indices.dtype).reshape(extents)
+    spread = relax.op.expand_dims(indices.expression, axis)
+    is_there = relax.op.equal(spread, relax.const(places))
+    return relax.op.where(is_there, _scalar(on), _scalar(off))
+
+
+def _scalar(operand: Any) -> Any:
+    if operand.value is not None:
+        return relax.const(operand.value.reshape(()))
+    return relax.op.reshape(operand.expression, []) if operand.shape else operand.expression
