@@ -112,8 +112,7 @@ def check_model(model: Any) -> None:
     Raises:
         ModelError: It is too large, or says what means nothing.
     """
-    # By the class's own method: the names are those that the user knows.
-    graphs = [tflite.Model.Subgraphs(model, i) for i in range(model.SubgraphsLength())]
+    graphs = [model.Subgraphs(i) for i in range(model.SubgraphsLength())]
     check_operators(sum(graph.OperatorsLength() for graph in graphs))
     for graph in graphs:
         tensors = [graph.Tensors(i) for i in range(graph.TensorsLength())]

@@ -1,7 +1,7 @@
-"""Reads and checks a TFLite file before TVM's importer sees it.
+"""Reads and checks a TFLite file before it is imported.
 
-The `tflite` package reads flatbuffers without checking a single offset, and TVM's importer takes
-stored shapes at their word. What can be said early and in plain words is said here.
+The `tflite` package reads flatbuffers without checking a single offset, and what
+it finds is taken at its word later. What can be said early and in plain words is said here.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from pytest_microtvm.compiler.frontends.tflite_checks import (
     ELEMENT_BYTES,
     check_model,
     indices,
-    is_quantizable,
     tensor_name,
     type_name,
 )
@@ -58,59 +57,11 @@ def read_tflite(data: bytes) -> TfliteFile:
     if len(data) < 8 or data[4:8] != _IDENTIFIER:
         raise ModelError("the file is not a TFLite model", cure="give a file that TFLite exported")
     try:
-        model = _Model()
+        model = tflite.Model()
         model.Init(data, struct.unpack_from("<I", data)[0])
         return _read(model, len(data))
     except READING_ERRORS as error:
         raise ModelError("the file is truncated or damaged", cure=_DAMAGED_CURE) from error
-
-
-class _Model(tflite.Model):  # type: ignore[misc]
-    """A model in which every tensor of a subgraph has a name of its own.
-
-    TVM's importer tells tensors apart by their names, the format by their indices.
-    """
-
-    def Subgraphs(self, j: int) -> Any:  # noqa: N802 (overrides)
-        """The subgraph `j`."""
-        graph = super().Subgraphs(j)
-        return None if graph is None else _SubGraph(graph)
-
-
-class _SubGraph(tflite.SubGraph):  # type: ignore[misc]
-    def __init__(self, graph: Any) -> None:
-        super().__init__()
-        self.Init(graph._tab.Bytes, graph._tab.Pos)
-        self._seen: dict[bytes, int] = {}
-        for index in range(graph.TensorsLength()):
-            self._seen.setdefault(graph.Tensors(index).Name() or b"", index)
-
-    def Tensors(self, j: int) -> Any:  # noqa: N802 (overrides)
-        """The tensor `j`, under a name that no other tensor has."""
-        tensor = super().Tensors(j)
-        name = tensor.Name() or b""
-        # Names of this form are the importer's own.
-        if not name or self._seen.get(name) != j or name.startswith(b"_param_"):
-            text = name.decode("utf-8", errors="replace")
-            name = f"{text}/tensor_{j}".encode()
-        return _Tensor(tensor, name)
-
-
-class _Tensor(tflite.Tensor):  # type: ignore[misc]
-    """A tensor under a name of its own, quantized only where it can be."""
-
-    def __init__(self, tensor: Any, name: bytes) -> None:
-        super().__init__()
-        self.Init(tensor._tab.Bytes, tensor._tab.Pos)
-        self._unique_name = name
-
-    def Quantization(self) -> Any:  # noqa: N802 (overrides)
-        """The quantization; None for floats, whose scale means nothing."""
-        return super().Quantization() if is_quantizable(self) else None
-
-    def Name(self) -> bytes:  # noqa: N802 (overrides)
-        """The name, made unique."""
-        return self._unique_name
 
 
 def _read(model: Any, file_bytes: int) -> TfliteFile:
@@ -118,9 +69,8 @@ def _read(model: Any, file_bytes: int) -> TfliteFile:
     if not 1 <= model.SubgraphsLength() <= file_bytes // 4:
         raise ValueError("subgraph count")
     for i in range(model.SubgraphsLength()):
-        _check_graph(model, tflite.Model.Subgraphs(model, i), file_bytes)
-    # As stored: these names are the user's.
-    graph = tflite.Model.Subgraphs(model, 0)
+        _check_graph(model, model.Subgraphs(i), file_bytes)
+    graph = model.Subgraphs(0)
     tensors = [graph.Tensors(i) for i in range(graph.TensorsLength())]
     inputs = indices(graph.InputsAsNumpy())
     outputs = indices(graph.OutputsAsNumpy())

@@ -17,6 +17,7 @@ from pytest_microtvm.compiler.frontends.tflite import graph
 from pytest_microtvm.compiler.frontends.tflite.call import Operand
 from pytest_microtvm.compiler.frontends.tflite.operators import OPERATORS
 from pytest_microtvm.compiler.frontends.tflite.options import fields_of
+from pytest_microtvm.compiler.frontends.tflite_checks import enumeration
 from pytest_microtvm.errors import ModelError
 from tests.unit.compiler.native import NativeModel
 from tests.unit.compiler.tflite_models import (
@@ -89,7 +90,7 @@ def test_every_field_of_every_operator_s_options_is_read_or_known_not_to_matter(
 
 
 def test_operators_have_the_options_that_the_schema_calls_after_them():
-    tables = {name.lower(): name for name in graph.names_of("BuiltinOptions").values()}
+    tables = {name.lower(): name for name in enumeration("BuiltinOptions").values()}
     for name, registration in OPERATORS.items():
         table = tables.get(name.replace("_", "").lower() + "options")
         if table is not None and not name.startswith("RESIZE"):

@@ -113,8 +113,6 @@ class _Writer:
         operators = [
             self._operator(o, names.index((o.name, o.version))) for o in self._model.operators
         ]
-            self._operator(o, names.index((o.name, o.version))) for o in self._model.operators
-        ]
         graph = self._subgraph(tensors, operators)
         buffers = [self._buffer(content) for content in self._buffers]
         signature = self._offsets([self._signature()] if self._model.signature else [])

@@ -13,10 +13,10 @@ from pytest_microtvm.compiler.frontends.tflite.graph import (
     Operator,
     Quantization,
     Tensor,
-    names_of,
 )
 from pytest_microtvm.compiler.frontends.tflite.options import Options
 from pytest_microtvm.compiler.frontends.tflite.refusal import Refusal
+from pytest_microtvm.compiler.frontends.tflite_checks import enumeration
 from pytest_microtvm.compiler.quantized.arithmetic import LIMITS, round_away
 from pytest_microtvm.compiler.quantized.given import PREFIX, GivenSpec
 from pytest_microtvm.compiler.quantized.specs import Spec
@@ -250,7 +250,7 @@ class Call:
 
     def activation(self) -> str:
         """The fused activation, by its name in the schema."""
-        return names_of("ActivationFunctionType")[self.options["FusedActivationFunction"]]
+        return enumeration("ActivationFunctionType")[self.options["FusedActivationFunction"]]
 
     def finished(self, real: Any, activation: str = "NONE") -> Any:
         """A float result with its activation, as the output holds it."""

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import tflite
 
 from pytest_microtvm.compiler.frontends.tflite.sparse import densified
+from pytest_microtvm.compiler.frontends.tflite_checks import (
+    enumeration,
+    indices,
+    is_quantizable,
+    operator_name,
+    tensor_name,
+    type_name,
+)
 from pytest_microtvm.compiler.frontends.tflite_file import READING_ERRORS
 from pytest_microtvm.errors import ModelError
 
@@ -144,7 +150,7 @@ def read_graph(model: Any) -> Graph:
         ModelError: It is damaged all the same.
     """
     try:
-        graph = tflite.Model.Subgraphs(model, 0)
+        graph = model.Subgraphs(0)
         tensors = [_tensor(model, graph.Tensors(i), i) for i in range(graph.TensorsLength())]
         operators = [
             _operator(model, graph.Operators(i), i) for i in range(graph.OperatorsLength())
@@ -158,31 +164,23 @@ def read_graph(model: Any) -> Graph:
     return Graph(tuple(tensors), tuple(operators), inputs, outputs)
 
 
-@cache
-def names_of(enumeration: str) -> dict[int, str]:
-    """The names of the values of an enumeration of the schema."""
-    members = vars(getattr(tflite, enumeration))
-    return {value: key for key, value in members.items() if isinstance(value, int)}
-
-
 def _integers(vector: Any) -> tuple[int, ...]:
-    """A vector of integers; flatbuffers give 0 for one that is absent."""
-    return () if isinstance(vector, int) else tuple(int(value) for value in vector)
+    """A vector of integers."""
+    return tuple(indices(vector))
 
 
 def _tensor(model: Any, tensor: Any, index: int) -> Tensor:
-    code = tensor.Type()
-    stored = names_of("TensorType").get(code, f"type {code}")
+    stored = type_name(tensor)
     shape = _integers(tensor.ShapeAsNumpy())
     return Tensor(
         index,
-        (tensor.Name() or b"").decode("utf-8", errors="replace"),
+        tensor_name(tensor),
         _NUMPY_TYPES.get(stored, stored.lower()),
         shape,
         _integers(tensor.ShapeSignatureAsNumpy()) or shape,
         bool(tensor.HasRank()),
         _data(model.Buffers(tensor.Buffer()), tensor, stored, shape),
-        _quantization(tensor.Quantization()),
+        _quantization(tensor.Quantization()) if is_quantizable(tensor) else None,
     )
 
 
@@ -220,19 +218,17 @@ def _quantization(parameters: Any) -> Quantization | None:
 
 def _operator(model: Any, operator: Any, position: int) -> Operator:
     code = model.OperatorCodes(operator.OpcodeIndex())
-    # Files from before there were more than 127 operators have the older field only.
-    number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
-    name = names_of("BuiltinOperator").get(number, f"operator {number}")
+    name = operator_name(model, operator)
     if name == "CUSTOM":
         name = f"CUSTOM {(code.CustomCode() or b'').decode('utf-8', errors='replace')}"
     options_name, options = "", None
     if operator.BuiltinOptionsType():
         kind = operator.BuiltinOptionsType()
-        options_name = names_of("BuiltinOptions").get(kind, f"options {kind}")
+        options_name = enumeration("BuiltinOptions").get(kind, f"options {kind}")
         options = operator.BuiltinOptions()
     elif operator.BuiltinOptions2Type():
         kind = operator.BuiltinOptions2Type()
-        options_name = names_of("BuiltinOptions2").get(kind, f"options {kind}")
+        options_name = enumeration("BuiltinOptions2").get(kind, f"options {kind}")
         options = operator.BuiltinOptions2()
     return Operator(
         position,
