@@ -31,34 +31,28 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
 import select
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pytest_microtvm.deadline import Deadline
-from pytest_microtvm.errors import MicroTVMError, ProtocolError
+from pytest_microtvm.errors import MicroTVMError, TransportTimeout
 from pytest_microtvm.process import die_with_parent
 from pytest_microtvm.project.forking import preload
+from pytest_microtvm.session.admission import Admission
 from pytest_microtvm.session.device_fault import explain_fault
 from pytest_microtvm.session.fault_injection import FaultPlan, FaultyTransport
 from pytest_microtvm.session.link import Link
 from pytest_microtvm.session.transport import ProjectTransport
-from pytest_microtvm.session.wire.rpc import (
-    PacketSplitter,
-    RpcCode,
-    greeting_reply,
-    packet_code,
-    parse_greeting,
-)
+from pytest_microtvm.session.wire.rpc import PacketSplitter, RpcCode, packet_code
 
 IDLE_POLL_S = 0.25
 """How often a device with nothing to answer is asked for log lines."""
-GREETING_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -182,10 +176,8 @@ class Bridge:
                     self._transport.flash(Deadline(self._config.flash_timeout_s))
                     _event("flashed")
                 self._link.start(Deadline(self._config.open_timeout_s))
-                with socket.create_server(("127.0.0.1", 0), backlog=1) as listener:
-                    _event("ready", port=listener.getsockname()[1])
-                    with self._admit_client(listener) as client, contextlib.suppress(ClientGone):
-                        self._relay(client)
+                with self._admit_client() as client, contextlib.suppress(ClientGone):
+                    self._relay(client)
                 self._wait_for_parent()
             except ConnectionError:
                 pass  # the client broke off in the middle of an answer, or the parent is gone
@@ -193,27 +185,33 @@ class Bridge:
                 _report(error)  # at once: to close the device may take a while
                 raise
 
-    def _admit_client(self, listener: socket.socket) -> socket.socket:
-        """Accept connections until one knows the key; a stranger on this machine is sent away."""
-        while True:
-            self._wait_for(listener)
-            client, _address = listener.accept()
-            client.settimeout(GREETING_TIMEOUT_S)
-            with contextlib.suppress(OSError, ProtocolError):
-                greeting, received = None, b""
-                while greeting is None:
-                    data = client.recv(4096)
-                    if not data:
-                        raise ConnectionError("closed before the greeting")
-                    received += data
-                    greeting = parse_greeting(received)
-                key, rest = greeting
-                # A client sends nothing after its greeting before it has the answer.
-                if secrets.compare_digest(key, f"client:{self._config.key}") and not rest:
-                    client.sendall(greeting_reply(f"server:{self._config.board}"))
-                    client.settimeout(None)
+    def _admit_client(self) -> socket.socket:
+        """Wait for the client.
+
+        Raises:
+            TransportTimeout: It did not come in time.
+            SessionEnded: The parent closed the session.
+            ParentGone: The parent wants no more.
+        """
+        deadline = Deadline(self._config.open_timeout_s)
+        admission = Admission(self._config.key, self._config.board)
+        with contextlib.closing(admission):
+            _event("ready", port=admission.port)
+            while not deadline.expired:
+                timeout_s = deadline.at_most(IDLE_POLL_S)
+                readable = _readable(self._parent, *admission.sockets, timeout_s=timeout_s)
+                if not readable:
+                    self._link.poll()
+                self._hear_parent()
+                client = admission.admit(each for each in readable if not isinstance(each, Parent))
+                if client is not None:
                     return client
-            client.close()
+        raise TransportTimeout(
+            "the RPC client did not connect",
+            cure="is the machine overloaded? raise --microtvm-timeout",
+            operation="open",
+            elapsed_s=deadline.elapsed_s,
+        )
 
     def _relay(self, client: socket.socket) -> None:
         """Pass packets to and fro until the client shuts down.
@@ -266,8 +264,8 @@ def _event(event: str, **fields: object) -> None:
     sys.stdout.flush()
 
 
-def _readable(*files: socket.socket | Parent, timeout_s: float) -> bool:
-    return bool(select.select(files, [], [], timeout_s)[0])
+def _readable(*files: socket.socket | Parent, timeout_s: float) -> Sequence[socket.socket | Parent]:
+    return select.select(files, [], [], timeout_s)[0]
 
 
 def main() -> int:

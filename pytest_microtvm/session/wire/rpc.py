@@ -81,14 +81,15 @@ def greeting_reply(key: str) -> bytes:
     return _GREETING.pack(_MAGIC, len(text)) + text
 
 
-def parse_greeting(data: bytes) -> tuple[str, bytes] | None:
+def parse_greeting(data: bytes) -> tuple[bytes, bytes] | None:
     """Take a client's greeting off the start of its byte stream.
 
     Args:
         data: All bytes received so far.
 
     Returns:
-        The client's key and the bytes after the greeting, or None when it is not complete yet.
+        What the client says that its key is and the bytes after the greeting, or None when it is
+        not complete yet.
 
     Raises:
         ProtocolError: This is no RPC client.
@@ -101,7 +102,7 @@ def parse_greeting(data: bytes) -> tuple[str, bytes] | None:
     end = _GREETING.size + key_bytes
     if len(data) < end:
         return None
-    return data[_GREETING.size : end].decode("utf-8", errors="replace"), data[end:]
+    return data[_GREETING.size : end], data[end:]
 
 
 class PacketSplitter:

@@ -47,7 +47,7 @@ def test_a_packet_too_large_is_an_error() -> None:
 def test_greets_a_client() -> None:
     for end in range(len(GREETING)):
         assert parse_greeting(GREETING[:end]) is None
-    assert parse_greeting(GREETING + SHUTDOWN) == ("client:k", SHUTDOWN)
+    assert parse_greeting(GREETING + SHUTDOWN) == (b"client:k", SHUTDOWN)
     assert greeting_reply("server:x") == struct.pack("<ii", 0xFF271, 8) + b"server:x"
 
 
