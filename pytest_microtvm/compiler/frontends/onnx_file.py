@@ -50,12 +50,7 @@ def read_onnx(data: bytes) -> OnnxFile:
             "the file is not an ONNX model, or has no outputs",
             cure="export the model again, or copy the whole file",
         )
-    for tensor in graph.initializer:
-        if tensor.data_location == onnx.TensorProto.EXTERNAL:
-            raise ModelError(
-                f"the tensor {tensor.name!r} is stored in another file",
-                cure="save the model with onnx.save(..., save_as_external_data=False)",
-            )
+    _refuse_external(model)
     initializers = {tensor.name for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in initializers]
     for value in inputs:
@@ -65,6 +60,26 @@ def read_onnx(data: bytes) -> OnnxFile:
         [TensorName(value.name) for value in inputs],
         [TensorName(value.name) for value in graph.output],
     )
+
+
+def _refuse_external(message: Any) -> None:
+    """Refuse tensors that are stored in other files, wherever a message holds them.
+
+    A model may name any file of this machine there: in initializers, constants, attributes,
+    subgraphs, sparse tensors and functions.
+    """
+    if isinstance(message, onnx.TensorProto) and (
+        message.data_location == onnx.TensorProto.EXTERNAL or message.external_data
+    ):
+        raise ModelError(
+            f"the tensor {message.name!r} is stored in another file",
+            cure="save the model with onnx.save(..., save_as_external_data=False)",
+        )
+    for field, value in message.ListFields():
+        if field.type != field.TYPE_MESSAGE:
+            continue
+        for part in [value] if hasattr(value, "ListFields") else value:
+            _refuse_external(part)
 
 
 def _check_static(value: Any) -> None:

@@ -1,0 +1,98 @@
+"""An ONNX model may name any file of this machine as that of its weights: it is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_microtvm.compiler import compile_to_files
+from pytest_microtvm.errors import ModelError
+
+onnx = pytest.importorskip("onnx", reason="pip install 'pytest-microtvm[onnx]'")
+
+SECRET = "secret.bin"
+
+
+def external(location: str, marked: bool = True) -> Any:
+    """A tensor of 4 floats in another file."""
+    tensor = onnx.TensorProto(name="w", data_type=onnx.TensorProto.FLOAT, dims=[4])
+    if marked:
+        tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value=location)
+    return tensor
+
+
+def model() -> Any:
+    """y = relu(x)."""
+    value = onnx.helper.make_tensor_value_info
+    ports = [[value(name, onnx.TensorProto.FLOAT, [4])] for name in "xy"]
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Relu", ["x"], ["y"])], "g", *ports)
+    return onnx.helper.make_model(graph)
+
+
+def constant(tensor: Any) -> Any:
+    return onnx.helper.make_node("Constant", [], ["w"], value=tensor)
+
+
+def add_node(found: Any, node: Any) -> None:
+    found.graph.node.insert(0, node)
+
+
+def branches(tensor: Any, depth: int = 1) -> Any:
+    """An If whose branches hold the tensor."""
+    inner = constant(tensor) if depth == 1 else branches(tensor, depth - 1)
+    out = onnx.helper.make_tensor_value_info("w", onnx.TensorProto.FLOAT, [4])
+    graph = onnx.helper.make_graph([inner], "branch", [], [out])
+    return onnx.helper.make_node("If", ["c"], ["w"], then_branch=graph, else_branch=graph)
+
+
+def function(tensor: Any) -> Any:
+    opset = [onnx.helper.make_opsetid("", 17)]
+    return onnx.helper.make_function("local", "f", [], ["w"], [constant(tensor)], opset)
+
+
+def sparse(tensor: Any) -> Any:
+    return onnx.SparseTensorProto(values=tensor, dims=[4])
+
+
+PLACES: dict[str, Callable[[Any, Any], None]] = {
+    "initializer": lambda m, t: m.graph.initializer.append(t),
+    "constant": lambda m, t: add_node(m, constant(t)),
+    "list of tensors": lambda m, t: add_node(
+        m, onnx.helper.make_node("Custom", [], ["w"], values=[t])
+    ),
+    "subgraph": lambda m, t: add_node(m, branches(t)),
+    "subgraph of a subgraph": lambda m, t: add_node(m, branches(t, 3)),
+    "sparse initializer": lambda m, t: m.graph.sparse_initializer.append(sparse(t)),
+    "sparse constant": lambda m, t: add_node(
+        m, onnx.helper.make_node("Constant", [], ["w"], sparse_value=sparse(t))
+    ),
+    "function": lambda m, t: m.functions.append(function(t)),
+    "training": lambda m, t: m.training_info.add().algorithm.initializer.append(t),
+}
+
+
+@pytest.mark.parametrize("location", [SECRET, "etc/passwd", "../../../../etc/passwd", "/etc/passwd"])
+@pytest.mark.parametrize("place", PLACES)
+def test_tensors_in_other_files_are_refused_wherever_they_are(
+    place: str, location: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / SECRET).write_bytes(bytes(16))
+    found = model()
+    PLACES[place](found, external(location))
+    path = tmp_path / "net.onnx"
+    path.write_bytes(found.SerializeToString())
+    with pytest.raises(ModelError, match="the tensor 'w' is stored in another file"):
+        compile_to_files(path)
+
+
+def test_a_tensor_that_names_a_file_without_saying_so_is_refused(tmp_path: Path):
+    found = model()
+    found.graph.initializer.append(external(SECRET, marked=False))
+    (tmp_path / "net.onnx").write_bytes(found.SerializeToString())
+    with pytest.raises(ModelError, match="stored in another file"):
+        compile_to_files(tmp_path / "net.onnx")
