@@ -24,12 +24,12 @@ from pathlib import Path
 from typing import Any
 
 from pytest_microtvm.compiler.child import run_child
-from pytest_microtvm.compiler.options import CompileOptions, export_time_s
+from pytest_microtvm.compiler.options import MEMORY_BYTES, CompileOptions, export_time_s
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import ConfigError, ModelError
 from pytest_microtvm.extensions import COMPILER_GROUPS
 
-__all__ = ["CompileOptions", "compile_key", "compile_model", "compile_to_files"]
+__all__ = ["MEMORY_BYTES", "CompileOptions", "compile_key", "compile_model", "compile_to_files"]
 
 _TOOLS = ("apache-tvm", "tflite", "onnx", "numpy")
 """Packages whose versions may change what comes out."""
@@ -41,6 +41,7 @@ def compile_model(
     options: CompileOptions,
     deadline: Deadline,
     progress: Callable[[str], None] = lambda step: None,
+    memory_bytes: int = MEMORY_BYTES,
 ) -> None:
     """Compile a model into an MLF archive, in a child process.
 
@@ -50,13 +51,15 @@ def compile_model(
         options: How to compile.
         deadline: The child is killed when it expires.
         progress: Called with the name of each step as it begins.
+        memory_bytes: Address space that the child may take.
 
     Raises:
-        ModelError: The model cannot be compiled, the compiler crashed on it, or time ran out.
+        ModelError: The model cannot be compiled, the compiler crashed on it, or time or memory ran
+            out.
         ConfigError: The archive cannot be written.
     """
     _require_file(model)
-    run_child(model.absolute(), output.absolute(), options, deadline, progress)
+    run_child(model.absolute(), output.absolute(), options, deadline, progress, memory_bytes)
 
 
 def compile_key(model: Path, options: CompileOptions) -> str:

@@ -15,14 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from pytest_microtvm.compiler.failures import summary
-from pytest_microtvm.compiler.options import CompileOptions, export_time_s
-from pytest_microtvm.errors import MicroTVMError
+from pytest_microtvm.compiler.options import MEMORY_BYTES, CompileOptions, export_time_s
+from pytest_microtvm.errors import MicroTVMError, ModelError
 from pytest_microtvm.extensions import CPU_EXTENSIONS
-from pytest_microtvm.mlf.library import write_library
+from pytest_microtvm.mlf.library import open_library, write_library
 from pytest_microtvm.process import die_with_parent
-
-_MEMORY_LIMIT_BYTES = 16 * 1024**3
-"""Address space of the child; only a model whose stored shapes lie comes near it."""
 
 Report = Callable[[dict[str, Any]], None]
 
@@ -32,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if options.parent_pid is not None:
         die_with_parent(options.parent_pid)
-        _limit_resources()
+        _limit_resources(options.memory_bytes)
     report = _printer() if options.report_fd is None else _pipe(options.report_fd)
     try:
         _compile(options, report)
@@ -64,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--io-in-arena", action="store_true", help="leave room for inputs and outputs in the arena"
     )
+    parser.add_argument("--memory-bytes", type=int, default=MEMORY_BYTES, help=argparse.SUPPRESS)
     parser.add_argument("--report-fd", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--parent-pid", type=int, help=argparse.SUPPRESS)
     return parser
@@ -79,13 +77,27 @@ def _compile(options: argparse.Namespace, report: Report) -> None:
     )
     report({"progress": "writing"})
     write_library(options.output, files, export_time_s())
+    _check(options)
 
 
-def _limit_resources() -> None:
+def _check(options: argparse.Namespace) -> None:
+    """Refuse what could not be opened, before anybody has it."""
+    try:
+        open_library(options.output)
+    except ModelError as error:
+        options.output.unlink()
+        raise ModelError(
+            f"{options.model.name}: what was made of it is no archive that can be used: "
+            f"{error.message}",
+            cure="use a model that fits a microcontroller",
+        ) from error
+
+
+def _limit_resources(memory_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    if hard == resource.RLIM_INFINITY or hard > _MEMORY_LIMIT_BYTES:
-        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_LIMIT_BYTES, hard))
+    if hard == resource.RLIM_INFINITY or hard > memory_bytes:
+        resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, hard))
 
 
 def _pipe(report_fd: int) -> Report:

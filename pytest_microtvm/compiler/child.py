@@ -32,6 +32,7 @@ def run_child(
     options: CompileOptions,
     deadline: Deadline,
     progress: Callable[[str], None],
+    memory_bytes: int,
 ) -> None:
     """Compile `model` to `output` in a child; see `compiler.compile_model`."""
     try:
@@ -44,7 +45,9 @@ def run_child(
         ) from error
     try:
         archive = Path(folder) / "model.tar"
-        _compile(model, archive, options, deadline, progress)
+        # A folder of its own, and empty: a path that a model holds leads nowhere from there.
+        (Path(folder) / "empty").mkdir()
+        _compile(model, archive, options, deadline, progress, memory_bytes)
         archive.replace(output)
     except OSError as error:
         raise ConfigError(
@@ -60,18 +63,19 @@ def _compile(
     options: CompileOptions,
     deadline: Deadline,
     progress: Callable[[str], None],
+    memory_bytes: int,
 ) -> None:
     read_fd, write_fd = os.pipe()
     try:
         with tempfile.TemporaryFile() as printed:
             child = subprocess.Popen(
-                _command(model, archive, options, write_fd),
+                _command(model, archive, options, write_fd, memory_bytes),
                 stdin=subprocess.DEVNULL,
                 stdout=printed,
                 stderr=printed,
                 pass_fds=(write_fd,),
                 start_new_session=True,
-                cwd="/",
+                cwd=archive.parent / "empty",
                 env=_environment(),
             )
             try:
@@ -86,13 +90,16 @@ def _compile(
             os.close(write_fd)
 
 
-def _command(model: Path, archive: Path, options: CompileOptions, report_fd: int) -> list[str]:
+def _command(
+    model: Path, archive: Path, options: CompileOptions, report_fd: int, memory_bytes: int
+) -> list[str]:
     command = [sys.executable, "-m", "pytest_microtvm.compiler", str(model), str(archive)]
     if options.name is not None:
         command += ["--name", options.name]
     command += ["--simd", options.simd]
     if options.io_in_arena:
         command.append("--io-in-arena")
+    command += ["--memory-bytes", str(memory_bytes)]
     return [*command, "--report-fd", str(report_fd), "--parent-pid", str(os.getpid())]
 
 
@@ -140,7 +147,7 @@ def _events(read_fd: int, model: Path, deadline: Deadline) -> Iterator[dict[str,
             if not selector.select(deadline.remaining_s):
                 raise ModelError(
                     f"{model.name}: compiling took longer than {deadline.timeout_s:g} s",
-                    cure="give more time, or a smaller model",
+                    cure="use a smaller model, or raise the ini key microtvm_compile_timeout",
                     operation="compile",
                     elapsed_s=deadline.elapsed_s,
                 )

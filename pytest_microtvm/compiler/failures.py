@@ -27,6 +27,11 @@ def tvm_failure(step: str, error: BaseException) -> ModelError:
         step: What TVM was doing, as in "TVM cannot ... the model".
         error: What it raised.
     """
+    if isinstance(error, MemoryError) or "bad_alloc" in str(error):
+        return ModelError(
+            f"to {step} the model takes more memory than it may",
+            cure="use a smaller model, or raise the ini key microtvm_compile_memory_mb",
+        )
     return ModelError(
         f"TVM cannot {step} the model: {type(error).__name__}: {summary(error)}",
         cure="check that its shapes are fixed and its operators supported, or leave out the "

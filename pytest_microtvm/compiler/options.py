@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+MEMORY_BYTES = 4 << 30
+"""Address space that compiling a model may take, unless another limit is given."""
+
 
 @dataclass(frozen=True)
 class CompileOptions:

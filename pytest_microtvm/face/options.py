@@ -136,6 +136,10 @@ def add_options(parser: pytest.Parser) -> None:
     parser.addini("microtvm_json", "where a record of the run is written")
     parser.addini("microtvm_rtol", "relative tolerance for floats", default="1e-5")
     parser.addini("microtvm_atol", "absolute tolerance for floats", default="1e-6")
+    parser.addini("microtvm_compile_timeout", "seconds for compiling a model", default="300")
+    parser.addini(
+        "microtvm_compile_memory_mb", "memory that compiling a model may take", default="4096"
+    )
     parser.addini(
         "microtvm_equal_nan",
         "a NaN is right where the reference has one",

@@ -106,6 +106,8 @@ class Run:
                 root=self._config.rootpath,
                 keep_projects=settings.keep_projects,
                 count_instructions=settings.count_instructions,
+                compile_timeout_s=settings.compile_timeout_s,
+                compile_memory_bytes=settings.compile_memory_bytes,
             )
             self._harness = self._resources.enter_context(
                 open_harness(

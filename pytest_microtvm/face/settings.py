@@ -44,6 +44,8 @@ class Settings:
         lease_timeout_s: For waiting until one of them is free.
         rtol: Relative tolerance for floats.
         equal_nan: Whether a NaN is right where the reference has one.
+        compile_timeout_s: How long compiling a model may take.
+        compile_memory_bytes: Address space that it may take.
         atol: Absolute tolerance for floats.
         json_path: Where the records go, or None.
         count_instructions: Whether emulators count them.
@@ -65,6 +67,8 @@ class Settings:
     rtol: float
     atol: float
     equal_nan: bool
+    compile_timeout_s: float
+    compile_memory_bytes: int
     json_path: Path | None
     count_instructions: bool
 
@@ -121,6 +125,8 @@ def read_settings(config: pytest.Config, boards: dict[str, Board]) -> Settings:
         rtol=_number(config, "rtol"),
         atol=_number(config, "atol"),
         equal_nan=config.getini("microtvm_equal_nan"),
+        compile_timeout_s=_number(config, "compile_timeout", above_zero=True),
+        compile_memory_bytes=int(_number(config, "compile_memory_mb", above_zero=True) * (1 << 20)),
         json_path=_path(config, "json"),
         count_instructions=not option.microtvm_no_instructions,
     )

@@ -14,14 +14,14 @@ from typing import TypeVar
 import numpy as np
 
 from pytest_microtvm.boards import Board
-from pytest_microtvm.compiler import CompileOptions
+from pytest_microtvm.compiler import MEMORY_BYTES, CompileOptions
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import BuildError, FloatOperatorWarning, MicroTVMError
 from pytest_microtvm.executors import AOT, HOST_DRIVEN
 from pytest_microtvm.flow.measuring import measure
 from pytest_microtvm.flow.progress import long_step
 from pytest_microtvm.flow.rig import Rig
-from pytest_microtvm.flow.workshop import CompiledModel, Workshop
+from pytest_microtvm.flow.workshop import COMPILE_TIMEOUT_S, CompiledModel, Workshop
 from pytest_microtvm.measure.records import Record
 from pytest_microtvm.mlf.library import ModelLibrary
 from pytest_microtvm.project.firmware import Firmware
@@ -57,6 +57,8 @@ class HarnessOptions:
         lease_timeout_s: For waiting until a real board is free.
         keep_projects: A folder that gets a copy of every project, also of one that fails to build.
         count_instructions: Whether emulators count them.
+        compile_timeout_s: How long compiling a model may take.
+        compile_memory_bytes: Address space that it may take.
     """
 
     timeout_s: float = 60.0
@@ -67,6 +69,8 @@ class HarnessOptions:
     lease_timeout_s: float = 600.0
     keep_projects: Path | None = None
     count_instructions: bool = True
+    compile_timeout_s: float = COMPILE_TIMEOUT_S
+    compile_memory_bytes: int = MEMORY_BYTES
 
 
 class Harness:

@@ -66,6 +66,8 @@ def open_harness(
                 keep_projects=options.keep_projects,
                 count_instructions=options.count_instructions,
                 platforms=platforms,
+                compile_timeout_s=options.compile_timeout_s,
+                compile_memory_bytes=options.compile_memory_bytes,
             ),
             load_boards() if boards is None else boards,
             options,

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_microtvm.boards import Board
-from pytest_microtvm.compiler import CompileOptions, compile_key, compile_model
+from pytest_microtvm.compiler import MEMORY_BYTES, CompileOptions, compile_key, compile_model
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import BuildError, ConfigError, MicroTVMError
 from pytest_microtvm.flow.build_id import build_id_of
@@ -41,7 +41,7 @@ from pytest_microtvm.project.lifecycle import (
 from pytest_microtvm.project.platforms import Platform
 from pytest_microtvm.project.server.api import COUNT_INSTRUCTIONS, BuiltFiles
 
-COMPILE_TIMEOUT_S = 900.0
+COMPILE_TIMEOUT_S = 300.0
 BUILD_TIMEOUT_S = 900.0
 PLUGIN_TIMEOUT_S = 60.0
 IMAGE_FILE = "image.json"
@@ -76,6 +76,8 @@ class Workshop:
         count_instructions: Whether emulators count them.
         platforms: All platforms by name; None for those that are found without being told where.
         toolchains: What the platforms can do for boards on this machine.
+        compile_timeout_s: How long compiling a model may take.
+        compile_memory_bytes: Address space that it may take.
     """
 
     cache: Cache
@@ -84,6 +86,8 @@ class Workshop:
     keep_projects: Path | None = None
     count_instructions: bool = True
     platforms: Mapping[str, Platform] | None = None
+    compile_timeout_s: float = COMPILE_TIMEOUT_S
+    compile_memory_bytes: int = MEMORY_BYTES
     toolchains: Toolchains = field(init=False)
     _kept: set[Path] = field(default_factory=set)
     _plugins: dict[str, Path | str] = field(default_factory=dict)
@@ -113,15 +117,16 @@ class Workshop:
                     model,
                     directory / "model.tar",
                     options,
-                    Deadline(COMPILE_TIMEOUT_S),
+                    Deadline(self.compile_timeout_s),
                     lambda line: self.detail(f"compiling {label}: {line}"),
+                    self.compile_memory_bytes,
                 )
 
         entry = self.cache.obtain(
             "mlf",
             compile_key(model, options),
             make,
-            Deadline(COMPILE_TIMEOUT_S),
+            Deadline(self.compile_timeout_s),
             lambda: self._wait(f"compile {label}"),
         )
         library = open_library(entry.path / "model.tar")

@@ -15,9 +15,12 @@ from pathlib import Path
 import pytest
 
 from pytest_microtvm import compiler
-from pytest_microtvm.compiler import CompileOptions, child, compile_key, compile_model
+from pytest_microtvm.compiler import CompileOptions, child, compile_key, compile_model, limits
+from pytest_microtvm.compiler.__main__ import main
+from pytest_microtvm.compiler.failures import tvm_failure
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import ConfigError, ModelError
+from pytest_microtvm.mlf import library
 from pytest_microtvm.mlf.library import open_library
 from tests.unit.compiler.tflite_models import two_by_two
 
@@ -45,7 +48,7 @@ def sleeping_child(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """Have the compiler write its process id to the returned file and sleep."""
     pid_file = tmp_path / "pid"
 
-    def command(model: Path, archive: Path, options: CompileOptions, report_fd: int) -> list[str]:
+    def command(model: Path, archive: Path, *_: object) -> list[str]:
         return ["sh", "-c", f"touch {archive}; echo $$ > {pid_file}; exec sleep 60"]
 
     monkeypatch.setattr(child, "_command", command)
@@ -190,6 +193,44 @@ def test_a_crash_of_the_compiler_is_an_error_of_the_model(
         compile_model(model, output, CompileOptions(), Deadline(TIMEOUT_S))
     assert caught.value.cure
     assert list(output.parent.iterdir()) == []
+
+
+def test_the_compiler_runs_in_an_empty_folder_of_its_own(
+    model: Path, output: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    seen = tmp_path / "seen"
+    script = f'(pwd; ls -a) > "{seen}"; exit 3'
+    monkeypatch.setattr(child, "_command", lambda *_: ["sh", "-c", script])
+    with pytest.raises(ModelError):
+        compile_model(model, output, CompileOptions(), Deadline(TIMEOUT_S))
+    where, *names = seen.read_text().splitlines()
+    assert Path(where).is_relative_to(output.parent)
+    assert names == [".", ".."]
+
+
+def test_the_compiler_gets_no_more_memory_than_it_may_have(model: Path, output: Path):
+    with pytest.raises(ModelError) as caught:
+        compile_model(model, output, CompileOptions(), Deadline(TIMEOUT_S), memory_bytes=300 << 20)
+    assert list(output.parent.iterdir()) == []
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("raised", [MemoryError(), RuntimeError("InternalError: std::bad_alloc")])
+def test_what_ran_out_of_memory_says_so(raised: Exception):
+    error = tvm_failure("compile", raised)
+    assert "more memory than it may" in str(error)
+    assert "microtvm_compile_memory_mb" in error.cure
+
+
+def test_an_archive_that_could_not_be_opened_is_refused_before_anybody_has_it(
+    model: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(library, "MAX_TENSORS", 1)  # the model has two inputs
+    monkeypatch.setattr(limits, "MAX_TENSORS", 2)
+    with pytest.raises(SystemExit) as ended:
+        sys.exit(main([str(model), str(output)]))
+    assert ended.value.code == 1
+    assert not output.exists()
 
 
 @pytest.mark.parametrize("what", ["missing", "folder"])

@@ -75,7 +75,9 @@ PLACES: dict[str, Callable[[Any, Any], None]] = {
 }
 
 
-@pytest.mark.parametrize("location", [SECRET, "etc/passwd", "../../../../etc/passwd", "/etc/passwd"])
+@pytest.mark.parametrize(
+    "location", [SECRET, "etc/passwd", "../../../../etc/passwd", "/etc/passwd"]
+)
 @pytest.mark.parametrize("place", PLACES)
 def test_tensors_in_other_files_are_refused_wherever_they_are(
     place: str, location: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
