@@ -6,6 +6,8 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
+from pytest_microtvm.compiler.reserved import HEADER_NAMES
+
 MAX_IDENTIFIER_LENGTH = 80
 
 
@@ -28,18 +30,11 @@ _KEYWORDS = words(
     """
 )
 
-# Object-like macros of C libraries, compilers and microcontroller frameworks.
-_MACROS = words(
-    """
-    BIG_ENDIAN BUFSIZ DEFAULT DISABLE DOMAIN EDOM EILSEQ ENABLE EOF ERANGE EXTERNAL FALSE HIGH
-    HUGE_VAL I INFINITY INPUT INPUT_PULLUP INTERNAL LED_BUILTIN LITTLE_ENDIAN LOW NAN NULL OUTPUT
-    OVERFLOW PI RESET SET TRUE UNDERFLOW alloca arm assert errno i386 linux mips noreturn sparc
-    stderr stdin stdout unix vax
-    """
-)
-
-RESERVED: frozenset[str] = frozenset(_KEYWORDS) | frozenset(_MACROS)
+RESERVED: frozenset[str] = frozenset(_KEYWORDS) | HEADER_NAMES
 """Names that no generated identifier may have."""
+
+_RUNTIME = "microtvm"
+"""Begins every name of the runtime's headers."""
 
 _FUNCTIONS = words(
     """
@@ -68,7 +63,7 @@ def sanitize(name: str, fallback: str) -> str:
 
     Returns:
         An identifier of at most `MAX_IDENTIFIER_LENGTH` characters without leading, trailing or
-        double underscores, and not in `RESERVED`.
+        double underscores, not in `RESERVED`, and none of the runtime's own.
     """
     text = unicodedata.normalize("NFKD", name)
     text = "".join(character for character in text if not unicodedata.combining(character))
@@ -78,7 +73,8 @@ def sanitize(name: str, fallback: str) -> str:
     elif text[0].isdigit():
         text = f"{fallback}_{text}"
     text = text[:MAX_IDENTIFIER_LENGTH].rstrip("_")
-    return f"{text}_0" if text in RESERVED else text
+    is_reserved = text in RESERVED or text.lower().startswith(_RUNTIME)
+    return f"{text}_0" if is_reserved else text
 
 
 class Namespace:

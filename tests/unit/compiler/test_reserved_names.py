@@ -1,0 +1,154 @@
+"""No name of a tensor is one that a C header, a compiler or a language has for something else.
+
+The names are found by preprocessing the headers that generated C includes, with every compiler that
+is here; `python -m tests.unit.compiler.test_reserved_names` prints the names that are not reserved.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import pytest_microtvm
+from pytest_microtvm.boards import load_boards
+from pytest_microtvm.compiler import compile_to_files
+from pytest_microtvm.compiler.naming import RESERVED, sanitize
+from tests.boards import toolchain_of
+from tests.unit.compiler.tflite_models import Model, Operator, Tensor
+
+PACKAGE = Path(pytest_microtvm.__file__).parent
+INCLUDES = (PACKAGE / "compiler" / "quantized" / "include", PACKAGE / "runtime" / "include")
+LANGUAGES = ("c99", "gnu17", "gnu++17")
+SOURCES = ("compiler", "runtime/include")
+# What applications include beside the generated header, as C++ or where C's is not free-standing.
+FURTHER = ("assert.h", "errno.h", "float.h", "inttypes.h", "limits.h", "stdio.h", "stdlib.h")
+
+_INCLUDE = re.compile(r"#include <([a-z_]+\.h)>")
+# Intrinsics of arm_mve.h, by the thousand, are macros with arguments: no member's name has any.
+_MACRO = re.compile(r"^#define (\w+)(?!\S* __arm_)(?!\(.*\) __arm_)", re.MULTILINE)
+_TYPE = re.compile(
+    r"\btypedef\b[^;{}]*?(\w+)(?:\[\w*\])?;|\}\s*(\w+);|\b(?:struct|union|enum)\s+(\w+)"
+)
+# What `sanitize` can make: the rest is no tensor's name anyway.
+_POSSIBLE = re.compile(r"[A-Za-z](?!\w*__)\w*(?<!_)\Z")
+
+
+def headers() -> list[str]:
+    """The system headers that generated C includes, directly or by the runtime's headers."""
+    texts = [
+        path.read_text(encoding="utf-8")
+        for part in SOURCES
+        for path in (PACKAGE / part).rglob("*.[hp]*")
+        if path.suffix in (".h", ".py")
+    ]
+    found = {name for text in texts for name in _INCLUDE.findall(text)}
+    return sorted(found | set(FURTHER))
+
+
+def compilers() -> Iterator[tuple[str, ...]]:
+    """The compilers of all boards, each with the flags of each of its CPUs; as commands."""
+    for board in load_boards().values():
+        toolchain = toolchain_of(board)
+        program = shutil.which(f"{toolchain['prefix']}gcc")
+        if program is None:
+            continue
+        places = [word for folder in toolchain["includes"] for word in ("-isystem", folder)]
+        yield (program, *toolchain["flags"], *places)
+
+
+def preprocessed(command: tuple[str, ...], language: str, *flags: str) -> str:
+    """All headers that this compiler has, preprocessed."""
+    lines = [f"#if __has_include(<{name}>)\n#include <{name}>\n#endif" for name in headers()]
+    for folder in INCLUDES:
+        lines += [f'#include "{path}"' for path in sorted(folder.rglob("*.h"))]
+    kind = "c++" if "++" in language else "c"
+    # Those of instructions that a CPU has not say so by an #error, which is no trouble here.
+    result = subprocess.run(
+        [*command, f"-std={language}", "-E", *flags, f"-I{INCLUDES[1]}", "-x", kind, "-"],
+        input="\n".join(lines),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    has_no_cpp = "++" in language and "cc1plus" in result.stderr
+    assert result.stdout or has_no_cpp, result.stderr
+    return result.stdout
+
+
+def found_names() -> set[str]:
+    """Every macro and type that a tensor's name could clash with."""
+    names: set[str] = set()
+    for command in sorted(set(compilers())):
+        for language in LANGUAGES:
+            names.update(_MACRO.findall(preprocessed(command, language, "-dM")))
+        for language in ("c99", "gnu11"):
+            text = preprocessed(command, language, "-P")
+            names.update(name for match in _TYPE.findall(text) for name in match if name)
+    return {name for name in names if _POSSIBLE.match(name)}
+
+
+def missing_names() -> list[str]:
+    """Those that a tensor could have; the runtime's own begin like nothing else."""
+    return sorted(name for name in found_names() if sanitize(name, "tensor") == name)
+
+
+def test_names_of_headers_are_reserved() -> None:
+    if shutil.which("gcc") is None:
+        pytest.skip("gcc is missing; install it with: apt-get install gcc libc6-dev")
+    missing = missing_names()
+    assert not missing, f"add to compiler/reserved.py: {' '.join(missing)}"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "INT8_MAX",
+        "uint8_t",
+        "INFINITY",
+        "M_PI",
+        "size_t",
+        "errno",
+        "MICROTVM_POOL",
+        "MicroTVMModel",
+    ],
+)
+def test_a_reserved_name_becomes_another(name: str) -> None:
+    assert sanitize(name, "tensor") == f"{name}_0"
+
+
+def test_a_model_of_reserved_names_has_a_header_that_compiles(tmp_path: Path) -> None:
+    if shutil.which("gcc") is None:
+        pytest.skip("gcc is missing; install it with: apt-get install gcc libc6-dev")
+    names = sorted(RESERVED)
+    tensors = [Tensor(name, [1]) for name in names] + [Tensor("y", [1])]
+    count = min(len(names), 1000)
+    step = len(names) // count
+    inputs = list(range(0, len(names), step))[:count]
+    model = Model(tensors, [Operator("RELU", [0], [len(names)])], inputs, [len(names)])
+    path = tmp_path / "net.tflite"
+    path.write_bytes(model.to_bytes())
+    header = compile_to_files(path)["codegen/host/include/tvmgen_net.h"]
+    includes = "".join(f"#include <{name}>\n" for name in headers() if not name.startswith("arm_"))
+    for language in ("c99", "gnu11", "c++11", "gnu++17"):
+        kind = "c++" if "++" in language else "c"
+        command = ["gcc", f"-std={language}", "-Wall", "-Wextra", "-Werror", "-fsyntax-only"]
+        result = subprocess.run(
+            [*command, f"-I{INCLUDES[1]}", "-x", kind, "-"],
+            input=includes + header.decode(),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert (result.returncode, result.stderr) == (0, "")
+
+
+if __name__ == "__main__":
+    sys.stdout.write(f"{' '.join(missing_names())}\n")
