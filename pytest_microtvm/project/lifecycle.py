@@ -9,7 +9,8 @@ from typing import Any
 
 from ..deadline import Deadline
 from ..errors import ConfigError, MicroTVMError
-from .client import ProjectAPIClient, ServerDescription
+from .client import ProjectAPIClient
+from .descriptions import ServerDescription
 from .options import check_options
 from .server.api import BuiltFiles
 

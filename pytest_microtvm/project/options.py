@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import ConfigError
-from .client import Option
+from .descriptions import Option
 
 
 def check_options(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ConfigError
-from .client import LAUNCH_SCRIPT, SERVER_FILE
+from .server_process import LAUNCH_SCRIPT, SERVER_FILE
 
 ENTRY_POINT_GROUP = "pytest_microtvm.platforms"
 

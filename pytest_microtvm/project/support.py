@@ -9,7 +9,8 @@ from pytest_microtvm.boards import Board
 
 from ..deadline import Deadline
 from ..errors import ConfigError
-from .client import ProjectAPIClient, ServerDescription
+from .client import ProjectAPIClient
+from .descriptions import ServerDescription
 from .platforms import Platform
 from .server.api import COUNT_INSTRUCTIONS, EMULATE, FLASH, BoardSupport
 from .server.board_keys import check_table

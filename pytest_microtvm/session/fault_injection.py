@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import TransportTimeout
-from pytest_microtvm.project.client import RecommendedTimeouts
+from pytest_microtvm.project.descriptions import RecommendedTimeouts
 from pytest_microtvm.session.transport import Transport
 from pytest_microtvm.session.wire.framing import Frame, FrameDecoder, FrameError
 from pytest_microtvm.session.wire.rpc import RpcCode

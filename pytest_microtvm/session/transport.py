@@ -10,7 +10,8 @@ from typing import Any
 
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import MicroTVMError
-from pytest_microtvm.project.client import ProjectAPIClient, RecommendedTimeouts
+from pytest_microtvm.project.client import ProjectAPIClient
+from pytest_microtvm.project.descriptions import RecommendedTimeouts
 from pytest_microtvm.project.options import check_options
 
 CLOSE_TIMEOUT_S = 2.0

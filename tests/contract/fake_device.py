@@ -10,7 +10,7 @@ import time
 
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import TransportClosed, TransportTimeout
-from pytest_microtvm.project.client import RecommendedTimeouts
+from pytest_microtvm.project.descriptions import RecommendedTimeouts
 from pytest_microtvm.session.transport import Transport
 from pytest_microtvm.session.wire.checked import CHECKED_MESSAGES, seal, unseal
 from pytest_microtvm.session.wire.framing import Frame, FrameDecoder, encode

@@ -17,7 +17,8 @@ import pytest
 from pytest_microtvm import errors
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import BuildError, ConfigError, FlashError, ProtocolError
-from pytest_microtvm.project.client import LAUNCH_SCRIPT, SERVER_FILE, ProjectAPIClient
+from pytest_microtvm.project.client import ProjectAPIClient
+from pytest_microtvm.project.server_process import LAUNCH_SCRIPT, SERVER_FILE, ServerProcess
 
 HEADER = """\
 import os, signal, subprocess, sys, time
@@ -144,7 +145,7 @@ def test_a_hang_ends_at_the_deadline(make_server: MakeServer) -> None:
 def test_a_server_that_does_not_read_its_requests(make_server: MakeServer) -> None:
     directory = make_server("def build(self, options): time.sleep(60)")
     with open_client(directory) as client:
-        os.kill(client._process.pid, signal.SIGSTOP)  # type: ignore[union-attr]
+        os.kill(client._process.pid, signal.SIGSTOP)
         with pytest.raises(errors.TransportTimeout, match="does not answer"):
             client._call("write_transport", {"data": "x" * 1_000_000}, Deadline(0.2))
 
@@ -276,7 +277,7 @@ def test_an_interrupt_ends_the_server(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(ProjectAPIClient, "_query_info", lambda *_: None)
-    monkeypatch.setattr(ProjectAPIClient, "_receive", interrupt)
+    monkeypatch.setattr(ServerProcess, "_receive", interrupt)
     with pytest.raises(KeyboardInterrupt), open_client(directory) as client:
         client.build({}, Deadline(10))
     await_end(*map(int, await_file(directory / "pids").split()), timeout_s=1.0)
@@ -300,10 +301,11 @@ def test_a_killed_client_leaves_nothing(make_server: MakeServer) -> None:
 
 
 def test_an_idle_server_leaves_by_itself(make_server: MakeServer) -> None:
-    client = open_client(make_server("def close_transport(self): open('closed', 'w').write('x')"))
+    directory = make_server("def close_transport(self): open('closed', 'w').write('x')")
+    client = open_client(directory)
     client.open()
     start = time.monotonic()
     client.close()
     client.close()
     assert time.monotonic() - start < 0.4
-    assert (client._directory / "closed").exists()
+    assert (directory / "closed").exists()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pytest_microtvm.errors import ConfigError
-from pytest_microtvm.project.client import Option
+from pytest_microtvm.project.descriptions import Option
 from pytest_microtvm.project.options import check_options
 
 OPTIONS = [
