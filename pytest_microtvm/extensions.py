@@ -99,7 +99,8 @@ FRONT_ENDS = Group(
         "json": "pytest_microtvm.compiler.frontends.relax:import_relax",
     },
 )
-"""By the suffix of model files without its dot: from the bytes of a file to an `ImportedModel`."""
+"""By the suffix of model files without its dot: from the bytes of a file, and the shapes of open
+inputs, to an `ImportedModel`."""
 
 CPU_EXTENSIONS = Group(
     "pytest_microtvm.cpu_extensions",

@@ -15,7 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from pytest_microtvm.compiler.failures import summary
-from pytest_microtvm.compiler.options import MEMORY_BYTES, CompileOptions, export_time_s
+from pytest_microtvm.compiler.options import (
+    MEMORY_BYTES,
+    CompileOptions,
+    export_time_s,
+    parse_input_shapes,
+)
 from pytest_microtvm.errors import MicroTVMError, ModelError
 from pytest_microtvm.extensions import CPU_EXTENSIONS
 from pytest_microtvm.mlf.library import open_library, write_library
@@ -62,6 +67,13 @@ def _parser() -> argparse.ArgumentParser:
         "--io-in-arena", action="store_true", help="leave room for inputs and outputs in the arena"
     )
     parser.add_argument("--memory-bytes", type=int, default=MEMORY_BYTES, help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--input-shapes",
+        action="append",
+        default=[],
+        metavar="NAME:[1,16]",
+        help="the shape of an input that the model leaves open; what is not given is 1",
+    )
     parser.add_argument("--report-fd", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--parent-pid", type=int, help=argparse.SUPPRESS)
     return parser
@@ -72,7 +84,12 @@ def _compile(options: argparse.Namespace, report: Report) -> None:
 
     files = compile_to_files(
         options.model,
-        CompileOptions(name=options.name, simd=options.simd, io_in_arena=options.io_in_arena),
+        CompileOptions(
+            name=options.name,
+            simd=options.simd,
+            io_in_arena=options.io_in_arena,
+            input_shapes=parse_input_shapes(options.input_shapes),
+        ),
         lambda step: report({"progress": step}),
     )
     report({"progress": "writing"})

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pytest_microtvm.compiler.options import CompileOptions
+from pytest_microtvm.compiler.options import CompileOptions, written_input_shapes
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import ConfigError, MicroTVMError, ModelError
 from pytest_microtvm.process import kill_group, package_environment
@@ -100,6 +100,8 @@ def _command(
     if options.io_in_arena:
         command.append("--io-in-arena")
     command += ["--memory-bytes", str(memory_bytes)]
+    for text in written_input_shapes(options.input_shapes):
+        command += ["--input-shapes", text]
     return [*command, "--report-fd", str(report_fd), "--parent-pid", str(os.getpid())]
 
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from pytest_microtvm.errors import ConfigError
 
 MEMORY_BYTES = 4 << 30
 """Address space that compiling a model may take, unless another limit is given."""
@@ -20,11 +24,38 @@ class CompileOptions:
             on every CPU all the same, only slower.
         io_in_arena: Leave room in the arena for inputs and outputs, so that a firmware needs no
             memory of their own for them. An input is lost when the model runs.
+        input_shapes: Of inputs whose shapes the model leaves open, by name. What is open and not
+            given is 1.
     """
 
     name: str | None = None
     simd: str = "none"
     io_in_arena: bool = False
+    input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+
+def parse_input_shapes(texts: Iterable[str]) -> dict[str, tuple[int, ...]]:
+    """Shapes of inputs as they are written on a command line or in an ini file.
+
+    Args:
+        texts: Each as in "name:[1,49,10,1]".
+
+    Raises:
+        ConfigError: One of them is written in another way, or a name is given twice.
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+    for text in texts:
+        found = re.fullmatch(r"(.+):\[([0-9]+(?:,[0-9]+)*)?\]", text.replace(" ", ""))
+        if found is None or found[1] in shapes:
+            what = "is no shape of an input" if found is None else "gives an input a second shape"
+            raise ConfigError(f"{text!r} {what}", cure="write each input once, as name:[1,49,10,1]")
+        shapes[found[1]] = tuple(int(extent) for extent in (found[2] or "").split(",") if extent)
+    return shapes
+
+
+def written_input_shapes(shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
+    """Shapes as `parse_input_shapes` reads them."""
+    return [f"{name}:[{','.join(map(str, shape))}]" for name, shape in shapes.items()]
 
 
 def export_time_s() -> int:

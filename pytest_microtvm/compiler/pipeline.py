@@ -52,7 +52,7 @@ def compile_to_files(
         return _compile(name, imported(model, None, None), options, progress)
     try:
         progress("importing")
-        found = import_model(model, _read(model))
+        found = import_model(model, _read(model), options.input_shapes)
         name = sanitize(options.name or model.stem, "model")
         return _compile(name, found, options, progress)
     except ModelError as error:

@@ -56,6 +56,14 @@ def add_options(parser: pytest.Parser) -> None:
         metavar="PATH",
     )
     add(
+        "input-shapes",
+        "the shape of an input that a model leaves open, as name:[1,49,10,1]; what is not given is "
+        "1; may be repeated",
+        ini="microtvm_input_shapes",
+        action="append",
+        metavar="SHAPE",
+    )
+    add(
         "reference",
         "compare with the host, another executor on the same board, LiteRT's reference kernels, or "
         f"an .npz file of outputs: {', '.join(REFERENCES)} or PATH.npz",
@@ -121,6 +129,7 @@ def add_options(parser: pytest.Parser) -> None:
     parser.addini("microtvm_platform", "platforms to run boards on", type="args")
     parser.addini("microtvm_executor", "executors to run with", type="args")
     parser.addini("microtvm_inputs", "an .npz file with the models' inputs")
+    parser.addini("microtvm_input_shapes", "shapes of inputs that models leave open", type="args")
     parser.addini("microtvm_reference", "what outputs are compared with", default=HOST)
     parser.addini("microtvm_cache_dir", "where compiled and built things are kept")
     parser.addini("microtvm_cache_size_mb", "how large the cache may grow", default="2048")

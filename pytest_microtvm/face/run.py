@@ -103,6 +103,7 @@ class Run:
                 tolerance=Tolerance(settings.rtol, settings.atol, settings.equal_nan),
                 inputs=settings.inputs,
                 reference=settings.reference,
+                input_shapes=settings.input_shapes,
                 root=self._config.rootpath,
                 keep_projects=settings.keep_projects,
                 count_instructions=settings.count_instructions,

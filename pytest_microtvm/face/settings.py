@@ -10,6 +10,7 @@ import pytest
 
 from pytest_microtvm.boards import Board, load_boards
 from pytest_microtvm.boards.selection import board_of, select_boards
+from pytest_microtvm.compiler.options import parse_input_shapes
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import ConfigError
 from pytest_microtvm.executors import EXECUTORS
@@ -36,6 +37,7 @@ class Settings:
         cache_dir: The build cache; None for one that lasts as long as the run.
         cache_limit_bytes: Its size.
         inputs: An `.npz` file; None to make inputs.
+        input_shapes: Of inputs whose shapes a model leaves open, by name.
         build_only: Stop after the build.
         keep_projects: Where generated projects are copied to, or None.
         reference: What outputs are compared with: one of `REFERENCES` or the path of an `.npz`.
@@ -58,6 +60,7 @@ class Settings:
     cache_dir: Path | None
     cache_limit_bytes: int
     inputs: Path | None
+    input_shapes: dict[str, tuple[int, ...]]
     build_only: bool
     keep_projects: Path | None
     reference: str | Path
@@ -116,6 +119,9 @@ def read_settings(config: pytest.Config, boards: dict[str, Board]) -> Settings:
         cache_dir=None if option.microtvm_no_cache else _cache_dir(config),
         cache_limit_bytes=int(_number(config, "cache_size_mb") * 1e6),
         inputs=inputs,
+        input_shapes=parse_input_shapes(
+            option.microtvm_input_shapes or config.getini("microtvm_input_shapes")
+        ),
         build_only=option.microtvm_build_only,
         keep_projects=(config.rootpath / KEPT_PROJECTS if option.microtvm_keep_projects else None),
         reference=_reference(config),

@@ -53,6 +53,7 @@ class HarnessOptions:
         inputs: An `.npz` file with the inputs of every model; None to make them.
         reference: What outputs are compared with: `host`, an executor, `litert`, or the path of an
             `.npz` file with one array per output.
+        input_shapes: Of inputs whose shapes a model leaves open, by name.
         root: Paths of models are recorded relative to it.
         lease_timeout_s: For waiting until a real board is free.
         keep_projects: A folder that gets a copy of every project, also of one that fails to build.
@@ -65,6 +66,7 @@ class HarnessOptions:
     tolerance: Tolerance = field(default_factory=Tolerance)
     inputs: Path | None = None
     reference: str | Path = HOST
+    input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     root: Path = Path()
     lease_timeout_s: float = 600.0
     keep_projects: Path | None = None
@@ -131,7 +133,7 @@ class Harness:
         """
         key = (model, board.cpu.simd)
         if key not in self._compiled:
-            options = CompileOptions(simd=board.cpu.simd)
+            options = CompileOptions(simd=board.cpu.simd, input_shapes=self.options.input_shapes)
             self._compiled[key] = self._once(key, lambda: self.workshop.compile(model, options))
             in_float = self._compiled[key].library.float_operators
             if in_float is not None:

@@ -243,3 +243,19 @@ def test_models_of_one_name_outside_of_the_project(run_pytest, workspace, worker
     assert rows["broken/net.tflite"] == "error"
     again = run_pytest(root, f"{sound}::aot[host]", "--microtvm-board=host")
     assert "1 passed" in again.summary
+
+
+def test_the_shape_of_an_open_input_is_an_option(run_pytest, workspace):
+    from onnx import TensorProto, helper
+
+    values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["N", 3]) for n in ("x", "y")]
+    graph = helper.make_graph(
+        [helper.make_node("Relu", ["x"], ["y"])], "graph", values[:1], values[1:]
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    (workspace / "open.onnx").write_bytes(model.SerializeToString())
+    arguments = ("open.onnx", "--microtvm-board=host")
+    outcome = run_pytest(*arguments, "--microtvm-input-shapes=x:[2,3]", status=0)
+    assert outcome.records[0]["elements"] == 6
+    outcome = run_pytest(*arguments, "--microtvm-input-shapes=x")
+    assert "is no shape of an input" in outcome.output

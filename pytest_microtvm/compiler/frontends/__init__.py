@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from pytest_microtvm.compiler.frontends.imported import EXPORT_CURE, ImportedModel, imported
@@ -12,16 +12,20 @@ from pytest_microtvm.model_files import suffix_of
 
 __all__ = ["FrontEnd", "ImportedModel", "import_model", "imported"]
 
-FrontEnd = Callable[[bytes], ImportedModel]
-"""Imports what a file holds; raises ModelError for what is damaged or cannot be compiled."""
+FrontEnd = Callable[[bytes, Mapping[str, tuple[int, ...]]], ImportedModel]
+"""Imports what a file holds, given the shapes of inputs that the file leaves open, by name; raises
+ModelError for what is damaged or cannot be compiled."""
 
 
-def import_model(path: Path, data: bytes) -> ImportedModel:
+def import_model(
+    path: Path, data: bytes, input_shapes: Mapping[str, tuple[int, ...]]
+) -> ImportedModel:
     """Import a model file by its suffix (see `extensions.FRONT_ENDS`).
 
     Args:
         path: Where the file is; its suffix decides the format, whatever the letter case.
         data: What the file holds.
+        input_shapes: Of inputs whose shapes the file leaves open, by name.
 
     Raises:
         ModelError: The file is damaged, or holds what cannot be compiled.
@@ -38,4 +42,4 @@ def import_model(path: Path, data: bytes) -> ImportedModel:
     if not data:
         raise ModelError("the file is empty", cure=EXPORT_CURE)
     front_end: FrontEnd = FRONT_ENDS.load(suffix)
-    return front_end(data)
+    return front_end(data, input_shapes)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_microtvm.compiler.failures import tvm_failure
+from pytest_microtvm.compiler.failures import summary, tvm_failure
 from pytest_microtvm.compiler.lowering import tensor_type
 from pytest_microtvm.compiler.naming import Namespace, unique_names
 from pytest_microtvm.compiler.program import Port
@@ -119,8 +119,20 @@ def _main_function(module: Any) -> Any:
     )
 
 
-def import_failure(error: Exception) -> ModelError:
-    """What TVM's importer said, on one line."""
+def import_failure(error: Exception, where: str = "") -> ModelError:
+    """What TVM's importer said, on one line.
+
+    Args:
+        error: What it raised.
+        where: The operator that it was at, where that is known.
+    """
+    if isinstance(error, ModelError):
+        return error
+    if where:
+        return ModelError(
+            f"the operator {where} cannot be converted: {type(error).__name__}: {summary(error)}",
+            cure=_OPERATOR_CURE,
+        )
     if isinstance(error, struct.error):
         return ModelError("the file is truncated or damaged", cure=EXPORT_CURE)
     if isinstance(error, NotImplementedError) or "NotImplemented" in type(error).__name__:

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pytest_microtvm.compiler.frontends.imported import ImportedModel, imported
 from pytest_microtvm.errors import ModelError
 
 
-def import_relax(data: bytes) -> ImportedModel:
+def import_relax(
+    data: bytes, input_shapes: Mapping[str, tuple[int, ...]] | None = None
+) -> ImportedModel:
     """Import a Relax module that `tvm.ir.save_json` wrote.
+
+    Args:
+        data: What the file holds.
+        input_shapes: None: a module has its shapes.
 
     Raises:
         ModelError: It is damaged, or holds what cannot be compiled.
     """
+    if input_shapes:
+        raise ModelError(
+            "the shapes of a Relax module cannot be given",
+            cure="save it with the shapes that it has",
+        )
     import tvm
 
     try:

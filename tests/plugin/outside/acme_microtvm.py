@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from pytest_microtvm.compiler.quantized.recognise.values import Values
 from pytest_microtvm.compiler.quantized.specs import KernelSource, Spec
 
 
-def import_acme(data: bytes) -> ImportedModel:
+def import_acme(data: bytes, input_shapes: Mapping[str, tuple[int, ...]]) -> ImportedModel:
     """Import JSON: how many values of int8 become positive, and how they are quantized."""
     from tvm import relax
 

@@ -12,13 +12,14 @@ from pytest_microtvm.errors import ModelError
 
 _INT_BITS = (8, 16, 32, 64)
 _PORT_TYPES = frozenset(
-    {"BOOL", "DOUBLE", "FLOAT"} | {f"{sign}INT{bits}" for sign in ("", "U") for bits in _INT_BITS}
+    {"BFLOAT16", "BOOL", "DOUBLE", "FLOAT", "FLOAT16"}
+    | {f"{sign}INT{bits}" for sign in ("", "U") for bits in _INT_BITS}
 )
 
 
 @dataclass(frozen=True)
 class OnnxFile:
-    """An ONNX model with static inputs.
+    """An ONNX model whose inputs are tensors of numbers.
 
     Args:
         proto: The `onnx.ModelProto`.
@@ -35,7 +36,8 @@ def read_onnx(data: bytes) -> OnnxFile:
     """Read an ONNX model.
 
     Raises:
-        ModelError: The data is no ONNX model, keeps weights in other files, or has dynamic shapes.
+        ModelError: The data is no ONNX model, has other inputs than tensors of numbers,
+            or keeps weights in other files.
     """
     try:
         model = onnx.load_model_from_string(data)
@@ -54,7 +56,7 @@ def read_onnx(data: bytes) -> OnnxFile:
     initializers = {tensor.name for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in initializers]
     for value in inputs:
-        _check_static(value)
+        _check_type(value)
     return OnnxFile(
         model,
         [TensorName(value.name) for value in inputs],
@@ -82,7 +84,7 @@ def _refuse_external(message: Any) -> None:
             _refuse_external(part)
 
 
-def _check_static(value: Any) -> None:
+def _check_type(value: Any) -> None:
     if not value.type.HasField("tensor_type"):
         raise ModelError(
             f"the input {value.name!r} is not a tensor", cure="export the model with tensors only"
@@ -92,16 +94,4 @@ def _check_static(value: Any) -> None:
         raise ModelError(
             f"the input {value.name!r} has the element type {type_name}, which is not supported",
             cure="export the model with numeric inputs and outputs",
-        )
-    if not value.type.tensor_type.HasField("shape"):
-        shape = "unknown"
-        dynamic = True
-    else:
-        dims = value.type.tensor_type.shape.dim
-        shape = ", ".join(dim.dim_param or str(dim.dim_value or "?") for dim in dims)
-        dynamic = any(dim.dim_value <= 0 for dim in dims)
-    if dynamic:
-        raise ModelError(
-            f"the input {value.name!r} has a dynamic shape ({shape})",
-            cure="export the model with fixed shapes for all inputs",
         )

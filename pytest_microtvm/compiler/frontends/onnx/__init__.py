@@ -1,0 +1,73 @@
+"""ONNX models.
+
+file        reads the file
+normalise   brings the graph to a form of static shapes and plain operators, by
+functions, shapes, folding, branches, halves and rewrites/ (all on `graph`)
+operators   refuses what is left that cannot be compiled
+converters  TVM's importer, and what it lacks
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+from pytest_microtvm.compiler.frontends.imported import ImportedModel, import_failure, imported
+from pytest_microtvm.errors import ModelError
+
+
+def import_onnx(
+    data: bytes, input_shapes: Mapping[str, tuple[int, ...]] | None = None
+) -> ImportedModel:
+    """Import an ONNX model.
+
+    Args:
+        data: What the file holds.
+        input_shapes: Of inputs whose shapes are open, by name.
+
+    Raises:
+        ModelError: It is damaged, or holds what cannot be compiled.
+    """
+    try:
+        from pytest_microtvm.compiler.frontends.onnx.converters import Importer
+        from pytest_microtvm.compiler.frontends.onnx.file import read_onnx
+        from pytest_microtvm.compiler.frontends.onnx.normalise import normalise
+        from pytest_microtvm.compiler.frontends.onnx.operators import check_operators
+    except ImportError as error:
+        raise ModelError(
+            f"reading ONNX models needs the package {error.name or 'onnx'!r}",
+            cure="pip install 'pytest-microtvm[onnx]'",
+        ) from error
+
+    model = read_onnx(data)
+    graph = normalise(model.proto, input_shapes or {})
+    check_operators(graph)
+    importer = Importer({}, "float32")
+    try:
+        with warnings.catch_warnings():
+            # Renamed inputs: names are given by `imported`.
+            warnings.simplefilter("ignore")
+            module = importer.from_onnx(graph.proto().graph, graph.opset)
+    except Exception as error:
+        raise import_failure(error, importer.at) from error
+    found = imported(module, model.inputs, model.outputs)
+    _check_outputs(graph, found)
+    return found
+
+
+def _check_outputs(graph: Any, found: ImportedModel) -> None:
+    """Compare the types of the outputs with those that ONNX's rules give."""
+    from onnx import helper
+
+    for value, port in zip(graph.outputs, found.outputs, strict=True):
+        dtype, shape = graph.dtype(value.name), graph.shape(value.name)
+        if dtype is None or shape is None:
+            continue
+        expected = str(helper.tensor_dtype_to_np_dtype(dtype))
+        if (expected, shape) != (port.type.dtype, port.type.shape):
+            raise ModelError(
+                f"the output {value.name!r} would be {port.type.dtype}{list(port.type.shape)}, "
+                f"where the model has {expected}{list(shape)}: an operator is read wrongly",
+                cure="report the model, and replace the operators before that output",
+            )

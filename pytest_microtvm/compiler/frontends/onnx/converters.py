@@ -1,0 +1,74 @@
+"""TVM's ONNX importer, with converters of our own where its do not say what ONNX does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from tvm import relax
+from tvm.relax.frontend.onnx.onnx_frontend import ONNXGraphImporter
+
+from pytest_microtvm.compiler.frontends.onnx.recurrent import recurrent
+
+Converter = Callable[[Any, list[Any], dict[str, Any]], Any]
+"""Block builder, inputs (None where left out) and attributes to a Relax expression."""
+
+
+class Importer(ONNXGraphImporter):  # type: ignore[misc]
+    """TVM's importer with `CONVERTERS`."""
+
+    at = ""
+    """The operator and node that are being converted."""
+
+    def _check_for_unsupported_ops(self, graph: Any) -> None:
+        """Operators are checked before (see `operators`)."""
+
+    def _convert_operator(
+        self, op_name: str, inputs: list[Any], attrs: dict[str, Any], opset: int
+    ) -> Any:
+        self.at = f"{op_name} at {attrs.get('tvm_custom', {}).get('name', '')!r}"
+        converter = CONVERTERS.get(op_name)
+        if converter is None:
+            return super()._convert_operator(op_name, inputs, attrs, opset)
+        return self.bb.normalize(converter(self.bb, list(inputs), attrs))
+
+
+def _binary(function: Callable[[Any, Any], Any]) -> Converter:
+    def convert(builder: Any, inputs: list[Any], attributes: dict[str, Any]) -> Any:
+        return function(inputs[0], inputs[1])
+
+    return convert
+
+
+def _one_hot(builder: Any, inputs: list[Any], attributes: dict[str, Any]) -> Any:
+    """Of the type of the values; indices outside of the range give no one."""
+    indices, depth, values = inputs
+    count = int(depth.value.numpy().reshape(-1)[0])
+    rank = len(indices.ty.shape)
+    axis = int(attributes.get("axis", -1)) % (rank + 1)
+    shape = [1] * (rank + 1)
+    shape[axis] = count
+    dtype = str(indices.ty.dtype.dtype)
+    steps = relax.const(np.arange(count).reshape(shape), dtype)
+    extent, zero = (relax.const(np.array(number), dtype) for number in (count, 0))
+    negative = builder.emit(relax.op.less(indices, zero))
+    wrapped = builder.emit(relax.op.where(negative, relax.op.add(indices, extent), indices))
+    wide = builder.emit(relax.op.expand_dims(wrapped, axis))
+    found = builder.emit(relax.op.equal(wide, steps))
+    off, on = (
+        builder.emit(relax.op.strided_slice(values, [0], [position], [position + 1]))
+        for position in range(2)
+    )
+    return relax.op.where(found, on, off)
+
+
+CONVERTERS: dict[str, Converter] = {
+    "GRU": recurrent("GRU"),
+    "LSTM": recurrent("LSTM"),
+    "Max": _binary(relax.op.maximum),
+    "Min": _binary(relax.op.minimum),
+    "OneHot": _one_hot,
+    "RNN": recurrent("RNN"),
+}
+"""By operator, what TVM's importer lacks or has wrong."""

@@ -1,0 +1,144 @@
+"""What of ONNX is compiled: operators, and their attributes.
+
+An operator that is not converted is refused, and so is an attribute that its converter does not
+read, unless it says what holds without it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from onnx import defs, helper
+from tvm.relax.frontend.onnx.onnx_frontend import _get_convert_map
+
+from pytest_microtvm.compiler.frontends.onnx.converters import CONVERTERS
+from pytest_microtvm.compiler.frontends.onnx.graph import Graph, domain_of
+from pytest_microtvm.errors import ModelError
+
+_UNREAD: dict[str, frozenset[str]] = {
+    "Cast": frozenset({"round_mode"}),
+    "LpPool": frozenset({"auto_pad", "ceil_mode", "dilations", "pads", "strides"}),
+    "MaxPool": frozenset({"storage_order"}),
+    "Resize": frozenset({"antialias", "axes", "keep_aspect_ratio_policy"}),
+}
+"""Attributes of ONNX that the converters of operators do not read."""
+
+_HARMLESS = frozenset({"consumed_inputs", "is_test", "saturate", "seed", "stash_type"})
+"""Attributes that say nothing of what is computed here: saturation is of 8-bit floats."""
+
+_REASONS: dict[str, str] = {
+    **dict.fromkeys(
+        ("Compress", "NonMaxSuppression", "NonZero", "Unique"),
+        "the size of its result depends on the values of its input",
+    ),
+    **dict.fromkeys(
+        (
+            "Bernoulli",
+            "Multinomial",
+            "RandomNormal",
+            "RandomNormalLike",
+            "RandomUniform",
+            "RandomUniformLike",
+        ),
+        "its result is random, so that no two runs compare",
+    ),
+    **dict.fromkeys(
+        (
+            "RegexFullMatch",
+            "StringConcat",
+            "StringNormalizer",
+            "StringSplit",
+            "TfIdfVectorizer",
+        ),
+        "it works on text",
+    ),
+    **dict.fromkeys(
+        (
+            "ConcatFromSequence",
+            "Optional",
+            "OptionalGetElement",
+            "OptionalHasElement",
+            "SequenceAt",
+            "SequenceConstruct",
+            "SequenceEmpty",
+            "SequenceErase",
+            "SequenceInsert",
+            "SequenceLength",
+            "SequenceMap",
+            "SplitToSequence",
+        ),
+        "it makes or takes sequences or optional values, and only tensors are compiled",
+    ),
+    "If": "its condition depends on the inputs",
+    "Loop": "its number of rounds depends on the inputs, or is too great to be unrolled",
+    "Scan": "its number of steps is not known",
+    "Dropout": "it is in training mode",
+}
+"""Why operators are refused, where there is more to say than that they are not converted."""
+
+_CURES: dict[str, str] = {
+    "If": "export the model with one branch",
+    "Loop": "export the model with loops unrolled",
+    "Dropout": "export the model for inference, as by model.eval()",
+    "Multinomial": "sample outside of the model",
+}
+_CURE = "replace the operator by supported ones, or compute that part outside of the model"
+
+
+def check_operators(graph: Graph) -> None:
+    """Refuse what cannot be compiled, all of it at once.
+
+    Args:
+        graph: In the form of `normalise`.
+
+    Raises:
+        ModelError: Names every operator, its node, why it is refused and what to do.
+    """
+    known = set(_get_convert_map()) | set(CONVERTERS)
+    known -= set(_REASONS)
+    found: dict[str, str] = {}
+    cures: dict[str, None] = {}
+    for node in graph.nodes:
+        why = _refusal(graph, node, known)
+        if why is not None:
+            operator = f"{domain_of(node)}.{node.op_type}".lstrip(".")
+            found.setdefault(f"{operator} ({why})", node.name or node.output[0])
+            cures.setdefault(_CURES.get(node.op_type, _CURE))
+    if found:
+        said = ", ".join(f"{what} at {where!r}" for what, where in found.items())
+        raise ModelError(f"unsupported operators: {said}", cure="; ".join(cures))
+
+
+def _refusal(graph: Graph, node: Any, known: set[str]) -> str | None:
+    if domain_of(node):
+        return f"operators of the domain {domain_of(node)!r} are not known"
+    if node.op_type in _REASONS:
+        return _REASONS[node.op_type]
+    schema = _schema(node.op_type, graph.opset)
+    if schema is None:
+        return f"ONNX has no such operator in its version {graph.opset}"
+    if node.op_type not in known:
+        return "it has no converter"
+    for entry in node.attribute:
+        is_known = entry.name in schema.attributes
+        if is_known and entry.name not in _UNREAD.get(node.op_type, ()):
+            continue
+        if entry.name in _HARMLESS:
+            continue
+        default = schema.attributes[entry.name].default_value if is_known else None
+        if default is not None and default.type and _value(default) == _value(entry):
+            continue
+        return f"its attribute {entry.name}={_value(entry)!r} is not supported"
+    return None
+
+
+def _schema(operator: str, opset: int) -> Any:
+    try:
+        return defs.get_schema(operator, max_inclusive_version=opset)
+    except defs.SchemaError:
+        return None
+
+
+def _value(entry: Any) -> Any:
+    value = helper.get_attribute_value(entry)
+    return list(value) if isinstance(value, (list, tuple)) else value

@@ -1,0 +1,25 @@
+"""Operators that are compiled as simpler ones."""
+
+from __future__ import annotations
+
+from pytest_microtvm.compiler.frontends.onnx.graph import Rewrite
+from pytest_microtvm.compiler.frontends.onnx.rewrites import (
+    elementwise,
+    microsoft,
+    quantized,
+    reductions,
+    resizing,
+)
+
+MICROSOFT = "com.microsoft"
+"""The domain of onnxruntime's own operators."""
+
+REWRITES: dict[tuple[str, str], Rewrite] = {
+    **{
+        ("", name): rewrite
+        for group in (elementwise, quantized, reductions, resizing)
+        for name, rewrite in group.REWRITES.items()
+    },
+    **{(MICROSOFT, name): rewrite for name, rewrite in microsoft.REWRITES.items()},
+}
+"""What becomes of an operator, by its domain and name."""

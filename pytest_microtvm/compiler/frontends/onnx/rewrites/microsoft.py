@@ -1,0 +1,249 @@
+"""onnxruntime's own operators, as those of the standard."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from onnx import TensorProto
+
+from pytest_microtvm.compiler.frontends.onnx.graph import Builder, Rewrite
+from pytest_microtvm.compiler.frontends.onnx.rewrites.elementwise import scalar_like
+from pytest_microtvm.compiler.frontends.onnx.rewrites.quantized import (
+    attributes_of,
+    centered,
+    dequantized,
+    quantized,
+    real_bias,
+)
+
+
+def _unary(operator: str, *left_out: str) -> Rewrite:
+    """Values, scale and zero point; then those of the output."""
+
+    def rewrite(builder: Builder) -> bool:
+        attributes = attributes_of(builder, "channels_last", "opset", *left_out)
+        if int(builder.attribute("channels_last", 0)):
+            return False
+        source = dequantized(builder, 0)
+        quantized(builder, builder.op(operator, source, **attributes), 3)
+        return True
+
+    return rewrite
+
+
+def _binary(operator: str) -> Rewrite:
+    def rewrite(builder: Builder) -> bool:
+        sides = dequantized(builder, 0), dequantized(builder, 3)
+        quantized(builder, builder.op(operator, *sides), 6)
+        return True
+
+    return rewrite
+
+
+def _concat(builder: Builder) -> bool:
+    positions = range(2, len(builder.node.input), 3)
+    parts = [dequantized(builder, position) for position in positions]
+    quantized(builder, builder.op("Concat", *parts, axis=builder.attribute("axis")), 0)
+    return True
+
+
+def _where(builder: Builder) -> bool:
+    sides = dequantized(builder, 1), dequantized(builder, 4)
+    quantized(builder, builder.op("Where", builder.node.input[0], *sides), 7)
+    return True
+
+
+def _reduce_mean(builder: Builder) -> bool:
+    shape = builder.graph.shape(builder.node.input[0])
+    if shape is None:
+        return False
+    axes = builder.attribute("axes", list(range(len(shape))))
+    keepdims = int(builder.attribute("keepdims", 1))
+    mean = builder.reduce("ReduceMean", dequantized(builder, 0), axes, keepdims)
+    quantized(builder, mean, 3)
+    return True
+
+
+def _gemm(builder: Builder) -> bool:
+    transposed = int(builder.attribute("transB", 0))
+    alpha = float(builder.attribute("alpha", 1.0))
+    left = dequantized(builder, 0)
+    right = dequantized(builder, 3, axis=0 if transposed else 1)
+    bias = builder.input(6)
+    if bias is not None:
+        bias = real_bias(builder, bias, (builder.input(1), builder.input(4)), alpha)
+    result = builder.op("Gemm", left, right, bias, **attributes_of(builder))
+    if builder.input(7) is None:
+        builder.result(result)
+    else:
+        quantized(builder, result, 7)
+    return True
+
+
+def _quantize(operator: str) -> Rewrite:
+    def rewrite(builder: Builder) -> bool:
+        builder.emit(
+            operator, list(builder.node.input), list(builder.node.output), **attributes_of(builder)
+        )
+        return True
+
+    return rewrite
+
+
+def _matmul_to_float(builder: Builder) -> bool:
+    """A, B, their scales, their zero points and a bias."""
+    rank = len(builder.graph.shape(builder.node.input[0]) or ())
+    left = centered(builder, 0, 4, (-1, 1) if rank > 1 else (-1,))
+    right = centered(builder, 1, 5, (-1,))
+    product = builder.cast(builder.op("MatMul", left, right), TensorProto.FLOAT)
+    scale = builder.op("Mul", *(builder.node.input[2:4]))
+    _scaled(builder, product, scale, builder.input(6))
+    return True
+
+
+def _dynamic_matmul(builder: Builder) -> bool:
+    """A as a float, B with scale and zero point, and a bias."""
+    values, scale, zero_point = builder.emit(
+        "DynamicQuantizeLinear", [builder.node.input[0]], outputs=3
+    )
+    wide = builder.op(
+        "Sub",
+        builder.cast(values, TensorProto.INT32),
+        builder.cast(zero_point, TensorProto.INT32),
+    )
+    right = centered(builder, 1, 3, (-1,))
+    product = builder.cast(builder.op("MatMul", wide, right), TensorProto.FLOAT)
+    _scaled(builder, product, builder.op("Mul", scale, builder.node.input[2]), builder.input(4))
+    return True
+
+
+def _scaled(builder: Builder, product: str, scale: str, bias: str | None) -> None:
+    result = builder.op("Mul", product, scale)
+    builder.result(result if bias is None else builder.op("Add", result, bias))
+
+
+_ACTIVATIONS: dict[str, tuple[str, ...]] = {
+    "Relu": (),
+    "Sigmoid": (),
+    "Tanh": (),
+    "LeakyRelu": ("alpha",),
+    "HardSigmoid": ("alpha", "beta"),
+}
+"""What fused operators may end in, and the names of the parameters."""
+
+
+def _activated(builder: Builder, source: str, kind: str, parameters: Sequence[float]) -> bool:
+    if kind == "Clip":
+        limits = [scalar_like(builder, source, value) for value in parameters]
+        builder.result(builder.op("Clip", source, *limits))
+        return True
+    if kind not in _ACTIVATIONS:
+        return False
+    names = _ACTIVATIONS[kind][: len(parameters)]
+    attributes = dict(zip(names, map(float, parameters), strict=False))
+    builder.result(builder.op(kind, source, **attributes))
+    return True
+
+
+def _fused_conv(builder: Builder) -> bool:
+    attributes = attributes_of(builder, "activation", "activation_params")
+    inputs = list(builder.node.input)
+    result = builder.op("Conv", *inputs[:3], **attributes)
+    if len(inputs) > 3:
+        result = builder.op("Add", result, inputs[3])
+    parameters = builder.attribute("activation_params", [])
+    return _activated(builder, result, builder.attribute("activation", ""), parameters)
+
+
+def _fused_gemm(builder: Builder) -> bool:
+    given = attributes_of(builder)
+    attributes = {name: v for name, v in given.items() if not name.startswith("activation")}
+    result = builder.op("Gemm", *builder.node.input, **attributes)
+    parameters = [
+        given[name]
+        for name in ("activation_alpha", "activation_beta", "activation_gamma")
+        if name in given
+    ]
+    return _activated(builder, result, builder.attribute("activation", ""), parameters)
+
+
+def _fused_matmul(builder: Builder) -> bool:
+    if builder.attribute("transBatchA", 0) or builder.attribute("transBatchB", 0):
+        return False
+    sides = []
+    for name, flag in zip(builder.node.input, ("transA", "transB"), strict=True):
+        shape = builder.graph.shape(name)
+        if shape is None:
+            return False
+        order = [*range(len(shape))]
+        if builder.attribute(flag, 0) and len(order) > 1:
+            order[-2:] = order[:-3:-1]
+            name = builder.transpose(name, order)
+        sides.append(name)
+    product = builder.op("MatMul", *sides)
+    alpha = float(builder.attribute("alpha", 1.0))
+    builder.result(builder.op("Mul", product, scalar_like(builder, sides[0], alpha)))
+    return True
+
+
+def _gelu(approximate: str, has_bias: bool) -> Rewrite:
+    def rewrite(builder: Builder) -> bool:
+        source = builder.node.input[0]
+        bias = builder.input(1)
+        if bias is not None and has_bias:
+            source = builder.op("Add", source, bias)
+        builder.result(gelu(builder, source, approximate))
+        return True
+
+    return rewrite
+
+
+def gelu(builder: Builder, source: str, approximate: str) -> str:
+    """`x * Phi(x)`, by erf or by tanh."""
+
+    def number(value: float) -> str:
+        return scalar_like(builder, source, value)
+
+    half = builder.op("Mul", source, number(0.5))
+    if approximate == "tanh":
+        cube = builder.op("Mul", builder.op("Mul", source, source), source)
+        inner = builder.op("Add", source, builder.op("Mul", cube, number(0.044715)))
+        part = builder.op("Tanh", builder.op("Mul", inner, number(float(np.sqrt(2 / np.pi)))))
+    else:
+        part = builder.op("Erf", builder.op("Mul", source, number(float(np.sqrt(0.5)))))
+    return builder.op("Mul", half, builder.op("Add", part, number(1.0)))
+
+
+def _quick_gelu(builder: Builder) -> bool:
+    source = builder.node.input[0]
+    alpha = float(builder.attribute("alpha", 1.702))
+    inner = builder.op("Mul", source, scalar_like(builder, source, alpha))
+    builder.result(builder.op("Mul", source, builder.op("Sigmoid", inner)))
+    return True
+
+
+REWRITES: dict[str, Rewrite] = {
+    "BiasGelu": _gelu("none", has_bias=True),
+    "DequantizeLinear": _quantize("DequantizeLinear"),
+    "DynamicQuantizeMatMul": _dynamic_matmul,
+    "FastGelu": _gelu("tanh", has_bias=True),
+    "FusedConv": _fused_conv,
+    "FusedGemm": _fused_gemm,
+    "FusedMatMul": _fused_matmul,
+    "Gelu": _gelu("none", has_bias=False),
+    "MatMulIntegerToFloat": _matmul_to_float,
+    "QGemm": _gemm,
+    "QLinearAdd": _binary("Add"),
+    "QLinearAveragePool": _unary("AveragePool"),
+    "QLinearConcat": _concat,
+    "QLinearGlobalAveragePool": _unary("GlobalAveragePool"),
+    "QLinearLeakyRelu": _unary("LeakyRelu"),
+    "QLinearMul": _binary("Mul"),
+    "QLinearReduceMean": _reduce_mean,
+    "QLinearSigmoid": _unary("Sigmoid"),
+    "QLinearSoftmax": _unary("Softmax"),
+    "QLinearWhere": _where,
+    "QuantizeLinear": _quantize("QuantizeLinear"),
+    "QuickGelu": _quick_gelu,
+}

@@ -1,0 +1,138 @@
+"""Operators of ONNX that are made of others, or that TVM's importer has wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.unit.compiler.onnx.comparing import agree, floats, made, node
+
+
+@pytest.mark.parametrize("operator", ["Max", "Min", "Sum", "Mean"])
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_operators_of_any_number_of_tensors_broadcast_any_ranks(
+    operator: str, count: int, tmp_path: Path
+):
+    shapes = [(2, 3, 4), (3, 1), ()][:count]
+    inputs: dict[str, tuple[str, Any]] = {f"x{i}": ("FLOAT", s) for i, s in enumerate(shapes)}
+    model = made([node(operator, " ".join(inputs))], inputs)
+    agree(model, tmp_path, [floats(*shape, seed=i) for i, shape in enumerate(shapes)])
+
+
+@pytest.mark.parametrize(
+    ("operator", "attributes"),
+    [
+        ("Celu", {"alpha": 0.7}),
+        ("LpNormalization", {"axis": 0}),
+        ("IsInf", {"detect_negative": 0}),
+    ],
+)
+def test_operators_of_one_tensor(operator: str, attributes: dict[str, Any], tmp_path: Path):
+    model = made([node(operator, "x", **attributes)], {"x": ("FLOAT", [3, 4])})
+    source = floats(3, 4)
+    source[:2, 0] = (0.0, np.inf) if operator == "IsInf" else (0.0, 1.0)
+    agree(model, tmp_path, [source])
+
+
+def test_a_norm_is_of_absolute_values(tmp_path: Path):
+    source = floats(3, 4)
+    source[0] = 0.0
+    norms = np.abs(source).sum(axis=1, keepdims=True)
+    expected = source / np.where(norms == 0, np.float32(1), norms)
+    model = made([node("LpNormalization", "x", axis=1, p=1)], {"x": ("FLOAT", [3, 4])})
+    agree(model, tmp_path, [source], expected=[expected])
+
+
+def test_one_hot_has_the_type_of_its_values(tmp_path: Path):
+    constants = {"depth": np.int64(4), "values": np.array([-1, 5], np.int32)}
+    model = made([node("OneHot", "x depth values", axis=1)], {"x": ("INT64", [3])}, "y", constants)
+    agree(model, tmp_path, [np.array([0, -1, 7])])
+
+
+def test_an_upsample_of_an_old_model_is_a_resize(tmp_path: Path):
+    constants = {"scales": np.array([1, 1, 2, 2], np.float32)}
+    inputs: dict[str, tuple[str, Any]] = {"x": ("FLOAT", [1, 2, 3, 3])}
+    model = made([node("Upsample", "x scales")], inputs, "y", constants, opset=9)
+    source = floats(1, 2, 3, 3)
+    agree(model, tmp_path, [source], expected=[source.repeat(2, axis=2).repeat(2, axis=3)])
+
+
+@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])
+def test_recurrent_layers_with_initial_states(kind: str, direction: str, tmp_path: Path):
+    gates = {"LSTM": 4, "GRU": 3, "RNN": 1}[kind]
+    directions, hidden = (2 if direction == "bidirectional" else 1), 3
+    constants: dict[str, Any] = {
+        "w": floats(directions, gates * hidden, 2, seed=1),
+        "r": floats(directions, gates * hidden, hidden, seed=2),
+        "b": floats(directions, 2 * gates * hidden, seed=3),
+    }
+    attributes: dict[str, Any] = {"hidden_size": hidden, "direction": direction}
+    if kind == "GRU":
+        attributes["linear_before_reset"] = 1
+    inputs: dict[str, tuple[str, Any]] = {
+        "x": ("FLOAT", [5, 2, 2]),
+        "h": ("FLOAT", [directions, 2, hidden]),
+    }
+    arrays = [floats(5, 2, 2), floats(directions, 2, hidden, seed=4)]
+    names, outputs = "x w r b _ h", "y y_h"
+    if kind == "LSTM":
+        inputs["c"] = inputs["h"]
+        arrays.append(floats(directions, 2, hidden, seed=5))
+        names, outputs = f"{names} c", "y y_h y_c"
+    model = made([node(kind, names, outputs, **attributes)], inputs, outputs, constants)
+    # The reference implementation has no direction but forward: one run each way.
+    expected = both_ways(kind, constants, arrays, direction, hidden)
+    agree(model, tmp_path, arrays, expected=expected)
+
+
+def both_ways(
+    kind: str, constants: dict[str, Any], arrays: list[Any], direction: str, hidden: int
+) -> list[Any]:
+    """The results of each direction, computed step by step."""
+    ways = {"forward": [False], "reverse": [True], "bidirectional": [False, True]}[direction]
+    sequences, states, cells = [], [], []
+    for number, backward in enumerate(ways):
+        weights, recurrent, bias = (constants[name][number] for name in "wrb")
+        source = arrays[0][::-1] if backward else arrays[0]
+        state = arrays[1][number]
+        cell = arrays[2][number] if kind == "LSTM" else np.zeros_like(state)
+        steps = []
+        for row in source:
+            state, cell = STEPS[kind](row @ weights.T, state, cell, recurrent, bias, hidden)
+            steps.append(state)
+        sequences.append(np.stack(steps[::-1] if backward else steps))
+        states.append(state)
+        cells.append(cell)
+    results = [np.stack(sequences, 1), np.stack(states), np.stack(cells)]
+    return results if kind == "LSTM" else results[:2]
+
+
+def sigmoid(value: Any) -> Any:
+    return 1 / (1 + np.exp(-value))
+
+
+def lstm(given: Any, state: Any, cell: Any, recurrent: Any, bias: Any, hidden: int) -> Any:
+    total = given + state @ recurrent.T + bias[: 4 * hidden] + bias[4 * hidden :]
+    entry, output, forget, candidate = np.split(total, 4, axis=1)
+    cell = sigmoid(forget) * cell + sigmoid(entry) * np.tanh(candidate)
+    return sigmoid(output) * np.tanh(cell), cell
+
+
+def gru(given: Any, state: Any, cell: Any, recurrent: Any, bias: Any, hidden: int) -> Any:
+    first, second = bias[: 3 * hidden], bias[3 * hidden :]
+    update, reset, new = np.split(given + first, 3, axis=1)
+    by_state = np.split(state @ recurrent.T + second, 3, axis=1)
+    update, reset = sigmoid(update + by_state[0]), sigmoid(reset + by_state[1])
+    new = np.tanh(new + reset * by_state[2])
+    return (1 - update) * new + update * state, cell
+
+
+def rnn(given: Any, state: Any, cell: Any, recurrent: Any, bias: Any, hidden: int) -> Any:
+    return np.tanh(given + state @ recurrent.T + bias[:hidden] + bias[hidden:]), cell
+
+
+STEPS: dict[str, Any] = {"LSTM": lstm, "GRU": gru, "RNN": rnn}
