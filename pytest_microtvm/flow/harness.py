@@ -5,18 +5,17 @@ from __future__ import annotations
 import hashlib
 import io
 import time
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from pytest_microtvm.boards import Board
 from pytest_microtvm.compiler import MEMORY_BYTES, CompileOptions
 from pytest_microtvm.deadline import Deadline
-from pytest_microtvm.errors import BuildError, FloatOperatorWarning, MicroTVMError
+from pytest_microtvm.errors import BuildError, MicroTVMError
 from pytest_microtvm.executors import AOT, HOST_DRIVEN
 from pytest_microtvm.flow.measuring import measure
 from pytest_microtvm.flow.progress import long_step
@@ -135,9 +134,6 @@ class Harness:
         if key not in self._compiled:
             options = CompileOptions(simd=board.cpu.simd, input_shapes=self.options.input_shapes)
             self._compiled[key] = self._once(key, lambda: self.workshop.compile(model, options))
-            in_float = self._compiled[key].library.float_operators
-            if in_float is not None:
-                warnings.warn(f"{model.name}: {in_float}", FloatOperatorWarning, stacklevel=2)
         compiled = self._compiled[key]
         if "mlf" not in record.cached:
             record.cached["mlf"] = compiled.cached
@@ -159,19 +155,30 @@ class Harness:
             record.set_metrics(measure(firmware))
         return firmware
 
-    def open(self, firmware: Firmware, record: Record, on_log: Callable[[str], None]) -> Session:
+    def is_real(self, board: Board) -> bool:
+        """Whether a board is a real one, taken from the lab."""
+        return self._rig.serves(board)
+
+    def open(
+        self,
+        firmware: Firmware,
+        record: Record,
+        on_log: Callable[[str], None],
+        options: Mapping[str, Any] | None = None,
+    ) -> Session:
         """Open the device that runs a firmware, or go on with the session that is open.
 
         Args:
             firmware: What must run.
             record: Gets the times.
             on_log: Told the device's log lines, until the next `open`.
+            options: Project options, beside those that say which real board is meant.
 
         Raises:
             MicroTVMError: The device cannot be had, flashed or opened.
         """
         if self._rig.serves(firmware.board):
-            return self._rig.open(firmware, record, on_log)
+            return self._rig.open(firmware, record, on_log, options)
         entry = self._sessions.pop(firmware.build_id, None)
         if entry is not None and entry[0].is_open:
             self._sessions[firmware.build_id] = entry
@@ -181,7 +188,9 @@ class Harness:
             self._close(*entry)
         while len(self._sessions) >= MAX_SESSIONS:
             self._close(*self._sessions.pop(next(iter(self._sessions))))
-        session = Session(firmware, self.options.timeout_s, on_log, bridges=self._bridges)
+        session = Session(
+            firmware, self.options.timeout_s, on_log, options=options, bridges=self._bridges
+        )
         session.open()
         record.add_seconds("open", session.open_s)
         self._sessions[firmware.build_id] = (session, record)

@@ -29,6 +29,7 @@ def open_harness(
     lab: Sequence[LabBoard] = (),
     quarantine: Path | None = None,
     command: str = "",
+    always_flash: bool = False,
     progress: Progress = silent,
     detail: Progress = silent,
 ) -> Iterator[Harness]:
@@ -42,6 +43,7 @@ def open_harness(
         lab: The real boards that are here.
         quarantine: The folder where sick boards are noted, if several processes share it.
         command: What others who wait for a board are told; this process's command line if empty.
+        always_flash: Flash real boards also with what they run already.
         progress: Told each step that takes time, as one line.
         detail: Told what goes on inside a step.
 
@@ -76,6 +78,7 @@ def open_harness(
                 options.timeout_s,
                 options.lease_timeout_s,
                 progress,
+                always_flash=always_flash,
                 bridges=bridges,
             ),
             bridges,

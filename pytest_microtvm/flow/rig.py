@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 from pytest_microtvm.boards import Board
 from pytest_microtvm.deadline import Deadline
@@ -69,12 +70,19 @@ class Rig:
         self._lease: Lease | None = None
         self._session: Session | None = None
         self._record: Record | None = None
+        self._options: dict[str, Any] = {}
 
     def serves(self, board: Board) -> bool:
         """Whether a board is taken from the lab, and not emulated."""
         return board.is_real(board.name in self.lab.kinds)
 
-    def open(self, firmware: Firmware, record: Record, on_log: OnLog) -> Session:
+    def open(
+        self,
+        firmware: Firmware,
+        record: Record,
+        on_log: OnLog,
+        options: Mapping[str, Any] | None = None,
+    ) -> Session:
         """Open a board that runs a firmware, or go on with the session that is open.
 
         A board that cannot be flashed or does not answer is power-cycled, if the lab says how, and
@@ -84,6 +92,7 @@ class Rig:
             firmware: What must run.
             record: Gets the times, and the board's name.
             on_log: Told the device's log lines, until the next `open`.
+            options: Project options, beside those that say which board is meant.
 
         Raises:
             MicroTVMError: What is wrong with the last board there was.
@@ -94,6 +103,7 @@ class Rig:
             return session
         self._close_session()
         self._record = record
+        self._options = dict(options or {})
         trouble: MicroTVMError | None = None
         held: set[str] = set()  # by programs that know nothing of leases
         while True:
@@ -204,7 +214,7 @@ class Rig:
             self._timeout_s,
             on_log,
             open_timeout_s=open_timeout_s,
-            options={**lease.board.project_options, "reset": not flash},
+            options={**self._options, **lease.board.project_options, "reset": not flash},
             board=lease.board.label,
             bridges=self._bridges,
         )

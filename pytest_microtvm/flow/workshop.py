@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import os
 import shutil
 import time
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pytest_microtvm.boards import Board
-from pytest_microtvm.compiler import MEMORY_BYTES, CompileOptions, compile_key, compile_model
+from pytest_microtvm.compiler import (
+    MEMORY_BYTES,
+    CompileOptions,
+    compile_key,
+    compile_model,
+    compile_to_files,
+)
 from pytest_microtvm.deadline import Deadline
-from pytest_microtvm.errors import BuildError, ConfigError, MicroTVMError
+from pytest_microtvm.errors import BuildError, ConfigError, FloatOperatorWarning, MicroTVMError
 from pytest_microtvm.flow.build_id import build_id_of
 from pytest_microtvm.flow.cache import Cache
 from pytest_microtvm.flow.progress import Progress, long_step, silent
@@ -30,7 +38,7 @@ from pytest_microtvm.measure.counting import (
     write_functions,
 )
 from pytest_microtvm.measure.elf import RUN_FUNCTION, Image, read_image
-from pytest_microtvm.mlf.library import ModelLibrary, open_library
+from pytest_microtvm.mlf.library import ModelLibrary, open_library, write_library
 from pytest_microtvm.model_files import is_library
 from pytest_microtvm.project.firmware import Firmware
 from pytest_microtvm.project.lifecycle import (
@@ -107,7 +115,7 @@ class Workshop:
             BuildError: Another process holds the same compilation for too long.
         """
         if is_library(model):
-            return CompiledModel(open_library(model), True, 0.0)
+            return _warn_of_floats(model, CompiledModel(open_library(model), True, 0.0))
 
         label = model.name if options.simd == "none" else f"{model.name} ({options.simd})"
 
@@ -130,7 +138,32 @@ class Workshop:
             lambda: self._wait(f"compile {label}"),
         )
         library = open_library(entry.path / "model.tar")
-        return CompiledModel(library, entry.cached, entry.seconds)
+        return _warn_of_floats(model, CompiledModel(library, entry.cached, entry.seconds))
+
+    def compile_module(self, module: Any, options: CompileOptions) -> CompiledModel:
+        """Bring a TVM IRModule into the cache as MLF; it is compiled each time, in this process.
+
+        Args:
+            module: An IRModule with a Relax function `main`.
+            options: For the compiler.
+
+        Raises:
+            ModelError: It cannot be compiled.
+        """
+        start = time.monotonic()
+        with long_step(f"compiling {options.name or 'a module'}", self.progress):
+            files = compile_to_files(module, options, self.detail)
+        digest = hashlib.sha256()
+        for name, data in files.items():
+            digest.update(f"{name}:{hashlib.sha256(data).hexdigest()}\n".encode())
+        entry = self.cache.obtain(
+            "mlf",
+            digest.hexdigest(),
+            lambda directory: write_library(directory / "model.tar", files),
+            Deadline(COMPILE_TIMEOUT_S),
+        )
+        library = open_library(entry.path / "model.tar")
+        return CompiledModel(library, False, time.monotonic() - start)
 
     def build(self, library: ModelLibrary, board: Board, executor: str) -> Firmware:
         """Generate and build the firmware that runs an MLF on a board.
@@ -206,6 +239,44 @@ class Workshop:
             build_s=seconds["build"],
         )
 
+    def firmware_of(
+        self,
+        project_dir: Path,
+        build_id: str,
+        library: ModelLibrary,
+        board: Board,
+        executor: str,
+        elf: Path | None,
+        folder: Path,
+    ) -> Firmware:
+        """The firmware of a project that was built outside of the cache.
+
+        Args:
+            project_dir: The project.
+            build_id: What the firmware calls itself; empty if nothing.
+            library: What it runs.
+            board: What it is for.
+            executor: What walks the model's kernels.
+            elf: The linked program, if the platform tells of one.
+            folder: Gets what is needed to count instructions, for as long as a device is open.
+        """
+        image = None if elf is None else _read_image(elf, library)
+        functions = folder / FUNCTIONS_FILE
+        write_functions(functions, image.functions if image else {})
+        return Firmware(
+            project_dir=project_dir,
+            build_id=build_id,
+            board=board,
+            executor=executor,
+            library=library,
+            elf=elf,
+            image=image,
+            counter=self._counter(board, functions, image),
+            cached=True,
+            generate_s=0.0,
+            build_s=0.0,
+        )
+
     def _wait(self, what: str) -> contextlib.AbstractContextManager[None]:
         return long_step(f"waiting for another process to {what}", self.progress)
 
@@ -215,6 +286,8 @@ class Workshop:
             return "not to be counted"
         if board.emulator is None:
             return "only an emulator counts instructions"
+        if board.platform not in self.toolchains.platforms:
+            return f"the platform {board.platform} is not known here"
         if COUNT_INSTRUCTIONS not in self.toolchains.support(board).abilities:
             return f"the platform {board.platform} does not count instructions"
         if image is None or RUN_FUNCTION not in image.functions:
@@ -251,6 +324,13 @@ class Workshop:
         finally:
             shutil.rmtree(copy, ignore_errors=True)
         self.progress(f"kept {target}")
+
+
+def _warn_of_floats(model: Path, compiled: CompiledModel) -> CompiledModel:
+    in_float = compiled.library.float_operators
+    if in_float is not None:
+        warnings.warn(f"{model.name}: {in_float}", FloatOperatorWarning, stacklevel=3)
+    return compiled
 
 
 def _elf_of(project_dir: Path, built: BuiltFiles | None) -> Path | None:

@@ -17,7 +17,8 @@ class Firmware:
 
     Attributes:
         project_dir: The generated project.
-        build_id: The hash of all that went into it; the device answers with the same.
+        build_id: The hash of all that went into it; the device answers with the same. Empty for a
+            template that builds none in.
         board: The board it is for.
         executor: "aot", "graph" or "host_driven".
         library: The MLF it runs.

@@ -28,6 +28,7 @@ from pytest_microtvm.measure.counting import Counter, Counts
 from pytest_microtvm.mlf.graph import parse_graph
 from pytest_microtvm.mlf.library import ModelLibrary, TensorSpec, read_graph
 from pytest_microtvm.project.firmware import Firmware
+from pytest_microtvm.project.server import is_real
 from pytest_microtvm.session.bridges import CLOSE_TIMEOUT_S, BridgeProcess, Bridges
 from pytest_microtvm.session.count_log import CountLog
 from pytest_microtvm.session.fault_injection import FaultPlan
@@ -53,7 +54,7 @@ class Session:
         on_log: Told each line that the device logs, when the session next touches the device.
         open_timeout_s: For opening, if that is another.
         faults: What goes wrong on the link, for tests of it; see `faults`.
-        options: Project options that say which real board is meant; none for an emulated one.
+        options: Project options; some of them say which real board is meant.
         board: What errors call the device, if not by the name of its board.
         bridges: Where the bridge is taken from and given back to; None for one of its own.
     """
@@ -105,7 +106,8 @@ class Session:
     @property
     def is_real(self) -> bool:
         """Whether the device is a real board, and not emulated."""
-        return self.firmware.board.is_real(in_lab=bool(self._options))
+        board = self.firmware.board
+        return is_real({"flash": board.flash, "emulator": board.emulator}, self._options)
 
     @property
     def is_open(self) -> bool:
@@ -328,7 +330,7 @@ class Session:
     def _check_build_id(self) -> None:
         actual = self._call("microtvm.build_id")
         expected = self.firmware.build_id
-        if actual != expected:
+        if expected and actual != expected:
             raise ProtocolError(
                 f"stale firmware: the device runs build {actual}, this test needs {expected}",
                 cure=REBUILD,

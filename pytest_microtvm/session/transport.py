@@ -96,7 +96,9 @@ class ProjectTransport(Transport):
                 self.close()  # a server that cannot even let go is replaced
         client = self._start_server(deadline)
         self._is_open = True  # in part, if it fails
-        return client.open_transport(self._options, deadline)
+        info = client.info
+        options = check_options(info.platform_name, "open_transport", info.options, self._options)
+        return client.open_transport(options, deadline)
 
     def close(self) -> None:
         """See `Transport.close`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import os
 import subprocess
 import sys
 import zipfile
@@ -96,6 +97,45 @@ def test_metadata(wheel: Path) -> None:
     assert {"onnx", "xdist", "dev"} <= set(extras)
     required = metadata.get_all("Requires-Dist") or []
     assert not [r for r in required if r.startswith("tensorflow")]
+
+
+SCRIPT = """\
+import sys
+
+import pytest_microtvm as microtvm
+
+verdict = microtvm.check(sys.argv[1], board="host")
+print(verdict.report())
+print(microtvm.__file__, verdict.passed)
+unwanted = {"pytest", "_pytest", "pluggy"} & set(sys.modules)
+sys.exit(f"imported: {unwanted}" if unwanted or not verdict.passed else 0)
+"""
+
+
+def test_a_short_script_gives_a_verdict_without_pytest(wheel: Path, tmp_path: Path) -> None:
+    """The public API, from the installed package, with nothing prepared."""
+    installed = tmp_path / "site"
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(installed)
+    model = ROOT / "conftest_examples" / "models" / "sine_int8.tflite"
+    (tmp_path / "script.py").write_text(SCRIPT)
+    result = subprocess.run(
+        [sys.executable, "script.py", str(model)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(installed),
+            "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        },
+        timeout=240,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    _heading, row, last = result.stdout.splitlines()
+    assert row.split()[:4] == ["sine_int8.tflite", "host", "aot", "passed"]
+    assert last == f"{installed / 'pytest_microtvm' / '__init__.py'} True"
+    assert len(SCRIPT.splitlines()) <= 10
 
 
 def test_the_wheel_works_from_where_it_is_installed(wheel: Path, tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from importlib import metadata as distributions
 from pathlib import Path
 from typing import Any
 
-import pytest_microtvm
 from pytest_microtvm.compiler.emit.c_files import CFiles
 from pytest_microtvm.compiler.graph import Graph
 from pytest_microtvm.compiler.options import export_time_s
@@ -17,6 +16,7 @@ from pytest_microtvm.compiler.planning import MemoryPlan
 from pytest_microtvm.compiler.program import Kernel, Port, Program
 from pytest_microtvm.executors import ON_DEVICE
 from pytest_microtvm.mlf.library import VERSION
+from pytest_microtvm.version import __version__
 
 _CPU_DEVICE = 1
 """DLPack's device type of a CPU."""
@@ -26,7 +26,7 @@ TARGET = "c -keys=cpu"
 
 def runtime_directory() -> Path:
     """The folder with the C runtime's `include` and `src`."""
-    return Path(pytest_microtvm.__file__).parent / "runtime"
+    return Path(__file__).parents[2] / "runtime"
 
 
 def runtime_files() -> dict[str, bytes]:
@@ -101,7 +101,7 @@ def _metadata(
         "graph": graph.counts,
         "compiler": {
             "name": "pytest-microtvm",
-            "version": pytest_microtvm.__version__,
+            "version": __version__,
             "tvm_version": distributions.version("apache-tvm"),
         },
     }

@@ -1,0 +1,83 @@
+"""An open device that runs a project's firmware."""
+
+from __future__ import annotations
+
+import contextlib
+from types import TracebackType
+
+from pytest_microtvm.flow.harness import Harness
+from pytest_microtvm.flow.measuring import measure
+from pytest_microtvm.flow.model_under_test import Inputs
+from pytest_microtvm.measure.metrics import Metrics
+from pytest_microtvm.measure.records import Record
+from pytest_microtvm.mlf.library import ModelLibrary
+from pytest_microtvm.session.device import Session
+from pytest_microtvm.verify.inputs import NamedTensors, Tensors, check_inputs
+
+
+class Device:
+    """A device, open until it is closed; use it as a context manager.
+
+    Attributes:
+        library: The model that it runs.
+        session: The session beneath; its `rpc` is TVM's own session object.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        harness: Harness,
+        record: Record,
+        resources: contextlib.ExitStack,
+    ) -> None:
+        self.library: ModelLibrary = session.firmware.library
+        self.session = session
+        self._harness = harness
+        self._record = record
+        self._resources = resources
+
+    def __enter__(self) -> Device:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def board(self) -> str:
+        """What the device is called: its board, and its name in the lab if it is a real one."""
+        return self.session.board
+
+    @property
+    def metrics(self) -> Metrics:
+        """What the model costs on the device; some figures are there only after a run."""
+        return measure(self.session.firmware, self.session)
+
+    def run(self, inputs: Inputs = None) -> Tensors:
+        """Run the model once.
+
+        Args:
+            inputs: One array per input by name, or a bare array for a model with one input; of the
+                input's shape and dtype. None makes them, the same in every run.
+
+        Returns:
+            One array per output by name: the model's, or that of its signature.
+
+        Raises:
+            ConfigError: The inputs do not fit the model.
+            MicroTVMError: The device did not answer or refused; it is closed then.
+        """
+        if inputs is None:
+            tensors = self._harness.inputs(self.library)
+        else:
+            tensors = check_inputs(inputs, self.library.inputs)
+        outputs = self._harness.run(self.session, tensors, self._record)
+        return NamedTensors(outputs, self.library.outputs)
+
+    def close(self) -> None:
+        """Let go of the device, and end every process that was started for it. Never raises."""
+        self._resources.close()

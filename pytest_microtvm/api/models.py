@@ -1,0 +1,105 @@
+"""A model compiled to an archive."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from pytest_microtvm.api.environment import Environment, StrPath
+from pytest_microtvm.boards import Board
+from pytest_microtvm.compiler import CompileOptions
+from pytest_microtvm.errors import ConfigError
+from pytest_microtvm.flow.workshop import Workshop
+from pytest_microtvm.mlf import library as mlf
+from pytest_microtvm.mlf.library import ModelLibrary
+
+
+def compile(  # noqa: A001 (microtvm.compile)
+    model: Any,
+    *,
+    board: str | Board | None = None,
+    name: str | None = None,
+    io_in_arena: bool = False,
+    output: StrPath | None = None,
+    environment: Environment | None = None,
+) -> ModelLibrary:
+    """Compile a model to an archive in Model Library Format.
+
+    What was compiled once from a file is taken from the cache. The compiler of files runs in a
+    child process, that of modules in this one. A `FloatOperatorWarning` tells of operators of a
+    quantized model that are left in float32.
+
+    Args:
+        model: The path of a model (.tflite, .onnx, .json with a Relax module, or of another front
+            end), or a TVM IRModule with a Relax function `main`.
+        board: A board, for whose CPU the kernels are written; None for kernels that fit every CPU.
+            An archive for one board runs on every other, only slower.
+        name: Names the model in the C interface; None for the stem of the file's name.
+        io_in_arena: Leave room for inputs and outputs in the arena; an input is lost when the model
+            runs.
+        output: Where the archive is written; None to leave it in the cache, where it stays for at
+            least an hour after its last use.
+        environment: Where the cache is; None for the defaults.
+
+    Returns:
+        The archive, with what it says of itself.
+
+    Raises:
+        ModelError: The model cannot be read or compiled.
+        ConfigError: The archive or the cache cannot be written, or there is no such board.
+    """
+    environment = environment or Environment()
+    target = environment.board(board) if isinstance(board, str) else board
+    simd = CompileOptions.simd if target is None else target.cpu.simd
+    options = CompileOptions(name=name, simd=simd, io_in_arena=io_in_arena)
+    with environment.open_workshop() as workshop:
+        library = workshop.compile(model_path(model, options, workshop), options).library
+        if output is None:
+            return library
+        target_path = Path(output)
+        try:
+            shutil.copyfile(library.path, target_path)
+        except OSError as error:
+            raise ConfigError(
+                f"cannot write {target_path}: {error.strerror or error}",
+                cure="choose a folder that can be written",
+            ) from error
+    return mlf.open_library(target_path)
+
+
+def open_library(path: StrPath) -> ModelLibrary:
+    """Read an archive in Model Library Format, and check all of it.
+
+    Args:
+        path: The archive, a `.tar`.
+
+    Raises:
+        ModelError: It cannot be read, is damaged, or was made by something newer.
+    """
+    return mlf.open_library(Path(path))
+
+
+def model_path(model: Any, options: CompileOptions, workshop: Workshop) -> Path:
+    """The file of a model.
+
+    Args:
+        model: A path, an archive, or a TVM IRModule, which is compiled for want of a file.
+        options: How to compile a module.
+        workshop: Compiles it.
+
+    Raises:
+        ConfigError: It is none of these.
+        ModelError: The module cannot be compiled.
+    """
+    if isinstance(model, ModelLibrary):
+        return model.path
+    if isinstance(model, str | os.PathLike):
+        return Path(model)
+    if type(model).__name__ == "IRModule":
+        return workshop.compile_module(model, options).library.path
+    raise ConfigError(
+        f"an object of type {type(model).__name__} is no model",
+        cure="give the path of a model, an archive, or a TVM IRModule",
+    )

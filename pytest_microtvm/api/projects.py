@@ -1,0 +1,431 @@
+"""A firmware project in a folder of the user's: created, built, flashed, opened."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import shlex
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pytest_microtvm.api.device import Device
+from pytest_microtvm.api.environment import Environment, StrPath
+from pytest_microtvm.api.models import model_path
+from pytest_microtvm.api.project_file import PROJECT_FILE, ProjectRecord
+from pytest_microtvm.boards import Board, Cpu, PlatformTable, board_from_json
+from pytest_microtvm.compiler import CompileOptions
+from pytest_microtvm.deadline import Deadline
+from pytest_microtvm.errors import BuildError, ConfigError
+from pytest_microtvm.executors import AOT
+from pytest_microtvm.flow.build_id import build_id_of
+from pytest_microtvm.flow.harness import Harness, HarnessOptions
+from pytest_microtvm.flow.measuring import measure
+from pytest_microtvm.flow.progress import long_step
+from pytest_microtvm.flow.workshop import BUILD_TIMEOUT_S, Workshop
+from pytest_microtvm.lab.file import LabBoard
+from pytest_microtvm.measure.metrics import Metrics
+from pytest_microtvm.measure.records import Record
+from pytest_microtvm.mlf.library import ModelLibrary, open_library
+from pytest_microtvm.project import (
+    build_project,
+    flash_project,
+    generate_project,
+)
+from pytest_microtvm.project.client import ProjectAPIClient
+from pytest_microtvm.project.firmware import Firmware
+from pytest_microtvm.project.server.project import MODEL_FILE
+from pytest_microtvm.project.server_process import SERVER_FILE
+from pytest_microtvm.session.device import FLASH_TIMEOUT_S
+
+TEMPLATE = "template"
+"""The platform of projects that are made from a template that is named by its folder."""
+_BOARD_FILE = "board.json"
+_QUERY_TIMEOUT_S = 30.0
+_DEFINITIONS = "compile_definitions"
+_REAL = {"port": "port", "usb": "usb", "probe": "probe", "flash_method": "flash"}
+_REAL_COMMANDS = {"flash_command": "flash_command", "reset_command": "reset"}
+"""Project options that say which real board is meant, and what a lab calls them."""
+
+
+class Project:
+    """A firmware project in a folder.
+
+    Made by `create_project` and `open_project`.
+
+    Attributes:
+        directory: The folder.
+        library: The archive that it was made from, its copy in the project.
+        board: The board that it is for.
+        platform: The platform whose template made it.
+        executor: What walks the model's kernels: "aot", "graph" or "host_driven".
+    """
+
+    def __init__(
+        self, directory: Path, board: Board, record: ProjectRecord, environment: Environment
+    ) -> None:
+        self.directory = directory
+        self.library: ModelLibrary = open_library(directory / MODEL_FILE)
+        self.board = board
+        self.platform = record.platform
+        self.executor = record.executor
+        self._record = record
+        self._environment = environment
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The project options that it was created with; a copy."""
+        return dict(self._record.options)
+
+    @property
+    def is_built(self) -> bool:
+        """Whether there is firmware."""
+        return self._record.built > 0
+
+    @property
+    def metrics(self) -> Metrics:
+        """What the firmware takes of the board's memory; `Device.metrics` has what a run takes.
+
+        Raises:
+            BuildError: It was not built.
+        """
+        self._require_built()
+        with (
+            tempfile.TemporaryDirectory(prefix="microtvm-measure-") as folder,
+            self._harness({}, always_flash=False) as harness,
+        ):
+            return measure(self._firmware(harness, Path(folder)))
+
+    def build(self, **options: Any) -> None:
+        """Compile and link it, or what changed since it was.
+
+        Args:
+            options: The platform's project options, beside those that it was created with.
+
+        Raises:
+            ConfigError: An option that the platform refuses.
+            BuildError: A tool is missing or fails, or the model does not fit the board; `details`
+                has what the tools said.
+        """
+        what = f"building {self.library.name} for {self.board.label} ({self.executor})"
+        with long_step(what, self._environment.progress):
+            built = build_project(self.directory, self._all(options), Deadline(BUILD_TIMEOUT_S))
+        self._record.built += 1
+        self._record.elf = "" if built is None else str(built.elf or "")
+        self._record.write(self.directory)
+
+    def flash(self, **options: Any) -> None:
+        """Write the firmware to its board; an emulated one has nothing to do.
+
+        A real board is taken from the lab, or is the one that the options `port`, `usb` and `probe`
+        name.
+
+        Args:
+            options: The platform's project options, beside those that it was created with.
+
+        Raises:
+            ConfigError: An option that the platform refuses.
+            BuildError: The project was not built.
+            FlashError: The firmware did not reach the board.
+            LeaseError: No board can be had.
+        """
+        self._require_built()
+        given = self._all(options)
+        with self._harness(given, always_flash=True) as harness:
+            if harness.is_real(self.board):
+                harness.open(self._firmware(harness, self.directory), self._new_record(), _ignore)
+            else:
+                flash_project(self.directory, given, Deadline(FLASH_TIMEOUT_S))
+        self._note_flashed()
+
+    def open(self, **options: Any) -> Device:
+        """Open the device that runs the firmware.
+
+        A real board is flashed first, unless it was flashed with this build and says so.
+
+        Args:
+            options: The platform's project options, beside those that it was created with.
+
+        Returns:
+            The device; use it as a context manager, or close it.
+
+        Raises:
+            ConfigError: An option that the platform refuses.
+            BuildError: The project was not built.
+            MicroTVMError: The device cannot be had, flashed or opened.
+        """
+        self._require_built()
+        given = self._all(options)
+        record = self._new_record()
+        with contextlib.ExitStack() as resources:
+            harness = resources.enter_context(
+                self._harness(given, always_flash=not self._is_flashed())
+            )
+            folder = resources.enter_context(tempfile.TemporaryDirectory(prefix="microtvm-open-"))
+            firmware = self._firmware(harness, Path(folder))
+            is_real = harness.is_real(self.board)
+            if not self._record.build_id and not self._is_flashed():
+                # A template's own: whether its board is a real one is known to its server alone.
+                flash_project(self.directory, given, Deadline(FLASH_TIMEOUT_S))
+                self._note_flashed()
+            session = harness.open(firmware, record, self._environment.log, given)
+            if is_real:
+                self._note_flashed()
+            return Device(session, harness, record, resources.pop_all())
+        raise AssertionError("unreachable")
+
+    def _all(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The options of a step: those that the project was created with, and further ones."""
+        return {**self._record.options, **options}
+
+    def _require_built(self) -> None:
+        if not self.is_built:
+            raise BuildError(
+                f"{self.directory} was not built", cure="build the project first", operation="open"
+            )
+
+    def _harness(
+        self, options: Mapping[str, Any], *, always_flash: bool
+    ) -> contextlib.AbstractContextManager[Harness]:
+        environment = self._environment
+        harness_options = HarnessOptions(
+            timeout_s=environment.timeout_s,
+            lease_timeout_s=environment.lease_timeout_s,
+            count_instructions=environment.count_instructions,
+        )
+        return environment.open_harness(
+            harness_options, _named_board(self.board, options), always_flash=always_flash
+        )
+
+    def _firmware(self, harness: Harness, folder: Path) -> Firmware:
+        """The project as a session takes it.
+
+        Args:
+            harness: Has what counts instructions.
+            folder: Gets what the counting needs.
+        """
+        return harness.workshop.firmware_of(
+            self.directory,
+            self._record.build_id,
+            self.library,
+            self.board,
+            self.executor,
+            self._elf,
+            folder,
+        )
+
+    @property
+    def _elf(self) -> Path | None:
+        path = self.directory / self._record.elf
+        return path if path.is_file() else None
+
+    def _new_record(self) -> Record:
+        return Record(str(self.directory), self.board.label, self.platform, self.executor)
+
+    def _is_flashed(self) -> bool:
+        record = self._record
+        return record.flashed == record.built and record.image == self._image()
+
+    def _note_flashed(self) -> None:
+        self._record.flashed, self._record.image = self._record.built, self._image()
+        self._record.write(self.directory)
+
+    def _image(self) -> str:
+        """A hash of the linked program; empty where there is none to be found."""
+        return "" if self._elf is None else hashlib.sha256(self._elf.read_bytes()).hexdigest()
+
+
+def create_project(
+    directory: StrPath,
+    model: Any,
+    *,
+    board: str | None = None,
+    platform: str | None = None,
+    executor: str = AOT,
+    template: StrPath | None = None,
+    force: bool = False,
+    environment: Environment | None = None,
+    **options: Any,
+) -> Project:
+    """Create a firmware project from a model.
+
+    The project stands on its own: the model's code, the runtime and the platform's sources in one
+    folder, which may be moved or copied.
+
+    Args:
+        directory: The folder; is created, and removed again should anything go wrong.
+        model: An archive, open or by its path; or a model as of `compile`, which is compiled for
+            the board.
+        board: The name of the board; may be left out with a template that does not ask for one.
+        platform: The platform that makes its firmware; None for the board's default.
+        executor: "aot", "graph" or "host_driven".
+        template: The folder of a template, with its `microtvm_api_server.py`, in place of a
+            platform; one that was written for TVM's microTVM runs after changing one import.
+        force: Replace the folder, if it holds a project.
+        environment: Where boards and cache are; None for the defaults.
+        options: The platform's project options.
+
+    Returns:
+        The project, yet to be built.
+
+    Raises:
+        ConfigError: The folder exists, there is no such board, platform or template, or an option
+            that the platform refuses.
+        ModelError: The model cannot be read or compiled.
+        BuildError: The project could not be generated; the model is too large, for instance.
+    """
+    environment = environment or Environment()
+    target = Path(directory)
+    _check_vacant(target, force)
+    if template is None and board is None:
+        raise ConfigError(
+            "no board is named", cure="name one; pytest --microtvm-list-boards lists them"
+        )
+    definition = None
+    if template is None:
+        assert board is not None
+        definition = environment.board(board, platform)
+    with environment.open_workshop() as workshop:
+        library = _library(model, definition, workshop)
+        if target.exists():
+            shutil.rmtree(target)
+        if definition is not None:
+            record = _generate(library, definition, executor, target, options, workshop)
+        else:
+            assert template is not None
+            given = options if board is None else {"board": board, **options}
+            record = _generate_from_template(library, Path(template), executor, target, given)
+    record.write(target)
+    return Project(target, _board_of(target, record), record, environment)
+
+
+def open_project(directory: StrPath, *, environment: Environment | None = None) -> Project:
+    """Open a firmware project that was created before, also one that was moved or copied.
+
+    Args:
+        directory: The project's folder.
+        environment: Where cache and lab are; None for the defaults.
+
+    Raises:
+        ConfigError: It is no project, a newer version of pytest-microtvm made it, or
+            `create_project` did not.
+        ModelError: Its archive is damaged.
+    """
+    target = Path(directory)
+    if not target.is_dir():
+        raise ConfigError(f"{target} doesn't exist.", cure="create a project there")
+    if not _holds_project(target):
+        raise ConfigError(
+            f"{target} is no project: it lacks {SERVER_FILE} or {MODEL_FILE}",
+            cure="name the folder of a generated project",
+        )
+    record = ProjectRecord.read(target)
+    if record is None:
+        raise ConfigError(
+            f"{target} has no {PROJECT_FILE}: create_project did not make it",
+            cure="create the project again from its model.tar",
+        )
+    return Project(target, _board_of(target, record), record, environment or Environment())
+
+
+def _check_vacant(directory: Path, force: bool) -> None:
+    if not directory.exists():
+        return
+    if not force:
+        raise ConfigError(
+            "The specified project dir already exists.",
+            cure=f"to overwrite {directory}, use force (-f or --force)",
+        )
+    if not directory.is_dir() or not _holds_project(directory):
+        raise ConfigError(
+            f"{directory} holds no project, so that it is not overwritten",
+            cure="name another folder, or remove it yourself",
+        )
+
+
+def _holds_project(directory: Path) -> bool:
+    return (directory / SERVER_FILE).is_file() and (directory / MODEL_FILE).is_file()
+
+
+def _library(model: Any, board: Board | None, workshop: Workshop) -> ModelLibrary:
+    """The archive of a model, compiled for a board if it is not one already."""
+    options = CompileOptions() if board is None else CompileOptions(simd=board.cpu.simd)
+    return workshop.compile(model_path(model, options, workshop), options).library
+
+
+def _generate(
+    library: ModelLibrary,
+    board: Board,
+    executor: str,
+    directory: Path,
+    options: dict[str, Any],
+    workshop: Workshop,
+) -> ProjectRecord:
+    """Create a project of a platform for a board, whose firmware knows its build id."""
+    given = {**options, "board": board.name, "executor": executor}
+    platform = workshop.toolchains.platform(board)
+    toolchain = workshop.toolchains.toolchain_id(board)
+    build_id = build_id_of(library, board, platform, toolchain, executor, given)
+    with tempfile.TemporaryDirectory(prefix="microtvm-create-") as folder:
+        definition = Path(folder) / _BOARD_FILE
+        definition.write_text(board.to_json())
+        generate_project(
+            platform.directory,
+            library.path,
+            directory,
+            {
+                **given,
+                "board_definition": str(definition),
+                _DEFINITIONS: [
+                    *_words(options.get(_DEFINITIONS)),
+                    f"-DMICROTVM_BUILD_ID={build_id}",
+                ],
+            },
+            Deadline(BUILD_TIMEOUT_S),
+        )
+    return ProjectRecord(board.platform, executor, build_id, given)
+
+
+def _generate_from_template(
+    library: ModelLibrary, template: Path, executor: str, directory: Path, options: dict[str, Any]
+) -> ProjectRecord:
+    """Create a project of somebody else's template; its firmware knows no build id."""
+    if not template.is_dir():
+        raise ConfigError(f"Template directory {template} does not exist!", cure="check its path")
+    with ProjectAPIClient(template, Deadline(_QUERY_TIMEOUT_S)) as client:
+        info = client.info
+    generate_project(template, library.path, directory, options, Deadline(BUILD_TIMEOUT_S))
+    return ProjectRecord(info.platform_name, executor, "", options)
+
+
+def _board_of(directory: Path, record: ProjectRecord) -> Board:
+    """The board of a project: its definition, or what a template says of it."""
+    definition = directory / _BOARD_FILE
+    if definition.is_file():
+        return board_from_json(definition.read_text(encoding="utf-8"))
+    name = str(record.options.get("board") or record.platform)
+    return Board(name=name, cpu=Cpu(arch=""), tables=(PlatformTable(record.platform),))
+
+
+def _named_board(board: Board, options: Mapping[str, Any]) -> list[LabBoard]:
+    """The real board that project options name, as a lab would have it."""
+    named: dict[str, Any] = {
+        key: str(options[option]) for option, key in _REAL.items() if options.get(option)
+    }
+    if not named or board.flash is None:
+        return []
+    for option, key in _REAL_COMMANDS.items():
+        if options.get(option):
+            named[key] = tuple(_words(options[option]))
+    return [LabBoard(name=board.name, kind=board.name, **named)]
+
+
+def _words(value: Any) -> list[str]:
+    """A list of words that may be given as one text."""
+    return shlex.split(value) if isinstance(value, str) else list(value or ())
+
+
+def _ignore(_line: str) -> None:
+    """Keep no log."""
