@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from pytest_microtvm.boards import Board, load_boards
 from pytest_microtvm.errors import ConfigError, MicroTVMError
 from pytest_microtvm.executors import AOT
 from pytest_microtvm.lab.file import LAB_FILE, LabBoard, find_lab_file, load_lab
+from pytest_microtvm.temporary import TemporaryFolder
 
 if TYPE_CHECKING:
     from pytest_microtvm.flow.workshop import Workshop
@@ -128,10 +128,10 @@ def _check_board(board: LabBoard, definition: Board, workshop: Workshop) -> str:
     from pytest_microtvm.measure.records import Record
 
     record = Record("", board.kind, definition.platform, AOT)
-    with tempfile.TemporaryDirectory(prefix="microtvm-check-") as folder:
-        library = write_selftest(Path(folder) / "selftest.tar")
+    with TemporaryFolder("check") as folder:
+        library = write_selftest(folder / "selftest.tar")
         firmware = workshop.build(library, definition, AOT)
-        lab = Lab([board], Quarantine(Path(folder)))
+        lab = Lab([board], Quarantine(folder))
         rig = Rig(lab, CHECK_TIMEOUT_S, LEASE_TIMEOUT_S, _say, always_flash=True)
         try:
             session = rig.open(firmware, record, lambda line: None)

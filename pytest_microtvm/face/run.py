@@ -48,6 +48,7 @@ class Run:
         self._boards = boards
         self._resources = contextlib.ExitStack()
         self._resources.callback(self.processes.close)
+        self.processes.die_with_controller()
         self._harness: Harness | None = None
 
     @property

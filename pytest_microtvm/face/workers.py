@@ -16,16 +16,18 @@ import json
 import os
 import select
 import shlex
-import shutil
-import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from pytest_microtvm.process import die_with_parent
+from pytest_microtvm.temporary import TemporaryFolder
+
 FOLDER = "microtvm_folder"
 COMMAND = "microtvm_command"
+PID = "microtvm_pid"
 PIPE = "progress"
 MAX_LINE_BYTES = 4096
 """A write to a pipe of up to this size (PIPE_BUF of Linux) is never mixed with another."""
@@ -37,7 +39,8 @@ class SharedFolder:
     """The folder, in the process that makes it."""
 
     def __init__(self) -> None:
-        self.path = Path(tempfile.mkdtemp(prefix="microtvm-run-"))
+        self._temporary = TemporaryFolder("run")
+        self.path = self._temporary.path
         (self.path / "quarantine").mkdir()
         self._pipe = -1
         self._wake = (-1, -1)
@@ -68,7 +71,7 @@ class SharedFolder:
             self._reader.join()
             os.close(self._wake[0])
             os.close(self._pipe)
-        shutil.rmtree(self.path, ignore_errors=True)
+        self._temporary.close()
 
     def _read(self, on_line: OnLine) -> None:
         received, open_ = b"", True
@@ -116,7 +119,16 @@ class Processes:
     def share_with_worker(self, on_line: OnLine) -> dict[str, str]:
         """What a worker gets with its configuration; `on_line` hears it from now on."""
         self._own_folder.listen(on_line)
-        return {FOLDER: str(self.folder), COMMAND: self.command}
+        return {FOLDER: str(self.folder), COMMAND: self.command, PID: str(os.getpid())}
+
+    def die_with_controller(self) -> None:
+        """In a worker: have the kernel end it with the process that started it.
+
+        A worker that waits for a device would not notice for long that nobody wants its results.
+        """
+        inherited = self._inherited
+        if inherited is not None and os.getppid() == int(inherited[PID]):
+            die_with_parent(os.getppid())
 
     def close(self) -> None:
         """Remove the folder, in the process that made it."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from pytest_microtvm.lab.file import LabBoard
 from pytest_microtvm.lab.pool import Lab, Quarantine
 from pytest_microtvm.project.platforms import Platform
 from pytest_microtvm.session.bridges import Bridges
+from pytest_microtvm.temporary import TemporaryFolder
 
 
 @contextlib.contextmanager
@@ -57,8 +57,7 @@ def open_harness(
             cache.open()
             resources.callback(cache.close)
         if quarantine is None:
-            folder = tempfile.TemporaryDirectory(prefix="microtvm-quarantine-")
-            quarantine = Path(resources.enter_context(folder))
+            quarantine = resources.enter_context(TemporaryFolder("quarantine"))
         bridges = Bridges()
         harness = Harness(
             Workshop(

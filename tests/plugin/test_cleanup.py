@@ -6,11 +6,13 @@ import shutil
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
 from tests.plugin.processes import (
     GONE_WITHIN_S,
+    START_WITHIN_S,
     descendants,
     wait_for_line,
     wait_until_gone,
@@ -102,14 +104,33 @@ def test_ctrl_c_closes_everything(start_pytest, tmp_path):
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_killed_pytest_leaves_no_process(start_pytest, number):
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM", "SIGHUP", "SIGQUIT"])
+def test_a_killed_pytest_leaves_nothing(start_pytest, tmp_path, name):
     process, token = start_pytest("time.sleep(600)")
     wait_for_line(process, "READY")
     assert_emulator_runs(token)
-    process.send_signal(number)
+    process.send_signal(getattr(signal, name))
     process.wait(GONE_WITHIN_S)
     wait_until_gone(token)
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_workers_end_with_the_process_that_started_them(start_pytest, tmp_path):
+    process, token = start_pytest(signal_emulator("SIGSTOP"), "-n1")
+    end = time.monotonic() + START_WITHIN_S
+    while time.monotonic() < end and not any(map(is_stopped, descendants(token))):
+        time.sleep(0.05)
+    time.sleep(0.5)  # until the worker waits for the emulator, outside of Python
+    process.kill()
+    wait_until_gone(token)
+    assert list((tmp_path / "tmp").glob("microtvm*")) == []
+
+
+def is_stopped(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T"
+    except OSError:
+        return False
 
 
 def signal_emulator(name: str) -> str:
