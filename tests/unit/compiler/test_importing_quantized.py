@@ -1,9 +1,11 @@
-"""What TVM's importer leaves out of quantized TFLite models, and ours puts in."""
+"""Details of quantized models that were lost once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import flatbuffers
 import numpy as np
@@ -11,7 +13,10 @@ import pytest
 import tflite
 
 from pytest_microtvm.compiler import compile_to_files
+from pytest_microtvm.compiler.quantized.kernels import generate
+from pytest_microtvm.compiler.quantized.specs import FullyConnected, Requantization, Rounding
 from tests.unit.compiler.native import Array, NativeModel
+from tests.unit.compiler.relax_models import relax_module
 from tests.unit.compiler.tflite_models import Model, Operator, Quantization, Tensor
 
 
@@ -207,3 +212,89 @@ def test_outputs_may_see_nothing_but_padding(tmp_path: Path):
     pad = Operator("PAD", [0, 1], [2])
     layer = Operator("CONV_2D", [2, 3, 4], [5], ("Conv2DOptions", write))
     compared(Model(tensors, [pad, layer], [0], [5]), tmp_path, [1, 2, 2, 2])
+
+
+# Sums and products that 32 bits do not hold.
+
+
+def relax_model(inputs: list[list[int]], function: Callable[..., Any], folder: Path) -> NativeModel:
+    """A float function between int16 tensors of scale 1/64 and zero point -32768."""
+    from tvm import relax
+
+    scale, zero_point = relax.const(1 / 64, "float32"), relax.const(-32768, "int32")
+
+    def quantized(*tensors: Any) -> Any:
+        real = [relax.op.dequantize(tensor, scale, zero_point) for tensor in tensors]
+        result = function(*real)
+        return relax.op.quantize(result, scale, zero_point, out_dtype="int16")
+
+    module = relax_module(quantized, *((shape, "int16") for shape in inputs))
+    native = NativeModel(compile_to_files(module), folder)
+    assert native.library.float_operators is None
+    return native
+
+
+def test_products_of_int16_with_zero_points_are_whole(tmp_path: Path):
+    from tvm import relax
+
+    model = relax_model([[4], [4]], relax.op.multiply, tmp_path)
+    left = np.array([32767, 30000, -32768, 20000], np.int16)
+    right = np.array([32767, -30000, 32767, 25000], np.int16)
+    products = (left + 32768.0) * (right + 32768.0) / 64
+    expected = np.clip(np.round(products), 0, 65535) - 32768
+    np.testing.assert_array_equal(model(left, right)[0], expected)
+
+
+@pytest.mark.parametrize("operator", ["add", "subtract"])
+def test_sums_of_int16_with_zero_points_are_whole(operator: str, tmp_path: Path):
+    from tvm import relax
+
+    model = relax_model([[3], [3]], getattr(relax.op, operator), tmp_path)
+    left = np.array([32767, 10000, -32768], np.int16)
+    right = np.array([-32768, -25000, -32768], np.int16)
+    reals = getattr(np, operator)(left + 32768.0, right + 32768.0)
+    np.testing.assert_array_equal(model(left, right)[0], np.clip(reals, 0, 65535) - 32768)
+
+
+def test_means_of_many_int16_are_whole(tmp_path: Path):
+    from tvm import relax
+
+    shape = [1, 300, 300, 1]
+    model = relax_model([shape], lambda x: relax.op.mean(x, [1, 2]), tmp_path)
+    image = np.full(shape, 32767, np.int16)
+    image[0, 0, :150] = -32768
+    mean = np.mean(image + 32768.0)
+    np.testing.assert_array_equal(model(image)[0], [[np.round(mean) - 32768]])
+
+
+def test_pools_of_many_int16_are_whole(tmp_path: Path):
+    shape = [1, 300, 300, 1]
+    known = Quantization([0.5], [0])
+    tensors = [Tensor("x", shape, "INT16", None, known), Tensor("y", [1] * 4, "INT16", None, known)]
+
+    def write(builder: flatbuffers.Builder) -> int:
+        tflite.Pool2DOptionsStart(builder)
+        for field in ("FilterHeight", "FilterWidth"):
+            getattr(tflite, f"Pool2DOptionsAdd{field}")(builder, 300)
+        tflite.Pool2DOptionsAddStrideH(builder, 1)
+        tflite.Pool2DOptionsAddStrideW(builder, 1)
+        tflite.Pool2DOptionsAddPadding(builder, tflite.Padding.VALID)
+        return int(tflite.Pool2DOptionsEnd(builder))
+
+    operator = Operator("AVERAGE_POOL_2D", [0], [1], ("Pool2DOptions", write))
+    path = tmp_path / "net.tflite"
+    path.write_bytes(Model(tensors, [operator], [0], [1]).to_bytes())
+    model = NativeModel(compile_to_files(path), tmp_path)
+    np.testing.assert_array_equal(model(np.full(shape, 32767, np.int16))[0], [[[[32767]]]])
+
+
+def test_layers_over_int16_with_zero_points_add_up_in_64_bits_where_they_have_to():
+    weights = np.full((1, 400), 127, np.int8)
+    requantization = Requantization(
+        np.array([1 << 30], np.int32), np.array([-20], np.int32), Rounding.DOUBLE, 0, -32768, 32767,
+        "int16",
+    )  # fmt: skip
+    spec = FullyConnected(1, weights, 0, np.zeros(1, np.int32), -32768, requantization, "int16")
+    assert "int64_t sum" in generate(spec).body
+    short = replace(spec, weights=weights[:, :200])
+    assert "int32_t sum" in generate(short).body

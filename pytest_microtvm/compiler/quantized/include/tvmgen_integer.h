@@ -51,9 +51,17 @@ static inline int32_t microtvm_requantize_wide(int64_t value, int32_t multiplier
   return (int32_t)((value * reduced + (INT64_C(1) << (total - 1))) >> total);
 }
 
-/* value * scale rounded to the nearest integer, ties away from zero. */
+/* value * scale rounded to the nearest integer, ties away from zero, held in 31 bits: a zero point
+   can be added to it. */
 static inline int32_t microtvm_requantize_real(int64_t value, double scale) {
-  return (int32_t)round((double)value * scale);
+  const double limit = 1073741823.0;
+  const double scaled = (double)value * scale;
+  return (int32_t)round(scaled > limit ? limit : scaled < -limit ? -limit : scaled);
+}
+
+/* The nearest value that int32_t holds. */
+static inline int32_t microtvm_saturate32(int64_t value) {
+  return (int32_t)(value > INT32_MAX ? INT32_MAX : value < INT32_MIN ? INT32_MIN : value);
 }
 
 /* The real number `value` in steps of `scale`, rounded to nearest, ties away from zero. */

@@ -44,7 +44,11 @@ def by_bits(table: npt.NDArray[Any], dtype: str) -> npt.NDArray[Any]:
 
 
 def requantized(
-    requantization: Requantization, value: str, channel: str, constants: Constants
+    requantization: Requantization,
+    value: str,
+    channel: str,
+    constants: Constants,
+    is_wide: bool = False,
 ) -> str:
     """An expression of type int32_t that makes an output of a sum.
 
@@ -53,7 +57,10 @@ def requantized(
         value: An expression for the sum.
         channel: An expression for the output channel.
         constants: Factors by channel are appended to them.
+        is_wide: Whether the sum may be beyond int32_t; what is, is taken for its end.
     """
+    if is_wide and requantization.rounding in (Rounding.DOUBLE, Rounding.SINGLE):
+        value = f"microtvm_saturate32({value})"
     if requantization.rounding is Rounding.REAL:
         if requantization.reals is None:
             raise AssertionError("real factors are missing")

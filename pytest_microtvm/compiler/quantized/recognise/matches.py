@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pytest_microtvm.compiler.quantized.arithmetic import round_away
+from pytest_microtvm.compiler.quantized.arithmetic import quantize_multiplier, round_away
 from pytest_microtvm.compiler.quantized.recognise.values import Values, dtype_of, operator_name
 from pytest_microtvm.compiler.quantized.specs import Requantization, Rounding, Spec
 from pytest_microtvm.compiler.quantized.tensors import Quantization
@@ -45,6 +45,11 @@ class Output:
             self.maximum,
             self.dtype,
         )
+
+    def real(self, factor: float) -> Requantization:
+        """To this output by a factor of double precision, for sums that int32_t does not hold."""
+        requantization = self.requantization(*quantize_multiplier(factor), Rounding.REAL)
+        return replace(requantization, reals=np.array([factor], np.float64))
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import numpy as np
 
 from pytest_microtvm.compiler.quantized import tables
 from pytest_microtvm.compiler.quantized.arithmetic import LIMITS, quantize_multiplier
+from pytest_microtvm.compiler.quantized.intervals import values_of
 from pytest_microtvm.compiler.quantized.recognise.matches import (
     Match,
     Movement,
@@ -40,6 +41,8 @@ from pytest_microtvm.compiler.quantized.specs import (
 from pytest_microtvm.compiler.quantized.tensors import Activation, Quantization
 
 _BYTES = ("int8", "uint8")
+_MOST_CLASSES = 4095
+"""Exponentials of at most 2**19 whose sum int32_t holds."""
 _KINDS = {"add": "add", "subtract": "subtract", "multiply": "multiply"}
 _LAYOUTS = ("NHWC", "NCHW")
 _POOLS = {"nn.avg_pool2d": "average", "nn.max_pool2d": "max"}
@@ -152,6 +155,8 @@ def match_softmax(values: Values, call: Any, output: Output) -> Match | None:
     source = values.activation(call.args[0] if scaled is None else scaled.args[0])
     if source is None or source.dtype not in _BYTES or output.dtype != source.dtype:
         return None
+    if source.shape[-1] > _MOST_CLASSES:
+        return None
     expected = Quantization(np.float32(1 / 256), -128 if output.dtype == "int8" else 0)
     if int(call.attrs.axis) not in (-1, len(source.shape) - 1) or output.quantization != expected:
         return None
@@ -186,11 +191,17 @@ def match_arithmetic(values: Values, call: Any, output: Output) -> Match | None:
     output_scale = output.quantization.scale
     left_shift = 0
     factors = [(0, 0), (0, 0)]
+    reach = [values_of(side.dtype, side.quantization.zero_point) for side in (left, right)]
+    is_wide = False
     if kind == "multiply":
         real = float(scales[0] * scales[1] / output_scale)
+        is_wide = not (reach[0] * reach[1]).fits_int32
     else:
-        if output.dtype == "int16" and all(map(_is_power_of_two, (*scales, output_scale))):
-            return None
+        zero_points = [q.zero_point for q in (left.quantization, right.quantization)]
+        is_symmetric = not any((*zero_points, output.quantization.zero_point))
+        if output.dtype == "int16" and is_symmetric:
+            if all(map(_is_power_of_two, (*scales, output_scale))):
+                return None
         left_shift = 15 if output.dtype == "int16" else 20
         common = 2 * float(max(scales))
         factors = [quantize_multiplier(float(scale) / common) for scale in scales]
@@ -204,7 +215,7 @@ def match_arithmetic(values: Values, call: Any, output: Output) -> Match | None:
         shape_of(call),
         (operands[0], operands[1]),
         left_shift,
-        output.requantization(*quantize_multiplier(real)),
+        output.real(real) if is_wide else output.requantization(*quantize_multiplier(real)),
         output.dtype,
     )
     return Match(kind, spec, inputs, channels_last=_arithmetic_of_last(spec))
@@ -262,13 +273,10 @@ def match_mean(values: Values, call: Any, output: Output) -> Match | None:
     count = math.prod(source.shape[axis] for axis in axes)
     # The multiplier takes the division in, at the full width that is left.
     spare = min(count.bit_length() - 1, 32, 31 + shift)
-    spec = Mean(
-        source.shape,
-        axes,
-        source.quantization.zero_point,
-        output.requantization((multiplier << spare) // count, shift - spare),
-        source.dtype,
-    )
+    requantization = output.requantization((multiplier << spare) // count, shift - spare)
+    if not values_of(source.dtype, source.quantization.zero_point).summed(count).fits_int32:
+        requantization = output.real(real / count)
+    spec = Mean(source.shape, axes, source.quantization.zero_point, requantization, source.dtype)
     moved = None
     if rank == 4 and bool(call.attrs.keepdims):
         place = (0, 3, 1, 2)

@@ -27,6 +27,7 @@ from pytest_microtvm.compiler.quantized.specs import (
     Quantize,
     Requantization,
     Requantize,
+    Rounding,
 )
 
 
@@ -126,6 +127,8 @@ def _result(spec: Arithmetic, left: str, right: str, constants: Constants) -> st
         for operand, element in zip(spec.operands, (left, right), strict=True)
     ]
     sign = {"add": "+", "subtract": "-", "multiply": "*"}[spec.kind]
+    if spec.requantization.rounding is Rounding.REAL:
+        sides[0] = f"(int64_t){sides[0]}"
     return requantized(spec.requantization, f"{sides[0]} {sign} {sides[1]}", "0", constants)
 
 

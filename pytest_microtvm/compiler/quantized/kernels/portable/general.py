@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from pytest_microtvm.compiler.program import C_TYPES
+from pytest_microtvm.compiler.quantized.intervals import Interval, values_of
 from pytest_microtvm.compiler.quantized.kernels.text import (
     Constants,
     body,
@@ -21,7 +23,6 @@ from pytest_microtvm.compiler.quantized.specs import (
     DepthwiseConv2D,
     FullyConnected,
     KernelSource,
-    Rounding,
     Window,
 )
 
@@ -67,7 +68,9 @@ def _windowed(spec: Conv2D | DepthwiseConv2D, window: Window, tap: str) -> Kerne
     _, output_height, output_width, output_channels = spec.output_shape
     constants: Constants = [spec.weights]
     start = _start(spec.bias, constants)
-    output = requantized(spec.requantization, "sum", "c", constants)
+    output = requantized(
+        spec.requantization, "sum", "c", constants, is_wide=_sum_type(spec) == "int64_t"
+    )
     text = f"""
     for (int32_t n = 0; n < {batches}; ++n) {{
       for (int32_t y = 0; y < {output_height}; ++y) {{
@@ -105,7 +108,9 @@ def fully_connected(spec: FullyConnected) -> KernelSource:
     outputs, inputs = spec.weights.shape
     constants: Constants = [spec.weights]
     start = _start(spec.bias, constants)
-    output = requantized(spec.requantization, "sum", "c", constants)
+    output = requantized(
+        spec.requantization, "sum", "c", constants, is_wide=_sum_type(spec) == "int64_t"
+    )
     text = f"""
     for (int32_t row = 0; row < {spec.rows}; ++row) {{
       const {C_TYPES[str(spec.weights.dtype)]} *weights = constant0;
@@ -128,11 +133,14 @@ def fully_connected(spec: FullyConnected) -> KernelSource:
 
 
 def _sum_type(spec: Conv2D | DepthwiseConv2D | FullyConnected) -> str:
-    """Sums of int16 do not fit int32, unless the model says so by a bias of int32."""
-    wide_bias = spec.bias is not None and str(spec.bias.dtype) == "int64"
-    is_wide = spec.requantization.rounding in (Rounding.WIDE, Rounding.REAL)
-    no_bias = spec.bias is None and spec.input_dtype == "int16"
-    return "int64_t" if is_wide and (wide_bias or no_bias) else "int32_t"
+    """int64_t, unless all sums are within int32_t."""
+    axis = -1 if isinstance(spec, DepthwiseConv2D) else 0
+    by_output = np.moveaxis(spec.weights.astype(np.int64) - spec.weights_zero_point, axis, 0)
+    taps = np.abs(by_output.reshape(len(by_output), -1)).sum(axis=1)
+    reach = taps * values_of(spec.input_dtype, spec.input_zero_point).reach
+    if spec.bias is not None:
+        reach = reach + np.abs(spec.bias.astype(np.int64))
+    return Interval(0, int(reach.max())).c_type
 
 
 def _start(bias: npt.NDArray[Any] | None, constants: Constants) -> str:

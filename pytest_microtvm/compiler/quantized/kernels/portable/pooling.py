@@ -6,6 +6,7 @@ import math
 
 from pytest_microtvm.compiler.program import C_TYPES
 from pytest_microtvm.compiler.quantized.arithmetic import LIMITS
+from pytest_microtvm.compiler.quantized.intervals import values_of
 from pytest_microtvm.compiler.quantized.kernels.text import body
 from pytest_microtvm.compiler.quantized.specs import KernelSource, Pool
 
@@ -56,7 +57,8 @@ def pool(spec: Pool) -> KernelSource:
 def _by_one(spec: Pool) -> tuple[str, str, str]:
     """Statements before the taps of a channel, for each, and after them."""
     if spec.kind == "average":
-        return "int32_t value = 0;", "value += *tap;", _output(spec)
+        sums = values_of(spec.dtype).summed(math.prod(spec.window.shape))
+        return f"{sums.c_type} value = 0;", "value += *tap;", _output(spec)
     return "int32_t value = *row;", "value = *tap > value ? *tap : value;", _output(spec)
 
 
@@ -91,6 +93,8 @@ def _output(spec: Pool) -> str:
     result = "value"
     if spec.kind == "average":
         result = "(value > 0 ? value + count / 2 : value - count / 2) / count"
+        if not values_of(spec.dtype).summed(math.prod(spec.window.shape)).fits_int32:
+            result = f"(int32_t)({result})"
     if (spec.minimum, spec.maximum) != LIMITS[spec.dtype]:
         result = f"microtvm_clamp({result}, {spec.minimum}, {spec.maximum})"
     return f"*output++ = ({C_TYPES[spec.dtype]})({result});"
