@@ -199,9 +199,9 @@ def match_arithmetic(values: Values, call: Any, output: Output) -> Match | None:
     else:
         zero_points = [q.zero_point for q in (left.quantization, right.quantization)]
         is_symmetric = not any((*zero_points, output.quantization.zero_point))
-        if output.dtype == "int16" and is_symmetric:
-            if all(map(_is_power_of_two, (*scales, output_scale))):
-                return None
+        are_powers = all(map(_is_power_of_two, (*scales, output_scale)))
+        if output.dtype == "int16" and is_symmetric and are_powers:
+            return None
         left_shift = 15 if output.dtype == "int16" else 20
         common = 2 * float(max(scales))
         factors = [quantize_multiplier(float(scale) / common) for scale in scales]
