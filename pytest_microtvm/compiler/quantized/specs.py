@@ -208,13 +208,13 @@ class Pool(Spec):
 
 @dataclass(frozen=True)
 class Mean(Spec):
-    """The mean over some axes.
+    """The mean over some axes, or the sum.
 
     Args:
         input_shape: Any.
         axes: Those that are summed over; in order, not negative.
         input_zero_point: Of the input.
-        requantization: From the sum to the output: it divides by the number of elements, too.
+        requantization: From the sum to the output; of means, it divides by the number of elements.
         input_dtype: int8, uint8 or int16.
     """
 

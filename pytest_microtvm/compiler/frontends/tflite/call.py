@@ -19,7 +19,6 @@ from pytest_microtvm.compiler.frontends.tflite.refusal import Refusal
 from pytest_microtvm.compiler.frontends.tflite_checks import enumeration
 from pytest_microtvm.compiler.quantized.arithmetic import LIMITS, round_away
 from pytest_microtvm.compiler.quantized.given import PREFIX, GivenSpec
-from pytest_microtvm.compiler.quantized.specs import Spec
 
 _BOUNDS: dict[str, tuple[float, float | None]] = {
     "RELU": (0.0, None),
@@ -214,7 +213,7 @@ class Call:
         """A variable that is bound to an expression."""
         return self._builder.emit(expression)
 
-    def kernel(self, name: str, spec: Spec, inputs: Sequence[Any], shape: Sequence[int]) -> Any:
+    def kernel(self, name: str, spec: Any, inputs: Sequence[Any], shape: Sequence[int]) -> Any:
         """The result of a kernel that does just what TFLite does.
 
         Args:

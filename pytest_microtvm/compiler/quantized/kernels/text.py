@@ -72,6 +72,8 @@ def requantized(
         scaled = f"{_FUNCTIONS[requantization.rounding]}({value}, {multiplier}, {shift})"
     if requantization.zero_point:
         scaled += f" + {requantization.zero_point}"
+    if requantization.dtype == "int32":
+        return scaled
     return f"microtvm_clamp({scaled}, {requantization.minimum}, {requantization.maximum})"
 
 

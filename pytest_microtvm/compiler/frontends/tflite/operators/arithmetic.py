@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,15 @@ from tvm import relax
 
 from pytest_microtvm.compiler.frontends.tflite.call import Call, Operand
 from pytest_microtvm.compiler.frontends.tflite.graph import Array
+from pytest_microtvm.compiler.frontends.tflite.operators.tables import (
+    BYTES,
+    factor_of,
+    one_quantization,
+    side_of,
+)
 from pytest_microtvm.compiler.frontends.tflite.registry import operator
+from pytest_microtvm.compiler.quantized.arithmetic import quantize_multiplier
+from pytest_microtvm.compiler.quantized.tflite_specs import Comparison, Prelu, SquaredDifference
 
 Numbers = Callable[[Any, Any], Any]
 
@@ -95,9 +103,37 @@ _binary("ATAN2", relax.op.atan2, np.arctan2, 1, "ATan2Options")
 @operator("SQUARED_DIFFERENCE", versions=2, options="SquaredDifferenceOptions")
 def squared_difference(call: Call) -> Any:
     """(a - b)**2."""
+    found = _squared_difference_of_bytes(call)
+    if found is not None:
+        return found
     left, right = sides(call)
     difference = call.emitted(relax.op.subtract(left, right))
     return call.finished(relax.op.multiply(difference, difference))
+
+
+def _variables(operands: Sequence[Operand]) -> list[Any]:
+    """Those that are computed."""
+    return [operand.expression for operand in operands if operand.value is None]
+
+
+def _squared_difference_of_bytes(call: Call) -> Any:
+    operands = call.operands
+    known = [one_quantization(tensor) for tensor in (*operands, call.output)]
+    if any(quantization is None for quantization in known) or not _variables(operands):
+        return None
+    if {call.output.dtype, *(operand.dtype for operand in operands)} != {"int8"}:
+        return None
+    scales = [float(quantization.scale) for quantization in known if quantization is not None]
+    output = known[2]
+    common = 2 * max(scales[:2])
+    factors = [quantize_multiplier(scale / common) for scale in scales[:2]]
+    left, right = (side_of(o, *f) for o, f in zip(operands, factors, strict=True))
+    if left is None or right is None or output is None:
+        return None
+    shape = np.broadcast_shapes(left.shape, right.shape)
+    real = common * common / ((1 << 14) * scales[2])
+    spec = SquaredDifference(shape, (left, right), 7, factor_of(real, output, "int8"), "int8")
+    return call.kernel("squared_difference", spec, _variables(operands), shape)
 
 
 def _extreme(name: str, function: Numbers, numpy_function: Numbers) -> None:
@@ -119,7 +155,12 @@ _extreme("MINIMUM", relax.op.minimum, np.minimum)
 
 
 def _comparison(
-    name: str, function: Numbers, numpy_function: Numbers, versions: int, options: str
+    name: str,
+    relation: str,
+    function: Numbers,
+    numpy_function: Numbers,
+    versions: int,
+    options: str,
 ) -> None:
     @operator(name, versions=versions, options=options)
     def convert(call: Call) -> Any:
@@ -127,17 +168,43 @@ def _comparison(
         if known is not None:
             return known
         left, right = call.operands
+        found = _comparison_of_bytes(call, name, relation)
+        if found is not None:
+            return found
         if call.same_quantization():
             return function(left.expression, right.expression)
         return function(*sides(call))
 
 
-_comparison("EQUAL", relax.op.equal, np.equal, 4, "EqualOptions")
-_comparison("NOT_EQUAL", relax.op.not_equal, np.not_equal, 3, "NotEqualOptions")
-_comparison("LESS", relax.op.less, np.less, 3, "LessOptions")
-_comparison("LESS_EQUAL", relax.op.less_equal, np.less_equal, 2, "LessEqualOptions")
-_comparison("GREATER", relax.op.greater, np.greater, 2, "GreaterOptions")
-_comparison("GREATER_EQUAL", relax.op.greater_equal, np.greater_equal, 3, "GreaterEqualOptions")
+def _comparison_of_bytes(call: Call, name: str, relation: str) -> Any:
+    """In steps of 1/256, to which TFLite takes both sides; None for scales of 1 and more."""
+    operands = call.operands
+    known = [one_quantization(operand) for operand in operands]
+    if {operand.dtype for operand in operands} not in ({"int8"}, {"uint8"}):
+        return None
+    if not _variables(operands):
+        return None
+    found = []
+    for operand, quantization in zip(operands, known, strict=True):
+        if quantization is None or quantization.scale >= 1:
+            return None
+        found.append(side_of(operand, *quantize_multiplier(float(quantization.scale))))
+    left, right = found
+    if left is None or right is None:
+        return None
+    shape = np.broadcast_shapes(left.shape, right.shape)
+    spec = Comparison(relation, shape, (left, right), 8, operands[0].dtype)
+    return call.kernel(name.lower(), spec, _variables(operands), shape)
+
+
+_comparison("EQUAL", "==", relax.op.equal, np.equal, 4, "EqualOptions")
+_comparison("NOT_EQUAL", "!=", relax.op.not_equal, np.not_equal, 3, "NotEqualOptions")
+_comparison("LESS", "<", relax.op.less, np.less, 3, "LessOptions")
+_comparison("LESS_EQUAL", "<=", relax.op.less_equal, np.less_equal, 2, "LessEqualOptions")
+_comparison("GREATER", ">", relax.op.greater, np.greater, 2, "GreaterOptions")
+_comparison(
+    "GREATER_EQUAL", ">=", relax.op.greater_equal, np.greater_equal, 3, "GreaterEqualOptions"
+)
 
 
 def _integers_only(name: str, function: Numbers, numpy_function: Numbers, options: str) -> None:
@@ -166,10 +233,32 @@ def add_n(call: Call) -> Any:
 @operator("PRELU", versions=1)
 def prelu(call: Call) -> Any:
     """Negative elements times slopes that broadcast."""
+    found = _prelu_of_bytes(call)
+    if found is not None:
+        return found
     real, slopes = (call.emitted(value) for value in sides(call))
     negative = relax.op.multiply(real, slopes)
     zero = relax.const(0.0, "float32")
     return call.finished(relax.op.where(relax.op.less(real, zero), negative, real))
+
+
+def _prelu_of_bytes(call: Call) -> Any:
+    operands = call.operands
+    source, slope, output = (one_quantization(t) for t in (*operands, call.output))
+    dtype = call.output.dtype
+    if source is None or slope is None or output is None or operands[0].value is not None:
+        return None
+    if dtype not in BYTES or {operand.dtype for operand in operands} != {dtype}:
+        return None
+    left, right = side_of(operands[0]), side_of(operands[1])
+    if left is None or right is None:
+        return None
+    # TFLite multiplies and divides in float32.
+    factors = source.scale / output.scale, source.scale * slope.scale / output.scale
+    positive, negative = (factor_of(float(factor), output, dtype) for factor in factors)
+    shape = np.broadcast_shapes(left.shape, right.shape)
+    spec = Prelu(shape, (left, right), positive, negative, dtype)
+    return call.kernel("prelu", spec, _variables(operands), shape)
 
 
 @operator("SELECT", versions=4, options="SelectOptions")

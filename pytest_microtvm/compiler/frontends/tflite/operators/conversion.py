@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 from tvm import relax
 
 from pytest_microtvm.compiler.frontends.tflite.call import Call
+from pytest_microtvm.compiler.frontends.tflite.operators.tables import (
+    factor_of,
+    one_quantization,
+)
 from pytest_microtvm.compiler.frontends.tflite.registry import operator
+from pytest_microtvm.compiler.quantized.specs import Requantize
 
 
 @operator("QUANTIZE", versions=3, options="QuantizeOptions")
@@ -16,7 +22,21 @@ def quantize(call: Call) -> Any:
     """To the quantization of the output, from floats or from another one."""
     if call.output.quantization is None:
         raise call.refusal("its output has no quantization")
-    return call.finished(call.input(0).real)
+    data = call.input(0)
+    if data.is_quantized and "int32" in (data.dtype, call.output.dtype):
+        return _requantized(call)
+    return call.finished(data.real)
+
+
+def _requantized(call: Call) -> Any:
+    """From or to int32."""
+    data = call.input(0)
+    source, output = one_quantization(data), one_quantization(call.output)
+    if source is None or output is None:
+        raise call.refusal("it has a scale for each channel")
+    factor = factor_of(float(source.scale) / float(output.scale), output, call.output.dtype)
+    spec = Requantize(math.prod(data.shape), source.zero_point, factor, data.dtype)
+    return call.kernel("requantize", spec, [data.expression], data.shape)
 
 
 @operator("DEQUANTIZE", versions=6, options="DequantizeOptions")

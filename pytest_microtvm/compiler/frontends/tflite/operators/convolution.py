@@ -10,8 +10,12 @@ from tvm import relax
 
 from pytest_microtvm.compiler.frontends.tflite.call import Call, Operand, dequantized
 from pytest_microtvm.compiler.frontends.tflite.graph import Array, Quantization
+from pytest_microtvm.compiler.frontends.tflite.operators.tables import one_quantization
 from pytest_microtvm.compiler.frontends.tflite.operators.windows import padding_of
 from pytest_microtvm.compiler.frontends.tflite.registry import operator
+from pytest_microtvm.compiler.quantized.arithmetic import quantize_multipliers
+from pytest_microtvm.compiler.quantized.specs import Requantization, Rounding, Window
+from pytest_microtvm.compiler.quantized.tflite_specs import TransposedConv2D
 
 _IGNORED = {"QuantizedBiasType": "the bias has an element type of its own"}
 _WINDOW = ("Padding", "StrideW", "StrideH", "FusedActivationFunction")
@@ -92,6 +96,9 @@ def transpose_conv(call: Call) -> Any:
     if len(shape) != 4 or shape[3] != outputs or channels != data.shape[3]:
         raise call.refusal("its weights do not fit the channels of its input and output")
     padding = padding_of(call, shape[1:3], taps, strides)
+    found = _transposed_of_integers(call, shape, strides, padding)
+    if found is not None:
+        return found
     # The rows that a convolution of this shape would see, less those that the padding is for.
     full = [(n - 1) * s + k for n, s, k in zip(data.shape[1:3], strides, taps, strict=True)]
     extra = [
@@ -113,6 +120,46 @@ def transpose_conv(call: Call) -> Any:
         kernel_layout="IOHW",
     )
     return call.finished(biased(call, result, data, weights, 3), call.activation())
+
+
+def _transposed_of_integers(
+    call: Call, shape: Sequence[int], strides: tuple[int, int], padding: Sequence[int]
+) -> Any:
+    data, weights, bias = call.input(2), call.input(1), call.optional(3)
+    source, output = one_quantization(data), one_quantization(call.output)
+    known = weights.quantization
+    dtypes = data.dtype, weights.dtype, call.output.dtype
+    if source is None or output is None or known is None or weights.value is None:
+        return None
+    if dtypes not in (("int8",) * 3, ("uint8",) * 3, ("int16", "int8", "int16")):
+        return None
+    if data.value is not None or (bias is not None and bias.value is None):
+        return None
+    bounds = call.bounds(call.activation())
+    reals = np.float64(source.scale) * known.scales.astype(np.float64) / np.float64(output.scale)
+    multipliers, shifts = quantize_multipliers(reals)
+    values = None if bias is None else bias.value
+    is_narrow = values is not None and str(values.dtype) == "int32"
+    rounding = Rounding.WIDE if data.dtype == "int16" and not is_narrow else Rounding.DOUBLE
+    spec = TransposedConv2D(
+        _image(data.shape),
+        _image(shape),
+        Window(weights.shape[1:3], strides, (1, 1), (padding[0], padding[1])),  # type: ignore[arg-type]
+        weights.value,
+        values,
+        source.zero_point,
+        Requantization(
+            multipliers, shifts, rounding, output.zero_point, *bounds, data.dtype, reals
+        ),
+        data.dtype,
+        int(known.zero_points[0]),
+    )
+    return call.kernel("transpose_conv", spec, [data.expression], shape)
+
+
+def _image(shape: Sequence[int]) -> tuple[int, int, int, int]:
+    n, height, width, channels = shape
+    return n, height, width, channels
 
 
 def real_data(data: Operand) -> Any:

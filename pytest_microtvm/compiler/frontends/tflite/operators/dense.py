@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import tflite
 from tvm import relax
 
@@ -13,7 +14,13 @@ from pytest_microtvm.compiler.frontends.tflite.operators.convolution import (
     biased,
     transposed_weights,
 )
+from pytest_microtvm.compiler.frontends.tflite.operators.tables import (
+    factor_of,
+    one_quantization,
+)
 from pytest_microtvm.compiler.frontends.tflite.registry import operator
+from pytest_microtvm.compiler.quantized.specs import Rounding
+from pytest_microtvm.compiler.quantized.tflite_specs import BatchMatMul, Factor
 
 _ON_THE_FLY = {
     "AsymmetricQuantizeInputs": "how float inputs are quantized, where weights are integers: here "
@@ -62,12 +69,50 @@ def fully_connected(call: Call) -> Any:
 )
 def batch_matmul(call: Call) -> Any:
     """The last two axes are matrices; those before broadcast."""
+    is_turned = bool(call.options["AdjX"]), bool(call.options["AdjY"])
+    found = _integer_products(call, is_turned)
+    if found is not None:
+        return found
     left, right = (_real(call, position) for position in (0, 1))
-    if call.options["AdjX"]:
+    if is_turned[0]:
         left = _swapped(left, call.input(0).rank)
-    if call.options["AdjY"]:
+    if is_turned[1]:
         right = _swapped(right, call.input(1).rank)
     return call.finished(relax.op.matmul(left, right))
+
+
+def _integer_products(call: Call, is_turned: tuple[bool, bool]) -> Any:
+    operands = call.operands
+    dtype = call.output.dtype
+    known = [one_quantization(tensor) for tensor in (*operands, call.output)]
+    left, right, output = known
+    if left is None or right is None or output is None:
+        return None
+    if dtype not in ("int8", "int16") or {operand.dtype for operand in operands} != {dtype}:
+        return None
+    inputs = [operand.expression for operand in operands if operand.value is None]
+    if not inputs:
+        return None
+    factors, extents = [], []
+    for operand, quantization, turned in zip(operands, known, is_turned, strict=False):
+        rows, columns = operand.shape[-2:]
+        steps = (1, columns) if turned else (columns, 1)
+        zero_point = 0 if quantization is None else quantization.zero_point
+        factors.append(Factor(operand.shape[:-2], *steps, zero_point, operand.value))
+        extents.append((columns, rows) if turned else (rows, columns))
+    batches = np.broadcast_shapes(*(factor.batches for factor in factors))
+    # The product of scales is one of float32.
+    real = float(left.scale * right.scale) / float(output.scale)
+    rounding = Rounding.WIDE if dtype == "int16" else Rounding.DOUBLE
+    spec = BatchMatMul(
+        batches,
+        (extents[0][0], extents[1][1]),
+        extents[0][1],
+        (factors[0], factors[1]),
+        factor_of(real, output, dtype, rounding),
+        dtype,
+    )
+    return call.kernel("batch_matmul", spec, inputs, (*batches, *spec.shape))
 
 
 def _real(call: Call, position: int) -> Any:

@@ -7,18 +7,36 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import numpy as np
 from tvm import relax
 
 from pytest_microtvm.compiler.frontends.tflite.call import Call
+from pytest_microtvm.compiler.frontends.tflite.operators.tables import (
+    looked_up,
+    pair_of,
+    tabulated,
+    two_slopes,
+)
 from pytest_microtvm.compiler.frontends.tflite.registry import operator
+from pytest_microtvm.compiler.quantized import tflite_tables
+from pytest_microtvm.compiler.quantized.tflite_specs import Sigmoid
 
-Function = Callable[[Any], Any]
+Real = Callable[[Any], Any]
+Exact = Callable[[Call], Any]
+"""The result by a kernel that gives TFLite's bits; None where there is none for these tensors."""
 
 
-def _unary(name: str, function: Function, versions: int = 1, options: str = "") -> None:
+def _unary(
+    name: str, function: Real, versions: int = 1, options: str = "", exact: Exact | None = None
+) -> None:
     @operator(name, versions=versions, options=options)
     def convert(call: Call) -> Any:
-        return call.finished(function(call.input(0).real))
+        data = call.input(0)
+        if exact is not None and data.is_quantized and data.value is None:
+            found = exact(call)
+            if found is not None:
+                return found
+        return call.finished(function(data.real))
 
 
 def _elu(real: Any) -> Any:
@@ -35,35 +53,93 @@ def _relu(low: float, high: float, real: Any) -> Any:
     return relax.op.clip(real, low, high)
 
 
-_unary("ABS", relax.op.abs, 5, "AbsOptions")
-_unary("CEIL", relax.op.ceil)
-_unary("COS", relax.op.cos, 1, "CosOptions")
-_unary("ELU", _elu)
-_unary("EXP", relax.op.exp, 2, "ExpOptions")
-_unary("FLOOR", relax.op.floor)
-_unary("HARD_SWISH", _hard_swish, 1, "HardSwishOptions")
-_unary("LOG", relax.op.log, 2)
+def _square(real: Any) -> Any:
+    return relax.op.multiply(real, real)
+
+
+# What TFLite computes over integers.
+
+
+def _exact_abs(call: Call) -> Any:
+    if call.input(0).dtype == "int16":
+        return two_slopes(call, "abs", 1.0, turn=True)
+    return tabulated(call, "abs", tflite_tables.absolute)
+
+
+def _exact_log(call: Call) -> Any:
+    pair = pair_of(call)
+    if pair is None:
+        return None
+    function = tflite_tables.logarithm(*pair, call.output.dtype)
+    return looked_up(call, "log", function)
+
+
+def _exact_rsqrt(call: Call) -> Any:
+    pair = pair_of(call)
+    if pair is None:
+        return None
+    if call.output.dtype == "int16":
+        return looked_up(call, "rsqrt", tflite_tables.inverse_root(pair[1].scale))
+    return tabulated(call, "rsqrt", tflite_tables.inverse_roots)
+
+
+def _exact_sigmoid(name: str, is_tanh: bool, call: Call) -> Any:
+    """Of int16; bytes are recognized."""
+    pair, data = pair_of(call), call.input(0)
+    if pair is None or data.dtype != "int16":
+        return None
+    source, output = pair
+    if source.zero_point or output.zero_point or float(output.scale) != 1 / 32768:
+        return None
+    factor = tflite_tables.sigmoid_factor(source.scale, 1 if is_tanh else 0)
+    spec = Sigmoid(math.prod(data.shape), *factor, is_tanh)
+    return call.kernel(name, spec, [data.expression], data.shape)
+
+
+def _table(name: str, function: Callable[[Any], Any]) -> Exact:
+    return lambda call: looked_up(call, name, function)
+
+
+_unary("ABS", relax.op.abs, 5, "AbsOptions", _exact_abs)
+_unary("CEIL", relax.op.ceil, exact=_table("ceil", np.ceil))
+_unary("COS", relax.op.cos, 1, "CosOptions", _table("cos", np.cos))
+_unary("ELU", _elu, exact=_table("elu", lambda x: np.where(x < 0, np.expm1(x), x)))
+_unary("EXP", relax.op.exp, 2, "ExpOptions", _table("exp", np.exp))
+_unary("FLOOR", relax.op.floor, exact=_table("floor", np.floor))
+_unary(
+    "HARD_SWISH",
+    _hard_swish,
+    1,
+    "HardSwishOptions",
+    lambda call: tabulated(call, "hard_swish", tflite_tables.hard_swish),
+)
+_unary("LOG", relax.op.log, 2, exact=_exact_log)
 _unary("LOGICAL_NOT", relax.op.logical_not, 1, "LogicalNotOptions")
-_unary("LOGISTIC", relax.op.sigmoid, 3)
-_unary("NEG", relax.op.negative, 1, "NegOptions")
+_unary("LOGISTIC", relax.op.sigmoid, 3, exact=partial(_exact_sigmoid, "logistic", False))
+_unary("NEG", relax.op.negative, 1, "NegOptions", _table("neg", np.negative))
 _unary("RELU", relax.op.nn.relu, 3)
 _unary("RELU6", partial(_relu, 0.0, 6.0), 3)
 _unary("RELU_0_TO_1", partial(_relu, 0.0, 1.0))
 _unary("RELU_N1_TO_1", partial(_relu, -1.0, 1.0))
-_unary("ROUND", relax.op.round)
-_unary("RSQRT", relax.op.rsqrt, 3)
-_unary("SIGN", relax.op.sign, 2, "SignOptions")
-_unary("SIN", relax.op.sin)
-_unary("SQRT", relax.op.sqrt, 2)
-_unary("SQUARE", lambda real: relax.op.multiply(real, real), 1, "SquareOptions")
-_unary("TANH", relax.op.tanh, 3)
+_unary("ROUND", relax.op.round, exact=_table("round", np.round))
+_unary("RSQRT", relax.op.rsqrt, 3, exact=_exact_rsqrt)
+_unary("SIGN", relax.op.sign, 2, "SignOptions", _table("sign", np.sign))
+_unary("SIN", relax.op.sin, exact=_table("sin", np.sin))
+_unary("SQRT", relax.op.sqrt, 2, exact=lambda call: tabulated(call, "sqrt", tflite_tables.roots))
+_unary("SQUARE", _square, 1, "SquareOptions", _table("square", np.square))
+_unary("TANH", relax.op.tanh, 3, exact=partial(_exact_sigmoid, "tanh", True))
 
 
 @operator("GELU", versions=2, options="GeluOptions", reads=("Approximate",))
 def gelu(call: Call) -> Any:
     """X times the normal distribution's function, or its approximation by a tanh."""
+    is_approximate = bool(call.options["Approximate"])
+    if call.input(0).is_quantized:
+        found = looked_up(call, "gelu", _gelu_tanh if is_approximate else _gelu)
+        if found is not None:
+            return found
     real = call.input(0).real
-    if call.options["Approximate"]:
+    if is_approximate:
         return call.finished(relax.op.nn.gelu_tanh(real))
     scaled = relax.op.multiply(real, relax.const(math.sqrt(0.5), "float32"))
     chance = relax.op.add(relax.op.erf(scaled), relax.const(1.0, "float32"))
@@ -71,7 +147,21 @@ def gelu(call: Call) -> Any:
     return call.finished(relax.op.multiply(half, chance))
 
 
+def _gelu(values: Any) -> Any:
+    return 0.5 * values * (1 + np.vectorize(math.erf)(values * math.sqrt(0.5)))
+
+
+def _gelu_tanh(values: Any) -> Any:
+    inner = math.sqrt(2 / math.pi) * (values + 0.044715 * values**3)
+    return 0.5 * values * (1 + np.tanh(inner))
+
+
 @operator("LEAKY_RELU", versions=2, options="LeakyReluOptions", reads=("Alpha",))
 def leaky_relu(call: Call) -> Any:
     """Negative elements times a constant."""
-    return call.finished(relax.op.nn.leakyrelu(call.input(0).real, call.options["Alpha"]))
+    alpha = call.options["Alpha"]
+    if call.input(0).dtype == "int16" and call.input(0).is_quantized:
+        found = two_slopes(call, "leaky_relu", alpha)
+        if found is not None:
+            return found
+    return call.finished(relax.op.nn.leakyrelu(call.input(0).real, alpha))

@@ -2,23 +2,54 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import numpy as np
 from tvm import relax
 
 from pytest_microtvm.compiler.frontends.tflite.call import Call
+from pytest_microtvm.compiler.frontends.tflite.operators.tables import BYTES, pair_of
 from pytest_microtvm.compiler.frontends.tflite.registry import operator
+from pytest_microtvm.compiler.quantized.arithmetic import quantize_multiplier
+from pytest_microtvm.compiler.quantized.tensors import Quantization
+from pytest_microtvm.compiler.quantized.tflite_specs import L2Normalization, SoftmaxInt16
+from pytest_microtvm.compiler.quantized.tflite_tables import interpolated
 
 
 @operator("SOFTMAX", versions=3, options="SoftmaxOptions", reads=("Beta",))
 def softmax(call: Call) -> Any:
     """Softmax of `beta * x` over the last axis."""
-    real = call.input(0).real
     beta = call.options["Beta"]
+    if call.input(0).dtype == "int16" and call.input(0).is_quantized:
+        found = _softmax_int16(call, beta)
+        if found is not None:
+            return found
+    real = call.input(0).real
     # Files without options have no beta to speak of.
     if beta not in (0.0, 1.0):
         real = relax.op.multiply(real, relax.const(beta, "float32"))
     return call.finished(relax.op.nn.softmax(real, axis=-1))
+
+
+def _softmax_int16(call: Call, beta: float) -> Any:
+    """By two tables, in the scale that TFLite wants; None for others."""
+    pair, data = pair_of(call), call.input(0)
+    if pair is None or data.shape[-1] > 65535:
+        return None
+    source, output = pair
+    if float(output.scale) != 1 / 32768 or output.zero_point:
+        return None
+    real = float(source.scale * np.float32(beta or 1.0)) / (10.0 / 65535.0)
+    span = 2.0 / 65535.0, 0
+    spec = SoftmaxInt16(
+        math.prod(data.shape[:-1]),
+        data.shape[-1],
+        *quantize_multiplier(real),
+        interpolated(np.exp, (10.0 / 65535.0, 32767), span, np.float64),
+        interpolated(lambda x: 1 / (1 + x), (1.0 / 65535.0, -32768), span, np.float64),
+    )
+    return call.kernel("softmax", spec, [data.expression], data.shape)
 
 
 @operator("LOG_SOFTMAX", versions=2, options="LogSoftmaxOptions")
@@ -32,10 +63,27 @@ def log_softmax(call: Call) -> Any:
 )
 def l2_normalization(call: Call) -> Any:
     """The last axis divided by its norm; by 1e-6 where that is less."""
+    activation = call.activation()
+    found = _l2_of_bytes(call) if activation == "NONE" else None
+    if found is not None:
+        return found
     real = call.emitted(call.input(0).real)
     squares = relax.op.sum(relax.op.multiply(real, real), axis=[-1], keepdims=True)
     norm = relax.op.maximum(relax.op.sqrt(squares), relax.const(1e-6, "float32"))
-    return call.finished(relax.op.divide(real, norm), call.activation())
+    return call.finished(relax.op.divide(real, norm), activation)
+
+
+def _l2_of_bytes(call: Call) -> Any:
+    """In the scale that TFLite wants; None for others."""
+    pair, data = pair_of(call), call.input(0)
+    if pair is None or data.dtype not in BYTES or data.shape[-1] > 1 << 15:
+        return None
+    expected = Quantization(np.float32(1 / 128), 0 if data.dtype == "int8" else 128)
+    if pair[1] != expected:
+        return None
+    rows = math.prod(data.shape[:-1])
+    spec = L2Normalization(rows, data.shape[-1], pair[0].zero_point, data.dtype)
+    return call.kernel("l2_normalization", spec, [data.expression], data.shape)
 
 
 @operator(

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from tvm import relax
 
 from pytest_microtvm.compiler.frontends.tflite.call import Call
+from pytest_microtvm.compiler.frontends.tflite.operators.tables import factor_of, pair_of
 from pytest_microtvm.compiler.frontends.tflite.registry import operator
+from pytest_microtvm.compiler.quantized.intervals import values_of
+from pytest_microtvm.compiler.quantized.specs import Mean, Rounding
 
 Reduce = Callable[[Any, Any, bool], Any]
 
@@ -35,9 +39,29 @@ def _reduction(
             return np.asarray(found).astype(call.output.dtype)
         if not axes:
             return call.finished(data.real)
+        found = _sum_of_integers(call, axes, keep) if name == "SUM" else None
+        if found is not None:
+            return found
         if keeps_scale and call.same_quantization(data):
             return function(data.expression, axes, keep)
         return call.finished(function(data.real, axes, keep))
+
+
+def _sum_of_integers(call: Call, axes: Sequence[int], keep: bool) -> Any:
+    pair, data = pair_of(call), call.input(0)
+    if pair is None or data.value is not None:
+        return None
+    source, output = pair
+    real = float(source.scale) / float(output.scale)
+    count = math.prod(data.shape[axis] for axis in axes)
+    sums = values_of(data.dtype, source.zero_point).summed(count)
+    rounding = Rounding.DOUBLE if sums.fits_int32 else Rounding.REAL
+    factor = factor_of(real, output, data.dtype, rounding)
+    spec = Mean(data.shape, tuple(axes), source.zero_point, factor, data.dtype)
+    kept = [1 if axis in axes else extent for axis, extent in enumerate(data.shape)]
+    if not keep:
+        kept = [extent for axis, extent in enumerate(data.shape) if axis not in axes]
+    return call.kernel("sum", spec, [data.expression], kept)
 
 
 def _any(values: Any, axes: Any, keep: bool) -> Any:

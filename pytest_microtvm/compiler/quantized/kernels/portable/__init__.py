@@ -12,9 +12,12 @@ from pytest_microtvm.compiler.quantized.kernels.portable import (
     conv2d,
     depthwise,
     elementwise,
+    fixed_point,
     general,
     movement,
+    pairs,
     pooling,
+    products,
     reduction,
     resize,
     softmax,
@@ -33,6 +36,18 @@ from pytest_microtvm.compiler.quantized.specs import (
     Requantize,
     Resize,
     Softmax,
+)
+from pytest_microtvm.compiler.quantized.tflite_specs import (
+    BatchMatMul,
+    Comparison,
+    Interpolation,
+    L2Normalization,
+    Prelu,
+    Sigmoid,
+    SoftmaxInt16,
+    SquaredDifference,
+    TransposedConv2D,
+    TwoSlopes,
 )
 
 
@@ -55,6 +70,16 @@ def _fully_connected(spec: FullyConnected) -> KernelSource:
 
 EXTENSION = CpuExtension(
     {
+        BatchMatMul: products.batch_mat_mul,
+        Comparison: pairs.comparison,
+        Interpolation: fixed_point.interpolation,
+        L2Normalization: fixed_point.l2_normalization,
+        Prelu: pairs.prelu,
+        Sigmoid: fixed_point.sigmoid,
+        SoftmaxInt16: fixed_point.softmax_int16,
+        SquaredDifference: pairs.squared_difference,
+        TransposedConv2D: products.transposed_conv2d,
+        TwoSlopes: fixed_point.two_slopes,
         Arithmetic: elementwise.arithmetic,
         Concatenation: movement.concatenation,
         Conv2D: _conv2d,

@@ -100,7 +100,7 @@ def arithmetic(spec: Arithmetic) -> KernelSource:
         declarations = form.declarations(f"constant{len(constants)}")
         constants.append(np.array(form.factors, np.int32))
         output = _clamped(form.text(f"{names[0]}[l]", f"{names[1]}[r]"), spec.requantization)
-    extents, strides = _collapsed(spec.output_shape, [operand.shape for operand in spec.operands])
+    extents, strides = collapsed(spec.output_shape, [operand.shape for operand in spec.operands])
     statement = f"*output++ = ({C_TYPES[spec.dtype]}){output};"
     computed = [operand for operand in spec.operands if operand.values is None]
     whole = [i for i, operand in enumerate(computed) if operand.shape == spec.output_shape]
@@ -108,7 +108,7 @@ def arithmetic(spec: Arithmetic) -> KernelSource:
         (spec.dtype,) * inputs,
         tuple(constants),
         spec.dtype,
-        body(declarations + _nest(extents, strides, statement)),
+        body(declarations + nest(extents, strides, statement)),
         in_place=tuple(whole),
         headers=() if form is None else ("tvmgen_integer_scale.h",),
     )
@@ -165,7 +165,7 @@ def _side(spec: Arithmetic, operand: Operand, element: str) -> str:
     )
 
 
-def _collapsed(
+def collapsed(
     shape: Sequence[int], operands: Sequence[Sequence[int]]
 ) -> tuple[list[int], list[list[int]]]:
     """Extents of the loops, and for each operand the steps of each loop.
@@ -196,7 +196,7 @@ def _collapsed(
     return extents, steps
 
 
-def _nest(extents: Sequence[int], steps: Sequence[Sequence[int]], statement: str) -> str:
+def nest(extents: Sequence[int], steps: Sequence[Sequence[int]], statement: str) -> str:
     """Loops around a statement that reads the operands at `l` and `r`."""
     depth = len(extents)
     lines = [

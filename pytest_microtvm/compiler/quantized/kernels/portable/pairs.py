@@ -1,0 +1,99 @@
+"""TFLite's operators of two tensors, which broadcast, beside sums and products."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pytest_microtvm.compiler.program import C_TYPES
+from pytest_microtvm.compiler.quantized.kernels.portable.elementwise import collapsed, nest
+from pytest_microtvm.compiler.quantized.kernels.text import (
+    Constants,
+    body,
+    centered,
+    requantized,
+)
+from pytest_microtvm.compiler.quantized.specs import KernelSource, Operand
+from pytest_microtvm.compiler.quantized.tflite_specs import Comparison, Prelu, SquaredDifference
+
+
+def _elements(operands: Sequence[Operand], constants: Constants) -> tuple[list[str], int]:
+    """C for the element of each operand, and how many inputs there are."""
+    names, inputs = [], 0
+    for operand, index in zip(operands, "lr", strict=True):
+        if operand.values is None:
+            names.append(f"input{inputs}[{index}]")
+            inputs += 1
+        else:
+            names.append(f"constant{len(constants)}[{index}]")
+            constants.append(operand.values)
+    return names, inputs
+
+
+def _kernel(
+    spec: Comparison | Prelu | SquaredDifference,
+    statements: str,
+    inputs: int,
+    constants: Constants,
+    output_dtype: str,
+) -> KernelSource:
+    shapes = [operand.shape for operand in spec.operands]
+    extents, steps = collapsed(spec.output_shape, shapes)
+    return KernelSource(
+        (spec.dtype,) * inputs,
+        tuple(constants),
+        output_dtype,
+        body(nest(extents, steps, statements)),
+    )
+
+
+def _common(operand: Operand, element: str, left_shift: int) -> str:
+    """An element in the common scale."""
+    value = f"{centered(element, operand.zero_point)} * {1 << left_shift}"
+    return f"microtvm_requantize({value}, {operand.multiplier}, {operand.shift})"
+
+
+def prelu(spec: Prelu) -> KernelSource:
+    """A kernel that multiplies negative elements only."""
+    constants: Constants = []
+    (value, slope), inputs = _elements(spec.operands, constants)
+    data, slopes = spec.operands
+    product = f"value * {centered(slope, slopes.zero_point)}"
+    positive = requantized(spec.positive, "value", "0", constants)
+    negative = requantized(spec.negative, product, "0", constants)
+    statements = f"""
+        const int32_t value = {centered(value, data.zero_point)};
+        *output++ = ({C_TYPES[spec.dtype]})(value >= 0 ? {positive} : {negative});
+    """
+    return _kernel(spec, statements, inputs, constants, spec.dtype)
+
+
+def squared_difference(spec: SquaredDifference) -> KernelSource:
+    """A kernel that takes both sides to a common scale."""
+    constants: Constants = []
+    names, inputs = _elements(spec.operands, constants)
+    left, right = (
+        _common(operand, name, spec.left_shift)
+        for operand, name in zip(spec.operands, names, strict=True)
+    )
+    output = requantized(spec.requantization, "difference * difference", "0", constants)
+    statements = f"""
+        const int32_t difference = {left} - {right};
+        *output++ = ({C_TYPES[spec.dtype]}){output};
+    """
+    return _kernel(spec, statements, inputs, constants, spec.dtype)
+
+
+def comparison(spec: Comparison) -> KernelSource:
+    """A kernel that compares in a common scale."""
+    constants: Constants = []
+    names, inputs = _elements(spec.operands, constants)
+    left, right = (
+        _common(operand, name, spec.left_shift)
+        for operand, name in zip(spec.operands, names, strict=True)
+    )
+    statements = f"""
+        const int32_t left = {left};
+        const int32_t right = {right};
+        *output++ = left {spec.relation} right ? 1 : 0;
+    """
+    return _kernel(spec, statements, inputs, constants, "bool")

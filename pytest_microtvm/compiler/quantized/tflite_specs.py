@@ -1,0 +1,230 @@
+"""What kernels do whose bits TFLite defines: its fixed-point approximations.
+
+As `specs`, in plain data. Only the front end of TFLite asks for these.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pytest_microtvm.compiler.quantized.specs import Operand, Requantization, Window
+
+_Image = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Interpolation:
+    """A function of each int16, between the entries of a table.
+
+    Args:
+        size: Number of elements.
+        table: int16, 513 entries: the function at every 128th value from the least on.
+    """
+
+    size: int
+    table: npt.NDArray[np.int16]
+
+
+@dataclass(frozen=True)
+class Sigmoid:
+    """The logistic function, or the hyperbolic tangent, of each int16.
+
+    Args:
+        size: Number of elements.
+        multiplier: Makes of the input, with `shift` bits to the right, numbers in which 2**17
+            stands for 10.67.
+        shift: Not negative.
+        is_tanh: Whether it is the hyperbolic tangent.
+    """
+
+    size: int
+    multiplier: int
+    shift: int
+    is_tanh: bool
+
+
+@dataclass(frozen=True)
+class TwoSlopes:
+    """Each element by one factor when it is not negative, by another one when it is.
+
+    Args:
+        size: Number of elements.
+        input_zero_point: Of the input.
+        positive: To the output.
+        negative: To the output.
+        sign: -1 turns the sign of negative elements before they are scaled.
+        dtype: Of input and output.
+    """
+
+    size: int
+    input_zero_point: int
+    positive: Requantization
+    negative: Requantization
+    sign: int
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Prelu:
+    """Negative elements times slopes, which broadcast.
+
+    Args:
+        output_shape: What both sides broadcast to.
+        operands: The input and the slopes.
+        positive: From the input to the output.
+        negative: From products of both to the output.
+        dtype: int8 or uint8.
+    """
+
+    output_shape: tuple[int, ...]
+    operands: tuple[Operand, Operand]
+    positive: Requantization
+    negative: Requantization
+    dtype: str
+
+
+@dataclass(frozen=True)
+class SquaredDifference:
+    """The square of the difference of two tensors, which broadcast.
+
+    Args:
+        output_shape: What both sides broadcast to.
+        operands: Left and right, with factors to a common scale.
+        left_shift: Bits that both are shifted by before.
+        requantization: From the square to the output.
+        dtype: int8.
+    """
+
+    output_shape: tuple[int, ...]
+    operands: tuple[Operand, Operand]
+    left_shift: int
+    requantization: Requantization
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Whether elements of two tensors, which broadcast, are in a relation.
+
+    Args:
+        relation: C's operator: "==", "<" and so on.
+        output_shape: What both sides broadcast to.
+        operands: Left and right, with factors to a common scale.
+        left_shift: Bits that both are shifted by before.
+        dtype: Of the inputs: int8 or uint8.
+    """
+
+    relation: str
+    output_shape: tuple[int, ...]
+    operands: tuple[Operand, Operand]
+    left_shift: int
+    dtype: str
+
+
+@dataclass(frozen=True)
+class SoftmaxInt16:
+    """Softmax over the last axis; outputs are 32768 times the probabilities.
+
+    Args:
+        rows: All elements by `columns`.
+        columns: Extent of the last axis.
+        multiplier: Of the factor from steps of the input to steps of 10 / 65535.
+        shift: Of the same.
+        exponentials: A table as `Interpolation` has it: e**x from -10 to 0.
+        reciprocals: Another one: 1 / (1 + x) from 0 to 1.
+    """
+
+    rows: int
+    columns: int
+    multiplier: int
+    shift: int
+    exponentials: npt.NDArray[np.int16]
+    reciprocals: npt.NDArray[np.int16]
+
+
+@dataclass(frozen=True)
+class L2Normalization:
+    """Rows divided by their norms; outputs are 128 times the result, plus 128 for uint8.
+
+    Args:
+        rows: All elements by `columns`.
+        columns: Extent of the last axis.
+        zero_point: Of the input.
+        dtype: int8 or uint8.
+    """
+
+    rows: int
+    columns: int
+    zero_point: int
+    dtype: str
+
+
+@dataclass(frozen=True)
+class TransposedConv2D:
+    """The gradient of a convolution; one output channel is a row of the weights.
+
+    Args:
+        input_shape: (n, height, width, channels).
+        output_shape: (n, height, width, channels).
+        window: How the kernel slides over the output.
+        weights: int8 or uint8, shape (output channels, height, width, input channels).
+        bias: int32 or int64, in units of the accumulator; None is 0.
+        input_zero_point: Of the input.
+        requantization: To the output, by output channel.
+        input_dtype: int8, uint8 or int16.
+        weights_zero_point: Of the weights.
+    """
+
+    input_shape: _Image
+    output_shape: _Image
+    window: Window
+    weights: npt.NDArray[Any]
+    bias: npt.NDArray[Any] | None
+    input_zero_point: int
+    requantization: Requantization
+    input_dtype: str
+    weights_zero_point: int = 0
+
+
+@dataclass(frozen=True)
+class Factor:
+    """One side of a product of matrices.
+
+    Args:
+        batches: Extents before the last two; they broadcast.
+        row_step: Elements from a row to the next one.
+        column_step: Elements from a column to the next one.
+        zero_point: Of its values.
+        values: When they are known.
+    """
+
+    batches: tuple[int, ...]
+    row_step: int
+    column_step: int
+    zero_point: int
+    values: npt.NDArray[Any] | None = None
+
+
+@dataclass(frozen=True)
+class BatchMatMul:
+    """Products of matrices.
+
+    Args:
+        batches: Extents before the last two, of the output.
+        shape: Rows and columns of each product.
+        depth: Columns of the left side, rows of the right one.
+        factors: Left and right.
+        requantization: To the output.
+        dtype: int8 or int16.
+    """
+
+    batches: tuple[int, ...]
+    shape: tuple[int, int]
+    depth: int
+    factors: tuple[Factor, Factor]
+    requantization: Requantization
+    dtype: str
