@@ -38,6 +38,17 @@ def add_commands(commands: Any) -> None:
         description="Flash a small program to each board of the lab, and see whether it computes.",
     )
     check.set_defaults(run=_check)
+    check.add_argument(
+        "--platform", metavar="NAME", help="the platform that makes the program; a board's first"
+    )
+    check.add_argument(
+        "--platforms-dir",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="find more platforms here, the folder of one or of several; may be repeated",
+    )
     check.add_argument("names", nargs="*", metavar="NAME", help="only these boards of the lab")
     for command in (scan, check):
         command.add_argument(
@@ -85,6 +96,7 @@ def _scan(arguments: argparse.Namespace) -> int:
 def _check(arguments: argparse.Namespace) -> int:
     from pytest_microtvm.flow.cache import Cache, default_cache_directory
     from pytest_microtvm.flow.workshop import Workshop
+    from pytest_microtvm.project.platforms import load_platforms
 
     definitions = load_boards(arguments.boards_dir)
     path = find_lab_file(arguments.lab, None, Path.cwd())
@@ -93,10 +105,14 @@ def _check(arguments: argparse.Namespace) -> int:
     boards = _chosen(load_lab(path, definitions), arguments.names, path)
     cache = Cache(default_cache_directory(), progress=print)
     cache.open()
+    workshop = Workshop(cache, platforms=load_platforms(arguments.platforms_dir))
     failures = 0
     for board in boards:
         try:
-            line = _check_board(board, definitions[board.kind], Workshop(cache))
+            definition = definitions[board.kind]
+            if arguments.platform is not None:
+                definition = definition.on(arguments.platform)
+            line = _check_board(board, definition, workshop)
         except MicroTVMError as error:
             error.board = board.label
             print(f"{error.one_line()}\n{error.details}".strip(), flush=True)
@@ -126,10 +142,12 @@ def _check_board(board: LabBoard, definition: Board, workshop: Workshop) -> str:
     from pytest_microtvm.flow.selftest import selftest_inputs, selftest_outputs, write_selftest
     from pytest_microtvm.lab.pool import Lab, Quarantine
     from pytest_microtvm.measure.records import Record
+    from pytest_microtvm.project.server.api import FLASH
 
-    record = Record("", board.kind, definition.platform, AOT)
+    record = Record("", definition.label, definition.platform, AOT)
     with TemporaryFolder("check") as folder:
         library = write_selftest(folder / "selftest.tar")
+        workshop.toolchains.require(definition, FLASH)
         firmware = workshop.build(library, definition, AOT)
         lab = Lab([board], Quarantine(folder))
         rig = Rig(lab, CHECK_TIMEOUT_S, LEASE_TIMEOUT_S, _say, always_flash=True)

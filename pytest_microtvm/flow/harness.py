@@ -24,6 +24,7 @@ from pytest_microtvm.flow.workshop import COMPILE_TIMEOUT_S, CompiledModel, Work
 from pytest_microtvm.measure.records import Record
 from pytest_microtvm.mlf.library import ModelLibrary
 from pytest_microtvm.project.firmware import Firmware
+from pytest_microtvm.project.server.api import FLASH
 from pytest_microtvm.session.bridges import Bridges
 from pytest_microtvm.session.device import Session
 from pytest_microtvm.session.host_driven import NodeResult
@@ -178,6 +179,7 @@ class Harness:
             MicroTVMError: The device cannot be had, flashed or opened.
         """
         if self._rig.serves(firmware.board):
+            self.workshop.toolchains.require(firmware.board, FLASH)
             return self._rig.open(firmware, record, on_log, options)
         entry = self._sessions.pop(firmware.build_id, None)
         if entry is not None and entry[0].is_open:

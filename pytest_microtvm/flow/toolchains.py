@@ -23,6 +23,7 @@ from typing import Any
 
 from pytest_microtvm.boards import Board
 from pytest_microtvm.deadline import Deadline
+from pytest_microtvm.errors import ConfigError
 from pytest_microtvm.flow.build_id import template_hash
 from pytest_microtvm.project.platforms import Platform, find_platform, load_platforms
 from pytest_microtvm.project.server.api import BoardSupport, Tool
@@ -80,6 +81,24 @@ class Toolchains:
         """
         toolchain = self.support(board).toolchain
         return _unknown_toolchain() if toolchain is None else toolchain
+
+    def require(self, board: Board, ability: str) -> None:
+        """Make sure that a board's platform can do something with it.
+
+        Args:
+            board: The board.
+            ability: `FLASH`, for instance; see `BoardSupport`.
+
+        Raises:
+            ConfigError: It cannot, or as of `support`.
+        """
+        if ability not in self.support(board).abilities:
+            others = [name for name in board.platforms if name != board.platform]
+            raise ConfigError(
+                f"the platform {board.platform} cannot {ability} {board.name}",
+                cure=f"choose another one: {', '.join(others)}" if others else "",
+                board=board.label,
+            )
 
 
 @functools.cache

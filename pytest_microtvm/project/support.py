@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 
 from pytest_microtvm.boards import Board
+from pytest_microtvm.measure import counting
 
 from ..deadline import Deadline
 from ..errors import ConfigError
@@ -15,9 +16,6 @@ from .platforms import Platform
 from .server.api import COUNT_INSTRUCTIONS, EMULATE, FLASH, BoardSupport
 from .server.board_keys import check_table
 from .server.errors import OptionError
-
-COUNTING_OPTION = "qemu_plugin"
-"""The project option of `open_transport` that takes a plugin which counts instructions."""
 
 
 def ask_platform(
@@ -79,7 +77,7 @@ def _as_far_as_told(description: ServerDescription, board: Board) -> BoardSuppor
     abilities = []
     if board.emulator is not None:
         abilities.append(EMULATE)
-        if any(option.name == COUNTING_OPTION for option in description.options):
+        if any(option.name == counting.OPTION for option in description.options):
             abilities.append(COUNT_INSTRUCTIONS)
     if board.flash is not None:
         abilities.append(FLASH)

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from pytest_microtvm.boards import Board, Cpu, PlatformTable
+from pytest_microtvm.errors import ConfigError
 from pytest_microtvm.flow.toolchains import FOLDER, Toolchains, _hash
 from pytest_microtvm.project.platforms import Platform
-from pytest_microtvm.project.server import BoardSupport, Tool
+from pytest_microtvm.project.server import EMULATE, FLASH, BoardSupport, Tool
 
 BOARD = Board("one", Cpu("arm"), (PlatformTable("acme"),))
 
@@ -142,6 +143,17 @@ def test_a_toolchain_without_an_id_is_never_the_same(world: World) -> None:
     world.run()
     assert world.asked == 2
     assert not (world.cache / FOLDER).exists()
+
+
+def test_what_a_platform_cannot_do_is_told(world: World) -> None:
+    toolchains = Toolchains(world.cache, {"acme": Platform("acme", world.template)})
+    toolchains.require(BOARD, EMULATE)
+    with pytest.raises(ConfigError) as caught:
+        toolchains.require(BOARD, FLASH)
+    assert caught.value.one_line() == "one: the platform acme cannot flash one"
+    both = Board("one", Cpu("arm"), (PlatformTable("acme"), PlatformTable("host")))
+    with pytest.raises(ConfigError, match="cannot flash one; choose another one: host"):
+        toolchains.require(both, FLASH)
 
 
 def test_a_cache_that_cannot_be_written_does_not_matter(world: World) -> None:
