@@ -24,7 +24,7 @@ from pytest_microtvm.flow.build_id import build_id_of
 from pytest_microtvm.flow.harness import Harness, HarnessOptions
 from pytest_microtvm.flow.measuring import measure
 from pytest_microtvm.flow.progress import long_step
-from pytest_microtvm.flow.workshop import BUILD_TIMEOUT_S, Workshop
+from pytest_microtvm.flow.workshop import BUILD_TIMEOUT_S, PROJECT_TYPE, Workshop
 from pytest_microtvm.lab.file import LabBoard
 from pytest_microtvm.measure.metrics import Metrics
 from pytest_microtvm.measure.records import Record
@@ -364,7 +364,9 @@ def _generate(
     workshop: Workshop,
 ) -> ProjectRecord:
     """Create a project of a platform for a board, whose firmware knows its build id."""
-    given = {**options, "board": board.name, "executor": executor}
+    given = {**options, "board": board.name}
+    if executor != AOT:  # which every platform has
+        given["executor"] = executor
     platform = workshop.toolchains.platform(board)
     toolchain = workshop.toolchains.toolchain_id(board)
     build_id = build_id_of(library, board, platform, toolchain, executor, given)
@@ -377,13 +379,13 @@ def _generate(
             directory,
             {
                 **given,
-                "board_definition": str(definition),
                 _DEFINITIONS: [
                     *_words(options.get(_DEFINITIONS)),
                     f"-DMICROTVM_BUILD_ID={build_id}",
                 ],
             },
             Deadline(BUILD_TIMEOUT_S),
+            {"project_type": PROJECT_TYPE, "board_definition": str(definition)},
         )
     return ProjectRecord(board.platform, executor, build_id, given)
 

@@ -90,8 +90,11 @@ class Toolchains:
             ability: `FLASH`, for instance; see `BoardSupport`.
 
         Raises:
-            ConfigError: It cannot, or as of `support`.
+            ConfigError: It cannot, or as of `support`. A platform that is not known here is left
+                to the server of its project.
         """
+        if board.platform not in self.platforms:
+            return
         if ability not in self.support(board).abilities:
             others = [name for name in board.platforms if name != board.platform]
             raise ConfigError(

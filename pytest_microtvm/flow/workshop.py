@@ -25,6 +25,7 @@ from pytest_microtvm.compiler import (
 )
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import BuildError, ConfigError, FloatOperatorWarning, MicroTVMError
+from pytest_microtvm.executors import AOT
 from pytest_microtvm.flow.build_id import build_id_of
 from pytest_microtvm.flow.cache import Cache
 from pytest_microtvm.flow.progress import Progress, long_step, silent
@@ -51,6 +52,8 @@ from pytest_microtvm.project.server.api import COUNT_INSTRUCTIONS, BuiltFiles
 
 COMPILE_TIMEOUT_S = 300.0
 BUILD_TIMEOUT_S = 900.0
+PROJECT_TYPE = "host_driven"
+"""What TVM calls a project whose firmware waits for the host's calls."""
 PLUGIN_TIMEOUT_S = 60.0
 IMAGE_FILE = "image.json"
 BUILT_FILE = "built.json"
@@ -189,11 +192,17 @@ class Workshop:
                 library.path,
                 project_dir,  # the template makes the folder, as TVM's do
                 {
-                    **options,
-                    "board_definition": str(definition),
+                    "board": board.name,
                     "compile_definitions": [f"-DMICROTVM_BUILD_ID={build_id}"],
+                    **({} if executor == AOT else {"executor": executor}),
                 },
                 deadline,
+                # What a template that was written for TVM does not know, or insists on.
+                {
+                    "board_definition": str(definition),
+                    "executor": executor,
+                    "project_type": PROJECT_TYPE,
+                },
             )
             generated = time.monotonic()
             seconds["generate"] = generated - start

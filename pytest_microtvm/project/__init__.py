@@ -7,6 +7,7 @@ loads what it needs when it is called. The link to the device is `client.Project
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def generate_project(
     project_dir: Path,
     options: Mapping[str, Any],
     deadline: Deadline,
+    offered: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """Create a firmware project from an MLF archive.
 
@@ -53,6 +55,7 @@ def generate_project(
         project_dir: Is created, and removed again should anything go wrong.
         options: The platform's project options.
         deadline: Ends it.
+        offered: Further options, for a platform that has them.
 
     Raises:
         ConfigError: An option that the platform refuses, or `project_dir` exists.
@@ -60,7 +63,7 @@ def generate_project(
     """
     from . import lifecycle
 
-    lifecycle.generate_project(platform_dir, library_path, project_dir, options, deadline)
+    lifecycle.generate_project(platform_dir, library_path, project_dir, options, deadline, offered)
 
 
 def build_project(

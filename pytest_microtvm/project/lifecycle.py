@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ..deadline import Deadline
@@ -26,6 +27,7 @@ def generate_project(
     project_dir: Path,
     options: Mapping[str, Any],
     deadline: Deadline,
+    offered: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """See `pytest_microtvm.project.generate_project`."""
     if project_dir.exists():
@@ -35,7 +37,15 @@ def generate_project(
         client.generate_project(library_path, RUNTIME, project_dir, values, deadline)
 
     try:
-        _run(platform_dir, "generate_project", options, deadline, generate, want_template=True)
+        _run(
+            platform_dir,
+            "generate_project",
+            options,
+            deadline,
+            generate,
+            want_template=True,
+            offered=offered,
+        )
     except BaseException:
         shutil.rmtree(project_dir, ignore_errors=True)
         raise
@@ -71,13 +81,17 @@ def _run(
     step: Callable[[ProjectAPIClient, dict[str, Any]], None],
     *,
     want_template: bool,
+    offered: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """Start the server in `directory`, check `options` against it, and carry out one step."""
     try:
         with ProjectAPIClient(directory, deadline) as client:
             info = client.info
             _check_kind(directory, info, want_template)
-            step(client, check_options(info.platform_name, method, info.options, options))
+            known = {option.name for option in info.options}
+            given = {name: value for name, value in offered.items() if name in known}
+            given.update(options)
+            step(client, check_options(info.platform_name, method, info.options, given))
     except MicroTVMError as error:
         if error.board is None and "board" in options:
             error.board = str(options["board"])

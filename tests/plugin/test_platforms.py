@@ -167,3 +167,46 @@ def test_a_warm_verdict_starts_no_tool(
     (programs / "gcc").write_text((programs / "gcc").read_text() + "# new\n")
     run_pytest(model, "--microtvm-board=host", cache=cache, env=path, status=0)
     assert set(log.read_text().split()) == {"gcc"}  # asked again, and it is still the same
+
+
+OLD_BOARD = """
+name = "acme_old"
+description = "a board of a platform that was written for TVM"
+
+[cpu]
+arch = "host"
+
+[tvm_style]
+anything = true
+"""
+
+
+def test_a_template_that_was_written_for_tvm(
+    run_pytest: RunPytest, model: str, workspace: Path, tmp_path: Path
+) -> None:
+    template = tmp_path / "tvm_style"
+    shutil.copytree(
+        Path(__file__).with_name("tvm_style"),
+        template,
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
+    shutil.copytree(platform_directory("host") / "src", template / "src")
+    (workspace / "acme_old.toml").write_text(OLD_BOARD)
+    arguments = (
+        model,
+        f"--microtvm-platforms-dir={template}",
+        f"--microtvm-boards-dir={workspace}",
+        "--microtvm-board=acme_old",
+    )
+    for _ in range(2):
+        outcome = run_pytest(*arguments, status=0)
+        assert outcome.records is not None
+        (record,) = outcome.records
+        assert record["platform"] == "tvm_style"
+        # Nobody can tell whether the compiler is still the same: it is built in each run.
+        assert record["cached"] == {"mlf": True, "firmware": False} | {
+            "mlf": record["cached"]["mlf"]
+        }
+        assert "flash_bytes" not in record["metrics"]
+    outcome = run_pytest(*arguments, "--microtvm-executor=graph", status=1)
+    assert "platform tvm_style has no option executor" in outcome.output
