@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from pytest_microtvm.compiler.emit.tidy import tidy
 from pytest_microtvm.compiler.emit.tir_printer import UnsupportedKernel, print_kernel
 from pytest_microtvm.compiler.naming import Namespace, words
-from pytest_microtvm.compiler.program import Kernel, KernelParameter
+from pytest_microtvm.compiler.program import Kernel, KernelParameter, Storage, StorageKind
+from pytest_microtvm.compiler.quantized.describe import describe_constants, wrapped_lines
 from pytest_microtvm.compiler.quantized.groups import IntegerKernel
-from pytest_microtvm.compiler.quantized.specs import KernelSource
 from pytest_microtvm.errors import ModelError
 
 # What else begins with the prefix of a module.
 _OTHER_NAMES = words(
     "execute run model graph inputs outputs devices workspace_pools map_inputs map_outputs internal"
 )
+
+_LAYERS_SHOWN = 8
 
 
 def _passes() -> list[Any]:
@@ -53,7 +58,7 @@ def lower_kernels(
     target: Any,
     names: Sequence[str],
     prefix: str,
-    integer_kernels: Mapping[str, IntegerKernel],
+    integer_kernels: Mapping[str, Sequence[IntegerKernel]],
 ) -> dict[str, Kernel]:
     """Lower the functions `names` of `module`.
 
@@ -62,7 +67,7 @@ def lower_kernels(
         target: The TVM target for intrinsics.
         names: Which functions, in the order in which the kernels shall come out.
         prefix: Begins every C name.
-        integer_kernels: Those of `names` that are in C already.
+        integer_kernels: Those of `names` that are in C already, each with all its uses.
 
     Returns:
         Kernels by name.
@@ -87,7 +92,9 @@ def lower_kernels(
     for name in names:
         if name in integer_kernels:
             c_name = prefix + c_names.unique(name, "kernel")
-            kernels[name] = _integer_kernel(name, c_name, integer_kernels[name].source)
+            kernel, *_ = uses = integer_kernels[name]
+            layers = list(dict.fromkeys(use.layer for use in uses))
+            kernels[name] = _integer_kernel(name, c_name, kernel, layers)
             continue
         try:
             printed = print_kernel(by_name[name])
@@ -102,34 +109,101 @@ def lower_kernels(
             prefix + c_names.unique(name, "kernel"),
             printed.parameters,
             printed.workspace_bytes,
-            printed.body,
+            tidy(printed.body, [parameter.name for parameter in printed.parameters]),
             printed.helpers,
         )
     return kernels
 
 
-def _integer_kernel(name: str, c_name: str, source: KernelSource) -> Kernel:
+def _integer_kernel(name: str, c_name: str, kernel: IntegerKernel, layers: Sequence[str]) -> Kernel:
     """A kernel whose C is there already."""
+    source = kernel.source
+    roles = [role.name for role in source.roles[: len(source.constants)]]
+    roles += [f"constant{i}" for i in range(len(roles), len(source.constants))]
+    inputs = [f"input{i}" for i in range(len(source.input_dtypes))]
+    names = {"input0": "input"} if len(inputs) == 1 else {}
+    names |= {f"constant{i}": role for i, role in enumerate(roles)}
     parameters = (
         *(
-            KernelParameter(f"input{i}", dtype, is_pointer=True, is_written=False)
-            for i, dtype in enumerate(source.input_dtypes)
+            KernelParameter(names.get(old, old), dtype, is_pointer=True, is_written=False)
+            for old, dtype in zip(inputs, source.input_dtypes, strict=True)
         ),
         *(
-            KernelParameter(f"constant{i}", str(array.dtype), is_pointer=True, is_written=False)
-            for i, array in enumerate(source.constants)
+            KernelParameter(role, str(array.dtype), is_pointer=True, is_written=False)
+            for role, array in zip(roles, source.constants, strict=True)
         ),
         KernelParameter("output", source.output_dtype, is_pointer=True, is_written=True),
     )
+    taken = [*(parameter.name for parameter in parameters), "workspace"]
+    comment = [f"{kernel.name}, computed over integers", *kernel.facts, *describe_constants(source)]
     return Kernel(
         name,
         c_name,
         parameters,
         source.workspace_bytes,
-        source.body,
+        tidy(_renamed(source.body, names), taken),
         frozenset(),
         is_integer=True,
         in_place=source.in_place,
         headers=source.headers,
         macs=source.macs,
+        comment=(*comment, *_layer_lines(layers)),
     )
+
+
+def explained(kernel: Kernel, arguments: Sequence[Storage | str]) -> Kernel:
+    """A kernel of TVM's with a comment, and with names that say what its parameters are.
+
+    Args:
+        kernel: As it was printed.
+        arguments: Of a call of it.
+    """
+    kinds = [
+        _kind(parameter, argument)
+        for parameter, argument in zip(kernel.parameters, arguments, strict=True)
+    ]
+    names: dict[str, str] = {}
+    lines = [f"{kernel.name}, as TVM writes it"]
+    for position, (parameter, argument) in enumerate(
+        zip(kernel.parameters, arguments, strict=True)
+    ):
+        kind = kinds[position]
+        if not isinstance(argument, Storage):
+            continue
+        number = kinds[:position].count(kind)
+        names[parameter.name] = kind if kinds.count(kind) == 1 else f"{kind}{number}"
+        shape = " x ".join(map(str, argument.type.shape)) or "a scalar"
+        lines.append(f"  {names[parameter.name]}: {argument.type.dtype} {shape}")
+    parameters = (replace(p, name=names.get(p.name, p.name)) for p in kernel.parameters)
+    return replace(
+        kernel,
+        parameters=tuple(parameters),
+        body=_renamed(kernel.body, names),
+        comment=tuple(lines),
+    )
+
+
+def _kind(parameter: KernelParameter, argument: Storage | str) -> str:
+    if not isinstance(argument, Storage):
+        return "number"
+    if parameter.is_written:
+        return "output"
+    return "constant" if argument.kind is StorageKind.CONSTANT else "input"
+
+
+def _renamed(body: str, names: Mapping[str, str]) -> str:
+    """A body with other names for its parameters; a variable that has such a name gets another."""
+    taken = set(names.values())
+
+    def rename(found: re.Match[str]) -> str:
+        word = found[0]
+        return names.get(word) or (f"{word}_at" if word in taken else word)
+
+    return re.sub(r"(?<![\w.])[A-Za-z_]\w*", rename, body)
+
+
+def _layer_lines(layers: Sequence[str]) -> list[str]:
+    """The layers that a kernel computes, a few of them by name."""
+    lines = [line for layer in layers[:_LAYERS_SHOWN] for line in wrapped_lines(f"of {layer}")]
+    rest = len(layers) - _LAYERS_SHOWN
+    return [*lines, f"  and of {rest} more"] if rest > 0 else lines

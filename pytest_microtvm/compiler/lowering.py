@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_microtvm.compiler.emit.literals import literal
-from pytest_microtvm.compiler.kernels import lower_kernels
+from pytest_microtvm.compiler.kernels import explained, lower_kernels
 from pytest_microtvm.compiler.program import (
     C_TYPES,
     CopyCall,
@@ -126,7 +126,7 @@ def lower(
         inputs: The ports of the parameters of `main`, in their order.
         outputs: The ports of what it returns, in their order.
         prefix: Begins the C name of every kernel.
-        integer_kernels: What `main` calls in place of operators (see `integer.groups`).
+        integer_kernels: What `main` calls in place of operators (see `quantized.groups`).
 
     Raises:
         ModelError: The model needs what flat calls of plain C kernels cannot do.
@@ -138,6 +138,10 @@ def lower(
     program = Program(list(inputs), list(outputs), flattener.constants, flattener.calls)
     names = list(dict.fromkeys(c.kernel for c in program.calls if isinstance(c, KernelCall)))
     program.kernels = lower_kernels(lowered, target, names, prefix, flattener.sources)
+    for call in program.calls:
+        if isinstance(call, KernelCall) and not program.kernels[call.kernel].comment:
+            kernel = program.kernels[call.kernel]
+            program.kernels[call.kernel] = explained(kernel, call.arguments)
     _check_writes(program)
     _bind_outputs(program, results)
     return program
@@ -204,8 +208,8 @@ class _Flattener:
         self._storage_count = 0
         self.constants: list[npt.NDArray[np.generic]] = []
         self.calls: list[KernelCall | CopyCall] = []
-        self.sources: dict[str, IntegerKernel] = {}
-        """The integer kernels that are called, by the names of the calls."""
+        self.sources: dict[str, list[IntegerKernel]] = {}
+        """The integer kernels that are called, by the names of the calls; those that are one."""
 
     def run(self) -> list[Tensor]:
         """The tensors that `main` returns, tuples laid flat."""
@@ -308,10 +312,11 @@ class _Flattener:
         """The name of a kernel; those that do the same are one."""
         source = kernel.source
         for name, known in self.sources.items():
-            if known.source.has_code_of(source):
+            if known[0].source.has_code_of(source):
+                known.append(kernel)
                 return name
         name = f"{kernel.name}_{len(self.sources)}"
-        self.sources[name] = kernel
+        self.sources[name] = [kernel]
         return name
 
     def _allocate(self, ty: TensorType) -> Tensor:

@@ -60,6 +60,14 @@ class TensorType:
 
 
 @dataclass(frozen=True)
+class Quantization:
+    """Real number = `scale * (value - zero_point)`."""
+
+    scale: np.float32
+    zero_point: int
+
+
+@dataclass(frozen=True)
 class Port:
     """An input or output of the model.
 
@@ -68,12 +76,14 @@ class Port:
         c_name: The C identifier, unique among all inputs and outputs whatever the letter case.
         type: Shape and element type.
         signature_name: The name in the model's signature, where it has one.
+        quantization: Of its values, where all have the same.
     """
 
     name: str
     c_name: str
     type: TensorType
     signature_name: str | None = None
+    quantization: Quantization | None = None
 
 
 class StorageKind(Enum):
@@ -135,6 +145,7 @@ class Kernel:
             at a time.
         headers: Headers beside `tvmgen_integer.h` that the body needs.
         macs: Multiplications with accumulation in one call; None where that is not known.
+        comment: Lines that say what it computes.
     """
 
     name: str
@@ -147,6 +158,7 @@ class Kernel:
     in_place: tuple[int, ...] = ()
     headers: tuple[str, ...] = ()
     macs: int | None = None
+    comment: tuple[str, ...] = ()
 
     @property
     def computes_in_float(self) -> bool:

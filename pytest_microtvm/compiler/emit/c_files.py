@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pytest_microtvm.compiler.emit.descriptions import graph_source, model_source
+from pytest_microtvm.compiler.emit.functions import definition, signature
 from pytest_microtvm.compiler.emit.literals import NOTICE, array_definition
 from pytest_microtvm.compiler.emit.tir_printer import HELPERS
 from pytest_microtvm.compiler.graph import Graph
@@ -24,7 +25,6 @@ from pytest_microtvm.compiler.program import (
     ALIGNMENT_BYTES,
     C_TYPES,
     CopyCall,
-    Kernel,
     KernelCall,
     Port,
     Program,
@@ -168,7 +168,7 @@ class CFiles:
             f"extern const {C_TYPES[str(array.dtype)]} {self._constant_name(i)}[{array.size}];\n"
             for i, array in enumerate(self._program.constants)
         )
-        kernels = "".join(f"{_signature(k)};\n" for k in self._program.kernels.values())
+        kernels = "\n".join(f"{signature(kernel)};\n" for kernel in self._program.kernels.values())
         body = (
             "#include <stdbool.h>\n"
             "#include <stddef.h>\n"
@@ -208,7 +208,7 @@ class CFiles:
                 for i, array in enumerate(self._program.constants)
             ),
             *(HELPERS[helper] for helper in helpers),
-            *(f"{_signature(kernel)} {{\n{kernel.body}}}\n" for kernel in kernels),
+            *(definition(kernel) for kernel in kernels),
         ]
         return "\n".join(parts)
 
@@ -299,21 +299,6 @@ def _guarded(guard: str, body: str) -> str:
 
 def _shape_text(shape: Sequence[int]) -> str:
     return "[" + ", ".join(map(str, shape)) + "]"
-
-
-def _signature(kernel: Kernel) -> str:
-    parameters = []
-    restrict = "TVMGEN_RESTRICT " if kernel.is_integer and not kernel.in_place else ""
-    for parameter in kernel.parameters:
-        c_type = C_TYPES[parameter.dtype]
-        if not parameter.is_pointer:
-            parameters.append(f"{c_type} {parameter.name}")
-        else:
-            const = "" if parameter.is_written else "const "
-            parameters.append(f"{const}{c_type} *{restrict}{parameter.name}")
-    if kernel.workspace_bytes:
-        parameters.append(f"uint8_t *{restrict}workspace")
-    return f"void {kernel.c_name}({', '.join(parameters) or 'void'})"
 
 
 def _members(struct: str, names: Iterable[str]) -> str:

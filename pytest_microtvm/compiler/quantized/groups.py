@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pytest_microtvm.compiler.quantized.arithmetic import LIMITS
+from pytest_microtvm.compiler.quantized.describe import describe_layer, describe_spec
 from pytest_microtvm.compiler.quantized.given import PREFIX as GIVEN_PREFIX
 from pytest_microtvm.compiler.quantized.given import GivenSpec
 from pytest_microtvm.compiler.quantized.kernels import PORTABLE, generate
@@ -29,10 +31,12 @@ from pytest_microtvm.compiler.quantized.recognise.values import (
     shape_of,
     variables_of,
 )
-from pytest_microtvm.compiler.quantized.specs import KernelSource
+from pytest_microtvm.compiler.quantized.specs import KernelSource, Spec
 
 PREFIX = "microtvm.integer."
 """Begins the names of the functions that `main` calls in place of groups; a number follows."""
+
+_NAMED_BY_TVM = re.compile(r"(?:lv|gv)\d*(?:_\d+)?")
 
 
 @dataclass(frozen=True)
@@ -42,10 +46,14 @@ class IntegerKernel:
     Args:
         name: What it does, for its C name.
         source: Its C.
+        facts: Lines that say what it computes.
+        layer: A line about this use of it: the layer of the model, and the scales.
     """
 
     name: str
     source: KernelSource
+    facts: tuple[str, ...]
+    layer: str
 
 
 @dataclass(frozen=True)
@@ -166,7 +174,7 @@ class _Rewriter:
             return binding
         wanted = self._given[int(name.removeprefix(GIVEN_PREFIX))]
         number = len(self.kernels)
-        self.kernels.append(IntegerKernel(wanted.name, generate(wanted.spec, self._simd)))
+        self._add_kernel(wanted.name, wanted.spec, arguments.fields, binding.var)
         call = relax.call_dps_packed(f"{PREFIX}{number}", arguments, binding.var.ty)
         return relax.VarBinding(binding.var, call)
 
@@ -184,11 +192,18 @@ class _Rewriter:
             ty = relax.TensorType(last(shape_of(variable)), dtype_of(variable))
             result = self._twins[variable] = new_variable(f"{variable.name}_last", ty)
         name = f"{PREFIX}{len(self.kernels)}"
-        self.kernels.append(IntegerKernel(match.name, generate(spec, self._simd)))
+        self._add_kernel(match.name, spec, match.inputs, variable)
         bindings.append(relax.VarBinding(result, relax.call_dps_packed(name, inputs, ty)))
         if is_last:
             bindings.append(relax.VarBinding(variable, _permuted(result, (0, 3, 1, 2))))
         return bindings
+
+    def _add_kernel(self, name: str, spec: Spec, inputs: Sequence[Any], result: Any) -> None:
+        values = self._values
+        scales = [values.quantization_of(given) for given in inputs]
+        layer = describe_layer(layer_name(result), scales, values.quantization_of(result))
+        source = generate(spec, self._simd)
+        self.kernels.append(IntegerKernel(name, source, tuple(describe_spec(spec)), layer))
 
     def _moved(self, variable: Any, movement: Movement) -> Any:
         """The binding of what an operator moves, without leaving the integers."""
@@ -244,6 +259,12 @@ class _Rewriter:
         recognizers = self._recognizers.get(operator_name(value), ())
         found = (recognize(self._values, value, output) for recognize in recognizers)
         return next((match for match in found if match is not None), None)
+
+
+def layer_name(variable: Any) -> str:
+    """The model's own name of what a variable holds; empty where the front end gave none."""
+    name = str(variable.name)
+    return "" if _NAMED_BY_TVM.fullmatch(name) else name
 
 
 def _recognizers() -> dict[str, list[Recognizer]]:

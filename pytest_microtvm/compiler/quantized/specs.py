@@ -381,6 +381,19 @@ class Softmax(Spec):
 
 
 @dataclass(frozen=True)
+class Role:
+    """What a constant of a kernel is.
+
+    Args:
+        name: Of the parameter in C.
+        layout: How it is laid out, for the kernel's comment.
+    """
+
+    name: str
+    layout: str
+
+
+@dataclass(frozen=True)
 class KernelSource:
     """A kernel in C, as the generators make it.
 
@@ -397,6 +410,7 @@ class KernelSource:
         macs: Multiplications with accumulation, for the per-layer table.
         headers: Headers that the body needs beside `tvmgen_integer.h`: names of files of
             `include/`, or whole paths of others.
+        roles: What the constants are, in their order; those without a role keep their number.
     """
 
     input_dtypes: tuple[str, ...]
@@ -407,6 +421,7 @@ class KernelSource:
     in_place: tuple[int, ...] = ()
     macs: int = 0
     headers: tuple[str, ...] = ()
+    roles: tuple[Role, ...] = ()
 
     def has_code_of(self, other: KernelSource) -> bool:
         """Whether one function can be both; constants are given to it."""

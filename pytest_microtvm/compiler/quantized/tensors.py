@@ -8,15 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pytest_microtvm.compiler.program import Quantization
+
+__all__ = ["Activation", "Array", "Quantization", "Weights"]
+
 Array = npt.NDArray[Any]
-
-
-@dataclass(frozen=True)
-class Quantization:
-    """Real number = `scale * (value - zero_point)`."""
-
-    scale: np.float32
-    zero_point: int
 
 
 @dataclass(frozen=True)

@@ -178,7 +178,7 @@ class _Converter:
             value = result
             shape, dtype = result.shape, str(result.dtype)
         else:
-            value = self._builder.emit(result)
+            value = self._builder.emit(result, tensor.name)  # the name is that of the layer
             shape = tuple(int(extent) for extent in value.ty.shape)
             dtype = str(getattr(value.ty.dtype, "dtype", value.ty.dtype))
         if dtype != tensor.dtype or not tensor.allows(shape):

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pytest_microtvm.compiler.quantized.specs import Requantization, Rounding
+from pytest_microtvm.compiler.quantized.specs import Requantization, Role, Rounding
 
 _GREATEST_SHIFT = 22  # the offset stays below 2**30
 _SUM_LIMIT = 1 << 30
@@ -102,6 +102,20 @@ class Scaling:
     def constants(self) -> list[npt.NDArray[np.int8]]:
         """What kernels read beside `parameters`, for `constant2`."""
         return [] if self.common_shift is not None or self._is_packed else [self.shifts]
+
+    def roles(self) -> list[Role]:
+        """What `parameters` and `constants` are."""
+        layout = (
+            "of each output channel what its sum starts with (bias, and what the zero point adds)"
+        )
+        if self.common_multiplier is None:
+            layout += ", then its multiplier"
+        if self._is_packed:
+            layout += " less 2**30 with two bits of its shift below"
+        roles = [Role("parameters", layout)]
+        if self.constants:
+            roles.append(Role("shifts", "of each output channel"))
+        return roles
 
     def declare(self, name: str, word: str, channel: str) -> list[str]:
         """C: declare what `output` needs of a channel.

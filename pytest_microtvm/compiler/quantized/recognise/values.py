@@ -31,6 +31,10 @@ def is_static_tensor(expression: Any) -> bool:
     )
 
 
+_MOVEMENTS = ("clip", "expand_dims", "flatten", "permute_dims", "reshape", "squeeze")
+"""Operators that leave the values of integers as they are, or at most clamp them."""
+
+
 class Values:
     """The bindings of a function's `main`, looked at from their uses.
 
@@ -42,12 +46,15 @@ class Values:
         self._bound: dict[Any, Any] = {}
         self._uses: Counter[Any] = Counter()
         self._clipped: set[Any] = set()
+        self._real_uses: dict[Any, Any] = {}
         for block in function.body.blocks:
             for binding in block.bindings:
                 if type(binding).__name__ == "VarBinding":
                     self._bound[binding.var] = binding.value
                     if operator_name(binding.value) == "clip":
                         self._clipped.add(binding.value.args[0])
+                    if operator_name(binding.value) == "dequantize":
+                        self._real_uses.setdefault(binding.value.args[0], binding.value)
                     self._uses.update(variables_of(binding.value))
         self._uses.update(variables_of(function.body.body))
 
@@ -116,6 +123,18 @@ class Values:
         if scale is None or zero_point is None or scale.size != 1 or zero_point.size != 1:
             return None
         return Quantization(np.float32(scale.reshape(-1)[0]), int(zero_point.reshape(-1)[0]))
+
+    def quantization_of(self, expression: Any) -> Quantization | None:
+        """What the integers of `expression` stand for, as their making or their use shows."""
+        value = self.definition(expression)
+        use = self._real_uses.get(expression)
+        while use is None and operator_name(value) in _MOVEMENTS:
+            expression = value.args[0]
+            value = self.definition(expression)
+            use = self._real_uses.get(expression)
+        if operator_name(value) == "quantize":
+            return self.quantization(value)
+        return None if use is None else self.quantization(use)
 
     def weights(self, expression: Any) -> Weights | None:
         """The quantized constant behind `dequantize(c)`, reshaped and permuted as it is used."""

@@ -24,10 +24,15 @@ from pytest_microtvm.compiler.quantized.kernels.c_text import Text
 from pytest_microtvm.compiler.quantized.kernels.patch import WordPatches
 from pytest_microtvm.compiler.quantized.kernels.scaling import Scaling, plan_scaling
 from pytest_microtvm.compiler.quantized.kernels.text import Constants
-from pytest_microtvm.compiler.quantized.specs import Conv2D, KernelSource
+from pytest_microtvm.compiler.quantized.specs import Conv2D, KernelSource, Role
 
 _SHARED_LIMIT = 1 << 23
 _UNROLLED_QUADS = 8
+_LAYOUT = (
+    "four taps at a time in the order of height, width and input channel, for a few output "
+    "channels; two channels a and b share words of two int16, 256 * a + b, where the sums allow "
+    "it, taps 0 and 2 in the first word, 1 and 3 in the second"
+)
 _PAIRS_OF_ONE_PIXEL = 3  # as many sums as three pixels and one pair have
 
 Int8Array = npt.NDArray[np.int8]
@@ -87,6 +92,7 @@ def conv2d(spec: Conv2D) -> KernelSource:
         workspace_bytes=patches.workspace_bytes,
         macs=pixel_count * weights.size,
         headers=("tvmgen_integer_dsp.h", "tvmgen_integer_scale.h"),
+        roles=(Role("weights", _LAYOUT), *scaling.roles()),
     )
 
 

@@ -20,7 +20,7 @@ from pytest_microtvm.compiler.quantized.kernels.c_text import Text
 from pytest_microtvm.compiler.quantized.kernels.on_its_side import lying
 from pytest_microtvm.compiler.quantized.kernels.scaling import Scaling, plan_scaling
 from pytest_microtvm.compiler.quantized.kernels.text import Constants
-from pytest_microtvm.compiler.quantized.specs import DepthwiseConv2D, KernelSource
+from pytest_microtvm.compiler.quantized.specs import DepthwiseConv2D, KernelSource, Role
 
 _LANES = 4
 
@@ -116,6 +116,13 @@ def depthwise_conv2d(spec: DepthwiseConv2D) -> KernelSource:
         workspace_bytes=4 * _LANES * plan.lane_words,
         macs=int(np.prod(spec.output_shape)) * weights.shape[1],
         headers=("tvmgen_integer_dsp.h", "tvmgen_integer_scale.h"),
+        roles=(
+            Role(
+                "weights",
+                "channel after channel, of each the taps in the order of width and height",
+            ),
+            *scaling.roles(),
+        ),
     )
 
 

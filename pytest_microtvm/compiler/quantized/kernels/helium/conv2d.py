@@ -24,12 +24,17 @@ from pytest_microtvm.compiler.quantized.kernels.helium.scaling import (
 )
 from pytest_microtvm.compiler.quantized.kernels.patch import is_flat
 from pytest_microtvm.compiler.quantized.kernels.text import Constants
-from pytest_microtvm.compiler.quantized.specs import Conv2D, KernelSource
+from pytest_microtvm.compiler.quantized.specs import Conv2D, KernelSource, Role
 
 _VECTOR = 16
 _UNROLLED = 8
 _SECTION = 128  # output channels whose sums are kept at once
 _SCATTERED_CHANNELS = 8
+_LAYOUT = (
+    "a few output channels at a time, for these 16 taps of one channel after the other; taps in "
+    "the order of width, height and input channel, channels in the order in which vectors of 4 "
+    "sums interleave to 16 outputs"
+)
 _FARTHEST = 254  # greatest offset of a scattered byte
 
 
@@ -147,6 +152,11 @@ def conv2d(plan: _Plan) -> KernelSource:
         workspace_bytes=plan.sum_bytes + copied,
         macs=int(np.prod(spec.output_shape[:3])) * spec.weights.size,
         headers=("tvmgen_integer_helium.h",),
+        roles=(
+            Role("weights", _LAYOUT),
+            *plan.scaling.roles(),
+            Role("places", "where the bytes of a row go when it is copied"),
+        ),
     )
 
 

@@ -23,7 +23,7 @@ from pytest_microtvm.compiler.quantized.kernels.helium.scaling import (
     HeliumScaling,
     plan_helium_scaling,
 )
-from pytest_microtvm.compiler.quantized.specs import DepthwiseConv2D, KernelSource, Window
+from pytest_microtvm.compiler.quantized.specs import DepthwiseConv2D, KernelSource, Role, Window
 
 _VECTOR = 16
 _LANES = 4  # rows in a word, words in a vector, outputs at once
@@ -347,6 +347,12 @@ def depthwise_conv2d(plan: Plan) -> KernelSource:
         workspace_bytes=plan.workspace_bytes,
         macs=int(np.prod(spec.output_shape)) * weights.shape[1],
         headers=("tvmgen_integer_helium.h",),
+        roles=(
+            Role("weights", "channel after channel, of each its taps"),
+            Role("parameters", scaling.layout),
+            Role("places", "by tap, which byte of a channel's weights it meets"),
+            *scaling.roles()[1:],
+        ),
     )
 
 

@@ -26,7 +26,7 @@ from pytest_microtvm.compiler.quantized.arithmetic import apply
 from pytest_microtvm.compiler.quantized.kernels.accumulators import wrapped
 from pytest_microtvm.compiler.quantized.kernels.c_text import Text
 from pytest_microtvm.compiler.quantized.kernels.scaling import plan_scaling
-from pytest_microtvm.compiler.quantized.specs import Requantization, Rounding
+from pytest_microtvm.compiler.quantized.specs import Requantization, Role, Rounding
 
 _BLOCK = 16
 _LANES = 4
@@ -85,6 +85,19 @@ class HeliumScaling:
     def wide_shifts(self) -> list[npt.NDArray[np.int8]]:
         """The shifts, in the order of the channels, when they are wide: a constant."""
         return [self.shifts.astype(np.int8)] if self.is_wide else []
+
+    @property
+    def layout(self) -> str:
+        """How parameters are laid out, for a comment."""
+        start = "what a channel's sum starts with (bias, and what the zero point adds)"
+        if self.is_common:
+            return start
+        return f"{start}{'' if self.is_wide else ', with its shift in the low byte'}; multipliers"
+
+    def roles(self) -> list[Role]:
+        """What `parameters` and `wide_shifts` are."""
+        roles = [Role("parameters", f"16 channels at a time: {self.layout}")]
+        return [*roles, Role("shifts", "of each channel")] if self.is_wide else roles
 
     def parameters(self) -> Int32Array:
         """What `write` reads of the channels."""

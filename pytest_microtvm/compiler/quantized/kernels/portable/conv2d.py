@@ -16,9 +16,13 @@ from pytest_microtvm.compiler.quantized.kernels.c_text import Text
 from pytest_microtvm.compiler.quantized.kernels.patch import is_flat, write_bytes
 from pytest_microtvm.compiler.quantized.kernels.scaling import Scaling, plan_scaling
 from pytest_microtvm.compiler.quantized.kernels.text import Constants
-from pytest_microtvm.compiler.quantized.specs import Conv2D, KernelSource
+from pytest_microtvm.compiler.quantized.specs import Conv2D, KernelSource, Role
 
 _UNROLLED = 4
+_LAYOUT = (
+    "{} output channels at a time (the last may be fewer), tap after tap in the order of height, "
+    "width and input channel, the weights of these output channels side by side"
+)
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,7 @@ def conv2d(spec: Conv2D) -> KernelSource:
         workspace_bytes=0 if is_flat(spec) else taps * block.pixels,
         macs=pixels * weights.size,
         headers=("tvmgen_integer_scale.h",),
+        roles=(Role("weights", _LAYOUT.format(block.channels)), *scaling.roles()),
     )
 
 

@@ -12,7 +12,7 @@ from pytest_microtvm.compiler.quantized.kernels.c_text import Text
 from pytest_microtvm.compiler.quantized.kernels.on_its_side import lying
 from pytest_microtvm.compiler.quantized.kernels.scaling import Scaling, plan_scaling
 from pytest_microtvm.compiler.quantized.kernels.text import Constants
-from pytest_microtvm.compiler.quantized.specs import DepthwiseConv2D, KernelSource
+from pytest_microtvm.compiler.quantized.specs import DepthwiseConv2D, KernelSource, Role
 
 _UNROLLED_TAPS = 32
 
@@ -58,6 +58,13 @@ def depthwise_conv2d(spec: DepthwiseConv2D) -> KernelSource:
         workspace_bytes=window.shape[0] * columns * channels if is_padded else 0,
         macs=int(np.prod(spec.output_shape)) * weights.shape[1],
         headers=("tvmgen_integer_scale.h",),
+        roles=(
+            Role(
+                "weights",
+                "channel after channel, of each the taps in the order of height and width",
+            ),
+            *scaling.roles(),
+        ),
     )
 
 

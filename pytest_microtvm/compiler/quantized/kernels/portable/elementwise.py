@@ -27,6 +27,7 @@ from pytest_microtvm.compiler.quantized.specs import (
     Quantize,
     Requantization,
     Requantize,
+    Role,
     Rounding,
 )
 
@@ -46,6 +47,7 @@ def lookup(spec: Lookup) -> KernelSource:
         output_dtype,
         body(text),
         in_place=(0,) if output_dtype == spec.input_dtype else (),
+        roles=(Role("table", "the output for each value of the input, by the bits of the value"),),
     )
 
 
@@ -84,6 +86,7 @@ def arithmetic(spec: Arithmetic) -> KernelSource:
     """A kernel that adds, subtracts or multiplies two tensors."""
     names: list[str] = []
     constants: Constants = []
+    roles: list[Role] = []
     inputs = 0
     for operand in spec.operands:
         if operand.values is None:
@@ -92,6 +95,7 @@ def arithmetic(spec: Arithmetic) -> KernelSource:
         else:
             names.append(f"constant{len(constants)}")
             constants.append(operand.values)
+            roles.append(Role("known", "the side that is known"))
     form = None if spec.kind == "multiply" or spec.dtype == "int16" else _linear(spec)
     if form is None:
         declarations = ""
@@ -99,6 +103,7 @@ def arithmetic(spec: Arithmetic) -> KernelSource:
     else:
         declarations = form.declarations(f"constant{len(constants)}")
         constants.append(np.array(form.factors, np.int32))
+        roles.append(Role("factors", "of the two sides"))
         output = _clamped(form.text(f"{names[0]}[l]", f"{names[1]}[r]"), spec.requantization)
     extents, strides = collapsed(spec.output_shape, [operand.shape for operand in spec.operands])
     statement = f"*output++ = ({C_TYPES[spec.dtype]}){output};"
@@ -111,6 +116,7 @@ def arithmetic(spec: Arithmetic) -> KernelSource:
         body(declarations + nest(extents, strides, statement)),
         in_place=tuple(whole),
         headers=() if form is None else ("tvmgen_integer_scale.h",),
+        roles=tuple(roles),
     )
 
 

@@ -23,6 +23,8 @@ from pytest_microtvm.compiler.quantized.specs import (
     DepthwiseConv2D,
     FullyConnected,
     KernelSource,
+    Role,
+    Rounding,
     Window,
 )
 
@@ -99,7 +101,12 @@ def _windowed(spec: Conv2D | DepthwiseConv2D, window: Window, tap: str) -> Kerne
     """
     macs = batches * output_height * output_width * int(spec.weights.size)
     return KernelSource(
-        (spec.input_dtype,), tuple(constants), spec.requantization.dtype, body(text), macs=macs
+        (spec.input_dtype,),
+        tuple(constants),
+        spec.requantization.dtype,
+        body(text),
+        macs=macs,
+        roles=_roles(spec),
     )
 
 
@@ -128,7 +135,12 @@ def fully_connected(spec: FullyConnected) -> KernelSource:
     """
     macs = spec.rows * int(spec.weights.size)
     return KernelSource(
-        (spec.input_dtype,), tuple(constants), spec.requantization.dtype, body(text), macs=macs
+        (spec.input_dtype,),
+        tuple(constants),
+        spec.requantization.dtype,
+        body(text),
+        macs=macs,
+        roles=_roles(spec),
     )
 
 
@@ -148,3 +160,17 @@ def _start(bias: npt.NDArray[Any] | None, constants: Constants) -> str:
         return "0"
     constants.append(bias)
     return f"constant{len(constants) - 1}[c]"
+
+
+def _roles(spec: Conv2D | DepthwiseConv2D | FullyConnected) -> tuple[Role, ...]:
+    """What the constants are, in the order in which they are collected."""
+    roles = [Role("weights", "as the model has them, channels last")]
+    if spec.bias is not None:
+        roles.append(Role("bias", "of each output channel"))
+    requantization = spec.requantization
+    if requantization.rounding is Rounding.REAL:
+        roles.append(Role("factors", "of each output channel, from its sum to the output"))
+    elif requantization.multipliers.size > 1:
+        roles.append(Role("multipliers", "of each output channel"))
+        roles.append(Role("shifts", "of each output channel"))
+    return tuple(roles)

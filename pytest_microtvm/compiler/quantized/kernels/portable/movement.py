@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pytest_microtvm.compiler.program import dtype_bytes
 from pytest_microtvm.compiler.quantized.kernels.text import Constants, body, by_bits
-from pytest_microtvm.compiler.quantized.specs import Concatenation, KernelSource
+from pytest_microtvm.compiler.quantized.specs import Concatenation, KernelSource, Role
 
 
 def concatenation(spec: Concatenation) -> KernelSource:
     """A kernel that copies the rows of its inputs one after the other."""
     constants: Constants = []
+    roles = []
     copies = []
     for i, (length, table) in enumerate(zip(spec.lengths, spec.tables, strict=True)):
         if table is None:
@@ -18,8 +19,11 @@ def concatenation(spec: Concatenation) -> KernelSource:
             copies.append(f"for (int32_t i = 0; i < {length}; ++i) {{")
             copies.append(f"output[i] = constant{len(constants)}[(uint8_t)input{i}[i]];\n}}")
             constants.append(by_bits(table, spec.dtype))
+            roles.append(Role(f"table{i}", f"what becomes of each value of input{i}, by its bits"))
         copies.append(f"input{i} += {length};")
         copies.append(f"output += {length};")
     lines = [f"for (int32_t row = 0; row < {spec.rows}; ++row) {{", *copies, "}"]
     dtypes = (spec.dtype,) * len(spec.lengths)
-    return KernelSource(dtypes, tuple(constants), spec.dtype, body("\n".join(lines)))
+    return KernelSource(
+        dtypes, tuple(constants), spec.dtype, body("\n".join(lines)), roles=tuple(roles)
+    )

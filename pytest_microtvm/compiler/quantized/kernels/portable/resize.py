@@ -8,7 +8,7 @@ import numpy.typing as npt
 from pytest_microtvm.compiler.program import C_TYPES
 from pytest_microtvm.compiler.quantized.arithmetic import round_away
 from pytest_microtvm.compiler.quantized.kernels.text import body
-from pytest_microtvm.compiler.quantized.specs import KernelSource, Resize
+from pytest_microtvm.compiler.quantized.specs import KernelSource, Resize, Role
 
 _BITS = 10
 """After the point of coordinates."""
@@ -39,7 +39,11 @@ def _nearest(spec: Resize) -> KernelSource:
         _nearest_places(height, output_height, spec),
         _nearest_places(width, output_width, spec),
     )
-    return KernelSource((spec.dtype,), constants, spec.dtype, body(text))
+    roles = (
+        Role("rows", "of each row of the output, the row of the input"),
+        Role("columns", "of each column of the output, the column of the input"),
+    )
+    return KernelSource((spec.dtype,), constants, spec.dtype, body(text), roles=roles)
 
 
 def _nearest_places(size: int, output_size: int, spec: Resize) -> npt.NDArray[np.int16]:

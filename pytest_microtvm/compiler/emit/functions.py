@@ -1,0 +1,40 @@
+"""Kernels as C functions: signatures, and definitions with a comment above them."""
+
+from __future__ import annotations
+
+from pytest_microtvm.compiler.emit.literals import comment
+from pytest_microtvm.compiler.emit.tidy import WIDTH
+from pytest_microtvm.compiler.program import C_TYPES, Kernel
+
+
+def signature(kernel: Kernel) -> str:
+    """The declaration of a kernel, without its semicolon."""
+    parameters = []
+    restrict = "TVMGEN_RESTRICT " if kernel.is_integer and not kernel.in_place else ""
+    for parameter in kernel.parameters:
+        c_type = C_TYPES[parameter.dtype]
+        if not parameter.is_pointer:
+            parameters.append(f"{c_type} {parameter.name}")
+        else:
+            const = "" if parameter.is_written else "const "
+            parameters.append(f"{const}{c_type} *{restrict}{parameter.name}")
+    if kernel.workspace_bytes:
+        parameters.append(f"uint8_t *{restrict}workspace")
+    return function(f"void {kernel.c_name}", parameters or ["void"])
+
+
+def function(name: str, parameters: list[str]) -> str:
+    """A function's name and parameters, on one line or with each parameter on its own.
+
+    Args:
+        name: With what is before it.
+        parameters: With their types.
+    """
+    line = f"{name}({', '.join(parameters)})"
+    # A semicolon or a brace follows.
+    return line if len(line) + 2 <= WIDTH else f"{name}(\n    " + ",\n    ".join(parameters) + ")"
+
+
+def definition(kernel: Kernel) -> str:
+    """The whole function, with its comment."""
+    return f"{comment(kernel.comment)}{signature(kernel)} {{\n{kernel.body}}}\n"
