@@ -109,7 +109,7 @@ def lower_kernels(
             prefix + c_names.unique(name, "kernel"),
             printed.parameters,
             printed.workspace_bytes,
-            tidy(printed.body, [parameter.name for parameter in printed.parameters]),
+            printed.body,
             printed.helpers,
         )
     return kernels
@@ -178,7 +178,7 @@ def explained(kernel: Kernel, arguments: Sequence[Storage | str]) -> Kernel:
     return replace(
         kernel,
         parameters=tuple(parameters),
-        body=_renamed(kernel.body, names),
+        body=tidy(_renamed(kernel.body, names), [*names.values(), "workspace"]),
         comment=tuple(lines),
     )
 

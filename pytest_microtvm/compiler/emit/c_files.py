@@ -18,6 +18,7 @@ from pathlib import Path
 from pytest_microtvm.compiler.emit.descriptions import graph_source, model_source
 from pytest_microtvm.compiler.emit.functions import definition, signature
 from pytest_microtvm.compiler.emit.literals import NOTICE, array_definition
+from pytest_microtvm.compiler.emit.tidy import wrapped
 from pytest_microtvm.compiler.emit.tir_printer import HELPERS
 from pytest_microtvm.compiler.graph import Graph
 from pytest_microtvm.compiler.planning import MemoryPlan
@@ -220,7 +221,9 @@ class CFiles:
         if any(isinstance(call, CopyCall) for call in self._program.calls):
             includes += "\n#include <string.h>\n"
         calls = "".join(
-            f"  {self._call(position, call)}\n" for position, call in enumerate(self._program.calls)
+            f"{line}\n"
+            for position, call in enumerate(self._program.calls)
+            for line in wrapped(self._call(position, call), "  ")
         )
         unused = self._unused_parameters()
         inputs = [port.c_name for port in self._program.inputs]
@@ -280,7 +283,7 @@ class CFiles:
             else:
                 arguments.append(argument)
         if kernel.workspace_bytes:
-            arguments.append(f"workspace + {self._plan.workspace_offsets[position]}")
+            arguments.append(_at(self._plan.workspace_offsets[position]))
         return f"{kernel.c_name}({', '.join(arguments)});"
 
     def _address(self, storage: Storage) -> str:
@@ -290,7 +293,11 @@ class CFiles:
             return f"outputs[{storage.index}]"
         if storage.kind is StorageKind.CONSTANT:
             return self._constant_name(storage.index)
-        return f"(workspace + {self._plan.storage_offsets[storage.index]})"
+        return f"({_at(self._plan.storage_offsets[storage.index])})"
+
+
+def _at(offset: int) -> str:
+    return f"workspace + {offset}" if offset else "workspace"
 
 
 def _guarded(guard: str, body: str) -> str:

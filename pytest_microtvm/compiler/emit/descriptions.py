@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pytest_microtvm.compiler.emit.literals import NOTICE, array_initializer, string_literal
+from pytest_microtvm.compiler.emit.tidy import wrapped
 from pytest_microtvm.compiler.graph import Graph, GraphFunction
 from pytest_microtvm.compiler.program import C_TYPES, Program, TensorType, dtype_bytes
 
@@ -66,7 +67,7 @@ def graph_source(name: str, program: Program, graph: Graph) -> str:
     functions = graph.functions
     calls = "".join(_call(f"call_{i}", function) for i, function in enumerate(functions))
     sizes = "".join(
-        f"static const uint32_t bytes_{i}[] = {{{', '.join(map(str, function.argument_bytes))}}};\n"
+        "\n".join(wrapped(f"static const uint32_t bytes_{i}[] = {{{_list(function)}}};")) + "\n"
         for i, function in enumerate(functions)
         if function.argument_bytes
     )
@@ -166,6 +167,10 @@ def _definition(declaration: str, fields: Sequence[str]) -> str:
     )
 
 
+def _list(function: GraphFunction) -> str:
+    return ", ".join(map(str, function.argument_bytes))
+
+
 def _call(name: str, function: GraphFunction) -> str:
     """The C function that calls a kernel with an array of pointers."""
     kernel = function.kernel
@@ -187,5 +192,5 @@ def _call(name: str, function: GraphFunction) -> str:
     if kernel.workspace_bytes:
         arguments.append("workspace")
     lines += [f"{kernel.c_name}({', '.join(arguments)});", "return 0;"]
-    body = "".join(f"  {line}\n" for line in lines)
+    body = "".join(f"{part}\n" for line in lines for part in wrapped(line, "  "))
     return f"static int32_t {name}(void *const *args, uint8_t *workspace) {{\n{body}}}\n\n"

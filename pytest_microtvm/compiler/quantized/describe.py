@@ -36,7 +36,9 @@ def describe_layer(
         for side, quantization in [*_sides(inputs), ("output", output)]
         if quantization is not None
     ]
-    return f"{name or 'a layer that has no name'}: {', '.join(scales)}".removesuffix(": ")
+    # TFLite joins the names of layers that became one.
+    known_as = name.replace(";", "; ") or "a layer that has no name"
+    return f"{known_as}: {', '.join(scales)}" if scales else known_as
 
 
 def describe_constants(source: KernelSource) -> list[str]:
