@@ -130,7 +130,7 @@ def test_a_wrong_byte_in_the_archive_is_noticed(tmp_path):
         path = "codegen/host/src/m0_lib0.c"
         text = files[path].decode()
         changed_text, count = re.subn(
-            r"\*output\+\+ = \((\w+)\)(.*);", r"*output++ = (\1)(1 ^ (\2));", text
+            r"\*output\+\+ = \((\w+)\)([^;]*);", r"*output++ = (\1)(1 ^ (\2));", text
         )
         assert count
         return {**files, path: changed_text.encode()}

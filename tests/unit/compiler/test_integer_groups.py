@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +63,7 @@ def test_moving_integers_is_no_computing_in_float(tmp_path: Path):
 def test_the_rest_of_such_a_model_is_in_integers(tmp_path: Path):
     model = NativeModel(compile_to_files(saved(difference_after_add(), tmp_path)), tmp_path)
     source = model.text("*_lib0.c")
-    assert "void tvmgen_model_add_0(const int8_t *" in source
+    assert re.search(r"void tvmgen_model_add_0\(\s*const int8_t \*", source)
     rng = np.random.default_rng(0)
     a, b = (rng.integers(-128, 128, (2, 3)).astype(np.int8) for _ in range(2))
     [result] = model(a, b)
@@ -83,7 +84,7 @@ def test_an_integer_model_computes_nothing_in_float(tmp_path: Path):
     path = saved(Model(tensors, [add([0, 1], 2)], [0, 1], [2]), tmp_path)
     model = NativeModel(compile_to_files(path), tmp_path)
     assert model.library.float_operators is None
-    kernels = model.text("*_lib0.c")
+    kernels = re.sub(r"/\*.*?\*/", "", model.text("*_lib0.c"), flags=re.DOTALL)
     assert "float" not in kernels
     assert "double" not in kernels
 

@@ -168,9 +168,11 @@ def _roles(spec: Conv2D | DepthwiseConv2D | FullyConnected) -> tuple[Role, ...]:
     if spec.bias is not None:
         roles.append(Role("bias", "of each output channel"))
     requantization = spec.requantization
+    if requantization.multipliers.size == 1:
+        return tuple(roles)
     if requantization.rounding is Rounding.REAL:
         roles.append(Role("factors", "of each output channel, from its sum to the output"))
-    elif requantization.multipliers.size > 1:
+    else:
         roles.append(Role("multipliers", "of each output channel"))
         roles.append(Role("shifts", "of each output channel"))
     return tuple(roles)
