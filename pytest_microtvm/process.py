@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+_STDERR_FD = 2
 PR_SET_PDEATHSIG = 1
 """From <linux/prctl.h>: the signal that the kernel sends when the parent dies."""
 
@@ -41,6 +42,17 @@ def package_environment() -> dict[str, str]:
         paths = [package.parent, *(Path(entry).absolute() for entry in inherited)]
         environment["PYTHONPATH"] = os.pathsep.join(map(str, paths))
     return environment
+
+
+def fill_standard_streams() -> None:
+    """Open those of the three standard streams that are closed, to and from nowhere.
+
+    Call it before a child is started with pipes: else a pipe takes the number of a stream, and the
+    child's stream takes the place of the pipe.
+    """
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= _STDERR_FD:
+        os.set_inheritable(fd, True)
+    os.close(fd)
 
 
 def kill_group(process: subprocess.Popen[str] | subprocess.Popen[bytes]) -> None:

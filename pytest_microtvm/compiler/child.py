@@ -21,7 +21,7 @@ from typing import Any
 from pytest_microtvm.compiler.options import CompileOptions, written_input_shapes
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import ConfigError, MicroTVMError, ModelError
-from pytest_microtvm.process import kill_group, package_environment
+from pytest_microtvm.process import fill_standard_streams, kill_group, package_environment
 
 _ERRORS: dict[str, type[MicroTVMError]] = {"ModelError": ModelError, "ConfigError": ConfigError}
 
@@ -65,6 +65,7 @@ def _compile(
     progress: Callable[[str], None],
     memory_bytes: int,
 ) -> None:
+    fill_standard_streams()
     read_fd, write_fd = os.pipe()
     try:
         with tempfile.TemporaryFile() as printed:

@@ -15,7 +15,7 @@ from typing import Any
 
 from ..deadline import Deadline
 from ..errors import ConfigError
-from ..process import package_environment
+from ..process import fill_standard_streams, package_environment
 from .forking import ForkedServer, can_fork
 
 SERVER_FILE = "microtvm_api_server.py"
@@ -90,6 +90,7 @@ class ServerProcess:
             ConfigError: The folder holds no server, or it cannot be started.
         """
         command = self._command()
+        fill_standard_streams()
         request_read, request_write = os.pipe()
         reply_read, reply_write = os.pipe()
         try:

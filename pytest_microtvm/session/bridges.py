@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pytest_microtvm.process import kill_group, package_environment
+from pytest_microtvm.process import fill_standard_streams, kill_group, package_environment
 
 CLOSE_TIMEOUT_S = 5.0
 MAX_IDLE = 4
@@ -32,6 +32,7 @@ class BridgeProcess:
         self._closed = threading.Event()
         self._in_order = False
         self._ended = False
+        fill_standard_streams()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "pytest_microtvm.session.bridge", str(os.getpid())],
             stdin=subprocess.PIPE,

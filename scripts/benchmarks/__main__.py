@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from scripts.benchmarks import (
+    damage,
     faults,
     flash,
     fuzz,
@@ -14,11 +15,26 @@ from scripts.benchmarks import (
     matrix,
     operators,
     overhead,
+    signals,
     soak,
     wire,
 )
 
-BENCHMARKS = (faults, flash, fuzz, kernels, lab_soak, link, matrix, operators, overhead, soak, wire)
+BENCHMARKS = (
+    damage,
+    faults,
+    flash,
+    fuzz,
+    kernels,
+    lab_soak,
+    link,
+    matrix,
+    operators,
+    overhead,
+    signals,
+    soak,
+    wire,
+)
 
 
 def main() -> int:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import pickle
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +17,7 @@ import pytest
 
 from pytest_microtvm.boards import load_boards
 from pytest_microtvm.errors import ProtocolError, TransportError
+from pytest_microtvm.process import package_environment
 from pytest_microtvm.project.firmware import Firmware
 from pytest_microtvm.session import bridges as bridges_module
 from pytest_microtvm.session.bridges import BridgeProcess, Bridges
@@ -134,6 +138,24 @@ def test_a_stale_firmware_does_not_spoil_the_bridge(firmware, bridges):
         Session(stale, TIMEOUT_S, bridges=bridges).open()
     with Session(firmware, TIMEOUT_S, bridges=bridges) as session:
         run_once(session)
+
+
+@pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
+def test_standard_streams_may_be_closed(firmware, tmp_path, closed):
+    script = (
+        "import pickle, sys\n"
+        "from pathlib import Path\n"
+        "from pytest_microtvm.session.device import Session\n"
+        "firmware, inputs = pickle.loads(Path(sys.argv[1]).read_bytes())\n"
+        f"with Session(firmware, {TIMEOUT_S}) as session:\n"
+        "    Path(sys.argv[2]).write_bytes(session.run(inputs)['y'].tobytes())\n"
+    )
+    given, answer = tmp_path / "given", tmp_path / "answer"
+    given.write_bytes(pickle.dumps((firmware, X)))
+    command = f'exec "$@" {closed}'
+    arguments = [sys.executable, "-c", script, str(given), str(answer)]
+    subprocess.run(["/bin/sh", "-c", command, "sh", *arguments], env=package_environment())
+    assert answer.read_bytes() == (2 * X["x"]).tobytes()
 
 
 def children_of(pid: int) -> list[int]:
