@@ -42,6 +42,7 @@ _REPLY_MARGIN_S = 2.0
 
 _ERROR_OF_METHOD: dict[str, type[MicroTVMError]] = {
     "server_info_query": BuildError,
+    "board_query": BuildError,
     "generate_project": BuildError,
     "build": BuildError,
     "flash": FlashError,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
+import os
 from collections import defaultdict
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from pytest_microtvm.boards import Board, Cpu, Emulator, Flash, PlatformTable, load_boards
 from pytest_microtvm.deadline import Deadline
-from pytest_microtvm.errors import ConfigError
+from pytest_microtvm.errors import BuildError, ConfigError
 from pytest_microtvm.project.platforms import Platform, find_platform, load_platforms
 from pytest_microtvm.project.server import BoardSupport, Tool
 from pytest_microtvm.project.support import ask_platform, missing_tools, runnable_boards
@@ -200,6 +201,21 @@ def test_a_refusal_names_the_definition_and_the_key(tmp_path: Path) -> None:
         ask_platform(platform, [board("one", bad=1)], Deadline(20), identify=False)
     assert caught.value.message == "/boards/one.toml: acme.bad is set"
     assert caught.value.cure == "unset it"
+
+
+def test_a_compiler_that_does_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiler = tmp_path / "gcc"
+    compiler.write_text("#!/bin/sh\necho out of order\nexit 3\n")
+    compiler.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    host = load_boards()["host"]
+    with pytest.raises(BuildError) as caught:
+        ask_platform(load_platforms()["host"], [host], Deadline(20), identify=True)
+    assert caught.value.message == "the compiler gcc does not run"
+    assert caught.value.cure == "try 'gcc --version'"
+    assert caught.value.details == "out of order\n"
+    answers = ask_platform(load_platforms()["host"], [host], Deadline(20), identify=False)
+    assert answers[0].tools[0].path == str(compiler)  # looking does not run it
 
 
 def test_a_folder_is_called_as_its_platform(tmp_path: Path) -> None:
