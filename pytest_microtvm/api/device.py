@@ -57,6 +57,11 @@ class Device:
         """What the model costs on the device; some figures are there only after a run."""
         return measure(self.session.firmware, self.session)
 
+    @property
+    def run_s(self) -> float | None:
+        """Seconds that the latest run took, by the device's timer; None before the first."""
+        return self.session.run_s
+
     def run(self, inputs: Inputs = None) -> Tensors:
         """Run the model once.
 

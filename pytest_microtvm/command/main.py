@@ -1,21 +1,26 @@
-"""The `microtvm` command."""
+"""The `microtvm` command: a thin face over the public API.
+
+    projects    create-project, build, flash
+    running     run
+    lab         lab scan, check, virtual
+
+Each subcommand is parsed and imported when it is used. The exit status is 0 for success, 1 when a
+step failed, and 2 for wrong usage; messages go to stderr.
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
 
-from pytest_microtvm.command import lab as cli_lab
-from pytest_microtvm.errors import MicroTVMError
+from pytest_microtvm.command import projects, running
+from pytest_microtvm.command.parsers import FAILED, USAGE, CommandParser
+from pytest_microtvm.errors import BuildError, ConfigError, FlashError, MicroTVMError
+from pytest_microtvm.version import __version__
 
-USAGE_ERROR = 2
-"""The exit status of whatever could not be done, as of a mistake on the command line."""
-
-# What `add_subparsers` gives, which has no public name.
-Commands = Any
+INTERRUPTED = 130
+"""As a shell reports a program that Ctrl-C ended."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,62 +34,44 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(
         prog="microtvm",
-        description="Machine-learning models on microcontrollers; pytest runs the tests of them.",
+        description="Machine-learning models on microcontrollers, step by step; pytest runs the "
+        "tests of them.",
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_lab_commands(commands)
-    parsed = parser.parse_args(arguments)
-    run: Callable[[argparse.Namespace], int] = parsed.run
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = parser.add_subparsers(
+        title="subcommands",
+        dest="subcommand",
+        required=True,
+        metavar="COMMAND",
+        parser_class=CommandParser,
+    )
+    for module in (projects, running):
+        module.add_commands(commands)
+    commands.add_parser("lab", help="the boards that are here").fill = _fill_lab
     try:
+        parsed = parser.parse_args(arguments)
+        run: Callable[[argparse.Namespace], int] = parsed.run
         return run(parsed)
+    except ConfigError as error:
+        print(f"microtvm: {error}", file=sys.stderr)
+        return USAGE
+    except (BuildError, FlashError) as error:
+        print(
+            f"The following error occurred on the Project API server side: {error}",
+            file=sys.stderr,
+        )
+        return FAILED
     except MicroTVMError as error:
         print(f"microtvm: {error}", file=sys.stderr)
-        return USAGE_ERROR
+        return FAILED
+    except KeyboardInterrupt:
+        print("microtvm: interrupted", file=sys.stderr)
+        return INTERRUPTED
 
 
-def _add_lab_commands(commands: Commands) -> None:
-    """`microtvm lab ...`: each command sets `run`, which takes the parsed arguments."""
-    lab = commands.add_parser("lab", help="the boards that are here")
-    lab_commands = lab.add_subparsers(required=True, metavar="LAB_COMMAND")
-    cli_lab.add_commands(lab_commands)
-    _add_virtual_lab(lab_commands)
+def _fill_lab(parser: CommandParser, _given: Sequence[str]) -> None:
+    from pytest_microtvm.command import lab, virtual
 
-
-def _add_virtual_lab(commands: Commands) -> None:
-    virtual = commands.add_parser(
-        "virtual",
-        help="run a command in a lab of virtual boards",
-        description="Run a command in a lab of virtual boards, which QEMU stands for. They have "
-        "serial ports, debug probes, power switches, and flash that keeps what it holds for the "
-        "next time. MICROTVM_LAB names their lab file. Without a command, wait for Ctrl-C.",
-    )
-    virtual.add_argument(
-        "--boards",
-        action="append",
-        required=True,
-        metavar="KIND=COUNT",
-        help="so many boards of this kind; may be repeated",
-    )
-    virtual.add_argument(
-        "--boards-dir",
-        action="append",
-        default=[],
-        type=Path,
-        metavar="DIR",
-        help="find more board definitions here; may be repeated",
-    )
-    virtual.add_argument(
-        "--directory", type=Path, metavar="DIR", help="keep ports and flash contents here"
-    )
-    virtual.add_argument("command", nargs="*", metavar="COMMAND", help="after --")
-    virtual.set_defaults(run=_run_virtual_lab)
-
-
-def _run_virtual_lab(parsed: argparse.Namespace) -> int:
-    from pytest_microtvm.boards import load_boards
-    from pytest_microtvm.flow.cache import default_cache_directory
-    from pytest_microtvm.virtual_lab.command import boards_of, run_in_lab
-
-    boards = boards_of(parsed.boards, load_boards(parsed.boards_dir))
-    directory = parsed.directory or default_cache_directory() / "virtual-lab"
-    return run_in_lab(boards, directory, parsed.command)
+    commands = parser.add_subparsers(required=True, metavar="LAB_COMMAND", dest="lab_command")
+    for module in (lab, virtual):
+        module.add_commands(commands)

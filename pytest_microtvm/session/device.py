@@ -78,6 +78,7 @@ class Session:
         self.flash_s = 0.0
         self.open_s = 0.0
         self.latency_s: float | None = None
+        self.run_s: float | None = None
         self.samples = 0
         self.on_log = on_log
         self._bridges = bridges
@@ -160,9 +161,10 @@ class Session:
             inputs: One array per input, of its exact shape and dtype (see `check_inputs`).
 
         Returns:
-            One array per output, by name. `latency_s` then holds the time of the fastest run so
-            far; `counts` the instructions of the one that took most, where they are counted; and
-            `stack_bytes` the most that was ever on the device's stack, where it knows.
+            One array per output, by name. `run_s` then holds the time of this run, `latency_s` that
+            of the fastest so far; `counts` the instructions of the one that took most, where they
+            are counted; and `stack_bytes` the most that was ever on the device's stack, where it
+            knows.
 
         Raises:
             TransportError: The link broke, or the device did not answer in time.
@@ -180,6 +182,7 @@ class Session:
                 self.counts = counts
         self.stack_bytes = self._read_stack()
         self.latency_s = seconds if self.latency_s is None else min(seconds, self.latency_s)
+        self.run_s = seconds
         self.samples += 1
         self.flush_log()
         return {spec.name: array for spec, array in zip(library.outputs, outputs, strict=True)}

@@ -99,7 +99,7 @@ def load_inputs(path: Path, specs: Sequence[TensorSpec]) -> Tensors:
     Raises:
         ConfigError: The file cannot be read, or its arrays do not fit the model.
     """
-    return check_inputs(_load(path), specs, source=str(path))
+    return check_inputs(load_arrays(path), specs, source=str(path))
 
 
 def load_outputs(path: Path, specs: Sequence[TensorSpec]) -> Tensors:
@@ -108,7 +108,7 @@ def load_outputs(path: Path, specs: Sequence[TensorSpec]) -> Tensors:
     Arguments, result and errors are those of `load_inputs`, but that each array has to be of its
     output's own dtype: a wider one may hold what no device can give.
     """
-    arrays = _load(path)
+    arrays = load_arrays(path)
     fitted = check_inputs(arrays, specs, source=str(path))
     aliases = signature_names(specs)
     for given, array in arrays.items():
@@ -121,7 +121,12 @@ def load_outputs(path: Path, specs: Sequence[TensorSpec]) -> Tensors:
     return fitted
 
 
-def _load(path: Path) -> dict[str, NDArray[np.generic]]:
+def load_arrays(path: Path) -> dict[str, NDArray[np.generic]]:
+    """Read all arrays of an `.npz` file, by name.
+
+    Raises:
+        ConfigError: The file cannot be read.
+    """
     try:
         with path.open("rb") as file:
             with zipfile.ZipFile(file) as members:

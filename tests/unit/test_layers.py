@@ -51,6 +51,10 @@ def test_there_are_servers() -> None:
     ("module", "absent"),
     [
         ("face.plugin", {"numpy", "tvm", "tvm_ffi", "pytest_microtvm.flow"}),
+        (
+            "command.main",
+            {"numpy", "tvm", "pytest", "pytest_microtvm.boards", "pytest_microtvm.flow"},
+        ),
         ("flow.harness", {"tvm", "tvm_ffi", "tflite", "onnx"}),
         (
             "project.server",

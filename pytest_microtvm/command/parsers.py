@@ -1,0 +1,118 @@
+"""Parsers that are filled when they are used, and what many subcommands have in common.
+
+A parser that is only listed in a help text costs nothing: what a subcommand takes is added when
+that subcommand parses its arguments.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pytest_microtvm.api.environment import Environment
+
+OK, FAILED, USAGE = 0, 1, 2
+"""Exit statuses: success, a step failed, wrong usage."""
+
+
+class HelpFormatter(argparse.HelpFormatter):
+    """Takes texts as they are set where they hold lines of their own."""
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        if "\n" in text:
+            return text.splitlines()
+        return super()._split_lines(text, width)
+
+
+class CommandParser(argparse.ArgumentParser):
+    """The parser of a subcommand, filled when it is used."""
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        keywords.setdefault("formatter_class", HelpFormatter)
+        super().__init__(*arguments, **keywords)
+        self.fill: Callable[[CommandParser, Sequence[str]], None] | None = None
+
+    def format_help(self) -> str:
+        """The help text, without blanks at the ends of lines."""
+        return "\n".join(map(str.rstrip, super().format_help().splitlines())) + "\n"
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Fill the parser, then parse."""
+        given = sys.argv[1:] if args is None else list(args)
+        fill, self.fill = self.fill, None
+        if fill is not None:
+            fill(self, given)
+        return super().parse_known_args(given, namespace)
+
+
+def add_environment(parser: argparse.ArgumentParser, *, device: bool = True) -> None:
+    """Add the options that say where things are.
+
+    Args:
+        parser: Gets them.
+        device: Whether the subcommand opens devices.
+    """
+    group = parser.add_argument_group("where things are")
+    group.add_argument(
+        "--cache-dir", type=Path, metavar="DIR", help="keep what is compiled and built here"
+    )
+    for kind, what in (("boards", "board definitions"), ("platforms", "platforms")):
+        group.add_argument(
+            f"--{kind}-dir",
+            type=Path,
+            action="append",
+            default=[],
+            metavar="DIR",
+            help=f"find more {what} here; may be repeated",
+        )
+    if device:
+        group.add_argument("--lab", type=Path, metavar="PATH", help="the lab file")
+        group.add_argument(
+            "--timeout",
+            type=float,
+            default=60.0,
+            metavar="SECONDS",
+            help="for opening a device, and for each call to it (default: 60)",
+        )
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="tell each step, and what the device logs"
+    )
+
+
+def environment_of(arguments: argparse.Namespace) -> Environment:
+    """What `add_environment` added, as the API takes it."""
+    from pytest_microtvm.api.environment import Environment
+
+    shown = arguments.verbose or sys.stderr.isatty()
+    environment = Environment(
+        cache_dir=arguments.cache_dir,
+        boards_dirs=arguments.boards_dir,
+        platforms_dirs=arguments.platforms_dir,
+        lab=getattr(arguments, "lab", None),
+        timeout_s=getattr(arguments, "timeout", 60.0),
+        progress=tell if shown else _silent,
+        log=tell if arguments.verbose else _silent,
+    )
+    return environment
+
+
+def tell(line: str) -> None:
+    """Tell a person something that is no result."""
+    print(f"microtvm: {line}", file=sys.stderr, flush=True)
+
+
+def answers_directory(arguments: argparse.Namespace) -> Path:
+    """Where answers of servers about their options are kept."""
+    from pytest_microtvm.flow.cache import default_cache_directory
+
+    return (arguments.cache_dir or default_cache_directory()) / "queries"
+
+
+def _silent(_line: str) -> None:
+    """Tell nothing."""

@@ -1,0 +1,129 @@
+"""The project options of a template or project, asked of its server once and kept in a folder.
+
+An answer is kept as long as the files that decide it are the same: those beside the server, and the
+server base of this package. Nothing here imports what takes long, because a command line is parsed
+with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from .descriptions import Option
+
+_SERVER = Path(__file__).with_name("server")
+_HASHED_BYTES = 1 << 20
+"""Larger files, such as a project's archive, are told apart by their size and time."""
+
+
+@dataclass(frozen=True)
+class KnownOptions:
+    """What is known of a template or project.
+
+    Attributes:
+        platform_name: What its server calls its platform.
+        is_template: Whether it is a template's server, not a project's.
+        options: The project options that it takes.
+    """
+
+    platform_name: str
+    is_template: bool
+    options: tuple[Option, ...]
+
+
+def query_options(directory: Path, answers: Path, timeout_s: float) -> KnownOptions:
+    """Find out the project options of a template or project.
+
+    Args:
+        directory: Its folder.
+        answers: Where answers are kept; they are asked for each time if it cannot be written.
+        timeout_s: For asking.
+
+    Raises:
+        ConfigError: The folder holds no server, or it cannot be started.
+        BuildError: The server does not answer.
+        ProtocolError: Its answer makes no sense.
+    """
+    path = answers / f"{_identity(directory)}.json"
+    known = _kept(path)
+    if known is None:
+        known = _ask(directory, timeout_s)
+        _keep(path, known)
+    return known
+
+
+def _ask(directory: Path, timeout_s: float) -> KnownOptions:
+    from ..deadline import Deadline
+    from .client import ProjectAPIClient
+
+    with ProjectAPIClient(directory, Deadline(timeout_s)) as client:
+        info = client.info
+    return KnownOptions(info.platform_name, info.is_template, info.options)
+
+
+def _kept(path: Path) -> KnownOptions | None:
+    try:
+        digest, _, text = path.read_text(encoding="utf-8").partition("\n")
+        if digest != _hash(text):
+            return None
+        data = json.loads(text)
+        data["options"] = tuple(_option(**option) for option in data["options"])
+        return KnownOptions(**data)
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _option(**fields: object) -> Option:
+    """An option, with tuples where JSON has lists."""
+    values = {
+        name: tuple(value) if isinstance(value, list) and name != "default" else value
+        for name, value in fields.items()
+    }
+    return Option(**values)  # type: ignore[arg-type]
+
+
+def _keep(path: Path, known: KnownOptions) -> None:
+    text = json.dumps(asdict(known))
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", dir=path.parent, suffix=".new", delete=False
+        ) as file:
+            file.write(f"{_hash(text)}\n{text}")
+        Path(file.name).replace(path)
+
+
+def _identity(directory: Path) -> str:
+    """A hash of what decides the answer, the folder's place included: options may name files."""
+    digest = hashlib.sha256(str(directory.absolute()).encode("utf-8", "surrogateescape"))
+    for folder in (directory, _SERVER):
+        for path in _files(folder):
+            about = path.stat()
+            digest.update(path.name.encode("utf-8", "surrogateescape"))
+            if about.st_size > _HASHED_BYTES:
+                digest.update(f"{about.st_size} {about.st_mtime_ns}".encode())
+            else:
+                digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:32]
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    with contextlib.suppress(OSError):
+        yield from sorted(
+            path for path in folder.iterdir() if path.is_file() and not _is_ours(path)
+        )
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file changes with each step of a project, and decides nothing."""
+    return path.name.startswith(".microtvm.json")
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
