@@ -184,16 +184,22 @@ class ModelItem(pytest.Item):
         self._board = board
         self._model: ModelUnderTest | None = None
         self._comparison: Comparison | None = None
+        self._mismatch: OutputMismatch | None = None
 
     def setup(self) -> None:
         """Compile, build, open the device and run the model there and on this machine."""
         self._model = self._run.model_under_test(
             self, self.path, self._run.board(self._board), self._executor
         )
-        self._comparison = self._model.compare()
+        try:
+            self._comparison = self._model.compare()
+        except OutputMismatch as mismatch:  # a verdict already, on the compiled model
+            self._mismatch = mismatch
 
     def runtest(self) -> None:
         """Hold the device to the reference."""
+        if self._mismatch is not None:
+            raise self._mismatch
         assert self._comparison is not None
         self._comparison.raise_on_mismatch()
 

@@ -122,6 +122,11 @@ def add_options(parser: pytest.Parser) -> None:
         "do not count instructions in emulators; models run up to 1.6 times as fast",
         action="store_true",
     )
+    add(
+        "no-model-check",
+        "do not hold compiled models to the models' own interpreters (LiteRT, onnxruntime)",
+        action="store_true",
+    )
     add("layers", "show where the instructions of each model go", action="store_true")
     add("json", "write a record of the run here", ini="microtvm_json", metavar="PATH")
 
@@ -148,6 +153,12 @@ def add_options(parser: pytest.Parser) -> None:
     parser.addini("microtvm_compile_timeout", "seconds for compiling a model", default="300")
     parser.addini(
         "microtvm_compile_memory_mb", "memory that compiling a model may take", default="4096"
+    )
+    parser.addini(
+        "microtvm_model_check",
+        "hold compiled models to the models' own interpreters, where these are installed",
+        type="bool",
+        default=True,
     )
     parser.addini(
         "microtvm_equal_nan",

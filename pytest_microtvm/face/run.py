@@ -108,6 +108,7 @@ class Run:
                 root=self._config.rootpath,
                 keep_projects=settings.keep_projects,
                 count_instructions=settings.count_instructions,
+                check_models=settings.check_models,
                 compile_timeout_s=settings.compile_timeout_s,
                 compile_memory_bytes=settings.compile_memory_bytes,
             )

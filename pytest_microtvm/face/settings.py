@@ -46,6 +46,7 @@ class Settings:
         lease_timeout_s: For waiting until one of them is free.
         rtol: Relative tolerance for floats.
         equal_nan: Whether a NaN is right where the reference has one.
+        check_models: Whether compiled models are held to the models' own interpreters.
         compile_timeout_s: How long compiling a model may take.
         compile_memory_bytes: Address space that it may take.
         atol: Absolute tolerance for floats.
@@ -70,6 +71,7 @@ class Settings:
     rtol: float
     atol: float
     equal_nan: bool
+    check_models: bool
     compile_timeout_s: float
     compile_memory_bytes: int
     json_path: Path | None
@@ -131,6 +133,7 @@ def read_settings(config: pytest.Config, boards: dict[str, Board]) -> Settings:
         rtol=_number(config, "rtol"),
         atol=_number(config, "atol"),
         equal_nan=config.getini("microtvm_equal_nan"),
+        check_models=config.getini("microtvm_model_check") and not option.microtvm_no_model_check,
         compile_timeout_s=_number(config, "compile_timeout", above_zero=True),
         compile_memory_bytes=int(_number(config, "compile_memory_mb", above_zero=True) * (1 << 20)),
         json_path=_path(config, "json"),

@@ -8,14 +8,15 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pytest_microtvm.boards import Board
 from pytest_microtvm.compiler import MEMORY_BYTES, CompileOptions
 from pytest_microtvm.deadline import Deadline
-from pytest_microtvm.errors import BuildError, MicroTVMError
+from pytest_microtvm.errors import BuildError, MicroTVMError, OutputMismatch
 from pytest_microtvm.executors import AOT, HOST_DRIVEN
 from pytest_microtvm.flow.measuring import measure
 from pytest_microtvm.flow.progress import long_step
@@ -32,6 +33,9 @@ from pytest_microtvm.verify.compare import Comparison, Tolerance, compare_output
 from pytest_microtvm.verify.explain import explain_difference
 from pytest_microtvm.verify.inputs import Tensors, load_inputs, load_outputs, make_inputs
 from pytest_microtvm.verify.references import HOST, LITERT, reference_title
+
+if TYPE_CHECKING:
+    from pytest_microtvm.flow.model_checks import ModelChecks
 
 T = TypeVar("T")
 
@@ -60,6 +64,7 @@ class HarnessOptions:
         count_instructions: Whether emulators count them.
         compile_timeout_s: How long compiling a model may take.
         compile_memory_bytes: Address space that it may take.
+        check_models: Whether compiled models are held to the models' own interpreters.
     """
 
     timeout_s: float = 60.0
@@ -73,6 +78,7 @@ class HarnessOptions:
     count_instructions: bool = True
     compile_timeout_s: float = COMPILE_TIMEOUT_S
     compile_memory_bytes: int = MEMORY_BYTES
+    check_models: bool = True
 
 
 class Harness:
@@ -105,6 +111,7 @@ class Harness:
         self._bridges = bridges
         self._references: dict[str, Tensors] = {}
         self._records: dict[tuple[str, str, str], Record] = {}
+        self._checks: ModelChecks | None = None
 
     @property
     def records(self) -> list[Record]:
@@ -250,12 +257,49 @@ class Harness:
         if chosen == HOST:
             return self._host_reference(library, inputs)
         if chosen == LITERT:
-            from pytest_microtvm.verify.litert import run_litert
+            from pytest_microtvm.verify.interpreters import require_litert, run_interpreter
 
-            return run_litert(model, inputs, library.inputs, library.outputs)
+            require_litert(model)
+            deadline = Deadline(self.options.timeout_s)
+            specs = (library.inputs, library.outputs)
+            return run_interpreter(model, inputs, *specs, deadline).outputs
         record = Record("", board.label, board.platform, chosen)  # nobody's: not a test of its own
         session = self.open(self._built(library, board, chosen), record, lambda line: None)
         return self.run(session, inputs, record)
+
+    def check_model(self, model: Path, library: ModelLibrary, record: Record) -> None:
+        """Hold a compiled model to the model's own interpreter on this machine, once an archive.
+
+        Args:
+            model: The model's file.
+            library: The model compiled.
+            record: Is told what that came to.
+
+        Raises:
+            OutputMismatch: The compiled model is not what the file says.
+        """
+        if not self.options.check_models:
+            return
+        if self._checks is None:
+            from pytest_microtvm.flow.model_checks import ModelChecks
+
+            self._checks = ModelChecks(
+                self.workshop.cache,
+                self.options.tolerance,
+                self._host_reference,
+                self._host_tensors,
+                self.workshop.progress,
+                self.workshop.detail,
+            )
+        check = self._checks.result(model, library)
+        record.model_check = check.status
+        if check.differs:
+            raise OutputMismatch("\n".join((f"{model.name}: {check.notes[0]}", *check.notes[1:])))
+
+    def _host_tensors(self, library: ModelLibrary, inputs: Tensors) -> list[NDArray[np.generic]]:
+        """What every kernel of a compiled model gives on this machine."""
+        results = self._debug(library, self.boards[HOST_BOARD], inputs)
+        return [output for result in results for output in result.outputs]
 
     def _where_to_look(self) -> str:
         """Where the cause of a difference is that is in no kernel on the device."""

@@ -101,7 +101,9 @@ class ModelUnderTest:
         Raises:
             ConfigError: The inputs do not fit the model.
             MicroTVMError: The device did not answer or refused.
+            OutputMismatch: The compiled model is not what the model's own interpreter computes.
         """
+        self._harness.check_model(self.model, self.library, self.record)
         outputs = self._harness.run(self.session, self._fit(inputs), self.record)
         return NamedTensors(outputs, self.library.outputs)
 
@@ -135,6 +137,9 @@ class ModelUnderTest:
 
         Returns:
             The comparison, whatever it says.
+
+        Raises:
+            OutputMismatch: The compiled model is not what the model's own interpreter computes.
         """
         default = self._harness.options.tolerance
         tolerance = Tolerance(
@@ -143,6 +148,7 @@ class ModelUnderTest:
             default.equal_nan if equal_nan is None else equal_nan,
         )
         tensors = self._fit(inputs)
+        self._harness.check_model(self.model, self.library, self.record)
         outputs = self._harness.run(self.session, tensors, self.record)
         reference = self._harness.reference(self.model, self.library, self.board, tensors)
         comparison = self._harness.compare(outputs, reference, tolerance, self.record)

@@ -50,6 +50,8 @@ class Record:
         lab_boards: The boards of the lab that ran it, by name.
         incidents: What went wrong with boards of the lab, a line each, whatever came of it.
         absent: Why a figure is not among them, by name.
+        model_check: What holding the compiled model to the model's own interpreter came to:
+            "exact", "within tolerance", "differs by ..." or "not checked".
         layers: Each call of a kernel in an inference: {"kernel", "instructions", "macs",
             "instructions_per_mac", "workspace_bytes"}; empty where instructions are not counted.
     """
@@ -72,6 +74,7 @@ class Record:
     incidents: list[str] = field(default_factory=list)
     absent: dict[str, str] = field(default_factory=dict)
     layers: list[dict[str, Any]] = field(default_factory=list)
+    model_check: str = "not checked"
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -128,6 +131,8 @@ class Record:
             self.add_seconds(step, seconds)
         if len(other.metrics) > len(self.metrics):  # one that ran knows more than one that built
             self.metrics, self.absent, self.layers = other.metrics, other.absent, other.layers
+        if self.model_check == "not checked":
+            self.model_check = other.model_check
         self.lab_boards = sorted({*self.lab_boards, *other.lab_boards})
         self.incidents += other.incidents
 

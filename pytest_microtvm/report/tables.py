@@ -60,13 +60,14 @@ def run_report(records: Sequence[Record], *, verbose: bool, layers: bool) -> Ite
 
 def verdict_table(records: Sequence[Record]) -> list[str]:
     """The verdicts and metrics of a run, a line each."""
-    headings = [*_SUBJECT, "VERDICT", "MISMATCHED", "FLASH", "RAM", "ARENA", "STACK"]
+    headings = [*_SUBJECT, "VERDICT", "CHECK", "MISMATCHED", "FLASH", "RAM", "ARENA", "STACK"]
     headings += ["INSTRUCTIONS", "LATENCY"]
     names = _short_names(records)
     rows = [
         [
             *_subject(record, names),
             record.outcome,
+            "-" if record.model_check == "not checked" else record.model_check,
             f"{record.mismatched:,} of {record.elements:,}" if record.elements else "-",
             *_figures(record, "flash_bytes", "ram_bytes", "arena_bytes", "stack_bytes"),
             *_figures(record, "instructions"),
@@ -74,7 +75,7 @@ def verdict_table(records: Sequence[Record]) -> list[str]:
         ]
         for record in records
     ]
-    return format_table([headings, *rows], right=lambda column: column > 3)
+    return format_table([headings, *rows], right=lambda column: column > 4)
 
 
 def size_table(records: Sequence[Record], kind: str) -> list[str]:

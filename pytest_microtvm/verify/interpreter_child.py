@@ -1,0 +1,239 @@
+"""Runs a model by its own interpreter: `python -m pytest_microtvm.verify.interpreter_child MODEL`.
+
+A process of its own, because a model that was made to hurt may crash an interpreter. Standard input
+is an `.npz` file of the inputs (input_0, ...); standard output becomes one of the outputs
+(output_0, ...), with --layers of every operator's outputs (layer_0_0, ...), and of `about`: a JSON
+text as bytes, see `Interpreted` in `interpreters`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import resource
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pytest_microtvm.process import die_with_parent
+
+MEMORY_BYTES = 8 << 30
+
+_HYBRID = frozenset(
+    {
+        "BATCH_MATMUL",
+        "BIDIRECTIONAL_SEQUENCE_LSTM",
+        "CONV_2D",
+        "DEPTHWISE_CONV_2D",
+        "FULLY_CONNECTED",
+        "LSTM",
+        "RNN",
+        "SVDF",
+        "TRANSPOSE_CONV",
+        "UNIDIRECTIONAL_SEQUENCE_LSTM",
+        "UNIDIRECTIONAL_SEQUENCE_RNN",
+    }
+)
+"""Operators whose float activations LiteRT quantizes as it runs, where weights are integers."""
+
+WRONG_REFERENCES: dict[tuple[str, str], tuple[int, int, int]] = {("SUM", "int8"): (2, 3, 0)}
+"""Operators and types that LiteRT's reference kernels compute wrongly, and the newest release that
+does; LiteRT's other kernels compute them right."""
+
+Array = NDArray[Any]
+About = dict[str, Any]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one model once."""
+    parser = argparse.ArgumentParser(prog="python -m pytest_microtvm.verify.interpreter_child")
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--layers", action="store_true")
+    parser.add_argument("--parent-pid", type=int)
+    options = parser.parse_args(arguments)
+    if options.parent_pid is not None:
+        die_with_parent(options.parent_pid)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    # What libraries print must not get between.
+    result = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    given = np.load(io.BytesIO(sys.stdin.buffer.read()), allow_pickle=False)
+    inputs = [given[f"input_{index}"] for index in range(len(given.files))]
+    run = run_onnx if options.model.suffix.lower() == ".onnx" else run_litert
+    about, arrays = run(options.model, inputs, options.layers)
+    buffer = io.BytesIO()
+    text = np.frombuffer(json.dumps(about).encode(), np.uint8)
+    np.savez(buffer, about=text, **arrays)  # type: ignore[arg-type]
+    with result:
+        result.write(buffer.getvalue())
+    return 0
+
+
+def run_litert(
+    model: Path, inputs: Sequence[Array], layers: bool
+) -> tuple[About, dict[str, Array]]:
+    """Run a TFLite model by LiteRT's reference kernels, which TFLite Micro's follow."""
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    def interpreter(resolver: Any) -> Any:
+        made = Interpreter(
+            model_path=str(model),
+            experimental_op_resolver_type=resolver,
+            num_threads=1,
+            experimental_preserve_all_tensors=layers,
+        )
+        made.allocate_tensors()
+        return made
+
+    release = metadata.version("ai-edge-litert")
+    title = f"LiteRT {release}'s reference kernels"
+    found = interpreter(OpResolverType.BUILTIN_REF)
+    operators = _operators(found)
+    wrong = _wrong_references(operators, release)
+    if wrong:
+        found = interpreter(OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES)
+        title = (
+            f"LiteRT {release}'s optimized kernels, as its reference kernels get {wrong[0]} wrong"
+        )
+    details = found.get_input_details()
+    if len(details) != len(inputs):
+        raise ValueError(f"the model has {len(details)} inputs, not {len(inputs)}")
+    for detail, array in zip(details, inputs, strict=True):
+        found.set_tensor(detail["index"], array)
+    found.invoke()
+    outputs = [detail["index"] for detail in found.get_output_details()]
+    tensors = {detail["index"]: detail for detail in found.get_tensor_details()}
+    producers = {int(index): operator for operator in operators for index in operator["outputs"]}
+    arrays = {f"output_{i}": found.get_tensor(index) for i, index in enumerate(outputs)}
+    about: About = {
+        "title": title,
+        "is_optimized": bool(wrong),
+        "steps": [_step(producers.get(index), tensors) for index in outputs],
+        "hybrid": sorted({o["op_name"] for o in operators if _is_hybrid(o)}),
+        "layers": [],
+    }
+    if layers:
+        for position, operator in enumerate(operators):
+            for i, index in enumerate(operator["outputs"]):
+                arrays[f"layer_{position}_{i}"] = found.get_tensor(index)
+        place = {id(operator): position for position, operator in enumerate(operators)}
+        about["layers"] = [
+            {
+                "kind": operator["op_name"],
+                "name": tensors[operator["outputs"][0]]["name"] if len(operator["outputs"]) else "",
+                "inputs": [place[id(producers[i])] for i in operator["inputs"] if i in producers],
+            }
+            for operator in operators
+        ]
+    return about, arrays
+
+
+def _operators(interpreter: Any) -> list[dict[str, Any]]:
+    """The operators of a model, where this release of LiteRT tells them."""
+    read = getattr(interpreter, "_get_ops_details", None)
+    if read is None:
+        return []
+    names = ("op_name", "inputs", "outputs", "operand_types")
+    operators = [{name: operator[name] for name in names} for operator in read()]
+    for operator in operators:
+        for name in ("inputs", "outputs"):
+            operator[name] = [int(index) for index in operator[name]]
+        types = operator["operand_types"]
+        operator["operand_types"] = [np.dtype(each).name for each in types]
+    return operators
+
+
+def _wrong_references(operators: Sequence[dict[str, Any]], release: str) -> list[str]:
+    """Names of operators that this release's reference kernels compute wrongly."""
+    numbers = [int(part) for part in release.split(".")[:3] if part.isdigit()]
+    return [
+        f"{operator['op_name']} of {dtype}"
+        for operator in operators
+        for dtype in operator["operand_types"][:1]
+        if tuple(numbers) <= WRONG_REFERENCES.get((operator["op_name"], dtype), (0,))
+    ]
+
+
+def _is_hybrid(operator: dict[str, Any]) -> bool:
+    types = operator["operand_types"]
+    return operator["op_name"] in _HYBRID and "float32" in types[:1] and "int8" in types
+
+
+def _step(producer: dict[str, Any] | None, tensors: dict[int, dict[str, Any]]) -> float:
+    """How far apart neighbours of an output are, when it is the float of a quantized tensor."""
+    if producer is None or producer["op_name"] != "DEQUANTIZE":
+        return 0.0
+    scales = tensors[producer["inputs"][0]]["quantization_parameters"]["scales"]
+    return float(np.max(scales)) if len(scales) else 0.0
+
+
+def run_onnx(model: Path, inputs: Sequence[Array], layers: bool) -> tuple[About, dict[str, Array]]:
+    """Run an ONNX model by onnxruntime, each operator as it is."""
+    import onnx
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    proto = onnx.load_model_from_string(model.read_bytes())
+    names = [value.name for value in proto.graph.output]
+    nodes = [node for node in proto.graph.node if any(node.output)]
+    if layers:
+        known = {*names}
+        for node in nodes:
+            extra = [name for name in node.output if name and name not in known]
+            proto.graph.output.extend(onnx.ValueInfoProto(name=name) for name in extra)
+            known.update(extra)
+    session = onnxruntime.InferenceSession(
+        proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    feeds = {value.name: array for value, array in zip(session.get_inputs(), inputs, strict=True)}
+    wanted = [value.name for value in proto.graph.output]
+    found = dict(zip(wanted, session.run(wanted, feeds), strict=True))
+    arrays = {f"output_{i}": found[name] for i, name in enumerate(names)}
+    producers = {name: i for i, node in enumerate(nodes) for name in node.output if name}
+    about: About = {
+        "title": f"onnxruntime {onnxruntime.__version__}",
+        "is_optimized": any("Linear" in node.op_type for node in nodes),
+        "steps": [_onnx_step(nodes, producers.get(name), proto) for name in names],
+        "hybrid": [],
+        "layers": [],
+    }
+    if layers:
+        for position, node in enumerate(nodes):
+            for i, name in enumerate(filter(None, node.output)):
+                arrays[f"layer_{position}_{i}"] = np.asarray(found[name])
+        about["layers"] = [
+            {
+                "kind": node.op_type,
+                "name": node.name or node.output[0],
+                "inputs": [producers[name] for name in node.input if name in producers],
+            }
+            for node in nodes
+        ]
+    return about, arrays
+
+
+def _onnx_step(nodes: Sequence[Any], position: int | None, proto: Any) -> float:
+    from onnx import numpy_helper
+
+    if position is None or nodes[position].op_type != "DequantizeLinear":
+        return 0.0
+    scale = nodes[position].input[1]
+    for tensor in proto.graph.initializer:
+        if tensor.name == scale:
+            return float(np.max(numpy_helper.to_array(tensor)))
+    return 0.0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

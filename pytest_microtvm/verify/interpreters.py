@@ -1,0 +1,224 @@
+"""The original model run by its own interpreter on this machine: a second opinion on the compiler.
+
+That is LiteRT for TFLite models and onnxruntime for ONNX models, where they are installed.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pytest_microtvm.deadline import Deadline
+from pytest_microtvm.errors import ConfigError, ModelError
+from pytest_microtvm.mlf.library import TensorSpec
+from pytest_microtvm.model_files import suffix_of
+from pytest_microtvm.process import kill_group, package_environment
+from pytest_microtvm.verify.inputs import Tensors
+
+_COMMAND = ("-m", "pytest_microtvm.verify.interpreter_child")
+_LONGEST_REASON = 300
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """An interpreter of models.
+
+    Attributes:
+        name: What people call it.
+        module: The module that it is imported as.
+        package: The package that it is installed from.
+        extra: The extra of this package that installs it.
+    """
+
+    name: str
+    module: str
+    package: str
+    extra: str
+
+    @property
+    def is_installed(self) -> bool:
+        """Whether it can be used."""
+        return importlib.util.find_spec(self.module) is not None
+
+    @property
+    def release(self) -> str:
+        """The installed release."""
+        return metadata.version(self.package)
+
+
+LITERT = Interpreter("LiteRT", "ai_edge_litert", "ai-edge-litert", "litert")
+ONNXRUNTIME = Interpreter("onnxruntime", "onnxruntime", "onnxruntime", "onnxruntime")
+_INTERPRETERS = {".tflite": LITERT, ".onnx": ONNXRUNTIME}
+
+
+@dataclass(frozen=True)
+class InterpretedLayer:
+    """What one operator of the model gave.
+
+    Attributes:
+        kind: The operator, as its format names it.
+        name: Of the operator or its first output.
+        inputs: Which layers gave its inputs.
+        outputs: Its outputs.
+    """
+
+    kind: str
+    name: str
+    inputs: tuple[int, ...]
+    outputs: tuple[NDArray[Any], ...]
+
+
+@dataclass(frozen=True)
+class Interpreted:
+    """What an interpreter made of a model.
+
+    Attributes:
+        title: The interpreter, as a report calls it.
+        outputs: By the names of the model's outputs.
+        is_optimized: Whether its integer kernels may round otherwise than the format's reference.
+        steps: For each output how far apart neighbours are, where it is the float of a quantized
+            tensor; else 0.
+        hybrid: Operators that it computes by rounding activations as it runs.
+        layers: Each operator, where that was asked for.
+    """
+
+    title: str
+    outputs: Tensors
+    is_optimized: bool
+    steps: tuple[float, ...]
+    hybrid: tuple[str, ...]
+    layers: tuple[InterpretedLayer, ...] = ()
+
+
+def interpreter_of(model: Path) -> Interpreter | None:
+    """The interpreter of a model's format, installed or not; None where there is none."""
+    return _INTERPRETERS.get(suffix_of(model))
+
+
+def require_litert(model: Path) -> None:
+    """Make sure that LiteRT can run a model.
+
+    Raises:
+        ConfigError: LiteRT is not installed, or the model is no TFLite file.
+    """
+    if interpreter_of(model) is not LITERT:
+        raise ConfigError(
+            f"{model.name} is no TFLite model, which the reference litert needs",
+            cure="use another --microtvm-reference",
+        )
+    if not LITERT.is_installed:
+        raise ConfigError("LiteRT is not installed", cure="pip install 'pytest-microtvm[litert]'")
+
+
+def run_interpreter(
+    model: Path,
+    inputs: Tensors,
+    input_specs: Sequence[TensorSpec],
+    output_specs: Sequence[TensorSpec],
+    deadline: Deadline,
+    *,
+    layers: bool = False,
+) -> Interpreted:
+    """Run a model once by its own interpreter, in a child process.
+
+    Args:
+        model: A .tflite or .onnx file, whose interpreter is installed.
+        inputs: One array per input, by name.
+        input_specs: The model's inputs, in its order.
+        output_specs: The model's outputs, in its order.
+        deadline: The child is killed when it expires.
+        layers: Keep what every operator gives.
+
+    Raises:
+        ModelError: The interpreter cannot run the model, crashes on it, takes too long, or sees
+            other tensors in it.
+    """
+    interpreter = interpreter_of(model)
+    assert interpreter is not None
+    buffer = io.BytesIO()
+    arrays = {f"input_{i}": inputs[spec.name] for i, spec in enumerate(input_specs)}
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]
+    answer = _ask(interpreter.name, model, buffer.getvalue(), layers, deadline)
+    try:
+        with np.load(io.BytesIO(answer), allow_pickle=False) as found:
+            return _interpreted(json.loads(found["about"].tobytes()), found, output_specs)
+    except (OSError, ValueError, KeyError) as error:
+        raise _cannot(interpreter.name, model, f"{error}") from error
+
+
+def _ask(name: str, model: Path, inputs: bytes, layers: bool, deadline: Deadline) -> bytes:
+    command = [sys.executable, *_COMMAND]
+    command += [str(model.absolute()), *(["--layers"] if layers else [])]
+    with subprocess.Popen(
+        [*command, "--parent-pid", str(os.getpid())],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        cwd="/",
+        env=package_environment(),
+    ) as child:
+        try:
+            answer, printed = child.communicate(inputs, timeout=deadline.remaining_s)
+        except subprocess.TimeoutExpired as error:
+            raise _cannot(name, model, f"it took longer than {deadline.timeout_s:g} s") from error
+        finally:
+            kill_group(child)
+    status = child.returncode
+    if status < 0:
+        raise _cannot(name, model, f"it ended by signal {signal.Signals(-status).name}")
+    if status > 0:
+        lines = printed.decode("utf-8", "replace").strip().splitlines() or ["it does not say why"]
+        raise _cannot(name, model, lines[-1][:_LONGEST_REASON])
+    return answer
+
+
+def _interpreted(about: dict[str, Any], found: Any, specs: Sequence[TensorSpec]) -> Interpreted:
+    outputs: Tensors = {}
+    for i, spec in enumerate(specs):
+        array = np.array(found[f"output_{i}"])
+        if array.dtype != np.dtype(spec.dtype) or array.size != int(np.prod(spec.shape)):
+            raise ValueError(
+                f"the output {spec.name!r} is {array.dtype}{list(array.shape)}, "
+                f"not {spec.dtype}{list(spec.shape)}"
+            )
+        outputs[spec.name] = array.reshape(spec.shape)
+    layers = []
+    for position, layer in enumerate(about["layers"]):
+        prefix = f"layer_{position}_"
+        names = [name for name in found.files if name.startswith(prefix)]
+        layers.append(
+            InterpretedLayer(
+                layer["kind"],
+                layer["name"],
+                tuple(layer["inputs"]),
+                tuple(np.array(found[name]) for name in names),
+            )
+        )
+    return Interpreted(
+        about["title"],
+        outputs,
+        about["is_optimized"],
+        tuple(about["steps"]),
+        tuple(about["hybrid"]),
+        tuple(layers),
+    )
+
+
+def _cannot(name: str, model: Path, why: str) -> ModelError:
+    return ModelError(
+        f"{name} cannot run {model.name}: {why}", cure="use another --microtvm-reference"
+    )

@@ -1,0 +1,240 @@
+"""A compiled model beside its own interpreter: what is equal, what is near, which layer differs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pytest_microtvm.deadline import Deadline
+from pytest_microtvm.errors import ConfigError, ModelError
+from pytest_microtvm.mlf.library import TensorSpec
+from pytest_microtvm.verify import interpreters
+from pytest_microtvm.verify.compare import Tolerance
+from pytest_microtvm.verify.inputs import Tensors
+from pytest_microtvm.verify.interpreters import (
+    Interpreted,
+    InterpretedLayer,
+    require_litert,
+    run_interpreter,
+)
+from pytest_microtvm.verify.model_check import (
+    EXACT,
+    NOT_CHECKED,
+    WITHIN,
+    ModelCheck,
+    compare_model,
+    first_layer,
+)
+from tests.unit.compiler.tflite_models import Model, Quantization, Tensor, fully_connected
+
+TIMEOUT_S = 120.0
+
+
+def check(
+    compiled: Any, expected: Any, *, in_float: bool = False, step: float = 0.0, **about: Any
+) -> ModelCheck:
+    given: dict[str, Any] = {"is_optimized": False, "hybrid": (), **about}
+    interpreted = Interpreted("an interpreter", {"y": np.asarray(expected)}, steps=(step,), **given)
+    return compare_model({"y": np.asarray(compiled)}, interpreted, Tolerance(), in_float=in_float)
+
+
+def int8(*values: int) -> Any:
+    return np.array(values, np.int8)
+
+
+def float32(*values: float) -> Any:
+    return np.array(values, np.float32)
+
+
+def test_equal_outputs_are_exact():
+    assert check(int8(1, -128), int8(1, -128)).status == EXACT
+    assert check(float32(0.5, np.nan), float32(0.5, np.nan)).status == EXACT
+
+
+def test_integers_have_to_be_equal():
+    found = check(int8(1, 2, 3), int8(1, 2, 4))
+    assert (found.status, found.differs) == ("differs by 1", True)
+    assert "    [2] compiled 3, interpreter 4" in found.notes
+
+
+@pytest.mark.parametrize("about", [{"in_float": True}, {"is_optimized": True}])
+def test_integers_computed_in_floats_may_be_one_step_off(about: dict[str, bool]):
+    assert check(int8(1, 2), int8(1, 3), **about).status == WITHIN
+    assert check(int8(1, 2), int8(1, 4), **about).status == "differs by 2"
+    wide = check(np.array([2**62]), np.array([2**62 + 1]), **about)
+    assert wide.status == WITHIN
+    wide = check(np.array([2**62]), np.array([-(2**62)]), **about)
+    assert wide.differs
+
+
+def test_floats_have_a_tolerance_of_the_largest_value():
+    assert check(float32(1e-4, 100.0), float32(2e-4, 100.0)).status == WITHIN
+    assert check(float32(0.0, 99.0), float32(0.0, 100.0)).status == "differs by 1"
+    assert check(float32(1e-4), float32(2e-4)).differs
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_what_is_no_number_is_wrong(wrong: float):
+    assert check(float32(wrong), float32(1.0)).status == "differs by inf"
+    assert check(float32(1.0), float32(wrong)).status == "differs by inf"
+
+
+def test_a_float_behind_a_quantized_tensor_may_be_one_step_off():
+    assert check(float32(0.5), float32(0.25), in_float=True, step=0.25).status == WITHIN
+    assert check(float32(0.75), float32(0.25), in_float=True, step=0.25).differs
+    assert check(float32(0.5), float32(0.25), step=0.25).differs
+
+
+def test_what_an_interpreter_rounds_as_it_runs_is_not_checked():
+    found = check(float32(0.5), float32(0.7), hybrid=("FULLY_CONNECTED",))
+    assert found.status == NOT_CHECKED
+    assert "FULLY_CONNECTED" in found.notes[0]
+
+
+# The first layer that differs.
+
+
+def layer(kind: str, inputs: tuple[int, ...], *outputs: Any) -> InterpretedLayer:
+    return InterpretedLayer(kind, kind.lower(), inputs, outputs)
+
+
+LAYERS = (
+    layer("CONV", (), int8(1, 2, 3, 4)),
+    layer("RELU", (0,), int8(1, 2, 3, 5)),
+    layer("POOL", (1,), int8(3, 5)),
+    layer("DENSE", (2,), int8(7)),
+)
+
+
+def blame(*compiled: Any, one_step: bool = False) -> str | None:
+    return first_layer(LAYERS, compiled, one_step=one_step)
+
+
+def test_the_first_layer_whose_values_are_nowhere_is_named():
+    conv, relu, pool, dense = (each.outputs[0] for each in LAYERS)
+    assert blame(conv, relu, pool, dense) is None
+    assert blame(conv, relu, pool, int8(9)) == "DENSE 'dense'"
+    assert blame(conv, relu, int8(3, 9), int8(9)) == "POOL 'pool'"
+    assert blame(int8(0, 0, 0, 0), int8(0, 0, 0, 0), int8(3, 9), int8(9)) == "CONV 'conv'"
+
+
+def test_layers_that_became_one_kernel_are_not_to_blame():
+    _, relu, pool, _ = (each.outputs[0] for each in LAYERS)
+    assert blame(relu, pool, int8(9)) == "DENSE 'dense'"
+    assert blame(pool, int8(9)) == "DENSE 'dense'"
+
+
+def test_another_order_of_the_elements_is_the_same_layer():
+    conv, relu, pool, _ = (each.outputs[0] for each in LAYERS)
+    assert blame(conv[::-1].reshape(2, 2), relu, pool, int8(9)) == "DENSE 'dense'"
+
+
+def test_one_step_is_the_same_layer_where_it_is_allowed():
+    conv, relu, pool, dense = (each.outputs[0] for each in LAYERS)
+    assert blame(conv, relu, pool, dense + 1) == "DENSE 'dense'"
+    assert blame(conv, relu, pool, dense + 1, one_step=True) is None
+
+
+# The interpreters.
+
+
+def dense_model(weights: Any, dtype: str = "FLOAT32") -> Model:
+    quantization = Quantization([0.5], [0]) if dtype == "INT8" else None
+    tensors = [
+        Tensor("x", [1, 3], dtype, quantization=quantization),
+        Tensor("w", [4, 3], dtype, data=weights, quantization=quantization),
+        Tensor("y", [1, 4], dtype, quantization=quantization),
+    ]
+    return Model(tensors, [fully_connected([0, 1], 2)], [0], [2])
+
+
+def spec(name: str, shape: tuple[int, ...]) -> TensorSpec:
+    return TensorSpec(name, shape, "float32", 4 * int(np.prod(shape)))
+
+
+def interpret(
+    model: Path, layers: bool = False, outputs: Any = None, timeout_s: float = TIMEOUT_S
+) -> Interpreted:
+    inputs: Tensors = {"x": np.array([[1.0, -2.0, 3.0]], np.float32)}
+    specs = ([spec("x", (1, 3))], outputs or [spec("y", (1, 4))])
+    return run_interpreter(model, inputs, *specs, Deadline(timeout_s), layers=layers)
+
+
+WEIGHTS = np.arange(12, dtype=np.float32).reshape(4, 3)
+
+
+@pytest.fixture
+def tflite(tmp_path: Path) -> Path:
+    pytest.importorskip("ai_edge_litert", reason="pip install 'pytest-microtvm[litert]'")
+    path = tmp_path / "net.tflite"
+    path.write_bytes(dense_model(WEIGHTS).to_bytes())
+    return path
+
+
+def test_litert_runs_a_model_and_tells_its_layers(tflite: Path):
+    found = interpret(tflite, layers=True)
+    assert "LiteRT" in found.title
+    assert (found.hybrid, found.is_optimized) == ((), False)
+    assert found.outputs["y"].tolist() == [[4, 10, 16, 22]]
+    [only] = found.layers
+    assert (only.kind, only.name, only.inputs) == ("FULLY_CONNECTED", "y", ())
+    np.testing.assert_array_equal(only.outputs[0], found.outputs["y"])
+
+
+def test_onnxruntime_runs_a_model_and_tells_its_layers(tmp_path: Path):
+    pytest.importorskip("onnxruntime", reason="pip install 'pytest-microtvm[onnxruntime]'")
+    onnx = pytest.importorskip("onnx", reason="pip install 'pytest-microtvm[onnx]'")
+    value = onnx.helper.make_tensor_value_info
+    nodes = [
+        onnx.helper.make_node("MatMul", ["x", "w"], ["p"], name="product"),
+        onnx.helper.make_node("Relu", ["p"], ["y"]),
+    ]
+    graph = onnx.helper.make_graph(
+        nodes,
+        "g",
+        [value("x", 1, [1, 3])],
+        [value("y", 1, [1, 4])],
+        [onnx.numpy_helper.from_array(np.ascontiguousarray(WEIGHTS.T), "w")],
+    )
+    opsets = [onnx.helper.make_opsetid("", 17)]
+    path = tmp_path / "net.onnx"
+    path.write_bytes(
+        onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString()
+    )
+    found = interpret(path, layers=True)
+    assert found.outputs["y"].tolist() == [[4, 10, 16, 22]]
+    assert [(each.kind, each.name, each.inputs) for each in found.layers] == [
+        ("MatMul", "product", ()),
+        ("Relu", "y", (0,)),
+    ]
+
+
+def test_what_an_interpreter_cannot_run_is_one_line(tflite: Path):
+    tflite.write_bytes(tflite.read_bytes()[:200])
+    with pytest.raises(ModelError, match=r"LiteRT cannot run net\.tflite: ") as caught:
+        interpret(tflite)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_other_outputs_than_the_models_are_refused(tflite: Path):
+    with pytest.raises(ModelError, match="the output 'y' is float32"):
+        interpret(tflite, outputs=[spec("y", (1, 5))])
+
+
+def test_an_interpreter_that_takes_too_long_is_ended(tflite: Path):
+    with pytest.raises(ModelError, match="took longer than"):
+        interpret(tflite, timeout_s=0.01)
+
+
+def test_a_crash_of_an_interpreter_is_told(tflite: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(interpreters, "_COMMAND", ("-c", "import os; os.kill(os.getpid(), 11)"))
+    with pytest.raises(ModelError, match="it ended by signal SIGSEGV"):
+        interpret(tflite)
+
+
+def test_the_reference_litert_needs_a_tflite_model(tmp_path: Path):
+    with pytest.raises(ConfigError, match=r"net\.onnx is no TFLite model"):
+        require_litert(tmp_path / "net.onnx")
