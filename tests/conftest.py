@@ -10,6 +10,10 @@ import pytest
 
 pytest_plugins = ["pytester"]
 
+# Tests start hundreds of Python processes. They keep their bytecode, whatever this process does:
+# otherwise each of them would compile the whole package anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # Skips that CI accepts, as patterns of test ids, each with its reason.
 ALLOWED_SKIPS = {
     "tests/hil/test_real_boards.py::*": "no board is attached to a CI machine",

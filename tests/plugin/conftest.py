@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
+import os
+import time
 from pathlib import Path
 
 import pytest
 
+import pytest_microtvm.flow.harness  # noqa: F401 - or pytester would unload it, and numpy, after runs
 from tests.plugin.running import (
-    RUN_TIMEOUT_S,
     Outcome,
     RunPytest,
+    WarmCache,
+    copy_cache,
     plugin_command,
     plugin_environment,
+    run_plugin,
 )
 
 
 @pytest.fixture(scope="session")
 def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache that all tests share, so that each model is compiled and built once."""
-    return tmp_path_factory.mktemp("cache")
+    """A cache that all tests share, so that each model is compiled and built once.
+
+    Workers of pytest-xdist share it, too: their folders are in the one of the whole run.
+    """
+    base = tmp_path_factory.getbasetemp()
+    cache = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared_cache"
+    cache.mkdir(mode=0o700, exist_ok=True)
+    return cache
 
 
 @pytest.fixture
@@ -42,26 +51,52 @@ def run_pytest(workspace: Path, shared_cache: Path) -> RunPytest:
         env: dict[str, str] | None = None,
         status: int | None = None,
     ) -> Outcome:
-        json_path = workspace / "records.json"
-        json_path.unlink(missing_ok=True)
-        command = plugin_command(f"--microtvm-json={json_path}", *arguments)
-        if cache is not None:
-            command.append(f"--microtvm-cache-dir={cache}")
-        result = subprocess.run(
-            command,
-            cwd=workspace,
-            env=plugin_environment(**(env or {})),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=RUN_TIMEOUT_S,
-        )
-        records = None
-        if json_path.is_file():
-            records = json.loads(json_path.read_text())["records"]
+        return run_plugin(workspace, *arguments, cache=cache, env=env, status=status)
+
+    return run
+
+
+@pytest.fixture
+def warm_cache(run_pytest: RunPytest, shared_cache: Path, tmp_path: Path) -> WarmCache:
+    """Run pytest with the shared cache, and copy what the run used: for a test to damage.
+
+    Gives the copy, and how the run ended, which has to pass.
+    """
+
+    def warm(*arguments: str | Path) -> tuple[Path, Outcome]:
+        start = time.time()
+        outcome = run_pytest(*arguments, status=0)
+        cache = tmp_path / "cache"
+        copy_cache(shared_cache, cache, start)
+        return cache, outcome
+
+    return warm
+
+
+@pytest.fixture
+def run_pytest_inside(
+    workspace: Path,
+    shared_cache: Path,
+    pytester: pytest.Pytester,
+    monkeypatch: pytest.MonkeyPatch,
+) -> RunPytest:
+    """Run pytest in this process, for runs that end before a board is opened.
+
+    There are no records, and the environment is this process's.
+    """
+    monkeypatch.chdir(workspace)
+    for name in set(os.environ) - set(plugin_environment()):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(
+        *arguments: str | Path, cache: Path = shared_cache, status: int | None = None
+    ) -> Outcome:
+        command = plugin_command(*arguments, f"--microtvm-cache-dir={cache}")
+        result = pytester.runpytest_inprocess(*command[3:])
+        output = f"{result.stdout}\n{result.stderr}"
         if status is not None:
-            assert result.returncode == status, result.stdout
-        return Outcome(result.returncode, result.stdout, records)
+            assert result.ret == status, output
+        return Outcome(result.ret, output, None)
 
     return run

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -33,6 +35,25 @@ class Outcome:
 
 
 RunPytest = Callable[..., Outcome]
+WarmCache = Callable[..., tuple[Path, Outcome]]
+
+_NO_ENTRIES = ("locks", "tmp")
+_CLOCK_STEP_S = 0.1  # file systems take their time from a coarse clock
+
+
+def copy_cache(cache: Path, copy: Path, since: float) -> None:
+    """Copy the entries of a cache that were used since a time.
+
+    Args:
+        cache: The cache, which others may be using.
+        copy: The new cache.
+        since: As `time.time()` gives it.
+    """
+    copy.mkdir(mode=0o700)
+    for entry in cache.glob("*/*"):
+        kind = entry.parent.name
+        if kind not in _NO_ENTRIES and entry.stat().st_mtime >= since - _CLOCK_STEP_S:
+            shutil.copytree(entry, copy / kind / entry.name, symlinks=True)
 
 
 def plugin_command(*arguments: str | Path) -> list[str]:
@@ -52,6 +73,45 @@ def plugin_environment(**changes: str) -> dict[str, str]:
         if not name.startswith(("PYTEST_", "COV_")) and name != "CI"
     }
     return {**environment, "COLUMNS": "200", **changes}
+
+
+def run_plugin(
+    workspace: Path,
+    *arguments: str | Path,
+    cache: Path | None,
+    env: dict[str, str] | None = None,
+    status: int | None = None,
+) -> Outcome:
+    """Run pytest in a process of its own.
+
+    Args:
+        workspace: The folder to run it in.
+        arguments: Its arguments.
+        cache: The folder of the plugin's cache; None: the arguments say.
+        env: Changes of the environment.
+        status: The exit status that it has to have.
+    """
+    json_path = workspace / "records.json"
+    json_path.unlink(missing_ok=True)
+    command = plugin_command(f"--microtvm-json={json_path}", *arguments)
+    if cache is not None:
+        command.append(f"--microtvm-cache-dir={cache}")
+    result = subprocess.run(
+        command,
+        cwd=workspace,
+        env=plugin_environment(**(env or {})),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=RUN_TIMEOUT_S,
+    )
+    records = None
+    if json_path.is_file():
+        records = json.loads(json_path.read_text())["records"]
+    if status is not None:
+        assert result.returncode == status, result.stdout
+    return Outcome(result.returncode, result.stdout, records)
 
 
 def run_microtvm(*arguments: str, cwd: Path, **environment: str) -> tuple[int, str]:

@@ -1,5 +1,6 @@
 """What can go wrong, as its user meets it: one line that names the thing and the cure."""
 
+import dataclasses
 import io
 import os
 import re
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.plugin.running import MODELS, Outcome
+from pytest_microtvm.flow.manifest import write_manifest
+from tests.plugin.running import MODELS, Outcome, run_plugin
 
 
 @pytest.fixture
@@ -61,23 +63,23 @@ def assert_test_error(outcome: Outcome, kind: str, *texts: str) -> None:
         ([], ["sine.tflite is a model, but no board is named", "--microtvm-board"]),
     ],
 )
-def test_wrong_usage_ends_before_any_test(run_pytest, sine, arguments, texts):
-    assert_usage_error(run_pytest(sine.name, *arguments), *texts)
+def test_wrong_usage_ends_before_any_test(run_pytest_inside, sine, arguments, texts):
+    assert_usage_error(run_pytest_inside(sine.name, *arguments), *texts)
 
 
-def test_a_board_file_with_a_typo_names_file_and_key(run_pytest, workspace, sine):
+def test_a_board_file_with_a_typo_names_file_and_key(run_pytest_inside, workspace, sine):
     (workspace / "boards").mkdir()
     (workspace / "boards" / "mine.toml").write_text(
         'name = "mine"\nplatform = "host"\n[cpu]\narch = "host"\nspeed = 3\n'
     )
-    outcome = run_pytest(sine.name, "--microtvm-board=mine", "--microtvm-boards-dir=boards")
+    outcome = run_pytest_inside(sine.name, "--microtvm-board=mine", "--microtvm-boards-dir=boards")
     assert_usage_error(outcome, "mine.toml", "cpu.speed")
 
 
 @pytest.mark.parametrize("where", ["file/cache", "/proc/cache"])
-def test_an_unwritable_cache_is_told_before_any_test(run_pytest, workspace, sine, where):
+def test_an_unwritable_cache_is_told_before_any_test(run_pytest_inside, workspace, sine, where):
     (workspace / "file").write_text("")
-    outcome = run_pytest(sine.name, "--microtvm-board=host", cache=Path(where))
+    outcome = run_pytest_inside(sine.name, "--microtvm-board=host", cache=Path(where))
     assert_usage_error(outcome, "cannot write the cache", "--microtvm-cache-dir")
 
 
@@ -98,47 +100,99 @@ def damaged_models() -> dict[str, bytes]:
     }
 
 
-@pytest.mark.parametrize("damage", damaged_models())
-def test_a_damaged_model_is_an_error(run_pytest, workspace, tmp_path, damage):
-    (workspace / f"{damage}.tflite").write_bytes(damaged_models()[damage])
-    outcome = run_pytest(f"{damage}.tflite", "--microtvm-board=host", cache=tmp_path / "cache")
-    assert_test_error(outcome, "ModelError", f"{damage}.tflite")
-    assert leftovers(tmp_path / "cache") == []
+# What is told of each archive.
+HOSTILE = {
+    "outside": "..",
+    "absolute": "/tmp/outside.txt",
+    "link": "codegen/link.c",
+    "device": "dev",
+    "bomb": "no uncompressed tar file",
+    "no_metadata": "metadata.json",
+    "no_archive": "no uncompressed tar file",
+}
+
+
+def archive(name: str, data: bytes = b"x", mode: str = "w:", **fields: object) -> bytes:
+    """A tar archive of one member."""
+    member = tarfile.TarInfo(name)
+    member.size = len(data)
+    for field, value in fields.items():
+        setattr(member, field, value)
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode=mode) as tar:  # type: ignore[call-overload]
+        tar.addfile(member, io.BytesIO(data))
+    return buffer.getvalue()
 
 
 def hostile_archives() -> dict[str, bytes]:
-    def archive(*members: tuple[tarfile.TarInfo, bytes]) -> bytes:
-        buffer = io.BytesIO()
-        with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
-            for info, data in members:
-                info.size = len(data)
-                tar.addfile(info, io.BytesIO(data))
-        return buffer.getvalue()
-
-    link = tarfile.TarInfo("codegen/link.c")
-    link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
-    device = tarfile.TarInfo("dev")
-    device.type = tarfile.CHRTYPE
     return {
-        "outside": archive((tarfile.TarInfo("../../outside.txt"), b"x")),
-        "absolute": archive((tarfile.TarInfo("/tmp/outside.txt"), b"x")),
-        "link": archive((link, b"")),
-        "device": archive((device, b"")),
-        "bomb": archive((tarfile.TarInfo("zeros"), bytes(1 << 30))),
-        "no_metadata": archive((tarfile.TarInfo("other"), b"x")),
+        "outside": archive("../../outside.txt"),
+        "absolute": archive("/tmp/outside.txt"),
+        "link": archive("codegen/link.c", b"", type=tarfile.SYMTYPE, linkname="/etc/passwd"),
+        "device": archive("dev", b"", type=tarfile.CHRTYPE),
+        "bomb": archive("zeros", bytes(1 << 30), "w:gz"),
+        "no_metadata": archive("other"),
         "no_archive": b"nothing",
     }
 
 
-@pytest.mark.parametrize("kind", hostile_archives())
-def test_a_hostile_archive_is_an_error(run_pytest, workspace, tmp_path, kind):
-    (workspace / f"{kind}.tar").write_bytes(hostile_archives()[kind])
+@dataclasses.dataclass(frozen=True)
+class BadModels:
+    """A run of models of which none is one."""
+
+    outcome: Outcome
+    names: list[str]
+    new: set[str]  # names of what it left anywhere
+    leftovers: list[Path]
+
+
+@pytest.fixture(scope="module")
+def run_of_bad_models(tmp_path_factory) -> BadModels:
+    """One run of all damaged models and hostile archives."""
+    workspace = tmp_path_factory.mktemp("bad_models") / "project"
+    workspace.mkdir()
+    (workspace / "pytest.ini").write_text("[pytest]\n")
+    names = []
+    for name, data in damaged_models().items():
+        names.append(f"{name}.tflite")
+        (workspace / names[-1]).write_bytes(data)
+    for name, data in hostile_archives().items():
+        names.append(f"{name}.tar")
+        (workspace / names[-1]).write_bytes(data)
     before = set(workspace.parent.rglob("*"))
-    outcome = run_pytest(f"{kind}.tar", "--microtvm-board=host", cache=tmp_path / "cache")
-    assert_test_error(outcome, "ModelError", f"{kind}.tar")
+    cache = workspace.parent / "cache"
+    outcome = run_plugin(workspace, *names, "--microtvm-board=host", cache=cache, status=1)
     new = {path.name for path in set(workspace.parent.rglob("*")) - before}
-    assert not [name for name in new if name in ("outside.txt", "link.c", "zeros")]
-    assert leftovers(tmp_path / "cache") == []
+    return BadModels(outcome, names, new, leftovers(cache))
+
+
+def test_damaged_models_and_hostile_archives_leave_nothing(run_of_bad_models):
+    outcome = run_of_bad_models.outcome
+    assert outcome.summary.strip("= ").startswith(f"{len(run_of_bad_models.names)} errors in ")
+    assert {record["outcome"] for record in outcome.records} == {"error"}
+    assert "Traceback" not in outcome.output
+    assert "pytest_microtvm/" not in outcome.output
+    assert run_of_bad_models.new.isdisjoint({"outside.txt", "link.c", "zeros"})
+    assert run_of_bad_models.leftovers == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        *((f"{name}.tflite", "") for name in damaged_models()),
+        *((f"{name}.tar", text) for name, text in HOSTILE.items()),
+    ],
+)
+def test_a_damaged_model_or_a_hostile_archive_is_an_error(run_of_bad_models, name, text):
+    sections = re.split(
+        r"^_+ ERROR at setup of (\S+)::aot\[host\] _+$",
+        run_of_bad_models.outcome.output,
+        flags=re.M,
+    )
+    lines = sections[sections.index(name) + 1].strip().splitlines()
+    assert lines[0].startswith("ModelError: "), lines
+    assert name in lines[0]
+    assert text in lines[0]
 
 
 def path_without(directory: Path, *programs: str) -> str:
@@ -188,9 +242,14 @@ def firmware_image(cache: Path, build_id: str) -> Path:
     return cache / "firmware" / build_id / "project" / "build" / "firmware.elf"
 
 
-def test_a_wrong_weight_on_the_device_fails_with_a_report(run_pytest, sine, tmp_path):
-    cache = tmp_path / "cache"
-    first = run_pytest(sine.name, "--microtvm-board=qemu_x86", cache=cache, status=0)
+def replace_image(image: Path, data: bytes) -> None:
+    """Put other bytes into a firmware's image, as if they had been built so."""
+    image.write_bytes(data)
+    write_manifest(image.parents[2])
+
+
+def test_a_wrong_weight_on_the_device_fails_with_a_report(run_pytest, warm_cache, sine):
+    cache, first = warm_cache(sine.name, "--microtvm-board=qemu_x86")
     image = firmware_image(cache, first.records[0]["build_id"])
     plant_wrong_weights(image)
     outcome = run_pytest(sine.name, "--microtvm-board=qemu_x86", cache=cache, status=1)
@@ -224,30 +283,25 @@ def plant_wrong_weights(image: Path) -> None:
     data = bytearray(image.read_bytes())
     for index in range(offset + 3, offset + size, 4):
         data[index] ^= 0x80  # the sign of a little-endian float32
-    image.write_bytes(data)
+    replace_image(image, data)
 
 
-def test_stale_firmware_is_an_error_and_no_verdict(run_pytest, workspace, sine, tmp_path):
-    cache = tmp_path / "cache"
+def test_stale_firmware_is_an_error_and_no_verdict(run_pytest, warm_cache, workspace, sine):
     shutil.copy(MODELS / "sine_float32.tflite", workspace / "float.tflite")
     arguments = ("--microtvm-board=qemu_x86",)
-    right = run_pytest(sine.name, *arguments, cache=cache, status=0)
-    other = run_pytest("float.tflite", *arguments, cache=cache, status=0)
-    shutil.copy(
-        firmware_image(cache, other.records[0]["build_id"]),
-        firmware_image(cache, right.records[0]["build_id"]),
-    )
+    cache, both = warm_cache(sine.name, "float.tflite", *arguments)
+    images = {record["model"]: firmware_image(cache, record["build_id"]) for record in both.records}
+    replace_image(images[sine.name], images["float.tflite"].read_bytes())
     outcome = run_pytest(sine.name, *arguments, cache=cache)
     assert_test_error(outcome, "ProtocolError", "stale firmware", "qemu_x86")
 
 
-def test_a_broken_device_is_an_error_for_its_test_only(run_pytest, workspace, sine, tmp_path):
-    cache = tmp_path / "cache"
+def test_a_broken_device_is_an_error_for_its_test_only(run_pytest, warm_cache, workspace, sine):
     shutil.copy(MODELS / "sine_float32.tflite", workspace / "float.tflite")
     arguments = (sine.name, "float.tflite", "--microtvm-board=qemu_x86", "--microtvm-timeout=3")
-    first = run_pytest(*arguments, cache=cache, status=0)
+    cache, first = warm_cache(*arguments)
     image = firmware_image(cache, first.records[0]["build_id"])
-    image.write_bytes(image.read_bytes()[:1000])
+    replace_image(image, image.read_bytes()[:1000])
     outcome = run_pytest(*arguments, cache=cache, status=1)
     assert "1 passed, 1 error" in outcome.summary
     assert [record["outcome"] for record in outcome.records] == ["error", "passed"]
