@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.c.client import PACKET_BYTES, POOL_BYTES, start
 from tests.c.device import Device
 from tests.c.toolchain import RUNTIME_DIR, build_program, runtime_sources
-
-PACKET_BYTES = 1024
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +29,16 @@ def device(host_server: Path) -> Iterator[Device]:
     """A running device; the test fails if a sanitizer had anything to say."""
     with Device(host_server, PACKET_BYTES) as running:
         yield running
+
+
+@pytest.fixture
+def session(device: Device) -> Device:
+    """A device in an initialized session."""
+    return start(device)
+
+
+@pytest.fixture
+def pool_session(host_server: Path) -> Iterator[Device]:
+    """Likewise, with the host as the executor."""
+    with Device(host_server, PACKET_BYTES, "host_driven", POOL_BYTES) as running:
+        yield start(running)

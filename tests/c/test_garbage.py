@@ -14,8 +14,8 @@ import pytest
 from pytest_microtvm.session.wire.framing import encode
 from pytest_microtvm.session.wire.rpc import RpcCode
 from pytest_microtvm.session.wire.session import MessageType, pack_message
+from tests.c.client import INIT_BODY, assert_usable, tensor
 from tests.c.device import Device
-from tests.c.test_server import INIT_BODY, assert_usable, tensor
 from tests.c.values import TensorView, handle, integer, raw_string, sequence
 
 SECONDS = 1.0

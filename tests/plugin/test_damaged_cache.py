@@ -8,22 +8,26 @@ from pathlib import Path
 
 import pytest
 
-from tests.plugin.running import MODELS, Outcome, RunPytest
+from tests.plugin.running import MODELS, Outcome, RunPytest, WarmCache
 
 KINDS = ("mlf", "firmware", "reference", "counting")
 
 
 @pytest.fixture
-def run(run_pytest: RunPytest, workspace: Path, shared_cache: Path) -> Callable[[], Outcome]:
-    """Run a model on qemu_x86 with a warm cache of this test's own."""
+def cache(workspace: Path, warm_cache: WarmCache) -> Path:
+    """A cache with a model for qemu_x86, for the test to damage."""
     shutil.copy(MODELS / "sine_int8.tflite", workspace / "sine.tflite")
-    cache = workspace / "cache"
+    cache, _ = warm_cache("sine.tflite", "--microtvm-board=qemu_x86")
+    return cache
+
+
+@pytest.fixture
+def run(run_pytest: RunPytest, cache: Path) -> Callable[[], Outcome]:
+    """Run the model with that cache."""
 
     def run() -> Outcome:
         return run_pytest("sine.tflite", "--microtvm-board=qemu_x86", cache=cache, status=0)
 
-    run_pytest("sine.tflite", "--microtvm-board=qemu_x86", cache=shared_cache, status=0)
-    shutil.copytree(shared_cache, cache, symlinks=True)
     assert not run().lines("anew")
     return run
 
@@ -44,8 +48,7 @@ def assert_right(outcome: Outcome, kinds: tuple[str, ...]) -> None:
         assert all("of the cache anew, because" in line for line in lines)
 
 
-def test_a_flipped_digit_of_a_weight(run: Callable[[], Outcome], workspace: Path) -> None:
-    cache = workspace / "cache"
+def test_a_flipped_digit_of_a_weight(run: Callable[[], Outcome], cache: Path) -> None:
     shutil.rmtree(cache / "firmware")
     shutil.rmtree(cache / "reference")
     damaged = 0
@@ -60,20 +63,19 @@ def test_a_flipped_digit_of_a_weight(run: Callable[[], Outcome], workspace: Path
     assert_right(run(), ("mlf",))
 
 
-def test_one_byte_of_every_kind_of_entry(run: Callable[[], Outcome], workspace: Path) -> None:
+def test_one_byte_of_every_kind_of_entry(run: Callable[[], Outcome], cache: Path) -> None:
     for kind, name in zip(
         KINDS,
         ("model.tar", "project/build/firmware.elf", "outputs.npz", "counting.so"),
         strict=True,
     ):
-        for path in (workspace / "cache").glob(f"{kind}/*/{name}"):
+        for path in cache.glob(f"{kind}/*/{name}"):
             flip(path, path.stat().st_size // 2)
     assert_right(run(), KINDS)
     assert not run().lines("anew")
 
 
-def test_cut_broken_and_replaced_entries(run: Callable[[], Outcome], workspace: Path) -> None:
-    cache = workspace / "cache"
+def test_cut_broken_and_replaced_entries(run: Callable[[], Outcome], cache: Path) -> None:
     for path in cache.glob("reference/*/outputs.npz"):
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     for path in cache.glob("firmware/*/image.json"):

@@ -283,7 +283,7 @@ def plant_wrong_weights(image: Path) -> None:
     data = bytearray(image.read_bytes())
     for index in range(offset + 3, offset + size, 4):
         data[index] ^= 0x80  # the sign of a little-endian float32
-    replace_image(image, data)
+    replace_image(image, bytes(data))
 
 
 def test_stale_firmware_is_an_error_and_no_verdict(run_pytest, warm_cache, workspace, sine):

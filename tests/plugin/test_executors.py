@@ -110,19 +110,18 @@ def test_litert_needs_a_tflite_model(run_pytest, models):
 
 
 @pytest.mark.parametrize("reference", ["tflite", "none.npz"])
-def test_an_unknown_reference_is_a_usage_error(run_pytest, models, reference):
-    outcome = run_pytest(
+def test_an_unknown_reference_is_a_usage_error(run_pytest_inside, models, reference):
+    outcome = run_pytest_inside(
         "sine_int8.tflite", "--microtvm-board=host", f"--microtvm-reference={reference}"
     )
     assert outcome.status == 4
     assert outcome.lines(reference)
 
 
-def test_a_wrong_kernel_is_named(run_pytest, models, tmp_path):
+def test_a_wrong_kernel_is_named(run_pytest, warm_cache, models):
     """The first kernel that differs on the board is in the report."""
-    cache = tmp_path / "cache"
     arguments = ("keyword_int8.tflite", "--microtvm-board=qemu_x86")
-    run_pytest(*arguments, "--microtvm-executor=host_driven", cache=cache, status=0)
+    cache, _ = warm_cache(*arguments, "--microtvm-executor=host_driven")
     from tests.plugin.test_errors import plant_wrong_weights
 
     for image in cache.glob("firmware/*/project/build/firmware.elf"):

@@ -117,19 +117,16 @@ def test_more_workers_than_tests(run_on_lab, start_lab) -> None:
     assert outcome.records[0]["lab_boards"] == ["left", "right", "third"]
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
+def test_nobody_is_idle(run_on_lab, start_lab) -> None:
+    start_lab("left", "right")
+    for options in (
         (),
         ("-n2", "--dist=each"),
         ("-n2", "--dist=loadfile"),
         ("-n2", "--microtvm-executor=aot,graph"),
-    ],
-)
-def test_nobody_is_idle(options, run_on_lab, start_lab) -> None:
-    start_lab("left", "right")
-    outcome = run_on_lab(MODEL, *options, "-v", status=0)
-    assert not outcome.lines("#2")
+    ):
+        outcome = run_on_lab(MODEL, *options, "-v", status=0)
+        assert not outcome.lines("#2"), options
 
 
 def test_a_repetition_can_be_run_alone(run_on_lab, start_lab) -> None:

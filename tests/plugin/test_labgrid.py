@@ -159,7 +159,7 @@ class Grid:
         self._stack.callback(process.terminate)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def lab():
     need_tools(BOARD)
     if shutil.which("ser2net") is None and not Path("/usr/sbin/ser2net").exists():
@@ -170,12 +170,10 @@ def lab():
         yield lab
 
 
-@pytest.fixture
-def grid(lab, tmp_path):
+@pytest.fixture(scope="module")
+def grid(lab, tmp_path_factory):
     with ExitStack() as stack:
-        directory = tmp_path / "grid"
-        directory.mkdir()
-        yield Grid(directory, lab, stack)
+        yield Grid(tmp_path_factory.mktemp("grid"), lab, stack)
 
 
 @pytest.fixture
@@ -199,13 +197,15 @@ def run_on_place(run_pytest, workspace, grid, tmp_path):
 
 
 def test_a_model_on_a_place(run_on_place, grid, lab) -> None:
+    flashed = []
     for _ in range(2):
         outcome = run_on_place("--microtvm-executor=aot", status=0)
         assert outcome.lines("plugins: ")[0].count("labgrid")  # the two get along
         (record,) = outcome.records
         assert (record["lab_boards"], record["incidents"]) == (["desk"], [])
         assert "desk" not in grid.client("who")
-    assert lab["left"].flashed == 1
+        flashed.append(lab["left"].flashed)
+    assert flashed[0] == flashed[1] > 0
 
 
 def test_a_place_whose_board_has_no_power(run_on_place, lab) -> None:

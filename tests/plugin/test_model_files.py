@@ -90,15 +90,13 @@ def test_the_second_run_makes_nothing_and_never_loads_the_compiler(
 def test_no_cache_makes_everything_anew_and_keeps_nothing(run_pytest, sine, tmp_path):
     temporary = tmp_path / "tmp"
     temporary.mkdir()
-    for _ in range(2):
-        outcome = run_pytest(
-            sine.name,
-            "--microtvm-board=host",
-            "--microtvm-no-cache",
-            env={"TMPDIR": str(temporary)},
-            status=0,
-        )
-        assert outcome.records[0]["cached"] == {"mlf": False, "firmware": False}
+    arguments = (sine.name, "--microtvm-board=host")
+    run_pytest(*arguments, status=0)
+    outcome = run_pytest(*arguments, status=0)
+    assert outcome.records[0]["cached"] == {"mlf": True, "firmware": True}
+    environment = {"TMPDIR": str(temporary)}
+    outcome = run_pytest(*arguments, "--microtvm-no-cache", env=environment, status=0)
+    assert outcome.records[0]["cached"] == {"mlf": False, "firmware": False}
     assert list(temporary.iterdir()) == []
 
 

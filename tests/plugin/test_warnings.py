@@ -4,6 +4,7 @@ import pytest
 
 from pytest_microtvm.boards import load_boards
 from tests.contract.running import need_tools
+from tests.plugin.running import run_plugin
 from tests.unit.compiler.test_integer_groups import difference_after_add
 
 
@@ -16,13 +17,23 @@ def test_operators_that_stay_in_float_are_in_the_warnings_summary(run_pytest, wo
         assert "subtract, multiply" in line
 
 
-@pytest.mark.parametrize("executor", ["aot", "graph", "host_driven"])
-def test_their_instructions_are_told(executor, run_pytest, workspace):
+EXECUTORS = ("aot", "graph", "host_driven")
+
+
+@pytest.fixture(scope="module")
+def odd_run(tmp_path_factory, shared_cache):
+    """One run of the model by every executor."""
     need_tools(load_boards()["mps2_an386"])
+    workspace = tmp_path_factory.mktemp("odd")
+    (workspace / "pytest.ini").write_text("[pytest]\n")
     (workspace / "odd.tflite").write_bytes(difference_after_add().to_bytes())
-    options = ("--microtvm-board=mps2_an386", f"--microtvm-executor={executor}")
-    outcome = run_pytest("odd.tflite", *options, status=0)
-    [record] = outcome.records
+    options = ("--microtvm-board=mps2_an386", f"--microtvm-executor={','.join(EXECUTORS)}")
+    return run_plugin(workspace, "odd.tflite", *options, cache=shared_cache, status=0)
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_their_instructions_are_told(odd_run, executor):
+    [record] = [each for each in odd_run.records if each["executor"] == executor]
     total, part = (
         record["metrics"][name]["value"] for name in ("instructions", "float_instructions")
     )
@@ -33,4 +44,4 @@ def test_their_instructions_are_told(executor, run_pytest, workspace):
     assert part == sum(others)
     assert 0 < part < total
     told = f"odd.tflite on mps2_an386, {executor}: {part:,} of {total:,} instructions are those of"
-    assert outcome.lines(told)
+    assert odd_run.lines(told)

@@ -109,16 +109,17 @@ def test_a_quiet_run_shows_no_progress(run_pytest, sine):
 class Started:
     """A pytest run with workers and a TMPDIR of its own."""
 
-    def __init__(self, workspace: Path, tmp_path: Path, cache: Path) -> None:
+    def __init__(self, workspace: Path, tmp_path: Path) -> None:
         self.temporary = tmp_path / "tmp"
         self.temporary.mkdir()
-        self.cache = cache
+        self.cache = Path()
         self._workspace = workspace
         self._name, self._value = "MICROTVM_TEST_TOKEN", f"{os.getpid()}-{tmp_path.name}"
         self.token = f"{self._name}={self._value}"
         self.process: subprocess.Popen[str] | None = None
 
-    def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
+    def start(self, cache: Path, *arguments: str | Path) -> subprocess.Popen[str]:
+        self.cache = cache
         self.process = subprocess.Popen(
             plugin_command(
                 f"-n{WORKERS}",
@@ -154,14 +155,18 @@ class Started:
 
 @pytest.fixture
 def started(workspace, tmp_path):
-    started = Started(workspace, tmp_path, tmp_path / "cache")
+    started = Started(workspace, tmp_path)
     yield started
     started.close()
 
 
-def test_a_worker_killed_with_a_device_open_leaves_nothing(started, workspace, sine):
+def test_a_worker_killed_with_a_device_open_leaves_nothing(started, warm_cache, workspace, sine):
+    cache, _ = warm_cache("sine.tflite", "--microtvm-board=qemu_x86")
+    (workspace / "records.json").unlink()
     (workspace / "test_it.py").write_text(FATAL_TEST)
-    process = started.start("test_it.py", "--microtvm-board=qemu_x86", "--max-worker-restart=1")
+    process = started.start(
+        cache, "test_it.py", "--microtvm-board=qemu_x86", "--max-worker-restart=1"
+    )
     output = wait_for_line(process, "1 failed, 5 passed")
     process.wait(GONE_WITHIN_S)
     assert re.search(r"worker 'gw\d' crashed while running .*3\]", output)
@@ -171,9 +176,11 @@ def test_a_worker_killed_with_a_device_open_leaves_nothing(started, workspace, s
     assert "sine.tflite" in output.partition("= microtvm =")[2]
 
 
-def test_a_worker_killed_while_it_builds_leaves_nothing(started):
-    models = [MODELS / "sine_int8.tflite", MODELS / "motion_float32.tflite"]
-    process = started.start(*models, "--microtvm-board=host,qemu_x86")
+def test_a_worker_killed_while_it_builds_leaves_nothing(started, warm_cache):
+    arguments = (MODELS / "sine_int8.tflite", MODELS / "motion_float32.tflite")
+    cache, _ = warm_cache(*arguments, "--microtvm-board=host,qemu_x86")
+    shutil.rmtree(cache / "firmware")
+    process = started.start(cache, *arguments, "--microtvm-board=host,qemu_x86")
     output = wait_for_line(process, "] building ")
     worker = STEP.findall(output)[-1][0]
     victim = worker_pid(started.token, worker)

@@ -16,7 +16,7 @@
 static int32_t WriteToLink(void *context, const uint8_t *data, size_t size_bytes) {
   (void)context;
   UartWrite(data, size_bytes);
-  return 0;
+  return kMicroTVMOk;
 }
 
 static void AbortIfError(int32_t status) {

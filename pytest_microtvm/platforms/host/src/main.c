@@ -23,7 +23,7 @@ static int32_t WriteToLink(void *context, const uint8_t *data, size_t size_bytes
       return kMicroTVMErrorWrite;
     }
   }
-  return 0;
+  return kMicroTVMOk;
 }
 
 static void AbortIfError(int32_t status) {
