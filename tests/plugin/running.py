@@ -52,8 +52,13 @@ def copy_cache(cache: Path, copy: Path, since: float) -> None:
     copy.mkdir(mode=0o700)
     for entry in cache.glob("*/*"):
         kind = entry.parent.name
-        if kind not in _NO_ENTRIES and entry.stat().st_mtime >= since - _CLOCK_STEP_S:
+        if kind in _NO_ENTRIES or entry.stat().st_mtime < since - _CLOCK_STEP_S:
+            continue
+        (copy / kind).mkdir(exist_ok=True)
+        if entry.is_dir():
             shutil.copytree(entry, copy / kind / entry.name, symlinks=True)
+        else:
+            shutil.copy2(entry, copy / kind)
 
 
 def plugin_command(*arguments: str | Path) -> list[str]:

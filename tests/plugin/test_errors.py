@@ -52,7 +52,10 @@ def assert_test_error(outcome: Outcome, kind: str, *texts: str) -> None:
     [
         (["--microtvm-board=qemu_x68"], ["'qemu_x68'", "qemu_x86"]),
         (["--microtvm-platform=zephyr"], ["no platform zephyr", "baremetal"]),
-        (["--microtvm-board=host", "--microtvm-platform=baremetal"], ["host belongs to"]),
+        (
+            ["--microtvm-board=host", "--microtvm-platform=baremetal"],
+            ["no table for the platform baremetal"],
+        ),
         (["--microtvm-board=host", "--microtvm-executor=vm"], ["'vm'", "aot"]),
         (["--microtvm-board=host", "--microtvm-timeout=0"], ["microtvm_timeout is '0'"]),
         (["--microtvm-board=host", "--microtvm-timeout=soon"], ["microtvm_timeout is 'soon'"]),
