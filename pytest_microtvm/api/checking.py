@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pytest_microtvm.api.environment import Environment, StrPath
-from pytest_microtvm.api.models import model_path
+from pytest_microtvm.api.models import model_path, plain_shapes
 from pytest_microtvm.boards import Board
 from pytest_microtvm.compiler import CompileOptions
 from pytest_microtvm.errors import ConfigError
@@ -67,6 +68,7 @@ def check(
     platform: str | None = None,
     executor: str = EXECUTORS[0],
     inputs: Inputs | StrPath = None,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
     reference: StrPath = HOST,
     rtol: float = Tolerance.rtol,
     atol: float = Tolerance.atol,
@@ -85,6 +87,7 @@ def check(
         platform: The platform that makes its firmware; None for the board's default.
         executor: "aot", "graph" or "host_driven".
         inputs: As of `Device.run`; or the path of an `.npz` file with one array per input.
+        input_shapes: Shapes of inputs that the model leaves open, by name.
         reference: "host" for the same archive on this computer, an executor on the same board,
             "litert" for LiteRT on the original model, or the path of an `.npz` file of outputs.
         rtol: Relative tolerance for floats; integers are compared exactly.
@@ -112,12 +115,17 @@ def check(
         lease_timeout_s=environment.lease_timeout_s,
         tolerance=Tolerance(rtol, atol, equal_nan),
         inputs=from_file,
+        input_shapes=plain_shapes(input_shapes),
         reference=check_reference(os.fspath(reference)),
         root=Path.cwd(),
         count_instructions=environment.count_instructions,
     )
     with environment.open_harness(options) as harness:
-        path = model_path(model, CompileOptions(simd=target.cpu.simd), harness.workshop)
+        path = model_path(
+            model,
+            CompileOptions(simd=target.cpu.simd, input_shapes=options.input_shapes),
+            harness.workshop,
+        )
         under_test = ModelUnderTest(harness, path, target, executor, environment.log)
         comparison = under_test.compare(None if isinstance(inputs, str | os.PathLike) else inputs)
         under_test.record.worsen("failed" if comparison.mismatched else "passed")

@@ -86,6 +86,14 @@ class Environment:
         board = board_of(boards, name)
         return board if platform is None else board.on(platform)
 
+    def lab_kinds(self) -> frozenset[str]:
+        """The names of boards that the lab has a real one of.
+
+        Raises:
+            ConfigError: The lab file or a definition is wrong.
+        """
+        return frozenset(board.kind for board in self._load_lab(self.boards()))
+
     @contextlib.contextmanager
     def open_workshop(self) -> Iterator[Workshop]:
         """What compiles and builds, with the cache.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ def compile(  # noqa: A001 (microtvm.compile)
     board: str | Board | None = None,
     name: str | None = None,
     io_in_arena: bool = False,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
     output: StrPath | None = None,
     environment: Environment | None = None,
 ) -> ModelLibrary:
@@ -39,6 +41,8 @@ def compile(  # noqa: A001 (microtvm.compile)
         name: Names the model in the C interface; None for the stem of the file's name.
         io_in_arena: Leave room for inputs and outputs in the arena; an input is lost when the model
             runs.
+        input_shapes: Shapes of inputs that the model leaves open, by name; what is open and not
+            given is 1.
         output: Where the archive is written; None to leave it in the cache, where it stays for at
             least an hour after its last use.
         environment: Where the cache is; None for the defaults.
@@ -53,7 +57,7 @@ def compile(  # noqa: A001 (microtvm.compile)
     environment = environment or Environment()
     target = environment.board(board) if isinstance(board, str) else board
     simd = CompileOptions.simd if target is None else target.cpu.simd
-    options = CompileOptions(name=name, simd=simd, io_in_arena=io_in_arena)
+    options = CompileOptions(name, simd, io_in_arena, plain_shapes(input_shapes))
     with environment.open_workshop() as workshop:
         library = workshop.compile(model_path(model, options, workshop), options).library
         if output is None:
@@ -67,6 +71,11 @@ def compile(  # noqa: A001 (microtvm.compile)
                 cure="choose a folder that can be written",
             ) from error
     return mlf.open_library(target_path)
+
+
+def plain_shapes(shapes: Mapping[str, Sequence[int]] | None) -> dict[str, tuple[int, ...]]:
+    """Shapes of inputs as the compiler takes them."""
+    return {name: tuple(map(int, shape)) for name, shape in (shapes or {}).items()}
 
 
 def open_library(path: StrPath) -> ModelLibrary:

@@ -1,7 +1,9 @@
 """The `microtvm` command: a thin face over the public API.
 
+    models      compile, check, boards
     projects    create-project, build, flash
     running     run
+    upkeep      cache, doctor
     lab         lab scan, check, virtual
 
 Each subcommand is parsed and imported when it is used. The exit status is 0 for success, 1 when a
@@ -12,11 +14,18 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 
-from pytest_microtvm.command import projects, running
-from pytest_microtvm.command.parsers import FAILED, USAGE, CommandParser
-from pytest_microtvm.errors import BuildError, ConfigError, FlashError, MicroTVMError
+from pytest_microtvm.command import models, projects, running, upkeep
+from pytest_microtvm.command.parsers import FAILED, USAGE, CommandParser, tell
+from pytest_microtvm.errors import (
+    BuildError,
+    ConfigError,
+    FlashError,
+    FloatOperatorWarning,
+    MicroTVMError,
+)
 from pytest_microtvm.version import __version__
 
 INTERRUPTED = 130
@@ -45,13 +54,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="COMMAND",
         parser_class=CommandParser,
     )
-    for module in (projects, running):
+    for module in (models, projects, running, upkeep):
         module.add_commands(commands)
     commands.add_parser("lab", help="the boards that are here").fill = _fill_lab
     try:
         parsed = parser.parse_args(arguments)
         run: Callable[[argparse.Namespace], int] = parsed.run
-        return run(parsed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", FloatOperatorWarning)
+            warnings.showwarning = _tell_warning
+            return run(parsed)
     except ConfigError as error:
         print(f"microtvm: {error}", file=sys.stderr)
         return USAGE
@@ -67,6 +79,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("microtvm: interrupted", file=sys.stderr)
         return INTERRUPTED
+
+
+def _tell_warning(message: Warning | str, *_where: object, **_more: object) -> None:
+    """Tell a warning without the place in our code that it comes from."""
+    tell(f"warning: {message}")
 
 
 def _fill_lab(parser: CommandParser, _given: Sequence[str]) -> None:

@@ -107,6 +107,13 @@ def tell(line: str) -> None:
     print(f"microtvm: {line}", file=sys.stderr, flush=True)
 
 
+def print_json(document: Any) -> None:
+    """Print a result for other programs."""
+    import json
+
+    print(json.dumps(document, indent=2))
+
+
 def answers_directory(arguments: argparse.Namespace) -> Path:
     """Where answers of servers about their options are kept."""
     from pytest_microtvm.flow.cache import default_cache_directory

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_microtvm.command.parsers import CommandParser, tell
+from pytest_microtvm.command.parsers import CommandParser, print_json, tell
 from pytest_microtvm.command.projects import (
     add_project_options,
     project_and_options,
@@ -192,8 +192,6 @@ def _profile(project: Any, metrics: Any) -> str:
 def _print_json(
     arguments: argparse.Namespace, board: str, outputs: Tensors, times_s: list[float], metrics: Any
 ) -> None:
-    import json
-
     document: dict[str, Any] = {
         "board": board,
         "times_s": times_s,
@@ -207,4 +205,4 @@ def _print_json(
         for name, array in outputs.items():
             indices, values = top_of(array, arguments.print_top).tolist()
             document["outputs"][name]["top"] = {"indices": indices, "values": values}
-    print(json.dumps(document, indent=2))
+    print_json(document)

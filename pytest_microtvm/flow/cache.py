@@ -38,6 +38,8 @@ from pytest_microtvm.flow.progress import Progress, silent
 IN_USE_S = 3600.0
 _DOOMED = ".old"
 _OWN_FOLDERS = ("locks", "tmp")
+_NO_ENTRIES = ("virtual-lab",)
+"""Folders of the user's that are here because nobody named another place for them."""
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _ANOTHER_FOLDER = "name another folder with --microtvm-cache-dir, or use --microtvm-no-cache"
 DEFAULT_LIMIT_BYTES = 2 << 30
@@ -284,6 +286,31 @@ class Cache:
                 f"cannot remove {path}, which is damaged",
                 cure="remove it, with the rights of its owner",
             )
+
+    def contents(self) -> dict[str, tuple[int, int]]:
+        """How many entries there are of each kind, and the bytes that they take."""
+        found = {}
+        for folder in self._kinds():
+            entries = list(folder.iterdir())
+            found[folder.name] = (len(entries), _size_bytes(folder))
+        return found
+
+    def clear(self) -> None:
+        """Remove every entry; one that another process uses, too.
+
+        Raises:
+            ConfigError: The cache cannot be written.
+        """
+        self.open()
+        for folder in self._kinds():
+            self._remove(folder)
+
+    def _kinds(self) -> list[Path]:
+        if not self.directory.is_dir():
+            return []
+        ours = (*_OWN_FOLDERS, *_NO_ENTRIES)
+        folders = sorted(path for path in self.directory.iterdir() if path.is_dir())
+        return [folder for folder in folders if folder.name not in ours]
 
     def _evict(self) -> None:
         """Bring the cache below its limit."""

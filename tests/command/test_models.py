@@ -1,0 +1,75 @@
+"""`compile`, `check` and `boards`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pytest_microtvm.boards import load_boards
+from pytest_microtvm.mlf.library import open_library
+from tests.command.conftest import Microtvm
+
+ROOT = Path(__file__).resolve().parents[2]
+SINE = ROOT / "conftest_examples" / "models" / "sine_int8.tflite"
+
+
+def test_compile_tells_what_it_made(microtvm: Microtvm) -> None:
+    ended = microtvm(
+        "compile", SINE, "-o", "m.tar", "--board", "mps2_an386", "--name", "wave",
+        "--io-in-arena", "--dump-code", "c,graph", status=0,
+    )  # fmt: skip
+    library = open_library(Path("m.tar"))
+    assert library.name == "wave"
+    lines = ended.out.splitlines()
+    assert lines[0] == f"m.tar: {Path('m.tar').stat().st_size:,} bytes, model wave"
+    assert lines[1:3] == ["  input x: int8[1, 1]", "  output y: int8[1, 1]"]
+    assert f"arena {library.workspace_bytes:,} bytes" in lines[3]
+    assert lines[-2:] == ["wrote m.tar.c", "wrote m.tar.graph"]
+    assert "tvmgen_wave_run" in Path("m.tar.c").read_text()
+    assert json.loads(Path("m.tar.graph").read_text())["nodes"]
+    facts = json.loads(microtvm("compile", SINE, "-o", "n.tar", "--json", status=0).out)
+    assert facts["inputs"] == [{"name": "x", "dtype": "int8", "shape": [1, 1]}]
+
+
+def test_compile_refuses(microtvm: Microtvm) -> None:
+    assert "required: -o/--output" in microtvm("compile", SINE, status=2).err
+    assert "does not exist" in microtvm("compile", "no.tflite", "-o", "m.tar", status=1).err
+    assert "'rust' is none of c, relax, graph" in (
+        microtvm("compile", SINE, "-o", "m.tar", "--dump-code", "rust", status=2).err
+    )
+    assert "is no shape of an input" in (
+        microtvm("compile", SINE, "-o", "m.tar", "--input-shapes", "x=1", status=2).err
+    )
+    Path("bad.tflite").write_bytes(b"nonsense")
+    assert "bad.tflite" in microtvm("compile", "bad.tflite", "-o", "m.tar", status=1).err
+    assert not Path("m.tar").exists()
+
+
+def test_check_gives_the_verdict_and_its_status(microtvm: Microtvm) -> None:
+    ended = microtvm("check", SINE, "--board", "host", status=0)
+    assert ended.out.splitlines()[1].split()[:4] == ["sine_int8.tflite", "host", "aot", "passed"]
+    record = json.loads(microtvm("check", SINE, "--board", "host", "--json", status=0).out)
+    assert (record["outcome"], record["elements"]) == ("passed", 1)
+    np.savez("y.npz", y=np.full((1, 1), 127, np.int8))
+    failed = microtvm("check", SINE, "--board", "host", "--reference", "y.npz", status=1)
+    assert failed.out.startswith("device differs from y.npz in 1 of 1 elements")
+    assert "unknown board 'hots'" in microtvm("check", SINE, "--board", "hots", status=2).err
+    assert "there is no model no.tflite" in (
+        microtvm("check", "no.tflite", "--board", "host", status=2).err
+    )
+
+
+@pytest.mark.parametrize("patterns", [[], ["mps2_*"], ["host", "core:cortex-m4"]])
+def test_boards_are_listed(microtvm: Microtvm, patterns: list[str]) -> None:
+    listed = json.loads(microtvm("boards", *patterns, "--json", status=0).out)
+    names = [board["name"] for board in listed]
+    rows = microtvm("boards", *patterns, status=0).out.splitlines()
+    assert [row.split()[0] for row in rows] == ["BOARD", *names]
+    if not patterns:
+        assert names == list(load_boards())
+    else:
+        assert 0 < len(names) < len(load_boards())
+    assert "no board is 'zz'" in microtvm("boards", "zz", status=2).err
