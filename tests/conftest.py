@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import os
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,13 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 ALLOWED_SKIPS = {
     "tests/hil/test_real_boards.py::*": "no board is attached to a CI machine",
 }
+
+
+@pytest.fixture(scope="session")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of the whole run, which workers of pytest-xdist share."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

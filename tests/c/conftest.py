@@ -5,23 +5,37 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import filelock
 import pytest
 
 from tests.c.client import PACKET_BYTES, POOL_BYTES, start
 from tests.c.device import Device
-from tests.c.toolchain import RUNTIME_DIR, build_program, runtime_sources
+from tests.c.toolchain import PROGRAMS_DIR, build_program, build_runtime
 
 
 @pytest.fixture(scope="session")
-def host_server(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("host_server")
-    return build_program("host_server", directory, runtime_sources())
+def sanitized_runtime(run_folder: Path) -> Path:
+    """The runtime with sanitizers on, compiled once in a run."""
+    folder = run_folder / "sanitized_runtime"
+    with filelock.FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            parts = folder.with_suffix(".new")
+            parts.mkdir()
+            build_runtime(parts)
+            parts.rename(folder)
+    return folder / "runtime.a"
 
 
 @pytest.fixture(scope="session")
-def frame_tool(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("frame_tool")
-    return build_program("frame_tool", directory, [RUNTIME_DIR / "src" / "framing.c"])
+def host_server(sanitized_runtime: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("host_server") / "host_server"
+    return build_program([PROGRAMS_DIR / "host_server.c"], sanitized_runtime, output)
+
+
+@pytest.fixture(scope="session")
+def frame_tool(sanitized_runtime: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("frame_tool") / "frame_tool"
+    return build_program([PROGRAMS_DIR / "frame_tool.c"], sanitized_runtime, output)
 
 
 @pytest.fixture

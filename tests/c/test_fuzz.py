@@ -8,18 +8,17 @@ from pathlib import Path
 import pytest
 
 from tests.c.fuzz import seeds
-from tests.c.toolchain import SANITIZERS, compile_sources, find_compiler, fuzz_sources
+from tests.c.toolchain import build_program
 
-CORPUS = Path(__file__).parent / "fuzz" / "corpus"
+FUZZ_DIR = Path(__file__).parent / "fuzz"
+CORPUS = FUZZ_DIR / "corpus"
 TIMEOUT_S = 60
 
 
 @pytest.mark.parametrize("harness", ["graph", "server"])
-def test_replays_the_corpus(harness: str, tmp_path: Path) -> None:
-    compiler = find_compiler("gcc", "apt-get install gcc libc6-dev")
-    program = tmp_path / "replay"
-    sources = [*fuzz_sources(harness), Path(__file__).parent / "fuzz" / "replay.c"]
-    compile_sources(compiler, sources, program, SANITIZERS)
+def test_replays_the_corpus(harness: str, sanitized_runtime: Path, tmp_path: Path) -> None:
+    sources = [FUZZ_DIR / f"fuzz_{harness}.c", FUZZ_DIR / "replay.c"]
+    program = build_program(sources, sanitized_runtime, tmp_path / "replay")
     seeds.main(str(tmp_path))
     inputs = [*sorted((CORPUS / harness).iterdir()), *sorted((tmp_path / harness).iterdir())]
     assert len(inputs) > 50

@@ -6,12 +6,12 @@ import re
 import subprocess
 from pathlib import Path
 
-from tests.c.toolchain import RUNTIME_DIR, build_program, runtime_sources
+from tests.c.toolchain import PROGRAMS_DIR, RUNTIME_DIR, build_program
 
 
-def test_units(tmp_path: Path) -> None:
-    inside = [f"-I{RUNTIME_DIR / 'src'}"]
-    program = build_program("unit_test", tmp_path, runtime_sources(), inside)
+def test_units(sanitized_runtime: Path, tmp_path: Path) -> None:
+    sources = [PROGRAMS_DIR / "unit_test.c"]
+    program = build_program(sources, sanitized_runtime, tmp_path / "unit_test")
     completed = subprocess.run([program], capture_output=True, text=True, timeout=10)
     assert (completed.returncode, completed.stderr) == (0, "")
 

@@ -56,13 +56,29 @@ def compile_sources(
     assert completed.returncode == 0, completed.stderr
 
 
-def build_program(
-    name: str, directory: Path, sources: Iterable[Path], flags: Sequence[str] = ()
-) -> Path:
-    """Compile programs/NAME.c and sources of the runtime with sanitizers on."""
+def build_runtime(directory: Path) -> Path:
+    """Compile the runtime with sanitizers on, to an archive that programs are linked with."""
     compiler = find_compiler("gcc", "apt-get install gcc libc6-dev")
-    output = directory / name
-    compile_sources(compiler, [PROGRAMS_DIR / f"{name}.c", *sources], output, [*SANITIZERS, *flags])
+    objects = []
+    for source in runtime_sources():
+        objects.append(directory / f"{source.stem}.o")
+        compile_sources(compiler, [source], objects[-1], [*SANITIZERS, "-c"])
+    archive = directory / "runtime.a"
+    subprocess.run(["ar", "rcs", archive, *objects], check=True, timeout=COMPILE_TIMEOUT_S)
+    return archive
+
+
+def build_program(sources: Iterable[Path], runtime: Path, output: Path) -> Path:
+    """Compile sources with sanitizers on, and link them with the runtime.
+
+    Args:
+        sources: They may include headers from inside of the runtime.
+        runtime: See `build_runtime`.
+        output: The program.
+    """
+    compiler = find_compiler("gcc", "apt-get install gcc libc6-dev")
+    flags = [*SANITIZERS, f"-I{RUNTIME_DIR / 'src'}"]
+    compile_sources(compiler, [*sources, runtime], output, flags)
     return output
 
 

@@ -21,13 +21,9 @@ from tests.plugin.running import (
 
 
 @pytest.fixture(scope="session")
-def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache that all tests share, so that each model is compiled and built once.
-
-    Workers of pytest-xdist share it, too: their folders are in the one of the whole run.
-    """
-    base = tmp_path_factory.getbasetemp()
-    cache = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared_cache"
+def shared_cache(run_folder: Path) -> Path:
+    """A cache that all tests share, so that each model is compiled and built once."""
+    cache = run_folder / "shared_cache"
     cache.mkdir(mode=0o700, exist_ok=True)
     return cache
 
