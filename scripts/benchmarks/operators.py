@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pytest_microtvm.compiler import CompileOptions
 from pytest_microtvm.extensions import CPU_EXTENSIONS
-from tests.operators.cases import OPERATORS, draw
+from tests.operators.catalogue import OPERATORS, draw
 from tests.operators.running import Difference, differences
 
 _BATCH = 120

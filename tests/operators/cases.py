@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -36,6 +36,8 @@ class Case:
         inputs: Indices of the inputs.
         outputs: Indices of the outputs.
         samples: Arrays for each input, `SAMPLES` times.
+        tolerance: How far floats may be off, and as much of the value; 0 asks for the bytes.
+        versions: Of operators, where it is not 1.
     """
 
     operator: str
@@ -45,6 +47,8 @@ class Case:
     inputs: list[int] = field(default_factory=list)
     outputs: list[int] = field(default_factory=list)
     samples: list[list[Array]] = field(default_factory=lambda: [[] for _ in range(SAMPLES)])
+    tolerance: float = 0.0
+    versions: dict[str, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
         steps = []
@@ -117,30 +121,12 @@ def merged(cases: Sequence[Case]) -> Model:
         model.tensors += case.tensors
         for step in case.operators:
             ends = [[start + i for i in indices] for indices in (step.inputs, step.outputs)]
-            model.operators.append(Operator(step.name, ends[0], ends[1], step.options))
+            version = case.versions.get(step.name, 1)
+            model.operators.append(Operator(step.name, ends[0], ends[1], step.options, version))
         inputs += [start + index for index in case.inputs]
         outputs += [start + index for index in case.outputs]
     model.inputs, model.outputs = inputs, outputs
     return model
-
-
-def draw(
-    count: int, seed: int = 0, operators: Sequence[str] = (), start: int = 0
-) -> Iterator[Case]:
-    """Cases, each operator as often as any other.
-
-    Args:
-        count: How many.
-        seed: Each case depends on it and on its own number only.
-        operators: Names of `OPERATORS`; all when empty.
-        start: The first one's number.
-    """
-    names = operators or tuple(OPERATORS)
-    for number in range(start, start + count):
-        name = names[number % len(names)]
-        case = Case(name, f"{name}-{number}")
-        OPERATORS[name](np.random.default_rng([seed, number]), case)
-        yield case
 
 
 # Numbers.
@@ -149,6 +135,10 @@ def draw(
 def _sample(
     rng: Rng, number: int, shape: Sequence[int], dtype: str, quantization: Quantization | None
 ) -> Array:
+    if dtype == "bool":
+        return rng.random(shape) < 0.5
+    if dtype == "int32":
+        return rng.integers(-1000, 1000, shape).astype(np.int32)
     if dtype == "float32":
         values = rng.normal(0, 4.0 ** (number + 1), shape).astype(np.float32)
         return np.round(values * 4) / np.float32(4) if number == 2 else values
@@ -224,6 +214,28 @@ def _output(rng: Rng, dtype: str, scale: float, activation: int) -> Quantization
 # Options of operators.
 
 _OPTIONS = {
+    "ABS": "AbsOptions",
+    "ADD_N": "AddNOptions",
+    "ARG_MAX": "ArgMaxOptions",
+    "ARG_MIN": "ArgMinOptions",
+    "BATCH_MATMUL": "BatchMatMulOptions",
+    "CUMSUM": "CumsumOptions",
+    "DEPTH_TO_SPACE": "DepthToSpaceOptions",
+    "DIV": "DivOptions",
+    "GATHER": "GatherOptions",
+    "GELU": "GeluOptions",
+    "L2_NORMALIZATION": "L2NormOptions",
+    "L2_POOL_2D": "Pool2DOptions",
+    "MIRROR_PAD": "MirrorPadOptions",
+    "PACK": "PackOptions",
+    "REDUCE_MAX": "ReducerOptions",
+    "REDUCE_MIN": "ReducerOptions",
+    "REDUCE_PROD": "ReducerOptions",
+    "SPACE_TO_DEPTH": "SpaceToDepthOptions",
+    "SPLIT_V": "SplitVOptions",
+    "SUM": "ReducerOptions",
+    "TRANSPOSE_CONV": "TransposeConvOptions",
+    "UNPACK": "UnpackOptions",
     "ADD": "AddOptions",
     "AVERAGE_POOL_2D": "Pool2DOptions",
     "CONCATENATION": "ConcatenationOptions",

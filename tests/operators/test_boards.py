@@ -13,7 +13,8 @@ from pytest_microtvm.flow.workshop import Workshop
 from pytest_microtvm.mlf.library import open_library, write_library
 from pytest_microtvm.session.device import Session
 from tests.contract.running import need_tools
-from tests.operators.cases import OPERATORS, draw
+from tests.operators import cases as catalogue
+from tests.operators.catalogue import draw
 from tests.operators.running import compared, compiled, samples
 
 pytest.importorskip("ai_edge_litert", reason="pip install 'pytest-microtvm[litert]'")
@@ -22,6 +23,17 @@ BOARDS = ("mps2_an386", "mps3_an547", "qemu_riscv32", "qemu_x86")
 """The DSP extension, Helium, and plain C for two architectures."""
 CASES = 2
 """Of each operator, and as many more of those whose kernels depend on the CPU."""
+APPROXIMATED = (
+    "batch_matmul",
+    "l2_normalization",
+    "leaky_relu_int16",
+    "logistic_int16",
+    "prelu",
+    "softmax_int16",
+    "squared_difference",
+    "transpose_conv",
+)
+"""Operators with arithmetic of their own, in plain C."""
 ON_VECTORS = ("conv_2d", "depthwise_conv_2d", "fully_connected")
 
 
@@ -29,7 +41,8 @@ ON_VECTORS = ("conv_2d", "depthwise_conv_2d", "fully_connected")
 def compile_cases(tmp_path_factory):
     """The cases as one model, compiled once for each kind of vector instructions."""
     cases = [
-        *draw(CASES * len(OPERATORS), seed=3),
+        *draw(CASES * len(catalogue.OPERATORS), seed=3, operators=tuple(catalogue.OPERATORS)),
+        *draw(len(APPROXIMATED), seed=3, operators=APPROXIMATED),
         *draw(8 * len(ON_VECTORS), seed=4, operators=ON_VECTORS),
     ]
 

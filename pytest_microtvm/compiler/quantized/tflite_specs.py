@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pytest_microtvm.compiler.quantized.specs import Operand, Requantization, Window
+from pytest_microtvm.compiler.quantized.specs import Operand, Requantization, Spec, Window
 
 _Image = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
-class Interpolation:
+class Interpolation(Spec):
     """A function of each int16, between the entries of a table.
 
     Args:
@@ -30,7 +30,7 @@ class Interpolation:
 
 
 @dataclass(frozen=True)
-class Sigmoid:
+class Sigmoid(Spec):
     """The logistic function, or the hyperbolic tangent, of each int16.
 
     Args:
@@ -48,7 +48,7 @@ class Sigmoid:
 
 
 @dataclass(frozen=True)
-class TwoSlopes:
+class TwoSlopes(Spec):
     """Each element by one factor when it is not negative, by another one when it is.
 
     Args:
@@ -69,7 +69,7 @@ class TwoSlopes:
 
 
 @dataclass(frozen=True)
-class Prelu:
+class Prelu(Spec):
     """Negative elements times slopes, which broadcast.
 
     Args:
@@ -88,7 +88,7 @@ class Prelu:
 
 
 @dataclass(frozen=True)
-class SquaredDifference:
+class SquaredDifference(Spec):
     """The square of the difference of two tensors, which broadcast.
 
     Args:
@@ -107,7 +107,7 @@ class SquaredDifference:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Spec):
     """Whether elements of two tensors, which broadcast, are in a relation.
 
     Args:
@@ -126,7 +126,7 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class SoftmaxInt16:
+class SoftmaxInt16(Spec):
     """Softmax over the last axis; outputs are 32768 times the probabilities.
 
     Args:
@@ -147,7 +147,7 @@ class SoftmaxInt16:
 
 
 @dataclass(frozen=True)
-class L2Normalization:
+class L2Normalization(Spec):
     """Rows divided by their norms; outputs are 128 times the result, plus 128 for uint8.
 
     Args:
@@ -164,7 +164,7 @@ class L2Normalization:
 
 
 @dataclass(frozen=True)
-class TransposedConv2D:
+class TransposedConv2D(Spec):
     """The gradient of a convolution; one output channel is a row of the weights.
 
     Args:
@@ -210,7 +210,7 @@ class Factor:
 
 
 @dataclass(frozen=True)
-class BatchMatMul:
+class BatchMatMul(Spec):
     """Products of matrices.
 
     Args:
@@ -228,3 +228,20 @@ class BatchMatMul:
     factors: tuple[Factor, Factor]
     requantization: Requantization
     dtype: str
+
+
+@dataclass(frozen=True)
+class UpdateSlice(Spec):
+    """A tensor with a box of it replaced; the box is moved so that it fits.
+
+    Args:
+        shape: Of the tensor.
+        part: Of the box.
+        dtype: Of both.
+        start_dtype: Of where the box begins: an index for each axis.
+    """
+
+    shape: tuple[int, ...]
+    part: tuple[int, ...]
+    dtype: str
+    start_dtype: str

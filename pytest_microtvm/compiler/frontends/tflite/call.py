@@ -28,6 +28,12 @@ _BOUNDS: dict[str, tuple[float, float | None]] = {
 """Activations that hold a value between bounds."""
 
 
+def constant(values: Any) -> Any:
+    """Known values in Relax, in their own element type: left alone, Relax makes int64 to int32."""
+    array = np.asarray(values)
+    return relax.const(array, str(array.dtype))
+
+
 class Operand:
     """A tensor that an operator reads.
 
@@ -44,7 +50,7 @@ class Operand:
     @property
     def expression(self) -> Any:
         """Its values in Relax."""
-        return self._variable if self.value is None else relax.const(self.value)
+        return self._variable if self.value is None else constant(self.value)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -87,7 +93,7 @@ class Operand:
             axis: Where the axis of the quantization has gone.
         """
         known = self.quantization
-        expression = relax.const(np.ascontiguousarray(values))
+        expression = constant(np.ascontiguousarray(values))
         return expression if known is None else dequantized(expression, known, axis)
 
     def known_real(self) -> Array | None:
@@ -111,7 +117,7 @@ def dequantized(expression: Any, quantization: Quantization, axis: int | None = 
     if str(getattr(expression.ty.dtype, "dtype", expression.ty.dtype)) == "int64":
         # Relax's operator does not take it.
         scale = scales.reshape(-1) if scales.size > 1 else scales[0]
-        return relax.op.multiply(relax.op.astype(expression, "float32"), relax.const(scale))
+        return relax.op.multiply(relax.op.astype(expression, "float32"), constant(scale))
     if scales.size == 1:
         axis = 0
     elif axis is None:

@@ -15,7 +15,7 @@ from tvm import relax
 
 from pytest_microtvm.compiler.failures import summary
 from pytest_microtvm.compiler.frontends.tflite import operators
-from pytest_microtvm.compiler.frontends.tflite.call import Call, Operand
+from pytest_microtvm.compiler.frontends.tflite.call import Call, Operand, constant
 from pytest_microtvm.compiler.frontends.tflite.graph import Array, Graph, Operator, Tensor
 from pytest_microtvm.compiler.frontends.tflite.options import Options
 from pytest_microtvm.compiler.frontends.tflite.refusal import Refusal
@@ -93,7 +93,7 @@ class _Converter:
             )
         if self._refusals:
             return relax.const(0)  # the function has to end; it is not used
-        return relax.const(value) if isinstance(value, np.ndarray) else value
+        return constant(value) if isinstance(value, np.ndarray) else value
 
     def _convert(self, operator: Operator) -> None:
         try:

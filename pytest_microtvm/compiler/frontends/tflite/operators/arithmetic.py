@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from tvm import relax
 
-from pytest_microtvm.compiler.frontends.tflite.call import Call, Operand
+from pytest_microtvm.compiler.frontends.tflite.call import Call, Operand, constant
 from pytest_microtvm.compiler.frontends.tflite.graph import Array
 from pytest_microtvm.compiler.frontends.tflite.operators.tables import (
     BYTES,
@@ -68,7 +68,7 @@ def sides(call: Call) -> tuple[Any, Any]:
 
 def _real(operand: Operand, other: Operand) -> Any:
     if operand.value is not None and not other.is_quantized:
-        return relax.const(operand.known_real())
+        return constant(operand.known_real())
     return operand.real
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from tvm import relax
 
-from pytest_microtvm.compiler.frontends.tflite.call import Call
+from pytest_microtvm.compiler.frontends.tflite.call import Call, constant
 from pytest_microtvm.compiler.frontends.tflite.operators.tables import (
     factor_of,
     one_quantization,
@@ -66,7 +66,7 @@ def cast(call: Call) -> Any:
     if data.dtype == call.output.dtype:
         return data.expression
     if call.output.dtype == "bool":
-        zero = relax.const(np.zeros((), data.dtype))
+        zero = constant(np.zeros((), data.dtype))
         return relax.op.not_equal(data.expression, zero)
     return relax.op.astype(data.expression, call.output.dtype)
 

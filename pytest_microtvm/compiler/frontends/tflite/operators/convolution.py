@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from tvm import relax
 
-from pytest_microtvm.compiler.frontends.tflite.call import Call, Operand, dequantized
+from pytest_microtvm.compiler.frontends.tflite.call import Call, Operand, constant, dequantized
 from pytest_microtvm.compiler.frontends.tflite.graph import Array, Quantization
 from pytest_microtvm.compiler.frontends.tflite.operators.tables import one_quantization
 from pytest_microtvm.compiler.frontends.tflite.operators.windows import padding_of
@@ -173,7 +173,7 @@ def transposed_weights(data: Operand, weights: Operand, order: tuple[int, ...]) 
         return relax.op.permute_dims(weights.real, list(order))
     if not data.is_quantized:
         real: Any = weights.known_real()
-        return relax.const(np.ascontiguousarray(np.transpose(real, order)))
+        return constant(np.ascontiguousarray(np.transpose(real, order)))
     known = weights.quantization
     axis = order.index(known.axis) if known is not None and known.scales.size > 1 else 0
     return weights.moved(np.transpose(weights.value, order), axis)
@@ -184,7 +184,7 @@ def _reshaped_weights(data: Operand, weights: Operand, shape: tuple[int, ...], a
         return relax.op.reshape(weights.real, list(shape))
     if not data.is_quantized:
         real: Any = weights.known_real()
-        return relax.const(real.reshape(shape))
+        return constant(real.reshape(shape))
     return weights.moved(weights.value.reshape(shape), axis)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import tflite
 from tvm import relax
 
-from pytest_microtvm.compiler.frontends.tflite.call import Call, dequantized
+from pytest_microtvm.compiler.frontends.tflite.call import Call, constant, dequantized
 from pytest_microtvm.compiler.frontends.tflite.operators.convolution import (
     biased,
     transposed_weights,
@@ -118,7 +118,7 @@ def _integer_products(call: Call, is_turned: tuple[bool, bool]) -> Any:
 def _real(call: Call, position: int) -> Any:
     operand = call.input(position)
     if operand.value is not None and not call.input(1 - position).is_quantized:
-        return relax.const(operand.known_real())
+        return constant(operand.known_real())
     return operand.real
 
 
@@ -130,7 +130,7 @@ def _swapped(value: Any, rank: int) -> Any:
 def embedding_lookup(call: Call) -> Any:
     """The rows of a table that have the given numbers."""
     rows, table = call.input(0), call.input(1)
-    found = relax.op.take(table.expression, rows.expression, axis=0)
+    found = relax.op.take(table.expression, rows.expression, axis=0, mode="clip")
     known = table.quantization
     if known is None or call.output.dtype != "float32":
         call.require_same_quantization(table)
@@ -139,7 +139,7 @@ def embedding_lookup(call: Call) -> Any:
     if known.zero_points.any():
         raise call.refusal("its table has zero points")
     if known.scales.size == 1:
-        return relax.op.multiply(real, relax.const(known.scale))
-    scales = relax.op.take(relax.const(known.scales), rows.expression, axis=0)
+        return relax.op.multiply(real, constant(known.scale))
+    scales = relax.op.take(constant(known.scales), rows.expression, axis=0, mode="clip")
     shape = [rows.shape[0], *(1,) * (table.rank - 1)]
     return relax.op.multiply(real, relax.op.reshape(scales, shape))

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from tvm import relax
 
-from pytest_microtvm.compiler.frontends.tflite.call import Call, Operand
+from pytest_microtvm.compiler.frontends.tflite.call import Call, Operand, constant
 from pytest_microtvm.compiler.frontends.tflite.registry import operator
+from pytest_microtvm.compiler.quantized.tflite_specs import UpdateSlice
 
 _MASKS = ("BeginMask", "EndMask", "EllipsisMask", "NewAxisMask", "ShrinkAxisMask")
 
@@ -33,7 +34,7 @@ def _part(data: Operand, starts: Sequence[int], ends: Sequence[int], steps: Sequ
     for axis, step in enumerate(steps):
         if step < 0:
             places = np.arange(data.shape[axis], dtype=np.int32)[starts[axis] : ends[axis] : step]
-            result = relax.op.take(result, relax.const(places.copy()), axis=axis)
+            result = relax.op.take(result, constant(places.copy()), axis=axis, mode="clip")
     return result
 
 
@@ -176,7 +177,7 @@ def gather(call: Call) -> Any:
     taken = math.prod(places.shape[batch:])
     numbers = relax.op.reshape(places.expression, [count, taken])
     offsets = np.arange(count, dtype=places.dtype)[:, None] * extent
-    numbers = relax.op.add(numbers, relax.const(offsets))
+    numbers = relax.op.add(numbers, constant(offsets))
     found = relax.op.take(moved, numbers, axis=0, mode="clip")
     shaped = relax.op.reshape(found, [count, taken, math.prod(middle), math.prod(rest)])
     ordered = relax.op.permute_dims(shaped, [0, 2, 1, 3])
@@ -194,7 +195,7 @@ def gather_nd(call: Call) -> Any:
         raise call.refusal(f"it gathers by {depth} indices of {data.shape}")
     rest = list(data.shape[depth:])
     steps = [math.prod(data.shape[axis + 1 : depth]) for axis in range(depth)]
-    weighted = relax.op.multiply(places.expression, relax.const(np.array(steps, places.dtype)))
+    weighted = relax.op.multiply(places.expression, constant(np.array(steps, places.dtype)))
     numbers = relax.op.sum(weighted, [-1])
     rows = relax.op.reshape(data.expression, [math.prod(data.shape[:depth]), *rest])
     return relax.op.take(rows, numbers, axis=0, mode="clip")
@@ -205,29 +206,9 @@ def dynamic_update_slice(call: Call) -> Any:
     """A tensor with a box of it replaced; the box is moved so that it fits."""
     data, update, start = call.operands
     call.require_same_quantization(data, update)
-    result_rank = data.rank
-    # Along each axis, the place in the update of every place of the tensor; outside, the tensor's.
-    inside: Any = None
-    value = update.expression
-    begin = call.emitted(start.expression)
-    for axis in range(result_rank):
-        extent, size = data.shape[axis], update.shape[axis]
-        one = relax.op.strided_slice(begin, [0], [axis], [axis + 1])
-        limit = relax.const(np.array([extent - size], start.dtype))
-        zero = relax.const(np.zeros(1, start.dtype))
-        first = relax.op.minimum(relax.op.maximum(one, zero), limit)
-        places = relax.const(np.arange(extent, dtype=start.dtype))
-        offsets = call.emitted(relax.op.subtract(places, first))
-        last = relax.const(np.array([size - 1], start.dtype))
-        is_in = relax.op.logical_and(
-            relax.op.greater_equal(offsets, zero), relax.op.less_equal(offsets, last)
-        )
-        shape = [extent if a == axis else 1 for a in range(result_rank)]
-        is_in = relax.op.reshape(is_in, shape)
-        inside = is_in if inside is None else relax.op.logical_and(inside, is_in)
-        clipped = relax.op.minimum(relax.op.maximum(offsets, zero), last)
-        value = relax.op.take(value, clipped, axis=axis, mode="clip")
-    return relax.op.where(inside, value, data.expression)
+    spec = UpdateSlice(data.shape, update.shape, data.dtype, start.dtype)
+    inputs = [operand.expression for operand in (data, update, start)]
+    return call.kernel("dynamic_update_slice", spec, inputs, data.shape)
 
 
 @operator("SCATTER_ND", options="ScatterNdOptions")
@@ -235,7 +216,7 @@ def scatter_nd(call: Call) -> Any:
     """Zeros, with values added at given places."""
     places, updates = call.input(0), call.input(1)
     shape = call.integers(2, "its shape")
-    zeros = relax.const(np.zeros(shape, updates.dtype))
+    zeros = constant(np.zeros(shape, updates.dtype))
     return relax.op.scatter_nd(zeros, places.expression, updates.expression, "add")
 
 
@@ -252,4 +233,4 @@ def reverse_sequence(call: Call) -> Any:
     shape[batch], shape[axis] = data.shape[batch], extent
     spread = places.reshape(shape) if batch < axis else places.T.reshape(shape)
     index = np.broadcast_to(spread, data.shape).astype(np.int64)
-    return relax.op.gather_elements(data.expression, relax.const(index.copy()), axis)
+    return relax.op.gather_elements(data.expression, constant(index.copy()), axis)

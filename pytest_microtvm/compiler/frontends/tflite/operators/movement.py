@@ -10,7 +10,7 @@ import numpy as np
 import tflite
 from tvm import relax
 
-from pytest_microtvm.compiler.frontends.tflite.call import Call, Operand
+from pytest_microtvm.compiler.frontends.tflite.call import Call, Operand, constant
 from pytest_microtvm.compiler.frontends.tflite.registry import operator
 
 
@@ -123,7 +123,7 @@ def mirror_pad(call: Call) -> Any:
             margins = (before, after)
             places = np.arange(data.shape[axis], dtype=np.int32)
             places = np.pad(places, margins, "reflect" if is_reflected else "symmetric")
-            result = relax.op.take(result, relax.const(places), axis=axis)
+            result = relax.op.take(result, constant(places), axis=axis, mode="clip")
     return result
 
 

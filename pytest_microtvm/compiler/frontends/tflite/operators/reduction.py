@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from tvm import relax
 
-from pytest_microtvm.compiler.frontends.tflite.call import Call
+from pytest_microtvm.compiler.frontends.tflite.call import Call, constant
 from pytest_microtvm.compiler.frontends.tflite.operators.tables import factor_of, pair_of
 from pytest_microtvm.compiler.frontends.tflite.registry import operator
 from pytest_microtvm.compiler.quantized.intervals import values_of
@@ -93,6 +93,8 @@ def _place_of_extreme(name: str, versions: int, function: Any, options: str) -> 
         # The element type of the output says the same as the option, and decides.
         call.options["OutputType"]
         found = function(data.expression, axis % data.rank, False)
+        # TVM finds nothing where all elements are the least of their type: it is the first then.
+        found = relax.op.maximum(found, constant(np.zeros((), np.int64)))
         return relax.op.astype(found, call.output.dtype)
 
 
@@ -117,6 +119,6 @@ def cumsum(call: Call) -> Any:
     order = [*(a for a in range(data.rank) if a != axis), axis]
     moved = relax.op.permute_dims(data.real, order)
     dtype = "float32" if data.is_quantized else data.dtype
-    sums = relax.op.matmul(moved, relax.const(np.ascontiguousarray(is_in.T.astype(dtype))))
+    sums = relax.op.matmul(moved, constant(np.ascontiguousarray(is_in.T.astype(dtype))))
     back = [order.index(a) for a in range(data.rank)]
     return call.finished(relax.op.permute_dims(sums, back))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from tvm import relax
 
-from pytest_microtvm.compiler.frontends.tflite.call import Call
+from pytest_microtvm.compiler.frontends.tflite.call import Call, constant
+from pytest_microtvm.compiler.frontends.tflite.graph import Array
 from pytest_microtvm.compiler.frontends.tflite.registry import operator
+from pytest_microtvm.compiler.quantized.arithmetic import round_away
 
 _READS = ("AlignCorners", "HalfPixelCenters")
 
@@ -29,11 +33,32 @@ def _mode(call: Call) -> str:
 @operator("RESIZE_BILINEAR", versions=4, options="ResizeBilinearOptions", reads=_READS)
 def resize_bilinear(call: Call) -> Any:
     """Each pixel between four others."""
-    mode = _mode(call)
-    result = relax.op.image.resize2d(
-        call.input(0).real, _size(call), None, "NHWC", "linear", mode, ""
-    )
+    data, mode, size = call.input(0), _mode(call), _size(call)
+    if mode == "align_corners" and 1 in size:
+        return call.finished(_between_lines(call, size))
+    result = relax.op.image.resize2d(data.real, size, None, "NHWC", "linear", mode, "")
     return call.finished(result)
+
+
+def _between_lines(call: Call, size: Sequence[int]) -> Any:
+    """Bilinear by rows and columns that are known: an axis of one pixel has no two corners."""
+    image = call.input(0).real
+    for axis, extent in ((1, size[0]), (2, size[1])):
+        count = call.input(0).shape[axis]
+        step = (count - 1) / (extent - 1) if extent > 1 else count / extent
+        at = (np.arange(extent) * np.float32(step)).astype(np.float32)
+        low = np.clip(np.floor(at).astype(np.int32), 0, count - 1)
+        high = np.minimum(low + 1, count - 1)
+        shape = [extent if a == axis else 1 for a in range(4)]
+        part = constant((at - low).astype(np.float32).reshape(shape))
+        image = call.emitted(image)
+        first, second = (
+            call.emitted(relax.op.take(image, constant(places), axis=axis, mode="clip"))
+            for places in (low, high)
+        )
+        difference = relax.op.multiply(relax.op.subtract(second, first), part)
+        image = relax.op.add(first, difference)
+    return image
 
 
 @operator(
@@ -41,9 +66,26 @@ def resize_bilinear(call: Call) -> Any:
 )
 def resize_nearest_neighbor(call: Call) -> Any:
     """Each pixel one of the others."""
-    call.require_same_quantization(call.input(0))
-    mode = _mode(call)
-    rounding = "round_prefer_ceil" if mode == "half_pixel" else ""
-    return relax.op.image.resize2d(
-        call.input(0).expression, _size(call), None, "NHWC", "nearest_neighbor", mode, rounding
-    )
+    data, mode, size = call.input(0), _mode(call), _size(call)
+    call.require_same_quantization(data)
+    if data.is_quantized:
+        rounding = "round_prefer_ceil" if mode == "half_pixel" else ""
+        return relax.op.image.resize2d(
+            data.expression, size, None, "NHWC", "nearest_neighbor", mode, rounding
+        )
+    result = data.expression
+    for axis, extent in ((1, size[0]), (2, size[1])):
+        places = constant(_nearest(data.shape[axis], extent, mode))
+        result = relax.op.take(result, places, axis=axis, mode="clip")
+    return result
+
+
+def _nearest(count: int, extent: int, mode: str) -> Array:
+    """Of each pixel of an axis, which one it is; in float32, as TFLite computes it."""
+    scale = np.float32(count) / np.float32(extent)
+    if mode == "align_corners" and extent > 1:
+        scale = np.float32(count - 1) / np.float32(extent - 1)
+    offset = np.float32(0.5 if mode == "half_pixel" else 0.0)
+    at = ((np.arange(extent).astype(np.float32) + offset) * scale).astype(np.float32)
+    places = round_away(at) if mode == "align_corners" else np.floor(at)
+    return np.clip(places, 0, count - 1).astype(np.int32)

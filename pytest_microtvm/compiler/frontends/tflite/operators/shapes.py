@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from tvm import relax
 
-from pytest_microtvm.compiler.frontends.tflite.call import Call
+from pytest_microtvm.compiler.frontends.tflite.call import Call, constant
 from pytest_microtvm.compiler.frontends.tflite.registry import operator
 
 
@@ -81,11 +81,11 @@ def one_hot(call: Call) -> Any:
     extents = [depth if a == axis else 1 for a in range(indices.rank + 1)]
     places = np.arange(depth, dtype=indices.dtype).reshape(extents)
     spread = relax.op.expand_dims(indices.expression, axis)
-    is_there = relax.op.equal(spread, relax.const(places))
+    is_there = relax.op.equal(spread, constant(places))
     return relax.op.where(is_there, _scalar(on), _scalar(off))
 
 
 def _scalar(operand: Any) -> Any:
     if operand.value is not None:
-        return relax.const(operand.value.reshape(()))
+        return constant(operand.value.reshape(()))
     return relax.op.reshape(operand.expression, []) if operand.shape else operand.expression

@@ -48,6 +48,7 @@ from pytest_microtvm.compiler.quantized.tflite_specs import (
     SquaredDifference,
     TransposedConv2D,
     TwoSlopes,
+    UpdateSlice,
 )
 
 
@@ -80,6 +81,7 @@ EXTENSION = CpuExtension(
         SquaredDifference: pairs.squared_difference,
         TransposedConv2D: products.transposed_conv2d,
         TwoSlopes: fixed_point.two_slopes,
+        UpdateSlice: movement.update_slice,
         Arithmetic: elementwise.arithmetic,
         Concatenation: movement.concatenation,
         Conv2D: _conv2d,

@@ -5,10 +5,7 @@ One loop for each dimension and no blocking: what is common has modules of its o
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
 from pytest_microtvm.compiler.program import C_TYPES
 from pytest_microtvm.compiler.quantized.intervals import Interval, values_of
@@ -69,7 +66,7 @@ def _windowed(spec: Conv2D | DepthwiseConv2D, window: Window, tap: str) -> Kerne
     batches, height, width, channels = spec.input_shape
     _, output_height, output_width, output_channels = spec.output_shape
     constants: Constants = [spec.weights]
-    start = _start(spec.bias, constants)
+    start = _start(spec, constants)
     output = requantized(
         spec.requantization, "sum", "c", constants, is_wide=_sum_type(spec) == "int64_t"
     )
@@ -114,7 +111,7 @@ def fully_connected(spec: FullyConnected) -> KernelSource:
     """A kernel for `spec`."""
     outputs, inputs = spec.weights.shape
     constants: Constants = [spec.weights]
-    start = _start(spec.bias, constants)
+    start = _start(spec, constants)
     output = requantized(
         spec.requantization, "sum", "c", constants, is_wide=_sum_type(spec) == "int64_t"
     )
@@ -155,10 +152,11 @@ def _sum_type(spec: Conv2D | DepthwiseConv2D | FullyConnected) -> str:
     return Interval(0, int(reach.max())).c_type
 
 
-def _start(bias: npt.NDArray[Any] | None, constants: Constants) -> str:
+def _start(spec: Conv2D | DepthwiseConv2D | FullyConnected, constants: Constants) -> str:
+    bias = spec.bias
     if bias is None:
         return "0"
-    constants.append(bias)
+    constants.append(bias if _sum_type(spec) == "int64_t" else bias.astype(np.int32))
     return f"constant{len(constants) - 1}[c]"
 
 

@@ -25,11 +25,11 @@ def transposed_conv2d(spec: TransposedConv2D) -> KernelSource:
     taps_y, taps_x = spec.window.shape
     (stride_y, stride_x), (top, left) = spec.window.strides, spec.window.padding
     constants: Constants = [spec.weights]
+    c_type = _sum_type(spec)
     start = "0"
     if spec.bias is not None:
         start = "constant1[c]"
-        constants.append(spec.bias)
-    c_type = _sum_type(spec)
+        constants.append(spec.bias if c_type == "int64_t" else spec.bias.astype(np.int32))
     output = requantized(spec.requantization, "sum", "c", constants, is_wide=c_type == "int64_t")
     weight = f"constant0[((c * {taps_y} + i) * {taps_x} + j) * {channels} + k]"
     text = f"""

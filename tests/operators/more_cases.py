@@ -1,0 +1,488 @@
+"""More operators, drawn at random: those whose kernels approximate, those that move, and floats."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import tflite
+
+from tests.operators.cases import (
+    Case,
+    Rng,
+    _activation,
+    _biased_output,
+    _channels,
+    _dtype,
+    _image,
+    _moved,
+    _pair_of_shapes,
+    _quantization,
+    _scale,
+    _shape,
+    _weights,
+    _window,
+    _zero_point,
+)
+from tests.operators.moving_cases import MOVING
+from tests.unit.compiler.tflite_models import Quantization
+
+Draw = Callable[[Rng, Case], None]
+
+CLOSE = 1e-5
+"""How far floats may be off, and as much of the value."""
+
+
+def _known(rng: Rng, dtype: str, *scales: float) -> Quantization | None:
+    return None if dtype == "float32" else _quantization(rng, dtype, _scale(rng, *scales))
+
+
+def _rank(rng: Rng, low: int = 1, high: int = 4) -> int:
+    return int(rng.integers(low, high, endpoint=True))
+
+
+# Layers.
+
+
+def _transpose_conv(rng: Rng, case: Case) -> None:
+    dtype = _dtype(rng, "int16", "float32")
+    image = _image(rng, 1, 6)
+    channels = _channels(rng)
+    taps = [int(n) for n in rng.integers(1, 4, 2, endpoint=True)]
+    strides = [int(rng.choice([1, 2, 3])) for _ in range(2)]
+    same = bool(rng.random() < 0.5)
+    extents = [
+        n * s if same else (n - 1) * s + max(k, s if rng.random() < 0.3 else 0)
+        for n, s, k in zip(image[1:3], strides, taps, strict=True)
+    ]
+    activation = _activation(rng) if dtype != "int16" else 0
+    shape = case.constant([image[0], *extents, channels])
+    options = {
+        "Padding": tflite.Padding.SAME if same else tflite.Padding.VALID,
+        "StrideH": strides[0],
+        "StrideW": strides[1],
+        "FusedActivationFunction": activation,
+    }
+    size = [channels, *taps, image[3]]
+    if dtype == "float32":
+        case.tolerance = CLOSE
+        weights = case.add(size, dtype, None, rng.normal(size=size).astype(np.float32))
+        data = case.add_input(rng, image, dtype, None)
+        result = case.add([image[0], *extents, channels], dtype)
+        case.run("TRANSPOSE_CONV", [shape, weights, data], [result], **options)
+        return
+    source = _quantization(rng, dtype)
+    weights, scales = _weights(rng, case, size, 0, "int8", bool(rng.random() < 0.7))
+    data = case.add_input(rng, image, dtype, source)
+    depth = math.prod(taps) * image[3]
+    bias, output = _biased_output(rng, case, source, scales, depth, channels, dtype, activation)
+    result = case.add([image[0], *extents, channels], dtype, output)
+    case.run("TRANSPOSE_CONV", [shape, weights, data, *bias], [result], **options)
+
+
+def _float_conv(operator: str) -> Draw:
+    def draw_case(rng: Rng, case: Case) -> None:
+        case.tolerance = CLOSE
+        image = _image(rng, 1, 8)
+        window = _window(rng, image, 3, dilated=True)
+        multiplier = int(rng.choice([1, 1, 2]))
+        is_depthwise = operator == "DEPTHWISE_CONV_2D"
+        channels = image[3] * multiplier if is_depthwise else _channels(rng)
+        size = [channels, *window["taps"], image[3]]
+        if is_depthwise:
+            size = [1, *window["taps"], channels]
+        data = case.add_input(rng, image, "float32", None)
+        weights = case.add(size, "float32", None, rng.normal(size=size).astype(np.float32))
+        bias = case.add([channels], "float32", None, rng.normal(size=channels).astype(np.float32))
+        result = case.add([image[0], *window["outputs"], channels], "float32")
+        more = {"DepthMultiplier": multiplier} if is_depthwise else {}
+        case.run(
+            operator,
+            [data, weights, bias],
+            [result],
+            Padding=window["padding"],
+            StrideH=window["strides"][0],
+            StrideW=window["strides"][1],
+            DilationHFactor=window["dilation"][0],
+            DilationWFactor=window["dilation"][1],
+            FusedActivationFunction=_activation(rng),
+            **more,
+        )
+
+    return draw_case
+
+
+def _batch_matmul(rng: Rng, case: Case) -> None:
+    dtype = _dtype(rng, "int16", "float32")
+    if dtype == "float32":
+        case.tolerance = CLOSE
+    rows, depth, columns = _shape(rng, 3, 1, 6)
+    batches = _shape(rng, _rank(rng, 0, 2), 1, 3)
+    other = [1 if rng.random() < 0.3 else extent for extent in batches]
+    # LiteRT has matrices without batches on both sides or on none.
+    turned = bool(rng.random() < 0.4), bool(rng.random() < 0.4)
+    left = [*batches, *((depth, rows) if turned[0] else (rows, depth))]
+    right = [*other, *((columns, depth) if turned[1] else (depth, columns))]
+    known = [_known(rng, dtype), _known(rng, dtype)]
+    inputs = [
+        case.add_input(rng, shape, dtype, quantization)
+        for shape, quantization in zip((left, right), known, strict=True)
+    ]
+    output = None
+    if known[0] is not None and known[1] is not None:
+        levels = 2**15 if dtype == "int16" else 2**7
+        spread = known[0].scales[0] * known[1].scales[0] * math.sqrt(depth) * levels
+        scale = spread * 2.0 ** rng.uniform(-2, 2)
+        output = Quantization([float(np.float32(scale))], [_zero_point(rng, dtype)])
+    result = case.add([*batches, rows, columns], dtype, output)
+    case.run("BATCH_MATMUL", inputs, [result], AdjX=turned[0], AdjY=turned[1])
+
+
+# Functions of each element.
+
+
+def _unary(operator: str, *dtypes: str, positive: bool = False, reach: float = 1.0) -> Draw:
+    """A function of elements of one of `dtypes`; of `positive` ones only where LiteRT wants it."""
+
+    def draw_case(rng: Rng, case: Case) -> None:
+        dtype = str(rng.choice(dtypes))
+        shape = _shape(rng, _rank(rng))
+        if dtype == "float32":
+            case.tolerance = CLOSE
+            data = case.add_input(rng, shape, dtype, None)
+            for sample in case.samples:
+                values = np.clip(sample[-1], -20, 20)
+                sample[-1] = np.abs(values) + np.float32(0.01) if positive else values
+            case.run(operator, [data], [case.add(shape, dtype)])
+            return
+        source = _quantization(rng, dtype, _scale(rng, -8, -3))
+        output = _quantization(rng, dtype, _scale(rng, -8, -3) * reach)
+        if dtype == "int16":
+            source = Quantization([_scale(rng, -14, -11)], [0])
+            output = Quantization([_scale(rng, -14, -11) * reach], [0])
+        data = case.add_input(rng, shape, dtype, source)
+        if positive:
+            for sample in case.samples:
+                least = source.zero_points[0] + 1
+                top = np.iinfo(dtype).max
+                sample[-1] = np.clip(sample[-1], min(least, top), top).astype(dtype)
+                if least > top:
+                    sample[-1][...] = top
+        options = {"Approximate": bool(rng.random() < 0.5)} if operator == "GELU" else {}
+        case.run(operator, [data], [case.add(shape, dtype, output)], **options)
+
+    return draw_case
+
+
+def _int16_unary(operator: str) -> Draw:
+    def draw_case(rng: Rng, case: Case) -> None:
+        shape = _shape(rng, _rank(rng))
+        source = Quantization([_scale(rng, -14, -8)], [0])
+        output = Quantization([1 / 32768], [0])
+        options: dict[str, Any] = {}
+        if operator == "LEAKY_RELU":
+            output = Quantization([_scale(rng, -14, -8)], [0])
+            options = {"Alpha": float(rng.uniform(0.01, 1.5))}
+        if operator == "SOFTMAX":
+            options = {"Beta": float(rng.choice([1.0, 1.0, 0.5]))}
+        data = case.add_input(rng, shape, "int16", source)
+        case.run(operator, [data], [case.add(shape, "int16", output)], **options)
+
+    return draw_case
+
+
+def _float_unary(operator: str, positive: bool = False) -> Draw:
+    return _unary(operator, "float32", positive=positive)
+
+
+# Two tensors.
+
+
+def _prelu(rng: Rng, case: Case) -> None:
+    dtype = _dtype(rng, "uint8", "float32")
+    if dtype == "float32":
+        case.tolerance = CLOSE
+    shape = _shape(rng, 4)
+    slopes = [1, 1, shape[3]] if rng.random() < 0.7 else shape[1:]
+    source, known = _known(rng, dtype), _known(rng, dtype)
+    data = case.add_input(rng, shape, dtype, source)
+    if dtype == "float32":
+        values = rng.normal(size=slopes).astype(dtype)
+    else:
+        limits = np.iinfo(dtype)
+        values = rng.integers(limits.min, limits.max, slopes, dtype, endpoint=True)
+    alpha = case.add(slopes, dtype, known, values)
+    output = None if source is None else _quantization(rng, dtype, source.scales[0] * 2)
+    case.run("PRELU", [data, alpha], [case.add(shape, dtype, output)])
+
+
+def _squared_difference(rng: Rng, case: Case) -> None:
+    left, right, shape = _pair_of_shapes(rng)
+    scales = [_scale(rng, -6, -2), _scale(rng, -6, -2)]
+    inputs = [
+        case.add_input(rng, extents, "int8", _quantization(rng, "int8", scale))
+        for extents, scale in zip((left, right), scales, strict=True)
+    ]
+    reach = max(scales) ** 2 * 128 * 2.0 ** rng.uniform(-1, 3)
+    output = _quantization(rng, "int8", float(np.float32(reach)))
+    case.run("SQUARED_DIFFERENCE", inputs, [case.add(shape, "int8", output)])
+
+
+def _extreme(operator: str) -> Draw:
+    def draw_case(rng: Rng, case: Case) -> None:
+        dtype = _dtype(rng, "uint8", "int16", "float32")
+        left, right, shape = _pair_of_shapes(rng)
+        known = _known(rng, dtype)
+        inputs = [case.add_input(rng, extents, dtype, known) for extents in (left, right)]
+        case.run(operator, inputs, [case.add(shape, dtype, known)])
+
+    return draw_case
+
+
+def _comparison(operator: str) -> Draw:
+    def draw_case(rng: Rng, case: Case) -> None:
+        dtype = _dtype(rng, "uint8", "float32")
+        left, right, shape = _pair_of_shapes(rng)
+        known = [_known(rng, dtype, -7, -1) for _ in range(2)]
+        if rng.random() < 0.3:
+            known[1] = known[0]
+        inputs = [
+            case.add_input(rng, extents, dtype, quantization)
+            for extents, quantization in zip((left, right), known, strict=True)
+        ]
+        case.run(operator, inputs, [case.add(shape, "bool")])
+
+    return draw_case
+
+
+def _float_pair(operator: str, fused: bool = False) -> Draw:
+    def draw_case(rng: Rng, case: Case) -> None:
+        case.tolerance = CLOSE
+        left, right, shape = _pair_of_shapes(rng)
+        inputs = [case.add_input(rng, extents, "float32", None) for extents in (left, right)]
+        for sample in case.samples:
+            for position in (0, 1):
+                values = np.clip(sample[position], -50, 50)
+                # Quotients are compared, not what is next to their poles.
+                sample[position] = np.where(np.abs(values) < 0.5, np.float32(0.5), values)
+        options = {"FusedActivationFunction": _activation(rng)} if fused else {}
+        case.run(operator, inputs, [case.add(shape, "float32")], **options)
+
+    return draw_case
+
+
+def _add_n(rng: Rng, case: Case) -> None:
+    case.tolerance = CLOSE
+    shape = _shape(rng, _rank(rng))
+    inputs = [case.add_input(rng, shape, "float32", None) for _ in range(_rank(rng, 2, 4))]
+    case.run("ADD_N", inputs, [case.add(shape, "float32")])
+
+
+def _select_v2(rng: Rng, case: Case) -> None:
+    dtype, known = _moved(rng)
+    left, right, shape = _pair_of_shapes(rng)
+    chosen = case.add_input(rng, left, "bool", None)
+    data = [case.add_input(rng, extents, dtype, known) for extents in (right, shape)]
+    case.run("SELECT_V2", [chosen, *data], [case.add(shape, dtype, known)])
+
+
+# Reductions.
+
+
+def _axes(rng: Rng, shape: Sequence[int]) -> tuple[list[int], bool, list[int]]:
+    count = int(rng.integers(1, len(shape), endpoint=True))
+    axes = sorted(int(axis) for axis in rng.choice(len(shape), count, replace=False))
+    keep = bool(rng.random() < 0.5)
+    if keep:
+        return axes, keep, [1 if axis in axes else n for axis, n in enumerate(shape)]
+    return axes, keep, [n for axis, n in enumerate(shape) if axis not in axes]
+
+
+def _reduction(operator: str, *dtypes: str) -> Draw:
+    def draw_case(rng: Rng, case: Case) -> None:
+        dtype = str(rng.choice(dtypes))
+        shape = _shape(rng, _rank(rng, 2, 4), 1, 7)
+        axes, keep, kept = _axes(rng, shape)
+        known = _known(rng, dtype)
+        output = known
+        if dtype == "float32":
+            case.tolerance = 1e-4 if operator == "REDUCE_PROD" else CLOSE
+        if operator == "MEAN" and known is not None:
+            scale = float(np.float32(known.scales[0] * rng.uniform(0.3, 2)))
+            output = _quantization(rng, dtype, scale)
+        data = case.add_input(rng, shape, dtype, known)
+        if dtype == "float32":
+            for sample in case.samples:
+                limit = 1 if operator == "REDUCE_PROD" else 4
+                sample[-1] = np.clip(sample[-1], -limit, limit)
+        result = case.add(kept, dtype, output)
+        case.run(operator, [data, case.constant(axes)], [result], KeepDims=keep)
+
+    return draw_case
+
+
+def _place(operator: str) -> Draw:
+    def draw_case(rng: Rng, case: Case) -> None:
+        dtype = _dtype(rng, "uint8", "float32")
+        shape = _shape(rng, _rank(rng))
+        axis = int(rng.integers(len(shape)))
+        data = case.add_input(rng, shape, dtype, _known(rng, dtype))
+        kept = [extent for a, extent in enumerate(shape) if a != axis]
+        result = case.add(kept, "int32")
+        index = case.constant(np.int32(axis))
+        case.run(operator, [data, index], [result], OutputType=tflite.TensorType.INT32)
+
+    return draw_case
+
+
+def _cumsum(rng: Rng, case: Case) -> None:
+    case.tolerance = 1e-4
+    shape = _shape(rng, _rank(rng))
+    axis = int(rng.integers(len(shape)))
+    data = case.add_input(rng, shape, "float32", None)
+    result = case.add(shape, "float32")
+    options = {"Exclusive": bool(rng.random() < 0.5), "Reverse": bool(rng.random() < 0.5)}
+    case.run("CUMSUM", [data, case.constant(np.int32(axis))], [result], **options)
+
+
+# Rows and windows.
+
+
+def _l2_normalization(rng: Rng, case: Case) -> None:
+    dtype = _dtype(rng, "uint8", "float32")
+    shape = _shape(rng, _rank(rng, 2), 1, 8)
+    output = None
+    if dtype == "float32":
+        case.tolerance = CLOSE
+    else:
+        output = Quantization([1 / 128], [0 if dtype == "int8" else 128])
+    data = case.add_input(rng, shape, dtype, _known(rng, dtype))
+    case.run("L2_NORMALIZATION", [data], [case.add(shape, dtype, output)])
+
+
+def _float_rows(operator: str) -> Draw:
+    def draw_case(rng: Rng, case: Case) -> None:
+        case.tolerance = CLOSE
+        shape = _shape(rng, _rank(rng), 1, 12)
+        data = case.add_input(rng, shape, "float32", None)
+        options = {"Beta": float(rng.choice([1.0, 0.5, 2.0]))} if operator == "SOFTMAX" else {}
+        case.run(operator, [data], [case.add(shape, "float32")], **options)
+
+    return draw_case
+
+
+def _float_pool(operator: str) -> Draw:
+    def draw_case(rng: Rng, case: Case) -> None:
+        case.tolerance = CLOSE
+        image = _image(rng)
+        window = _window(rng, image, 5, dilated=False)
+        data = case.add_input(rng, image, "float32", None)
+        result = case.add([image[0], *window["outputs"], image[3]], "float32")
+        case.run(
+            operator,
+            [data],
+            [result],
+            Padding=window["padding"],
+            StrideH=window["strides"][0],
+            StrideW=window["strides"][1],
+            FilterHeight=window["taps"][0],
+            FilterWidth=window["taps"][1],
+            FusedActivationFunction=_activation(rng),
+        )
+
+    return draw_case
+
+
+def _float_resize(operator: str) -> Draw:
+    def draw_case(rng: Rng, case: Case) -> None:
+        case.tolerance = 1e-4
+        image, size = _image(rng, 1, 8), _shape(rng, 2, 1, 16)
+        kind = int(rng.integers(3))
+        data = case.add_input(rng, image, "float32", None)
+        result = case.add([image[0], *size, image[3]], "float32")
+        options = {"AlignCorners": kind == 1, "HalfPixelCenters": kind == 2}
+        case.run(operator, [data, case.constant(size)], [result], **options)
+
+    return draw_case
+
+
+def _logical(operator: str) -> Draw:
+    def draw_case(rng: Rng, case: Case) -> None:
+        left, right, shape = _pair_of_shapes(rng)
+        inputs = [case.add_input(rng, extents, "bool", None) for extents in (left, right)]
+        if operator == "LOGICAL_NOT":
+            inputs, shape = inputs[:1], left
+            del case.inputs[1:]
+            for sample in case.samples:
+                del sample[1:]
+        case.run(operator, inputs, [case.add(shape, "bool")])
+
+    return draw_case
+
+
+_BOTH = ("int8", "int8", "float32")
+
+MORE: dict[str, Draw] = {
+    "transpose_conv": _transpose_conv,
+    "float_conv_2d": _float_conv("CONV_2D"),
+    "float_depthwise_conv_2d": _float_conv("DEPTHWISE_CONV_2D"),
+    "batch_matmul": _batch_matmul,
+    "abs": _unary("ABS", "int8", "int16", "float32"),
+    "exp": _unary("EXP", "int8", "int16", "float32", reach=4),
+    "log": _unary("LOG", "int8", "int16", "float32", positive=True, reach=4),
+    "sqrt": _unary("SQRT", *_BOTH, positive=True),
+    "rsqrt": _unary("RSQRT", "int8", "int16", "float32", positive=True, reach=4),
+    "elu": _unary("ELU", *_BOTH),
+    "gelu": _unary("GELU", "int8", "uint8"),
+    "hard_swish": _unary("HARD_SWISH", "int8", "uint8", "float32", reach=8),
+    **{
+        name: _float_unary(name.upper())
+        for name in ("ceil", "cos", "floor", "neg", "round", "sin", "square")
+    },
+    "float_logistic": _float_unary("LOGISTIC"),
+    "float_tanh": _float_unary("TANH"),
+    "logistic_int16": _int16_unary("LOGISTIC"),
+    "tanh_int16": _int16_unary("TANH"),
+    "softmax_int16": _int16_unary("SOFTMAX"),
+    "leaky_relu_int16": _int16_unary("LEAKY_RELU"),
+    "prelu": _prelu,
+    "squared_difference": _squared_difference,
+    "maximum": _extreme("MAXIMUM"),
+    "minimum": _extreme("MINIMUM"),
+    **{
+        name: _comparison(name.upper())
+        for name in ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal")
+    },
+    "logical_and": _logical("LOGICAL_AND"),
+    "logical_or": _logical("LOGICAL_OR"),
+    "logical_not": _logical("LOGICAL_NOT"),
+    "float_add": _float_pair("ADD", True),
+    "float_sub": _float_pair("SUB", True),
+    "float_mul": _float_pair("MUL", True),
+    "div": _float_pair("DIV", True),
+    "floor_div": _float_pair("FLOOR_DIV"),
+    "floor_mod": _float_pair("FLOOR_MOD"),
+    "float_squared_difference": _float_pair("SQUARED_DIFFERENCE"),
+    "add_n": _add_n,
+    "select_v2": _select_v2,
+    "mean_int16": _reduction("MEAN", "int16", "float32"),
+    "float_sum": _reduction("SUM", "float32"),
+    "reduce_max": _reduction("REDUCE_MAX", "int8", "uint8", "int16", "float32"),
+    "reduce_min": _reduction("REDUCE_MIN", "int8", "uint8", "int16", "float32"),
+    "reduce_prod": _reduction("REDUCE_PROD", "float32"),
+    "arg_max": _place("ARG_MAX"),
+    "arg_min": _place("ARG_MIN"),
+    "cumsum": _cumsum,
+    "l2_normalization": _l2_normalization,
+    "float_softmax": _float_rows("SOFTMAX"),
+    "log_softmax": _float_rows("LOG_SOFTMAX"),
+    "float_average_pool_2d": _float_pool("AVERAGE_POOL_2D"),
+    "float_max_pool_2d": _float_pool("MAX_POOL_2D"),
+    "l2_pool_2d": _float_pool("L2_POOL_2D"),
+    "float_resize_bilinear": _float_resize("RESIZE_BILINEAR"),
+    "float_resize_nearest_neighbor": _float_resize("RESIZE_NEAREST_NEIGHBOR"),
+    **MOVING,
+}
+"""What is drawn beside `cases.OPERATORS`."""
