@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_microtvm.compiler.emit.archive import library_files
+from pytest_microtvm.compiler.emit.origin import Origin
 from pytest_microtvm.compiler.failures import tvm_failure
 from pytest_microtvm.compiler.frontends import ImportedModel, import_model, imported
 from pytest_microtvm.compiler.graph import Graph, build_graph
@@ -49,12 +50,14 @@ def compile_to_files(
     if not isinstance(model, Path):
         progress("importing")
         name = sanitize(options.name or "default_model", "model")
-        return _compile(name, imported(model, None, None), options, progress)
+        return _compile(name, imported(model, None, None), Origin(), options, progress)
     try:
         progress("importing")
-        found = import_model(model, _read(model), options.input_shapes)
+        content = _read(model)
+        found = import_model(model, content, options.input_shapes)
         name = sanitize(options.name or model.stem, "model")
-        return _compile(name, found, options, progress)
+        origin = Origin.of_file(model.name, content)
+        return _compile(name, found, origin, options, progress)
     except ModelError as error:
         raise ModelError(f"{model.name}: {error.message}", cure=error.cure) from error
 
@@ -74,7 +77,7 @@ def _read(model: Path) -> bytes:
 
 
 def _compile(
-    name: str, model: ImportedModel, options: CompileOptions, progress: Progress
+    name: str, model: ImportedModel, origin: Origin, options: CompileOptions, progress: Progress
 ) -> Mapping[str, bytes]:
     kernel_tables(options.simd)  # a wrong name is refused, also where no kernel asks for it
     check_module(model.module, model.inputs, model.outputs)
@@ -102,6 +105,7 @@ def _compile(
         program,
         plan,
         graph,
+        origin=origin,
         ir_text=ir_text,
         parameters=_serialized_constants(program, graph),
     )

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from pytest_microtvm.compiler.emit.c_files import CFiles
+from pytest_microtvm.compiler.emit.origin import Origin
+from pytest_microtvm.compiler.emit.public_header import Macros
 from pytest_microtvm.compiler.graph import Graph
 from pytest_microtvm.compiler.options import export_time_s
 from pytest_microtvm.compiler.planning import MemoryPlan
@@ -36,12 +38,20 @@ def runtime_files() -> dict[str, bytes]:
     return {f"runtime/{path.relative_to(root).as_posix()}": path.read_bytes() for path in paths}
 
 
+def license_text() -> bytes:
+    """The license of what is generated and of the runtime, from the wheel or the source tree."""
+    package = Path(__file__).parents[2]
+    found = (folder / "LICENSE" for folder in (package, package.parent))
+    return next(path for path in found if path.is_file()).read_bytes()
+
+
 def library_files(
     name: str,
     program: Program,
     plan: MemoryPlan,
     graph: Graph,
     *,
+    origin: Origin,
     ir_text: str,
     parameters: bytes,
 ) -> dict[str, bytes]:
@@ -52,22 +62,25 @@ def library_files(
         program: The lowered model.
         plan: Its arena.
         graph: The same as a graph.
+        origin: Where the model comes from.
         ir_text: The imported Relax module as text.
         parameters: The constants as TVM serializes them.
     """
-    c_files = CFiles(name, program, plan, graph)
+    c_files = CFiles(name, program, plan, graph, origin)
     files = {f"codegen/host/{path}": text.encode() for path, text in c_files.files().items()}
     files.update(runtime_files())
+    files["LICENSE"] = license_text()
     files[f"src/{name}.relax"] = ir_text.encode()
     files[f"parameters/{name}.params"] = parameters
     files[f"executor-config/graph/{name}.graph"] = graph.text.encode("ascii")
-    document = _metadata(name, program, plan, graph, c_files)
+    document = _metadata(name, program, plan, graph, c_files.macros)
+    document["modules"][name]["model"] = origin.metadata()
     files["metadata.json"] = (json.dumps(document, indent=2) + "\n").encode()
     return files
 
 
 def _metadata(
-    name: str, program: Program, plan: MemoryPlan, graph: Graph, c_files: CFiles
+    name: str, program: Program, plan: MemoryPlan, graph: Graph, macros: Macros
 ) -> dict[str, Any]:
     exported = datetime.fromtimestamp(export_time_s(), timezone.utc)
     io_bytes = sum(port.type.size_bytes for port in (*program.inputs, *program.outputs))
@@ -76,12 +89,12 @@ def _metadata(
         "workspace_size_bytes": plan.arena_bytes,
         "constants_size_bytes": sum(int(array.nbytes) for array in program.constants),
         "io_size_bytes": io_bytes,
-        "inputs": _tensors(program.inputs, plan.input_offsets, c_files),
-        "outputs": _tensors(program.outputs, plan.output_offsets, c_files),
+        "inputs": _tensors(program.inputs, plan.input_offsets, macros),
+        "outputs": _tensors(program.outputs, plan.output_offsets, macros),
         "workspace_pools": {
             "workspace": {
                 "size": plan.arena_bytes,
-                "macro": f"TVMGEN_{name.upper()}_WORKSPACE_WORKSPACE_POOL_SIZE",
+                "macro": macros.pool_size,
             }
         },
     }
@@ -136,7 +149,7 @@ def _storages(graph: Graph) -> list[dict[str, Any]]:
     return storages
 
 
-def _tensors(ports: Sequence[Port], offsets: Sequence[int], c_files: CFiles) -> Mapping[str, Any]:
+def _tensors(ports: Sequence[Port], offsets: Sequence[int], macros: Macros) -> Mapping[str, Any]:
     tensors = {}
     for index, port in enumerate(ports):
         entry: dict[str, Any] = {
@@ -144,10 +157,13 @@ def _tensors(ports: Sequence[Port], offsets: Sequence[int], c_files: CFiles) -> 
             "dtype": port.type.dtype,
             "shape": list(port.type.shape),
             "c_name": port.c_name,
-            "macro": c_files.size_macro(port),
+            "macro": macros.size(port),
         }
         if offsets:
             entry["workspace_offset"] = offsets[index]
+        if port.quantization is not None:
+            entry["scale"] = float(port.quantization.scale)
+            entry["zero_point"] = port.quantization.zero_point
         if port.signature_name is not None:
             entry["signature_name"] = port.signature_name
         tensors[port.name] = entry

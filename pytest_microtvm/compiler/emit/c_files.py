@@ -17,7 +17,14 @@ from pathlib import Path
 
 from pytest_microtvm.compiler.emit.descriptions import graph_source, model_source
 from pytest_microtvm.compiler.emit.functions import definition, signature
-from pytest_microtvm.compiler.emit.literals import NOTICE, array_definition
+from pytest_microtvm.compiler.emit.literals import array_definition
+from pytest_microtvm.compiler.emit.origin import Origin
+from pytest_microtvm.compiler.emit.public_header import (
+    Macros,
+    guarded,
+    public_header,
+    run_signature,
+)
 from pytest_microtvm.compiler.emit.tidy import wrapped
 from pytest_microtvm.compiler.emit.tir_printer import HELPERS
 from pytest_microtvm.compiler.graph import Graph
@@ -27,7 +34,6 @@ from pytest_microtvm.compiler.program import (
     C_TYPES,
     CopyCall,
     KernelCall,
-    Port,
     Program,
     Storage,
     StorageKind,
@@ -35,23 +41,6 @@ from pytest_microtvm.compiler.program import (
 
 INTEGER_INCLUDE = Path(__file__).parents[1] / "quantized" / "include"
 """The headers of integer kernels."""
-
-_SIZES = "/* Sizes in bytes. */\n"
-_SIZES_AND_PLACES = "/* Sizes in bytes, and places in the workspace (_OFFSET). */\n"
-_INPUTS = "/* Input tensors: row-major, aligned for their element type; only read. */\n"
-_INPUTS_IN_ARENA = (
-    "/* Input tensors: row-major, aligned for their element type. They may be in the workspace,\n"
-    "   each at its own place; what is in them is lost then. */\n"
-)
-_OUTPUTS = (
-    "/* Output tensors: row-major, aligned for their element type; must not overlap the\n"
-    "   inputs, each other or the workspace. */\n"
-)
-_OUTPUTS_IN_ARENA = (
-    "/* Output tensors: row-major, aligned for their element type. They may be in the workspace,\n"
-    "   each at its own place; elsewhere they must not overlap the inputs, each other or the\n"
-    "   workspace. */\n"
-)
 
 
 class CFiles:
@@ -62,9 +51,14 @@ class CFiles:
         program: The lowered model.
         plan: Where its tensors and workspaces are in the arena.
         graph: The same as a graph.
+        origin: Where the model comes from.
     """
 
-    def __init__(self, name: str, program: Program, plan: MemoryPlan, graph: Graph) -> None:
+    def __init__(
+        self, name: str, program: Program, plan: MemoryPlan, graph: Graph, origin: Origin
+    ) -> None:
+        self.macros = Macros(name, program)
+        self._notice = origin.notice()
         self._prefix = f"tvmgen_{name}"
         self._macro_prefix = f"TVMGEN_{name.upper()}"
         self._name = name
@@ -75,14 +69,16 @@ class CFiles:
     def files(self) -> dict[str, str]:
         """Contents by path below `codegen/host`."""
         files = {
-            f"include/{self._prefix}.h": self._public_header(),
+            f"include/{self._prefix}.h": public_header(
+                self._notice, self.macros, self._plan, self._graph
+            ),
             f"include/{self._prefix}_internal.h": self._internal_header(),
             f"src/{self._name}_lib0.c": self._kernels(),
             f"src/{self._name}_lib1.c": self._call_plan(),
-            f"src/{self._name}_model.c": model_source(
-                self._name, self._program, self._plan.arena_bytes
-            ),
-            f"src/{self._name}_graph.c": graph_source(self._name, self._program, self._graph),
+            f"src/{self._name}_model.c": self._notice
+            + model_source(self._name, self._program, self._plan.arena_bytes),
+            f"src/{self._name}_graph.c": self._notice
+            + graph_source(self._name, self._program, self._graph),
         }
         for header in self._integer_headers:
             source = INTEGER_INCLUDE / header  # or `header` itself, where that is a whole path
@@ -95,69 +91,6 @@ class CFiles:
         kernels = [kernel for kernel in self._program.kernels.values() if kernel.is_integer]
         headers = {header for kernel in kernels for header in kernel.headers}
         return ["tvmgen_integer.h", *sorted(headers)] if kernels else []
-
-    def size_macro(self, port: Port) -> str:
-        """The macro with the size in bytes of an input or output."""
-        return f"{self._macro_prefix}_{port.c_name.upper()}_SIZE"
-
-    def offset_macro(self, port: Port) -> str:
-        """The macro with the place of an input or output in the arena, when it has one."""
-        return f"{self._macro_prefix}_{port.c_name.upper()}_OFFSET"
-
-    # The header that firmware includes.
-
-    def _public_header(self) -> str:
-        prefix, macro = self._prefix, self._macro_prefix
-        ports = [*self._program.inputs, *self._program.outputs]
-        sizes = [(self.size_macro(port), port.type.size_bytes) for port in ports]
-        sizes.append((f"{macro}_WORKSPACE_SIZE", self._plan.arena_bytes))
-        sizes.append((f"{macro}_WORKSPACE_WORKSPACE_POOL_SIZE", self._plan.arena_bytes))
-        offsets = [*self._plan.input_offsets, *self._plan.output_offsets]
-        sizes += [
-            (self.offset_macro(port), offset)
-            for port, offset in zip(ports if offsets else (), offsets, strict=True)
-        ]
-        defines = "".join(f"#define {name} {size}\n" for name, size in sizes)
-        counts = "".join(
-            f"#define {macro}_GRAPH_{name.upper()} {count}\n"
-            for name, count in self._graph.counts.items()
-        )
-        body = (
-            "#include <stdint.h>\n\n"
-            "#ifdef __cplusplus\n"
-            'extern "C" {\n'
-            "#endif\n\n"
-            f"{_SIZES_AND_PLACES if offsets else _SIZES}"
-            f"{defines}\n"
-            "/* What the graph executor needs to know to size its memory. */\n"
-            f"{counts}\n"
-            f"{_INPUTS_IN_ARENA if offsets else _INPUTS}"
-            f"{self._struct('inputs', self._program.inputs)}\n"
-            f"{_OUTPUTS_IN_ARENA if offsets else _OUTPUTS}"
-            f"{self._struct('outputs', self._program.outputs)}\n"
-            f"/* Scratch memory, aligned to {ALIGNMENT_BYTES} bytes; may be NULL when its size is "
-            "0. Its\n   contents need not be kept between runs. */\n"
-            f"struct {prefix}_workspace_pools {{\n"
-            f"  void *workspace; /* {macro}_WORKSPACE_WORKSPACE_POOL_SIZE bytes */\n"
-            "};\n\n"
-            f"/* Run the model once. Returns 0, or -1 when a pointer is NULL. */\n"
-            f"int32_t {prefix}_run(struct {prefix}_inputs *inputs,\n"
-            f"    struct {prefix}_outputs *outputs,\n"
-            f"    struct {prefix}_workspace_pools *workspace_pools);\n\n"
-            "#ifdef __cplusplus\n"
-            "}\n"
-            "#endif\n"
-        )
-        return _guarded(f"{macro}_H_", body)
-
-    def _struct(self, what: str, ports: Sequence[Port]) -> str:
-        members = "".join(
-            f"  void *{port.c_name}; /* {port.type.dtype} {_shape_text(port.type.shape)} */\n"
-            for port in ports
-        )
-        # C has no empty structs.
-        members = members or "  void *unused;\n"
-        return f"struct {self._prefix}_{what} {{\n{members}}};\n"
 
     # What the sources share.
 
@@ -196,14 +129,14 @@ class CFiles:
             "}\n"
             "#endif\n"
         )
-        return _guarded(f"{self._macro_prefix}_INTERNAL_H_", body)
+        return self._notice + guarded(f"{self._macro_prefix}_INTERNAL_H_", body)
 
     def _kernels(self) -> str:
         kernels = self._program.kernels.values()
         helpers = sorted({helper for kernel in kernels for helper in kernel.helpers})
         integer = "".join(f'#include "{Path(header).name}"\n' for header in self._integer_headers)
         parts = [
-            NOTICE + f'#include "{self._prefix}_internal.h"\n{integer}\n#include <math.h>\n',
+            f'{self._notice}#include "{self._prefix}_internal.h"\n{integer}\n#include <math.h>\n',
             *(
                 array_definition(self._constant_name(i), array)
                 for i, array in enumerate(self._program.constants)
@@ -229,32 +162,31 @@ class CFiles:
         inputs = [port.c_name for port in self._program.inputs]
         outputs = [port.c_name for port in self._program.outputs]
         return (
-            f"{NOTICE}{includes}\n"
+            f"{self._notice}{includes}\n"
             f"int32_t {prefix}_execute(void *const *inputs, void *const *outputs,\n"
             f"    uint8_t *workspace) {{\n{unused}{calls}  return 0;\n}}\n\n"
-            f"int32_t {prefix}_run(struct {prefix}_inputs *inputs,\n"
-            f"    struct {prefix}_outputs *outputs,\n"
-            f"    struct {prefix}_workspace_pools *workspace_pools) {{\n"
+            f"{run_signature(prefix)} {{\n"
             f"{self._run_body(inputs, outputs)}}}\n"
         )
 
     def _run_body(self, inputs: Sequence[str], outputs: Sequence[str]) -> str:
+        pointers = ["inputs", "outputs", "workspace_pools"]
+        members = [f"inputs->{name}" for name in inputs] + [f"outputs->{name}" for name in outputs]
+        members += ["workspace_pools->workspace"] if self._plan.arena_bytes else []
         lines = [
-            "if (inputs == NULL || outputs == NULL || workspace_pools == NULL) {",
-            "  return -1;",
-            "}",
-            f"void *const input_data[] = {{{_members('inputs', inputs)}}};",
+            *self._null_check(pointers),
+            *self._null_check(members),
+            "/* Kernels only read what these point to. */",
+            f"void *const input_data[] = {{{_members('inputs', inputs, '(void *)(uintptr_t)')}}};",
             f"void *const output_data[] = {{{_members('outputs', outputs)}}};",
-            *_null_check("input_data", len(inputs)),
-            *_null_check("output_data", len(outputs)),
+            f"return {self._prefix}_execute("
+            "input_data, output_data, (uint8_t *)workspace_pools->workspace);",
         ]
-        if self._plan.arena_bytes:
-            lines += ["if (workspace_pools->workspace == NULL) {", "  return -1;", "}"]
-        lines.append(
-            f"return {self._prefix}_execute(input_data, output_data,\n"
-            "      (uint8_t *)workspace_pools->workspace);"
-        )
-        return "".join(f"  {line}\n" for line in lines)
+        return "".join(f"{part}\n" for line in lines for part in wrapped(line, "  "))
+
+    def _null_check(self, pointers: Sequence[str]) -> list[str]:
+        condition = " || ".join(f"{pointer} == NULL" for pointer in pointers)
+        return [f"if ({condition}) {{", f"  return {self.macros.null_pointer};", "}"]
 
     def _unused_parameters(self) -> str:
         kinds = {s.kind for call in self._program.calls for s in self._program.storages(call)}
@@ -300,25 +232,5 @@ def _at(offset: int) -> str:
     return f"workspace + {offset}" if offset else "workspace"
 
 
-def _guarded(guard: str, body: str) -> str:
-    return f"{NOTICE}#ifndef {guard}\n#define {guard}\n\n{body}\n#endif /* {guard} */\n"
-
-
-def _shape_text(shape: Sequence[int]) -> str:
-    return "[" + ", ".join(map(str, shape)) + "]"
-
-
-def _members(struct: str, names: Iterable[str]) -> str:
-    return ", ".join(f"{struct}->{name}" for name in names) or "NULL"
-
-
-def _null_check(array: str, count: int) -> list[str]:
-    if not count:
-        return []
-    return [
-        f"for (size_t i = 0; i < {count}; ++i) {{",
-        f"  if ({array}[i] == NULL) {{",
-        "    return -1;",
-        "  }",
-        "}",
-    ]
+def _members(struct: str, names: Iterable[str], cast: str = "") -> str:
+    return ", ".join(f"{cast}{struct}->{name}" for name in names) or "NULL"

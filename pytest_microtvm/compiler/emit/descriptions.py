@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pytest_microtvm.compiler.emit.literals import NOTICE, array_initializer, string_literal
+from pytest_microtvm.compiler.emit.literals import array_initializer, string_literal
 from pytest_microtvm.compiler.emit.tidy import wrapped
 from pytest_microtvm.compiler.graph import Graph, GraphFunction
 from pytest_microtvm.compiler.program import C_TYPES, Program, TensorType, dtype_bytes
@@ -133,7 +133,7 @@ class _Shapes:
 
 
 def _includes(prefix: str) -> str:
-    return f'{NOTICE}#include "{prefix}_internal.h"\n\n#include <microtvm/model.h>\n'
+    return f'#include "{prefix}_internal.h"\n\n#include <microtvm/model.h>\n'
 
 
 def _tensor_info(name: str, ty: TensorType, shapes: _Shapes) -> str:

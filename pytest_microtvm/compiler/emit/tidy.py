@@ -197,7 +197,7 @@ def wrapped(statement: str, indent: str = "") -> Iterator[str]:
 
 def _break(line: str, least: int) -> int | None:
     """The space to break a line at: after a comma, else before or after an operator."""
-    for before in (", ", " + ", " * ", " ? ", " : ", "= ", " "):
+    for before in (", ", " || ", " + ", " * ", " ? ", " : ", "= ", " "):
         place = line.rfind(before, least + 1, WIDTH)
         if place > 0:
             return place + len(before) - 1

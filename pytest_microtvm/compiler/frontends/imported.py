@@ -11,7 +11,9 @@ from pytest_microtvm.compiler.failures import summary, tvm_failure
 from pytest_microtvm.compiler.lowering import tensor_type
 from pytest_microtvm.compiler.naming import Namespace, unique_names
 from pytest_microtvm.compiler.program import Port
+from pytest_microtvm.compiler.quantized.arithmetic import LIMITS
 from pytest_microtvm.compiler.quantized.given import GivenSpec
+from pytest_microtvm.compiler.quantized.recognise.values import Values, dtype_of
 from pytest_microtvm.errors import ModelError
 
 EXPORT_CURE = "export the model again, or copy the whole file"
@@ -80,12 +82,22 @@ def imported(
     if not fields:
         raise ModelError("the model has no outputs", cure="export the model with its outputs")
     c_names = Namespace(["workspace", "workspace_workspace_pool"])
+    values = Values(main)
+    results = _results(values, main.body.body)
     return ImportedModel(
         module,
-        _ports(inputs, [parameter.ty for parameter in main.params], c_names, "input"),
-        _ports(outputs, fields, c_names, "output"),
+        _ports(inputs, main.params, values, c_names, "input"),
+        _ports(outputs, results, values, c_names, "output"),
         tuple(specs),
     )
+
+
+def _results(values: Values, expression: Any) -> list[Any]:
+    """The tensors that make up a result, tuples laid flat."""
+    made = values.definition(expression)
+    if type(made).__name__ != "Tuple":
+        return [expression]
+    return [leaf for field in made.fields for leaf in _results(values, field)]
 
 
 def _fields(ty: Any) -> list[Any]:
@@ -96,17 +108,22 @@ def _fields(ty: Any) -> list[Any]:
 
 
 def _ports(
-    names: Sequence[TensorName], types: Sequence[Any], c_names: Namespace, fallback: str
+    names: Sequence[TensorName],
+    tensors: Sequence[Any],
+    values: Values,
+    c_names: Namespace,
+    fallback: str,
 ) -> list[Port]:
     unique = unique_names(item.name for item in names)
     return [
         Port(
             name,
             c_names.unique(item.name, fallback),
-            tensor_type(ty, item.name),
+            tensor_type(tensor.ty, item.name),
             item.signature_name,
+            values.quantization_of(tensor) if dtype_of(tensor) in LIMITS else None,
         )
-        for name, item, ty in zip(unique, names, types, strict=True)
+        for name, item, tensor in zip(unique, names, tensors, strict=True)
     ]
 
 

@@ -21,7 +21,8 @@ from pytest_microtvm.mlf.library import (
 
 Array = npt.NDArray[Any]
 
-WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror"]
+WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wcast-qual"]
+WARNINGS += ["-Wshadow", "-Werror"]
 C99 = ["gcc", "-std=c99", *WARNINGS]
 CXX11 = ["g++", "-std=c++11", "-x", "c++", *WARNINGS]
 

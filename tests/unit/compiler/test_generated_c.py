@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
+import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pytest_microtvm.compiler import CompileOptions, compile_to_files
 from pytest_microtvm.compiler.emit.literals import comment
+from pytest_microtvm.version import __version__
+from tests.unit.compiler.native import C99, CXX11, NativeModel, compile_c
 from tests.unit.compiler.tflite_models import Tensor, two_by_two
 
 MODELS = Path(__file__).parents[3] / "conftest_examples" / "models"
@@ -79,6 +85,94 @@ def test_kernels_of_tvm_have_comments_and_names_too():
     assert "input: float32 1 x 99" in dense[0]
     assert "constant0: float32 99 x 48" in dense[0]
     assert re.findall(r"(\w+)[,)]", dense[1]) == ["input", "constant0", "constant1", "output"]
+
+
+def test_every_file_says_where_it_comes_from_and_under_which_license(keyword):
+    sha256 = hashlib.sha256(KEYWORD.read_bytes()).hexdigest()
+    for text in keyword.values():
+        top = text[: text.index("*/")]
+        assert f"pytest-microtvm {__version__} from keyword_int8.tflite: do not edit." in top
+        assert f"SHA-256 of the model: {sha256}" in top
+        assert "SPDX-License-Identifier: Apache-2.0" in top
+
+
+def test_the_archive_has_the_license_and_says_which_model_it_is():
+    files = compile_to_files(KEYWORD)
+    assert b"Apache License" in files["LICENSE"]
+    module = json.loads(files["metadata.json"])["modules"]["keyword_int8"]
+    assert module["model"] == {
+        "file": "keyword_int8.tflite",
+        "sha256": hashlib.sha256(KEYWORD.read_bytes()).hexdigest(),
+    }
+    for path, content in files.items():
+        if path.endswith((".c", ".h")):
+            assert b"SPDX-License-Identifier: Apache-2.0" in content[:400], path
+
+
+def test_scales_and_zero_points_are_macros_with_twins():
+    files = compile_to_files(KEYWORD)
+    header = files["codegen/host/include/tvmgen_keyword_int8.h"].decode()
+    macros = dict(re.findall(r"#define TVMGEN_KEYWORD_INT8_(\w+) (\S+)", header))
+    functions = json.loads(files["metadata.json"])["modules"]["keyword_int8"]["memory"]["functions"]
+    [main] = functions["main"]
+    tensors = {**main["inputs"], **main["outputs"]}
+    assert len(tensors) == 2
+    for tensor in tensors.values():
+        scale = macros[f"{tensor['c_name'].upper()}_SCALE"]
+        assert scale.endswith("f")
+        assert np.float32(scale[:-1]) == np.float32(tensor["scale"]) > 0
+        assert macros[f"{tensor['c_name'].upper()}_ZERO_POINT"] == f"({tensor['zero_point']})"
+
+
+def test_float_tensors_have_neither(tmp_path):
+    files = compile_to_files(MOTION)
+    header = files["codegen/host/include/tvmgen_motion_float32.h"].decode()
+    assert "_SCALE" not in header
+    assert "_ZERO_POINT" not in header
+    assert b'"scale"' not in files["metadata.json"]
+
+
+USE = """\
+#include <stddef.h>
+#include <stdio.h>
+#include "tvmgen_keyword_int8.h"
+
+static const int8_t spectrogram[TVMGEN_KEYWORD_INT8_SPECTROGRAM_SIZE] = {1};
+static int8_t scores[TVMGEN_KEYWORD_INT8_SCORES_SIZE];
+static double workspace[TVMGEN_KEYWORD_INT8_WORKSPACE_SIZE / sizeof(double) + 2];
+
+int main(void) {
+  struct tvmgen_keyword_int8_inputs inputs = {spectrogram};
+  struct tvmgen_keyword_int8_outputs outputs = {scores};
+  struct tvmgen_keyword_int8_workspace_pools pools = {workspace};
+  printf("%d", tvmgen_keyword_int8_run(&inputs, &outputs, &pools) == TVMGEN_KEYWORD_INT8_OK);
+  inputs.spectrogram = NULL;
+  return tvmgen_keyword_int8_run(&inputs, &outputs, &pools) !=
+      TVMGEN_KEYWORD_INT8_ERROR_NULL_POINTER;
+}
+"""
+
+
+@pytest.mark.parametrize("compiler", [C99, CXX11], ids=["c99", "c++11"])
+def test_constant_inputs_need_no_cast(compiler, tmp_path):
+    model = NativeModel(compile_to_files(KEYWORD), tmp_path)
+    program = tmp_path / "use.c"
+    program.write_text(USE)
+    arguments = [*model.sources, str(program), "-lm", "-o", str(tmp_path / "use")]
+    compile_c(compiler, model.root, arguments)
+    done = subprocess.run([tmp_path / "use"], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "1")
+
+
+@pytest.mark.parametrize("simd", ["none", "dsp", "helium"])
+@pytest.mark.parametrize("compiler", [C99, CXX11], ids=["c99", "c++11"])
+def test_a_real_model_compiles_without_a_warning(compiler, simd, tmp_path):
+    model = NativeModel(compile_to_files(KEYWORD, CompileOptions(simd=simd)), tmp_path)
+    objects = tmp_path / "objects"
+    objects.mkdir()
+    for source in model.sources:
+        arguments = ["-c", source, "-o", str(objects / f"{Path(source).stem}.o")]
+        compile_c(compiler, model.root, arguments)
 
 
 def test_no_name_ends_a_comment():

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Functions over fixed-point numbers that few kernels need, exactly as TensorFlow Lite computes them. */
 
 #ifndef TVMGEN_FIXED_POINT_H_

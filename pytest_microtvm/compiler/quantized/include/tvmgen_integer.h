@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Fixed-point arithmetic of integer kernels, to the bit as TensorFlow Lite's reference kernels compute
    it. C99 and C++11; shifts of negative numbers to the right are arithmetic, as in every compiler for
    the machines this runs on. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Instructions of Arm's DSP extension by name, each with a twin in plain C that gives the same bits.
  *
  * Two int16 in a word are written (low, high). Words in memory are little-endian, as on every CPU

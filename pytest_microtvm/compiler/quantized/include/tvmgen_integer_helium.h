@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Helium, Arm's M-profile vector extension, by small functions, each with a twin in plain C that
  * gives the same bits. A vector has 16 bytes: 16 int8, 8 int16 or 4 int32, the first in the lowest
  * byte. Sums wrap around.

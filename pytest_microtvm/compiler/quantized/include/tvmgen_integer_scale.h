@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* From accumulators to outputs by a few instructions, where the compiler of the model has proved
  * that nothing overflows. Exactly TFLite's arithmetic; see kernels/scaling.py for why.
  */
