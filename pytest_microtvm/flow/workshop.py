@@ -300,7 +300,7 @@ class Workshop:
         if COUNT_INSTRUCTIONS not in self.toolchains.support(board).abilities:
             return f"the platform {board.platform} does not count instructions"
         if image is None or RUN_FUNCTION not in image.functions:
-            return "the firmware has not the runtime's functions"
+            return "the firmware lacks functions of the runtime"
         program = board.emulator.program
         if program not in self._plugins:
             try:

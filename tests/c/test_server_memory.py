@@ -64,7 +64,8 @@ def test_allocates_copies_and_frees(pool_session: Device) -> None:
 
 def test_says_how_much_memory_there_is(pool_session: Device) -> None:
     with pytest.raises(
-        RemoteError, match=r"^allocate: not enough memory in the pool: 65536 bytes asked, largest"
+        RemoteError,
+        match=r"^allocate: not enough memory in the pool: 65536 bytes requested, largest",
     ):
         allocate(pool_session, (16384,))
     assert_usable(pool_session)
@@ -137,12 +138,12 @@ def test_checks_what_a_kernel_gets(pool_session: Device) -> None:
     one = call(pool_session, "microtvm.model.get_constant", raw_string("one"))
     assert isinstance(one, TensorView)
     cases = [
-        ("toy_twice", [value(x)], "toy_twice: wrong number of arguments: 2 tensors are wanted"),
+        ("toy_twice", [value(x)], "toy_twice: wrong number of arguments: 2 tensors are expected"),
         ("toy_twice", [value(x), integer(1)], "toy_twice: wrong type of an argument: argument 1"),
         (
             "toy_twice",
             [value(x), value(TensorView(y.data, (64, 63)))],
-            "inconsistent tensor: argument 1 has not the 16384 bytes it should have",
+            "inconsistent tensor: argument 1 must have 16384 bytes",
         ),
         ("toy_twice", [value(x), value(TensorView(1, (64, 64)))], "address outside.*argument 1"),
         (
@@ -298,7 +299,10 @@ def test_time_evaluators_are_few_and_can_be_freed(session: Device) -> None:
         ({"repeat": 1000}, "unsupported setting: repeat is at most 122"),
         ({"cooldown_interval_ms": 1}, "no other device, cooldown"),
         ({"device_type": 2}, "no other device"),
-        ({"preprocessing": "cache_flush_cpu_non_first_arg"}, "cache flush or f_preproc here"),
+        (
+            {"preprocessing": "cache_flush_cpu_non_first_arg"},
+            "cache flush or f_preproc is supported",
+        ),
     ],
 )
 def test_refuses_settings_that_it_does_not_have(

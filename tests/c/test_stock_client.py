@@ -61,8 +61,8 @@ def test_memory_kernels_and_measurements(host_server: Path) -> None:
     assert len(seen["times"]) == 5
     assert all(0.0 < seconds < 1.0 for seconds in seen["times"])
     assert seen["no_kernel"].startswith("AttributeError")
-    assert "toy_twice: inconsistent tensor: argument 1 has not the 16384" in seen["too_small"]
-    assert "4194304 bytes asked" in seen["too_much"]
+    assert "toy_twice: inconsistent tensor: argument 1 must have 16384 bytes" in seen["too_small"]
+    assert "4194304 bytes requested" in seen["too_much"]
     assert "copy to device: address outside" in seen["constant"]
     assert seen["again"] == [3, 64, 64]
 
@@ -84,7 +84,7 @@ def test_a_model(host_server: Path, executor: str) -> None:
     assert "microtvm.model.get_input: wrong type of an argument" in seen["wrong_type"]
     assert "microtvm.model.get_input: wrong number of arguments" in seen["no_argument"]
     assert seen["unknown"].startswith("AttributeError")
-    assert "16 bytes asked, largest free block 0" in seen["allocation"]
+    assert "16 bytes requested, largest free block 0" in seen["allocation"]
     assert seen["after_errors"] == 3.0
     assert "microtvm.model.run: a kernel failed (status -40)" in seen["failed_run"]
 

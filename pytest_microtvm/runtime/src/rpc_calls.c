@@ -45,9 +45,9 @@ static int32_t ReadKernelArgument(const MicroTVMRpcServer *server, MicroTVMReque
     return kMicroTVMErrorArgumentType;
   }
   if (kernel->arg_bytes != NULL && value.tensor.size_bytes != kernel->arg_bytes[index]) {
-    MicroTVMTextAppend(&request->detail, " has not the ");
+    MicroTVMTextAppend(&request->detail, " must have ");
     MicroTVMTextAppendUnsigned(&request->detail, kernel->arg_bytes[index]);
-    MicroTVMTextAppend(&request->detail, " bytes it should have");
+    MicroTVMTextAppend(&request->detail, " bytes");
     return kMicroTVMErrorTensor;
   }
   if (written ? !MicroTVMServerMayWrite(server, value.tensor.address, value.tensor.size_bytes)
@@ -95,7 +95,7 @@ static int32_t BeginCall(MicroTVMRpcServer *server, MicroTVMRequest *request, ui
   call->kernel = &server->graph->kernels[MICROTVM_HANDLE_INDEX(handle)];
   if (num_arguments != call->kernel->num_args) {
     MicroTVMTextAppendUnsigned(&request->detail, call->kernel->num_args);
-    MicroTVMTextAppend(&request->detail, " tensors are wanted, inputs first");
+    MicroTVMTextAppend(&request->detail, " tensors are expected, inputs first");
     return kMicroTVMErrorArgumentCount;
   }
   if (num_arguments > MICROTVM_MAX_KERNEL_ARGUMENTS) {
@@ -226,7 +226,7 @@ static int32_t ReadSettings(const MicroTVMRpcServer *server, MicroTVMRequest *re
   if (device_type != kDeviceTypeCpu || device_id != kDeviceIdCpu || cooldown_interval_ms > 0 ||
       cache_flush_bytes > 0 || preprocessing.bits > 0) {
     MicroTVMTextAppend(&request->detail,
-                       "no other device, cooldown, cache flush or f_preproc here");
+                       "no other device, cooldown, cache flush or f_preproc is supported");
     return kMicroTVMErrorUnsupported;
   }
   if (evaluator->repeat > MicroTVMServerMaxReturnedBytes(server) / RESULT_BYTES) {

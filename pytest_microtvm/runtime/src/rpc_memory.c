@@ -31,7 +31,7 @@ int32_t MicroTVMServerAllocate(MicroTVMRpcServer *server, MicroTVMRequest *reque
   if (status == kMicroTVMErrorNoMemory) {
     MicroTVMTextAppendUnsigned(&request->detail,
                                size_bytes > UINT32_MAX ? UINT32_MAX : (uint32_t)size_bytes);
-    MicroTVMTextAppend(&request->detail, " bytes asked, largest free block ");
+    MicroTVMTextAppend(&request->detail, " bytes requested, largest free block ");
     MicroTVMTextAppendUnsigned(&request->detail, MicroTVMPoolLargestFree(&server->pool));
   }
   return status;

@@ -57,7 +57,7 @@ const char *MicroTVMStatusString(int32_t status) {
     case kMicroTVMErrorTensor:
       return "inconsistent tensor";
     case kMicroTVMErrorNoExecutor:
-      return "this firmware has no executor, the host calls its kernels";
+      return "this firmware has no executor; the host calls its kernels";
     case kMicroTVMErrorNoMemory:
       return "not enough memory in the pool";
     case kMicroTVMErrorPoolDamaged:
