@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pytest_microtvm.api.checking import Verdict, check
     from pytest_microtvm.api.device import Device
     from pytest_microtvm.api.environment import Environment
+    from pytest_microtvm.api.evaluation import evaluate
     from pytest_microtvm.api.models import compile, open_library  # noqa: A004 (microtvm.compile)
     from pytest_microtvm.api.projects import Project, create_project, open_project
     from pytest_microtvm.boards import Board, load_boards
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
         TransportTimeout,
     )
     from pytest_microtvm.executors import EXECUTORS
+    from pytest_microtvm.flow.evaluation import Evaluation
     from pytest_microtvm.measure.metrics import Layer, Metric, Metrics
     from pytest_microtvm.measure.records import Record
     from pytest_microtvm.mlf.library import ModelLibrary, TensorSpec
@@ -56,6 +58,7 @@ __all__ = [
     "Device",
     "DoesNotFit",
     "Environment",
+    "Evaluation",
     "FlashError",
     "FloatOperatorWarning",
     "Layer",
@@ -80,6 +83,7 @@ __all__ = [
     "check",
     "compile",
     "create_project",
+    "evaluate",
     "load_boards",
     "open_library",
     "open_project",
@@ -89,10 +93,12 @@ _MODULES = {
     "api.checking": ("Verdict", "check"),
     "api.device": ("Device",),
     "api.environment": ("Environment",),
+    "api.evaluation": ("evaluate",),
     "api.models": ("compile", "open_library"),
     "api.projects": ("Project", "create_project", "open_project"),
     "boards": ("Board", "load_boards"),
     "executors": ("EXECUTORS",),
+    "flow.evaluation": ("Evaluation",),
     "measure.metrics": ("Layer", "Metric", "Metrics"),
     "measure.records": ("Record",),
     "mlf.library": ("ModelLibrary", "TensorSpec"),

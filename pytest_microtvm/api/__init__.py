@@ -6,6 +6,7 @@ projects       a firmware project in a folder of the user's: created, built, fla
 project_file   what such a project remembers, `.microtvm.json`
 device         an open device that runs a project's firmware
 checking       a model held to its reference, without pytest
+evaluation     a model scored on a data set, without pytest
 
 The package's `__init__` names what is public, and loads it when it is asked for.
 """

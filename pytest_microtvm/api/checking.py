@@ -102,6 +102,8 @@ def check(
         ConfigError: An argument cannot be used.
         MicroTVMError: There is no verdict: the model cannot be compiled, the firmware not built, or
             the board not be had, flashed, opened or used.
+        OutputMismatch: The compiled model is not what the model's own interpreter computes, so that
+            there is nothing to hold the board to.
     """
     environment = environment or Environment()
     if executor not in EXECUTORS:

@@ -1,6 +1,6 @@
 """The `microtvm` command: a thin face over the public API.
 
-    models      compile, check, boards
+    models      compile, check, evaluate, boards
     projects    create-project, build, flash
     running     run
     upkeep      cache, doctor
@@ -25,6 +25,7 @@ from pytest_microtvm.errors import (
     FlashError,
     FloatOperatorWarning,
     MicroTVMError,
+    OutputMismatch,
 )
 from pytest_microtvm.version import __version__
 
@@ -67,6 +68,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         print(f"microtvm: {error}", file=sys.stderr)
         return USAGE
+    except OutputMismatch as error:
+        print(error)  # a verdict: it belongs to the results
+        return FAILED
     except (BuildError, FlashError) as error:
         print(
             f"The following error occurred on the Project API server side: {error}",

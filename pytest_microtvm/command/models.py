@@ -35,6 +35,11 @@ def add_commands(commands: Any) -> None:
     for name, help_text, fill in (
         ("compile", "compile a model to a Model Library Format (MLF) .tar archive.", _fill_compile),
         ("check", "run a model on a board, and compare it with a reference.", _fill_check),
+        (
+            "evaluate",
+            "score a model on a data set, on a board and here.",
+            _fill_evaluate,
+        ),
         ("boards", "list the boards there are.", _fill_boards),
     ):
         commands.add_parser(name, help=help_text).fill = fill
@@ -210,6 +215,68 @@ def _check(arguments: argparse.Namespace) -> int:
     else:
         print(verdict.report(verbose=arguments.verbose, layers=arguments.layers))
     return OK if verdict.passed else FAILED
+
+
+def _fill_evaluate(parser: CommandParser, _given: Sequence[str]) -> None:
+    parser.add_argument("model", metavar="MODEL", type=Path, help="a model file, or an archive.")
+    parser.add_argument("--board", required=True, metavar="NAME", help="the board to run it on.")
+    parser.add_argument("--platform", metavar="NAME", help="the platform that makes its firmware.")
+    parser.add_argument("--executor", choices=EXECUTORS, default=EXECUTORS[0])
+    parser.add_argument(
+        "-i",
+        "--inputs",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="an .npz file: by input, an array with one row for each sample.",
+    )
+    parser.add_argument(
+        "--labels",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="an .npy file: the number of each sample's class, or the outputs that are right.",
+    )
+    parser.add_argument(
+        "--metric",
+        choices=("accuracy", "top5", "auc", "mse"),
+        default="accuracy",
+        help="what to compute. Defaults to 'accuracy'",
+    )
+    parser.add_argument("--output", metavar="NAME", help="the output to score; the first if not.")
+    _add_shapes(parser)
+    parser.add_argument("--json", action="store_true", help="print the result as JSON.")
+    add_environment(parser)
+    parser.set_defaults(run=_evaluate)
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    from pytest_microtvm.api.evaluation import evaluate
+    from pytest_microtvm.compiler.options import parse_input_shapes
+
+    for path in (arguments.model, arguments.inputs, arguments.labels):
+        if not path.is_file():
+            raise ConfigError(f"there is no file {path}", cure="check the path")
+    found = evaluate(
+        arguments.model,
+        arguments.inputs,
+        arguments.labels,
+        board=arguments.board,
+        platform=arguments.platform,
+        executor=arguments.executor,
+        metric=arguments.metric,
+        output=arguments.output,
+        input_shapes=parse_input_shapes(arguments.input_shapes),
+        environment=environment_of(arguments),
+    )
+    if arguments.json:
+        print_json(vars(found))
+        return OK
+    print(f"{found.metric} of {found.samples} samples")
+    print(f"  on {arguments.board}: {found.device:.6g}")
+    print(f"  on this computer: {found.host:.6g}")
+    print(f"  samples whose outputs differ: {found.differing}")
+    return OK
 
 
 def _fill_boards(parser: CommandParser, _given: Sequence[str]) -> None:

@@ -224,6 +224,12 @@ class Harness:
         record.set_metrics(measure(session.firmware, session))
         return outputs
 
+    def run_on_host(self, library: ModelLibrary, inputs: Tensors) -> Tensors:
+        """Run a compiled model on this machine; nothing of it is kept."""
+        host = self._built(library, self.boards[HOST_BOARD], AOT)
+        record = Record("", HOST_BOARD, HOST_BOARD, AOT)  # nobody's: not a test of its own
+        return self.run(self.open(host, record, lambda line: None), inputs, record)
+
     def inputs(self, library: ModelLibrary) -> Tensors:
         """The inputs for a test that brings none.
 

@@ -10,14 +10,16 @@ from pathlib import Path
 from numpy.typing import ArrayLike
 
 from pytest_microtvm.boards import Board
+from pytest_microtvm.errors import ConfigError
+from pytest_microtvm.flow.evaluation import Evaluation, Samples, evaluate
 from pytest_microtvm.flow.harness import Harness
 from pytest_microtvm.flow.measuring import measure
 from pytest_microtvm.measure.metrics import Metrics
-from pytest_microtvm.mlf.library import ModelLibrary
+from pytest_microtvm.mlf.library import ModelLibrary, TensorSpec
 from pytest_microtvm.project.firmware import Firmware
 from pytest_microtvm.session.device import Session
 from pytest_microtvm.verify.compare import Comparison, Tolerance
-from pytest_microtvm.verify.inputs import NamedTensors, Tensors, check_inputs
+from pytest_microtvm.verify.inputs import NamedTensors, Tensors, check_inputs, signature_names
 
 Inputs = Mapping[str, ArrayLike] | ArrayLike | None
 
@@ -181,7 +183,63 @@ class ModelUnderTest:
         comparison = self.compare(inputs, rtol=rtol, atol=atol, equal_nan=equal_nan)
         comparison.raise_on_mismatch()
 
+    def evaluate(
+        self,
+        samples: Samples,
+        labels: ArrayLike,
+        metric: str = "accuracy",
+        *,
+        output: str | None = None,
+    ) -> Evaluation:
+        """Run a data set on the device and on this machine, and score the outputs of both.
+
+        Args:
+            samples: One array per input by name, with one row for each sample; or a bare array for
+                a model with one input.
+            labels: The number of each sample's class, or for "mse" the outputs that are right.
+            metric: "accuracy", "top5", "auc" or "mse".
+            output: The output that is scored; None for the first.
+
+        Returns:
+            The scores, whatever they are.
+
+        Raises:
+            ConfigError: Samples, labels or metric do not fit the model.
+            MicroTVMError: The device did not answer or refused.
+            OutputMismatch: The compiled model is not what the model's own interpreter computes.
+        """
+        harness, library = self._harness, self.library
+        harness.check_model(self.model, library, self.record)
+
+        def on_device(inputs: Tensors) -> Tensors:
+            return harness.run(self.session, check_inputs(inputs, library.inputs), self.record)
+
+        def on_host(inputs: Tensors) -> Tensors:
+            return harness.run_on_host(library, check_inputs(inputs, library.inputs))
+
+        return evaluate(
+            library.inputs,
+            samples,
+            labels,
+            metric,
+            _named_output(library, output),
+            (on_device, on_host),
+            harness.workshop.progress,
+        )
+
     def _fit(self, inputs: Inputs) -> Tensors:
         if inputs is None:
             return self._harness.inputs(self.library)
         return check_inputs(inputs, self.library.inputs)
+
+
+def _named_output(library: ModelLibrary, name: str | None) -> TensorSpec:
+    """An output by its name, the model's or its signature's; the first if none is named."""
+    if name is None:
+        return library.outputs[0]
+    wanted = signature_names(library.outputs).get(name, name)
+    for spec in library.outputs:
+        if spec.name == wanted:
+            return spec
+    known = ", ".join(repr(spec.name) for spec in library.outputs)
+    raise ConfigError(f"the model has no output {name!r}", cure=f"it has {known}")

@@ -62,6 +62,19 @@ def test_check_gives_the_verdict_and_its_status(microtvm: Microtvm) -> None:
     )
 
 
+def test_evaluate_prints_both_figures(microtvm: Microtvm) -> None:
+    np.savez("x.npz", x=np.arange(6, dtype=np.int8)[:, None])
+    np.save("y.npy", np.zeros((6, 1)))
+    given = ("evaluate", SINE, "--board", "host", "-i", "x.npz", "--labels", "y.npy")
+    lines = microtvm(*given, "--metric", "mse", status=0).out.splitlines()
+    assert lines[0] == "mse of 6 samples"
+    assert lines[1].split(": ")[1] == lines[2].split(": ")[1]
+    assert lines[3] == "  samples whose outputs differ: 0"
+    found = json.loads(microtvm(*given, "--metric", "mse", "--json", status=0).out)
+    assert found["device"] == found["host"] > 0
+    assert "labels of dtype float64" in microtvm(*given, status=2).err
+
+
 @pytest.mark.parametrize("patterns", [[], ["mps2_*"], ["host", "core:cortex-m4"]])
 def test_boards_are_listed(microtvm: Microtvm, patterns: list[str]) -> None:
     listed = json.loads(microtvm("boards", *patterns, "--json", status=0).out)

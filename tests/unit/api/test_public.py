@@ -50,7 +50,9 @@ def test_every_public_name_is_documented() -> None:
     )
 
 
-@pytest.mark.parametrize("function", ["check", "compile", "create_project", "open_project"])
+@pytest.mark.parametrize(
+    "function", ["check", "compile", "create_project", "open_project", "evaluate"]
+)
 def test_functions_are_documented_with_their_arguments(function: str) -> None:
     (heading,) = re.findall(
         rf"^### `{function}\((.*)\)` → `(\w+)`$", (ROOT / "docs" / "api.md").read_text(), re.M
