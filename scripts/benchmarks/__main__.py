@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from scripts.benchmarks import (
+    coverage,
     damage,
     faults,
     flash,
@@ -21,6 +22,7 @@ from scripts.benchmarks import (
 )
 
 BENCHMARKS = (
+    coverage,
     damage,
     faults,
     flash,

@@ -47,6 +47,16 @@ def interpolated(
         output: Those of the output.
         dtype: What is computed in.
     """
+    with np.errstate(all="ignore"):
+        values = _lines(function, source, output, dtype)
+    table: npt.NDArray[np.int16] = np.clip(np.nan_to_num(values), *LIMITS["int16"]).astype(np.int16)
+    return table
+
+
+def _lines(
+    function: Function, source: tuple[Any, int], output: tuple[Any, int], dtype: Any
+) -> npt.NDArray[Any]:
+    """The entries of the table before they are held to int16."""
     low, high = LIMITS["int16"]
     scale, zero_point = dtype(source[0]), source[1]
     out_scale = dtype(output[0])
@@ -63,15 +73,14 @@ def interpolated(
     guesses = round_away((following + values[:-1]) / dtype(2)).astype(dtype)
     errors = guesses - round_away(_in(dtype, function, middles) * inverse).astype(dtype)
     values[:-1] -= round_away(errors / dtype(2)).astype(dtype)
-    return np.clip(values, low, high).astype(np.int16)
+    return values
 
 
 def _in(
     dtype: type[np.floating[Any]], function: Function, values: npt.NDArray[Any]
 ) -> npt.NDArray[Any]:
     """A function in double precision, rounded to `dtype`: what good C libraries give."""
-    with np.errstate(all="ignore"):
-        return function(values.astype(np.float64)).astype(dtype)
+    return function(values.astype(np.float64)).astype(dtype)
 
 
 def sigmoid_table() -> npt.NDArray[np.uint16]:

@@ -80,14 +80,7 @@ def _truncated(left: Array, right: Array) -> Array:
 
 
 def _floored(left: Any, right: Any) -> Any:
-    if _is_float(left):
-        return relax.op.floor(relax.op.divide(left, right))
     return relax.op.floor_divide(left, right)
-
-
-def _is_float(expression: Any) -> bool:
-    dtype = expression.ty.dtype
-    return str(getattr(dtype, "dtype", dtype)) == "float32"
 
 
 _binary("ADD", relax.op.add, np.add, 5, "AddOptions", True)

@@ -136,8 +136,10 @@ def embedding_lookup(call: Call) -> Any:
         call.require_same_quantization(table)
         return found
     real = relax.op.astype(found, "float32")
-    if known.zero_points.any():
-        raise call.refusal("its table has zero points")
+    if known.scales.size == 1 and known.zero_point:
+        real = relax.op.subtract(real, relax.const(float(known.zero_point), "float32"))
+    elif known.zero_points.any():
+        raise call.refusal("its table has a zero point for each row")
     if known.scales.size == 1:
         return relax.op.multiply(real, constant(known.scale))
     scales = relax.op.take(constant(known.scales), rows.expression, axis=0, mode="clip")

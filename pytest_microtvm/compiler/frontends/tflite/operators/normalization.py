@@ -26,8 +26,7 @@ def softmax(call: Call) -> Any:
         if found is not None:
             return found
     real = call.input(0).real
-    # Files without options have no beta to speak of.
-    if beta not in (0.0, 1.0):
+    if beta != 1.0:
         real = relax.op.multiply(real, relax.const(beta, "float32"))
     return call.finished(relax.op.nn.softmax(real, axis=-1))
 
@@ -40,7 +39,7 @@ def _softmax_int16(call: Call, beta: float) -> Any:
     source, output = pair
     if float(output.scale) != 1 / 32768 or output.zero_point:
         return None
-    real = float(source.scale * np.float32(beta or 1.0)) / (10.0 / 65535.0)
+    real = float(source.scale * np.float32(beta)) / (10.0 / 65535.0)
     span = 2.0 / 65535.0, 0
     spec = SoftmaxInt16(
         math.prod(data.shape[:-1]),
