@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from onnx.reference import ReferenceEvaluator
 
 from pytest_microtvm.compiler import compile_to_files
 from tests.unit.compiler.native import NativeModel
+from tests.unit.compiler.onnx.comparing import compiled, made, node
 from tests.unit.compiler.onnx_models import QdqModel
 
 SCALE = 0.06
@@ -114,3 +116,30 @@ def test_images_change_their_order_once_and_not_between_operators(tmp_path: Path
     model.saved(tmp_path / "model.onnx", flat, (1, 5))
     native = NativeModel(compile_to_files(tmp_path / "model.onnx"), tmp_path)
     assert native.text("*_internal.h").count("void tvmgen_model_transpose") == 1
+
+
+@pytest.mark.parametrize("operator", ["Mul", "Add", "Sub"])
+@pytest.mark.parametrize("zero_points", [(-32768, -32768), (32767, -32768), (0, 0)])
+def test_no_intermediate_of_16_bits_overflows(
+    operator: str, zero_points: tuple[int, int], tmp_path: Path
+):
+    scales = (1e-4, 1e-4)
+    nodes, constants = [], {"os": np.float32(4e-4), "oz": np.int16(-3)}
+    for side, scale, zero in zip("ab", scales, zero_points, strict=True):
+        constants |= {f"{side}s": np.float32(scale), f"{side}z": np.int16(zero)}
+        nodes.append(node("DequantizeLinear", f"{side} {side}s {side}z", f"{side}_real"))
+    nodes.append(node(operator, "a_real b_real", "real"))
+    nodes.append(node("QuantizeLinear", "real os oz"))
+    ends = np.array([-32768, -32767, -1, 0, 1, 255, 32766, 32767], np.int16)
+    left, right = (side.reshape(-1) for side in np.meshgrid(ends, ends))
+    ports: dict[str, Any] = {"a": ("INT16", [64]), "b": ("INT16", [64])}
+    native = compiled(made(nodes, ports, constants=constants), tmp_path)
+    assert native.library.float_operators is None
+    a, b = (
+        (side.astype(np.float64) - zero) * scale
+        for side, zero, scale in zip((left, right), zero_points, scales, strict=True)
+    )
+    real = {"Mul": a * b, "Add": a + b, "Sub": a - b}[operator]
+    expected = np.clip(np.round(real / 4e-4) - 3, -32768, 32767)
+    [result] = native(left, right)
+    assert np.abs(result - expected).max() <= 1
