@@ -97,6 +97,9 @@ FRONT_ENDS = Group(
         "tflite": "pytest_microtvm.compiler.frontends.tflite:import_tflite",
         "onnx": "pytest_microtvm.compiler.frontends.onnx:import_onnx",
         "json": "pytest_microtvm.compiler.frontends.relax:import_relax",
+        "pt2": "pytest_microtvm.compiler.frontends.torch:import_torch",
+        "keras": "pytest_microtvm.compiler.frontends.keras:refuse_keras",
+        "h5": "pytest_microtvm.compiler.frontends.keras:refuse_keras",
     },
 )
 """By the suffix of model files without its dot: from the bytes of a file, and the shapes of open

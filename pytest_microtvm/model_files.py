@@ -7,7 +7,7 @@ from pathlib import Path
 from pytest_microtvm.extensions import FRONT_ENDS
 
 _LIBRARY_SUFFIX = ".tar"
-_COMMON_SUFFIXES = (".json", _LIBRARY_SUFFIX)
+_COMMON_SUFFIXES = (".h5", ".json", ".keras", _LIBRARY_SUFFIX)
 """Suffixes that too many other files have as well."""
 
 

@@ -49,6 +49,31 @@ def make_target() -> Any:
     return tvm.target.Target({"kind": "c", "keys": ["cpu"]})
 
 
+def _reshape_squeezed() -> Any:
+    """A pass that writes `squeeze` as `reshape`: ConvertLayout fails at negative axes."""
+    import tvm
+    from tvm import relax
+
+    @relax.expr_functor.mutator
+    class Reshaped(relax.PyExprMutator):  # type: ignore[misc]
+        def visit_call_(self, call: Any) -> Any:
+            call = self.visit_expr_post_order(call)
+            ty = call.ty
+            if str(getattr(call.op, "name", "")) == "relax.squeeze" and ty.shape is not None:
+                return relax.op.reshape(call.args[0], list(ty.shape))
+            return call
+
+    @tvm.transform.module_pass(opt_level=0)  # type: ignore[untyped-decorator]
+    def run(module: Any, context: Any) -> Any:
+        mutator = Reshaped(module)
+        for variable, function in module.functions_items():
+            if isinstance(function, relax.Function):
+                mutator.builder_.update_func(variable, mutator.visit_expr(function))
+        return mutator.builder_.get()
+
+    return run
+
+
 def lower_relax(module: Any, target: Any) -> Any:
     """Run the Relax passes that leave `main` as calls of TIR functions over allocated tensors."""
     import tvm
@@ -56,6 +81,8 @@ def lower_relax(module: Any, target: Any) -> Any:
 
     passes = [
         transform.InlinePrivateFunctions(),
+        transform.DecomposeOpsForInference(),
+        _reshape_squeezed(),
         backend.DispatchSortScan(),
         # TVM has kernels of this operator for this layout only.
         transform.ConvertLayout({"relax.nn.conv2d_transpose": ["NCHW", "IOHW"]}),

@@ -51,6 +51,11 @@ LIBRARY_FUNCTIONS: frozenset[str] = frozenset(
 """Names of the C library that a local variable must not hide."""
 
 
+def module_name(name: str) -> str:
+    """`name` as the name of a module: it follows a prefix everywhere, so that no word is taken."""
+    return name if name in RESERVED else sanitize(name, "model")
+
+
 def sanitize(name: str, fallback: str) -> str:
     """`name` as a C and C++ identifier, not yet made unique.
 

@@ -10,10 +10,11 @@ from pytest_microtvm.compiler.emit.archive import library_files
 from pytest_microtvm.compiler.emit.origin import Origin
 from pytest_microtvm.compiler.failures import tvm_failure
 from pytest_microtvm.compiler.frontends import ImportedModel, import_model, imported
+from pytest_microtvm.compiler.frontends.torch import import_program, is_program
 from pytest_microtvm.compiler.graph import Graph, build_graph
 from pytest_microtvm.compiler.limits import check_arena, check_module
 from pytest_microtvm.compiler.lowering import lower
-from pytest_microtvm.compiler.naming import sanitize
+from pytest_microtvm.compiler.naming import module_name
 from pytest_microtvm.compiler.options import CompileOptions
 from pytest_microtvm.compiler.planning import plan_memory
 from pytest_microtvm.compiler.program import Program
@@ -35,7 +36,8 @@ def compile_to_files(
     """Compile a model in this process.
 
     Args:
-        model: A model file, or a TVM IRModule with a Relax function `main`.
+        model: A model file, a TVM IRModule with a Relax function `main`, or a program of
+            `torch.export`.
         options: How to compile.
         progress: Called with the name of each step as it begins.
 
@@ -49,13 +51,17 @@ def compile_to_files(
     options = options or CompileOptions()
     if not isinstance(model, Path):
         progress("importing")
-        name = sanitize(options.name or "default_model", "model")
-        return _compile(name, imported(model, None, None), Origin(), options, progress)
+        name = module_name(options.name or "default_model")
+        if is_program(model):
+            found = import_program(model, options.input_shapes)
+        else:
+            found = imported(model, None, None)
+        return _compile(name, found, Origin(), options, progress)
     try:
         progress("importing")
         content = _read(model)
         found = import_model(model, content, options.input_shapes)
-        name = sanitize(options.name or model.stem, "model")
+        name = module_name(options.name or model.stem)
         origin = Origin.of_file(model.name, content)
         return _compile(name, found, origin, options, progress)
     except ModelError as error:

@@ -32,7 +32,9 @@ def import_relax(
     except Exception as error:
         raise ModelError(
             "the file is not a Relax module as tvm.ir.save_json writes it",
-            cure="save the module with tvm.ir.save_json, by the same TVM release",
+            cure="save the module with tvm.ir.save_json, by the same TVM release; where that "
+            "crashes, as with apache-tvm-ffi 0.1.15, save it with 'apache-tvm-ffi<0.1.15', or "
+            "compile the module without a file",
         ) from error
     if not isinstance(module, tvm.IRModule):
         raise ModelError(

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from pytest_microtvm.compiler.naming import Namespace, sanitize, unique_names
+from pytest_microtvm.compiler.naming import Namespace, module_name, sanitize, unique_names
 
 
 @pytest.mark.parametrize(
@@ -50,3 +50,8 @@ def test_taken_names_are_not_handed_out():
 
 def test_equal_names_of_tensors_are_told_apart_and_others_kept():
     assert unique_names(["x", "y", "x", "", ""]) == ["x", "y", "x_2", "unnamed", "unnamed_2"]
+
+
+def test_a_module_keeps_a_name_that_is_a_word_of_c():
+    assert module_name("default") == "default"
+    assert module_name("my net") == sanitize("my net", "model")

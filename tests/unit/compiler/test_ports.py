@@ -104,15 +104,15 @@ def test_odd_names_become_distinct_identifiers(odd_names: NativeModel):
 
 def test_every_macro_has_its_twin_in_the_metadata(odd_names: NativeModel):
     library = odd_names.library
-    header = odd_names.text("tvmgen_int_0.h")
+    header = odd_names.text("tvmgen_int.h")
     macros = dict(re.findall(r"#define (\w+) (\d+)", header))
-    module = library.metadata["modules"]["int_0"]
+    module = library.metadata["modules"]["int"]
     main = module["memory"]["functions"]["main"][0]
     twins = {e["macro"]: e["size"] for e in (*main["inputs"].values(), *main["outputs"].values())}
     pool = main["workspace_pools"]["workspace"]
     twins[pool["macro"]] = pool["size"]
-    twins["TVMGEN_INT_0_WORKSPACE_SIZE"] = main["workspace_size_bytes"]
-    twins |= {f"TVMGEN_INT_0_GRAPH_{key.upper()}": count for key, count in module["graph"].items()}
+    twins["TVMGEN_INT_WORKSPACE_SIZE"] = main["workspace_size_bytes"]
+    twins |= {f"TVMGEN_INT_GRAPH_{key.upper()}": count for key, count in module["graph"].items()}
     assert {name: int(size) for name, size in macros.items()} == twins
     assert main["io_size_bytes"] == sum(t.size_bytes for t in library.inputs + library.outputs)
 
@@ -121,9 +121,9 @@ def test_the_descriptor_says_what_the_metadata_says(odd_names: NativeModel, tmp_
     program = tmp_path / "print.c"
     program.write_text(
         "#include <microtvm/model.h>\n#include <stdio.h>\n"
-        "extern const MicroTVMModel tvmgen_int_0_model;\n"
+        "extern const MicroTVMModel tvmgen_int_model;\n"
         "int main(void) {\n"
-        "  const MicroTVMModel *m = &tvmgen_int_0_model;\n"
+        "  const MicroTVMModel *m = &tvmgen_int_model;\n"
         '  printf("%s %d", m->name, (int)m->workspace_bytes);\n'
         "  for (uint32_t i = 0; i < m->num_inputs; ++i) {\n"
         "    const MicroTVMTensorInfo *t = &m->inputs[i];\n"
@@ -135,7 +135,7 @@ def test_the_descriptor_says_what_the_metadata_says(odd_names: NativeModel, tmp_
     compile_c(["gcc", "-std=c99"], odd_names.root, arguments)
     printed = subprocess.run([built], capture_output=True, check=True).stdout.decode()
     head, *tensors = printed.split("\n\n")
-    assert head == f"int_0 {odd_names.library.workspace_bytes}"
+    assert head == f"int {odd_names.library.workspace_bytes}"
     assert tensors == [f"{name}|8|1|2|32|2" for name in NAMES]
 
 

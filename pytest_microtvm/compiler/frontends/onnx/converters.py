@@ -10,6 +10,7 @@ from tvm import relax
 from tvm.relax.frontend.onnx.onnx_frontend import ONNXGraphImporter
 
 from pytest_microtvm.compiler.frontends.onnx.recurrent import recurrent
+from pytest_microtvm.compiler.frontends.onnx.selection import top_k
 
 Converter = Callable[[Any, list[Any], dict[str, Any]], Any]
 """Block builder, inputs (None where left out) and attributes to a Relax expression."""
@@ -70,5 +71,6 @@ CONVERTERS: dict[str, Converter] = {
     "Min": _binary(relax.op.minimum),
     "OneHot": _one_hot,
     "RNN": recurrent("RNN"),
+    "TopK": top_k,
 }
 """By operator, what TVM's importer lacks or has wrong."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from onnx import inliner
+from onnx import defs, helper, inliner
 
 from pytest_microtvm.errors import ModelError
 
@@ -12,13 +12,11 @@ _BY_THEIR_BODY = (
     "AffineGrid",
     "Attention",
     "BlackmanWindow",
-    "CastLike",
     "CenterCropPad",
     "GroupNormalization",
     "HammingWindow",
     "HannWindow",
     "LinearAttention",
-    "MeanVarianceNormalization",
     "NegativeLogLikelihoodLoss",
     "RMSNormalization",
     "RotaryEmbedding",
@@ -26,6 +24,26 @@ _BY_THEIR_BODY = (
     "SwiGLU",
 )
 """Operators that the standard defines by simpler ones, and that are compiled as those."""
+
+
+_DEPTH = 4
+"""Bodies of the standard's functions call each other so deep at most."""
+
+
+def _with_defaults(model: Any) -> Any:
+    """The model with the defaults of attributes written out: bodies refer to them."""
+    copy = type(model)()
+    copy.CopyFrom(model)
+    opset = next((e.version for e in model.opset_import if e.domain in ("", "ai.onnx")), 1)
+    for node in copy.graph.node:
+        if node.op_type in _BY_THEIR_BODY and node.domain in ("", "ai.onnx"):
+            schema = defs.get_schema(node.op_type, max_inclusive_version=opset)
+            given = {entry.name for entry in node.attribute}
+            for name, attribute in schema.attributes.items():
+                if name not in given and attribute.default_value.type:
+                    value = helper.get_attribute_value(attribute.default_value)
+                    node.attribute.append(helper.make_attribute(name, value))
+    return copy
 
 
 def inline_functions(model: Any) -> Any:
@@ -43,11 +61,13 @@ def inline_functions(model: Any) -> Any:
     try:
         if len(model.functions):
             model = inliner.inline_local_functions(model)
-        used = {node.op_type for node in model.graph.node}
-        wanted = [("", name) for name in _BY_THEIR_BODY if name in used]
-        if wanted:
+        for _ in range(_DEPTH):
+            used = {node.op_type for node in model.graph.node}
+            wanted = [("", name) for name in _BY_THEIR_BODY if name in used]
+            if not wanted:
+                break
             model = inliner.inline_selected_functions(
-                model, wanted, exclude=False, inline_schema_functions=True
+                _with_defaults(model), wanted, exclude=False, inline_schema_functions=True
             )
     except Exception as error:
         raise ModelError(

@@ -12,7 +12,7 @@ from onnx import defs, helper
 from tvm.relax.frontend.onnx.onnx_frontend import _get_convert_map
 
 from pytest_microtvm.compiler.frontends.onnx.converters import CONVERTERS
-from pytest_microtvm.compiler.frontends.onnx.graph import Graph, domain_of
+from pytest_microtvm.compiler.frontends.onnx.graph import Graph, attribute, domain_of
 from pytest_microtvm.errors import ModelError
 
 _UNREAD: dict[str, frozenset[str]] = {
@@ -22,6 +22,9 @@ _UNREAD: dict[str, frozenset[str]] = {
     "Resize": frozenset({"antialias", "axes", "keep_aspect_ratio_policy"}),
 }
 """Attributes of ONNX that the converters of operators do not read."""
+
+_READ_EARLY = frozenset({("DequantizeLinear", "axis"), ("QuantizeLinear", "axis")})
+"""Attributes that are read in versions of ONNX, too, that do not have them."""
 
 _HARMLESS = frozenset({"consumed_inputs", "is_test", "saturate", "seed", "stash_type"})
 """Attributes that say nothing of what is computed here: saturation is of 8-bit floats."""
@@ -69,6 +72,7 @@ _REASONS: dict[str, str] = {
         ),
         "it makes or takes sequences or optional values, and only tensors are compiled",
     ),
+    "BatchNormalization": "it is in training mode",
     "If": "its condition depends on the inputs",
     "Loop": "its number of rounds depends on the inputs, or is too great to be unrolled",
     "Scan": "its number of steps is not known",
@@ -79,6 +83,7 @@ _REASONS: dict[str, str] = {
 _CURES: dict[str, str] = {
     "If": "export the model with one branch",
     "Loop": "export the model with loops unrolled",
+    "BatchNormalization": "export the model for inference, as by model.eval()",
     "Dropout": "export the model for inference, as by model.eval()",
     "Multinomial": "sample outside of the model",
 }
@@ -112,6 +117,8 @@ def check_operators(graph: Graph) -> None:
 def _refusal(graph: Graph, node: Any, known: set[str]) -> str | None:
     if domain_of(node):
         return f"operators of the domain {domain_of(node)!r} are not known"
+    if node.op_type == "RoiAlign" and attribute(node, "mode", "avg") == "max":
+        return "its maximum is another one than ONNX's"
     if node.op_type in _REASONS:
         return _REASONS[node.op_type]
     schema = _schema(node.op_type, graph.opset)
@@ -120,12 +127,13 @@ def _refusal(graph: Graph, node: Any, known: set[str]) -> str | None:
     if node.op_type not in known:
         return "it has no converter"
     for entry in node.attribute:
-        is_known = entry.name in schema.attributes
+        is_known = entry.name in schema.attributes or (node.op_type, entry.name) in _READ_EARLY
         if is_known and entry.name not in _UNREAD.get(node.op_type, ()):
             continue
         if entry.name in _HARMLESS:
             continue
-        default = schema.attributes[entry.name].default_value if is_known else None
+        found = schema.attributes.get(entry.name)
+        default = None if found is None else found.default_value
         if default is not None and default.type and _value(default) == _value(entry):
             continue
         return f"its attribute {entry.name}={_value(entry)!r} is not supported"

@@ -136,3 +136,50 @@ def rnn(given: Any, state: Any, cell: Any, recurrent: Any, bias: Any, hidden: in
 
 
 STEPS: dict[str, Any] = {"LSTM": lstm, "GRU": gru, "RNN": rnn}
+
+
+@pytest.mark.parametrize("largest", [0, 1])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_the_greatest_elements_of_an_axis(axis: int, largest: int, tmp_path: Path):
+    attributes = {"axis": axis, "largest": largest, "sorted": 1}
+    model = made(
+        [node("TopK", "x k", "y places", **attributes)],
+        {"x": ("FLOAT", [4, 5])},
+        "y places",
+        {"k": np.array([3])},
+    )
+    source = np.round(floats(4, 5) * 2) / 2  # some are equal
+    order = np.argsort(-source if largest else source, axis=axis, kind="stable")
+    places = np.take(order, range(3), axis=axis).astype(np.int64)
+    agree(model, tmp_path, [source], expected=[np.take_along_axis(source, places, axis), places])
+
+
+def test_normalizations(tmp_path: Path):
+    nodes = [
+        node("BatchNormalization", "x scale bias mean variance", "a"),
+        node("MeanVarianceNormalization", "a", "b", axes=[0, 2]),
+        node("LayerNormalization", "b wide", "y m d", axis=1),
+    ]
+    constants: dict[str, Any] = {
+        n: floats(3, seed=i) for i, n in enumerate(("scale", "bias", "mean"))
+    }
+    constants |= {"variance": np.abs(floats(3)) + 1, "wide": floats(3, 4)}
+    model = made(nodes, {"x": ("FLOAT", [2, 3, 4])}, "y m d", constants)
+    agree(model, tmp_path, [floats(2, 3, 4)], tolerance=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("mode", "attributes"),
+    [
+        ("nearest", {"coordinate_transformation_mode": "half_pixel", "nearest_mode": "ceil"}),
+        ("linear", {"antialias": 1}),
+        ("cubic", {"coordinate_transformation_mode": "align_corners"}),
+    ],
+)
+def test_resizes_of_any_axes(mode: str, attributes: dict[str, Any], tmp_path: Path):
+    model = made(
+        [node("Resize", "x _ _ sizes", mode=mode, axes=[1], **attributes)],
+        {"x": ("FLOAT", [2, 7, 3])},
+        constants={"sizes": np.array([4])},
+    )
+    agree(model, tmp_path, [floats(2, 7, 3)], tolerance=1e-4)

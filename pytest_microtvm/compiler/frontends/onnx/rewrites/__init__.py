@@ -6,9 +6,11 @@ from pytest_microtvm.compiler.frontends.onnx.graph import Rewrite
 from pytest_microtvm.compiler.frontends.onnx.rewrites import (
     elementwise,
     microsoft,
+    normalisations,
     quantized,
     reductions,
     resizing,
+    views,
 )
 
 MICROSOFT = "com.microsoft"
@@ -17,7 +19,14 @@ MICROSOFT = "com.microsoft"
 REWRITES: dict[tuple[str, str], Rewrite] = {
     **{
         ("", name): rewrite
-        for group in (elementwise, quantized, reductions, resizing)
+        for group in (
+            elementwise,
+            normalisations,
+            quantized,
+            reductions,
+            resizing,
+            views,
+        )
         for name, rewrite in group.REWRITES.items()
     },
     **{(MICROSOFT, name): rewrite for name, rewrite in microsoft.REWRITES.items()},

@@ -119,7 +119,16 @@ def _is_inf(builder: Builder) -> bool:
     return True
 
 
+def _cast_like(builder: Builder) -> bool:
+    dtype = builder.graph.dtype(builder.node.input[1])
+    if not dtype:
+        return False
+    builder.result(builder.cast(builder.node.input[0], dtype))
+    return True
+
+
 REWRITES: dict[str, Rewrite] = {
+    "CastLike": _cast_like,
     "Celu": _celu,
     "Dropout": _dropout,
     "IsInf": _is_inf,
