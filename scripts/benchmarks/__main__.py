@@ -14,11 +14,13 @@ from scripts.benchmarks import (
     lab_soak,
     link,
     matrix,
+    onnx_operators,
     operators,
     overhead,
     signals,
     soak,
     wire,
+    zoo,
 )
 
 BENCHMARKS = (
@@ -31,11 +33,13 @@ BENCHMARKS = (
     lab_soak,
     link,
     matrix,
+    onnx_operators,
     operators,
     overhead,
     signals,
     soak,
     wire,
+    zoo,
 )
 
 
