@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -145,6 +145,7 @@ def lower(
     outputs: Sequence[Port],
     prefix: str,
     integer_kernels: Sequence[IntegerKernel] = (),
+    initial_states: Sequence[npt.NDArray[np.generic]] = (),
 ) -> Program:
     """Lower an imported module.
 
@@ -154,6 +155,8 @@ def lower(
         outputs: The ports of what it returns, in their order.
         prefix: Begins the C name of every kernel.
         integer_kernels: What `main` calls in place of operators (see `quantized.groups`).
+        initial_states: What the last inputs begin as, which the last outputs are the next values
+            of (see `Program`); of their shapes and dtypes.
 
     Raises:
         ModelError: The model needs what flat calls of plain C kernels cannot do.
@@ -163,6 +166,7 @@ def lower(
     flattener = _Flattener(lowered, integer_kernels)
     results = flattener.run()
     program = Program(list(inputs), list(outputs), flattener.constants, flattener.calls)
+    program.initial_states = tuple(flattener.initial(array) for array in initial_states)
     names = list(dict.fromkeys(c.kernel for c in program.calls if isinstance(c, KernelCall)))
     program.kernels = lower_kernels(lowered, target, names, prefix, flattener.sources)
     for call in program.calls:
@@ -206,17 +210,54 @@ def _bind_outputs(program: Program, results: Sequence[Tensor]) -> None:
         if parameter.is_written and isinstance(argument, Storage)
     )
     made_once = {index for index, count in writes.items() if count == 1}
+    num_outputs = len(program.model_outputs)
     for index, (port, tensor) in enumerate(zip(program.outputs, results, strict=True)):
-        storage = tensor.storage
         if tensor.type.size_bytes != port.type.size_bytes:
             raise AssertionError(f"output {port.name!r} is {tensor.type}, not {port.type}")
-        if storage.kind is StorageKind.ARENA and storage.index in made_once:
-            storage.kind = StorageKind.OUTPUT
-            storage.index = index
-            storage.type = port.type
-        else:
-            target = Storage(StorageKind.OUTPUT, index, port.type)
-            program.calls.append(CopyCall(storage, target))
+        if index < num_outputs:
+            _bind_output(program, index, tensor.storage, made_once)
+    _bind_states(program, [tensor.storage for tensor in results[num_outputs:]], made_once)
+
+
+def _bind_output(
+    program: Program, index: int, storage: Storage, made_once: Collection[int]
+) -> None:
+    target = Storage(StorageKind.OUTPUT, index, program.outputs[index].type)
+    if storage.kind is StorageKind.ARENA and storage.index in made_once:
+        storage.kind, storage.index, storage.type = target.kind, target.index, target.type
+    else:
+        program.calls.append(CopyCall(storage, target))
+
+
+def _bind_states(program: Program, results: Sequence[Storage], made_once: Collection[int]) -> None:
+    """Let the next value of a state be made in its memory, once nothing reads the last value."""
+    num_inputs, num_outputs = len(program.model_inputs), len(program.model_outputs)
+    values = list(results)
+    for number, storage in enumerate(values):
+        if storage.kind is StorageKind.INPUT and storage.index >= num_inputs:
+            # The last value of a state: it may be overwritten before it is copied.
+            values[number] = Storage(StorageKind.ARENA, _free_index(program), storage.type)
+            program.calls.append(CopyCall(storage, values[number]))
+    for number, storage in enumerate(values):
+        state = (StorageKind.INPUT, num_inputs + number)
+        read = [
+            position
+            for position, call in enumerate(program.calls)
+            if any((each.kind, each.index) == state for each in program.storages(call))
+        ]
+        written = [
+            position
+            for position, call in enumerate(program.calls)
+            if any(each is storage for each in program.storages(call))
+        ]
+        is_late = bool(written) and min(written) > max(read, default=-1)
+        _bind_output(program, num_outputs + number, storage, made_once if is_late else ())
+
+
+def _free_index(program: Program) -> int:
+    """The number of an arena storage that there is not yet."""
+    storages = [storage for call in program.calls for storage in program.storages(call)]
+    return max((s.index for s in storages if s.kind is StorageKind.ARENA), default=-1) + 1
 
 
 class _Flattener:
@@ -279,6 +320,12 @@ class _Flattener:
         if kind == "If":
             raise ModelError("the model branches at run time (IF)", cure=_UNSUPPORTED_CURE)
         raise ModelError(f"the model holds a {kind} expression", cure=_UNSUPPORTED_CURE)
+
+    def initial(self, array: npt.NDArray[np.generic]) -> int | None:
+        """The constant that a state begins as; None where that is zeros."""
+        if not any(array.tobytes()):
+            return None
+        return self._stored(array, TensorType(array.shape, str(array.dtype))).storage.index
 
     def _constant(self, expression: Any) -> Tensor:
         return self._stored(expression.value.numpy(), tensor_type(expression.ty, "a constant"))

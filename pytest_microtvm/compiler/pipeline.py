@@ -92,7 +92,12 @@ def _compile(
     try:
         grouped = group_integers(model.module, options.simd, model.specs)
         program = lower(
-            grouped.module, model.inputs, model.outputs, f"tvmgen_{name}_", grouped.kernels
+            grouped.module,
+            model.inputs,
+            model.outputs,
+            f"tvmgen_{name}_",
+            grouped.kernels,
+            model.initial_states,
         )
     except MicroTVMError:
         raise

@@ -202,18 +202,26 @@ def _lives(program: Program, io_in_arena: bool) -> dict[_Key, Block]:
     """What has a place in the arena, and when it is alive."""
     lives: dict[_Key, Block] = {}
     if io_in_arena:
-        for index, port in enumerate(program.inputs):
+        for index, port in enumerate(program.model_inputs):
             lives[StorageKind.INPUT, index] = Block(port.type.size_bytes, -1, -1)
     planned = {StorageKind.ARENA}
     if io_in_arena:
         planned |= {StorageKind.INPUT, StorageKind.OUTPUT}
+    states = {
+        key
+        for number in range(len(program.states))
+        for key in (
+            (StorageKind.INPUT, len(program.model_inputs) + number),
+            (StorageKind.OUTPUT, len(program.model_outputs) + number),
+        )
+    }
     for position, call in enumerate(program.calls):
         for storage in program.storages(call):
-            if storage.kind in planned:
+            if storage.kind in planned and (storage.kind, storage.index) not in states:
                 key = (storage.kind, storage.index)
                 first = lives[key].first if key in lives else position
                 lives[key] = Block(storage.size_bytes, first, position)
-    for index, port in enumerate(program.outputs if io_in_arena else ()):
+    for index, port in enumerate(program.model_outputs if io_in_arena else ()):
         key = (StorageKind.OUTPUT, index)
         lives[key] = Block(port.type.size_bytes, lives[key].first, len(program.calls))
     return lives

@@ -199,7 +199,12 @@ class FloatCost:
 
 @dataclass
 class Program:
-    """A model as kernels, constants and a flat list of calls in order of execution."""
+    """A model as kernels, constants and a flat list of calls in order of execution.
+
+    A model that remembers has states: its last inputs, and as many last outputs, which are the same
+    states after the run. Both share memory that the model keeps from run to run; no call writes a
+    state that a later call reads, or that it reads itself.
+    """
 
     inputs: list[Port]
     outputs: list[Port]
@@ -208,6 +213,31 @@ class Program:
     kernels: dict[str, Kernel] = field(default_factory=dict)
     float_operators: tuple[str, ...] = ()
     """Groups of operators of a quantized model that are computed in float32."""
+    initial_states: tuple[int | None, ...] = ()
+    """For each state the constant that it begins as; None where that is zeros."""
+
+    @property
+    def model_inputs(self) -> list[Port]:
+        """The inputs that a caller gives: all but the states."""
+        return self.inputs[: len(self.inputs) - len(self.initial_states)]
+
+    @property
+    def model_outputs(self) -> list[Port]:
+        """The outputs that a caller gets: all but the states."""
+        return self.outputs[: len(self.outputs) - len(self.initial_states)]
+
+    @property
+    def states(self) -> list[Port]:
+        """What the model keeps from run to run."""
+        return self.inputs[len(self.model_inputs) :]
+
+    @property
+    def state_offsets(self) -> list[int]:
+        """Where each state is in the memory of all states, in bytes; and last, the size of that."""
+        offsets = [0]
+        for state in self.states:
+            offsets.append(offsets[-1] + align_up(state.type.size_bytes))
+        return offsets
 
     def storages(self, call: KernelCall | CopyCall) -> list[Storage]:
         """The storages that `call` touches."""

@@ -31,7 +31,15 @@ from pytest_microtvm.session.device import Session
 from pytest_microtvm.session.host_driven import NodeResult
 from pytest_microtvm.verify.compare import Comparison, Tolerance, compare_outputs
 from pytest_microtvm.verify.explain import explain_difference
-from pytest_microtvm.verify.inputs import Tensors, load_inputs, load_outputs, make_inputs
+from pytest_microtvm.verify.inputs import (
+    SEQUENCE_STEPS,
+    Tensors,
+    load_inputs,
+    load_outputs,
+    load_sequence,
+    make_inputs,
+    with_steps,
+)
 from pytest_microtvm.verify.references import HOST, LITERT, reference_title
 
 if TYPE_CHECKING:
@@ -208,12 +216,36 @@ class Harness:
     def run(self, session: Session, inputs: Tensors, record: Record) -> Tensors:
         """Run a model on an open device.
 
+        Args:
+            session: The device.
+            inputs: One array per input; of a model with states a sequence of them, which begins
+                with its initial state.
+            record: Gets time and figures.
+
         Raises:
             MicroTVMError: The device did not answer or refused; its session is closed.
         """
+        return self._run(
+            session,
+            session.run_sequence if session.firmware.library.states else session.run,
+            inputs,
+            record,
+        )
+
+    def run_step(self, session: Session, inputs: Tensors, record: Record) -> Tensors:
+        """Run a model once, from the state that the run before left; otherwise as `run`."""
+        return self._run(session, session.run, inputs, record)
+
+    def run_sequence(self, session: Session, inputs: Tensors, record: Record) -> Tensors:
+        """Run a model on a sequence of inputs, whether it has states or not."""
+        return self._run(session, session.run_sequence, inputs, record)
+
+    def _run(
+        self, session: Session, run: Callable[[Tensors], Tensors], inputs: Tensors, record: Record
+    ) -> Tensors:
         start = time.monotonic()
         try:
-            outputs = session.run(inputs)
+            outputs = run(inputs)
         except BaseException:
             entry = self._sessions.pop(session.firmware.build_id, None)
             if entry is not None:
@@ -231,14 +263,16 @@ class Harness:
         return self.run(self.open(host, record, lambda line: None), inputs, record)
 
     def inputs(self, library: ModelLibrary) -> Tensors:
-        """The inputs for a test that brings none.
+        """The inputs for a test that brings none; for a model with states, a sequence of them.
 
         Raises:
             ConfigError: The file named for the run does not fit the model.
         """
         if self.options.inputs is not None:
-            return load_inputs(self.options.inputs, library.inputs)
-        return make_inputs(library.name, library.inputs)
+            load = load_sequence if library.states else load_inputs
+            return load(self.options.inputs, library.inputs)
+        specs = with_steps(library.inputs, SEQUENCE_STEPS) if library.states else library.inputs
+        return make_inputs(library.name, specs)
 
     def reference(
         self, model: Path, library: ModelLibrary, board: Board, inputs: Tensors
@@ -249,7 +283,7 @@ class Harness:
             model: The model's file.
             library: The model compiled.
             board: Where another executor runs, if that is the reference.
-            inputs: One array per input, by name.
+            inputs: One array per input, by name; as of `run`.
 
         Returns:
             One array per output, by name.
@@ -259,7 +293,10 @@ class Harness:
         """
         chosen = self.options.reference
         if isinstance(chosen, Path):
-            return load_outputs(chosen, library.outputs)
+            if not library.states:
+                return load_outputs(chosen, library.outputs)
+            steps = len(next(iter(inputs.values())))
+            return load_outputs(chosen, with_steps(library.outputs, steps))
         if chosen == HOST:
             return self._host_reference(library, inputs)
         if chosen == LITERT:
@@ -268,7 +305,9 @@ class Harness:
             require_litert(model)
             deadline = Deadline(self.options.timeout_s)
             specs = (library.inputs, library.outputs)
-            return run_interpreter(model, inputs, *specs, deadline).outputs
+            has_steps = bool(library.states)
+            found = run_interpreter(model, inputs, *specs, deadline, has_steps=has_steps)
+            return found.outputs
         record = Record("", board.label, board.platform, chosen)  # nobody's: not a test of its own
         session = self.open(self._built(library, board, chosen), record, lambda line: None)
         return self.run(session, inputs, record)
@@ -336,7 +375,13 @@ class Harness:
     def _debug(self, library: ModelLibrary, board: Board, inputs: Tensors) -> list[NodeResult]:
         firmware = self._built(library, board, HOST_DRIVEN)
         record = Record("", board.label, board.platform, HOST_DRIVEN)
-        return self.open(firmware, record, lambda line: None).debug(inputs)
+        session = self.open(firmware, record, lambda line: None)
+        if not library.states:
+            return session.debug(inputs)
+        session.reset()
+        steps = range(len(next(iter(inputs.values()))))
+        each = [{name: array[step] for name, array in inputs.items()} for step in steps]
+        return [result for step in each for result in session.debug(step)]
 
     def _host_reference(self, library: ModelLibrary, inputs: Tensors) -> Tensors:
         """What the same MLF computes on this machine, by its call plan.
@@ -363,11 +408,17 @@ class Harness:
         return self._references[key]
 
     def compare(
-        self, outputs: Tensors, reference: Tensors, tolerance: Tolerance, record: Record
+        self,
+        outputs: Tensors,
+        reference: Tensors,
+        tolerance: Tolerance,
+        record: Record,
+        *,
+        has_steps: bool = False,
     ) -> Comparison:
         """Compare a device's outputs with the reference's, and record how far they are apart."""
         name = reference_title(self.options.reference)
-        comparison = compare_outputs(outputs, reference, tolerance, name)
+        comparison = compare_outputs(outputs, reference, tolerance, name, has_steps=has_steps)
         record.add_comparison(comparison.elements, comparison.mismatched, comparison.max_abs_diff)
         return comparison
 
@@ -412,7 +463,7 @@ class Harness:
             long_step(f"running the reference of {host.library.name}", self.workshop.progress),
             Session(host, self.options.timeout_s, bridges=self._bridges) as session,
         ):
-            outputs = session.run(inputs)
+            outputs = session.run_sequence(inputs) if host.library.states else session.run(inputs)
         # By position: any name is allowed in a model, not every one in an archive.
         arrays = {f"output_{index}": array for index, array in enumerate(outputs.values())}
         buffer = io.BytesIO()

@@ -17,7 +17,7 @@ from pytest_microtvm.flow.progress import Progress, long_step, silent
 from pytest_microtvm.mlf.library import ModelLibrary
 from pytest_microtvm.verify import interpreter_child, interpreters, model_check
 from pytest_microtvm.verify.compare import Tolerance
-from pytest_microtvm.verify.inputs import Tensors, make_inputs
+from pytest_microtvm.verify.inputs import SEQUENCE_STEPS, Tensors, make_inputs, with_steps
 from pytest_microtvm.verify.interpreters import Interpreter, interpreter_of, run_interpreter
 from pytest_microtvm.verify.model_check import ModelCheck, compare_model, first_layer, not_checked
 
@@ -107,7 +107,8 @@ class ModelChecks:
         return digest.hexdigest()[:32]
 
     def _make(self, model: Path, library: ModelLibrary, directory: Path) -> None:
-        inputs = make_inputs(library.name, library.inputs)
+        specs = with_steps(library.inputs, SEQUENCE_STEPS) if library.states else library.inputs
+        inputs = make_inputs(library.name, specs)
         compiled = self._run(library, inputs)
         with long_step(f"checking {model.name} with its own interpreter", self._progress):
             check = self._compare(model, library, inputs, compiled)
@@ -119,7 +120,9 @@ class ModelChecks:
     ) -> ModelCheck:
         specs = (library.inputs, library.outputs)
         try:
-            interpreted = run_interpreter(model, inputs, *specs, Deadline(TIMEOUT_S))
+            interpreted = run_interpreter(
+                model, inputs, *specs, Deadline(TIMEOUT_S), has_steps=bool(library.states)
+            )
         except ModelError as error:
             return not_checked(error.message)
         in_float = library.float_operators is not None
@@ -135,7 +138,14 @@ class ModelChecks:
         """The line that names the first layer that differs."""
         specs = (library.inputs, library.outputs)
         try:
-            found = run_interpreter(model, inputs, *specs, Deadline(TIMEOUT_S), layers=True)
+            found = run_interpreter(
+                model,
+                inputs,
+                *specs,
+                Deadline(TIMEOUT_S),
+                layers=True,
+                has_steps=bool(library.states),
+            )
             tensors = [*self._debug(library, inputs), *inputs.values()]
         except MicroTVMError as error:
             return f"which layer differs first is not known: {error.one_line()}"

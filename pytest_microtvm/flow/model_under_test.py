@@ -19,7 +19,16 @@ from pytest_microtvm.mlf.library import ModelLibrary, TensorSpec
 from pytest_microtvm.project.firmware import Firmware
 from pytest_microtvm.session.device import Session
 from pytest_microtvm.verify.compare import Comparison, Tolerance
-from pytest_microtvm.verify.inputs import NamedTensors, Tensors, check_inputs, signature_names
+from pytest_microtvm.verify.inputs import (
+    SEQUENCE_STEPS,
+    NamedTensors,
+    Tensors,
+    check_inputs,
+    check_sequence,
+    make_inputs,
+    signature_names,
+    with_steps,
+)
 
 Inputs = Mapping[str, ArrayLike] | ArrayLike | None
 
@@ -52,6 +61,7 @@ class ModelUnderTest:
         self.record = harness.record(model, board, executor)
         self._harness = harness
         self._on_log = on_log
+        self._begun: Session | None = None
 
     @property
     def platform(self) -> str:
@@ -83,7 +93,11 @@ class ModelUnderTest:
         Raises:
             MicroTVMError: It cannot be opened.
         """
-        return self._harness.open(self.firmware, self.record, self._on_log)
+        session = self._harness.open(self.firmware, self.record, self._on_log)
+        if session is not self._begun:
+            session.reset()  # another test may have left a state behind
+            self._begun = session
+        return session
 
     @property
     def metrics(self) -> Metrics:
@@ -91,7 +105,7 @@ class ModelUnderTest:
         return measure(self.firmware, self.session)
 
     def run(self, inputs: Inputs = None) -> Tensors:
-        """Run the model on the device.
+        """Run the model on the device; one with states goes on from what the run before left.
 
         Args:
             inputs: One array per input by name, or a bare array for a model with one input; of the
@@ -106,8 +120,46 @@ class ModelUnderTest:
             OutputMismatch: The compiled model is not what the model's own interpreter computes.
         """
         self._harness.check_model(self.model, self.library, self.record)
-        outputs = self._harness.run(self.session, self._fit(inputs), self.record)
+        specs = self.library.inputs
+        if inputs is None and self.library.states:
+            tensors = make_inputs(self.library.name, specs)
+        else:
+            tensors = self._fit(inputs) if inputs is None else check_inputs(inputs, specs)
+        outputs = self._harness.run_step(self.session, tensors, self.record)
         return NamedTensors(outputs, self.library.outputs)
+
+    def reset(self) -> None:
+        """Give a model with states its initial state; others have none to lose.
+
+        Raises:
+            MicroTVMError: The device did not answer or refused.
+        """
+        self.session.reset()
+
+    def run_sequence(self, inputs: Inputs = None) -> Tensors:
+        """Run the model on a sequence of inputs, from its initial state on.
+
+        Args:
+            inputs: One array per input by name, or a bare array for a model with one input; of the
+                input's dtype, and of its shape with the steps as first dimension. None makes them,
+                the same in every run.
+
+        Returns:
+            One array per output by name, with the steps as first dimension.
+
+        Raises:
+            ConfigError: The inputs do not fit the model.
+            MicroTVMError: The device did not answer or refused.
+            OutputMismatch: As of `run`.
+        """
+        library = self.library
+        self._harness.check_model(self.model, library, self.record)
+        if inputs is None:
+            tensors = make_inputs(library.name, with_steps(library.inputs, SEQUENCE_STEPS))
+        else:
+            tensors = check_sequence(inputs, library.inputs)
+        outputs = self._harness.run_sequence(self.session, tensors, self.record)
+        return NamedTensors(outputs, library.outputs)
 
     def reference(self, inputs: Inputs = None) -> Tensors:
         """What the outputs are compared with; arguments and result as of `run`.
@@ -132,7 +184,7 @@ class ModelUnderTest:
         machine's.
 
         Args:
-            inputs: As of `run`.
+            inputs: As of `run`; of a model with states a sequence of them, as of `run_sequence`.
             rtol: Relative tolerance for floats; None for the run's.
             atol: Absolute tolerance for floats; None for the run's.
             equal_nan: Whether a NaN is right where the reference has one; None for the run's.
@@ -153,7 +205,9 @@ class ModelUnderTest:
         self._harness.check_model(self.model, self.library, self.record)
         outputs = self._harness.run(self.session, tensors, self.record)
         reference = self._harness.reference(self.model, self.library, self.board, tensors)
-        comparison = self._harness.compare(outputs, reference, tolerance, self.record)
+        comparison = self._harness.compare(
+            outputs, reference, tolerance, self.record, has_steps=bool(self.library.states)
+        )
         if comparison.mismatched > comparison.nan_mismatches:
             notes = self._harness.explain(self.library, self.board, tensors)
             comparison = dataclasses.replace(comparison, notes=notes)
@@ -230,7 +284,8 @@ class ModelUnderTest:
     def _fit(self, inputs: Inputs) -> Tensors:
         if inputs is None:
             return self._harness.inputs(self.library)
-        return check_inputs(inputs, self.library.inputs)
+        check = check_sequence if self.library.states else check_inputs
+        return check(inputs, self.library.inputs)
 
 
 def _named_output(library: ModelLibrary, name: str | None) -> TensorSpec:

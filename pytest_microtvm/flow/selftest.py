@@ -36,7 +36,7 @@ static int32_t Run(void *const *in, void *const *out, uint8_t *workspace) {
   return 0;
 }
 
-const MicroTVMModel tvmgen_selftest_model = {"selftest", 1, 1, inputs, outputs, 0, Run};
+const MicroTVMModel tvmgen_selftest_model = {"selftest", 1, 1, inputs, outputs, 0, Run, 0, 0};
 """
 
 

@@ -29,8 +29,11 @@ from pytest_microtvm.mlf.archive import (
 )
 from pytest_microtvm.mlf.graph_check import DTYPE_BYTES, MAX_DIMENSIONS, check_graph
 
-VERSION = 8
+VERSION = 9
 """The metadata version written here, and the newest that can be read."""
+
+OLDEST_VERSION = 8
+"""The oldest version that can be read; version 9 has states."""
 
 MAX_METADATA_BYTES = 16 * 1024 * 1024
 MAX_GRAPH_BYTES = 4 * 1024 * 1024
@@ -101,6 +104,19 @@ class KernelSpec:
 
 
 @dataclass(frozen=True)
+class StateSpec:
+    """What a model keeps from run to run.
+
+    Args:
+        tensor: Its name, shape and element type.
+        initial: The name of the constant that it begins as; None where that is zeros.
+    """
+
+    tensor: TensorSpec
+    initial: str | None
+
+
+@dataclass(frozen=True)
 class ModelLibrary:
     """What a validated archive says of itself.
 
@@ -117,6 +133,7 @@ class ModelLibrary:
         metadata: All of metadata.json.
         float_operators: What of a quantized model is computed in float32, if anything.
         kernels: Its kernels, in the order of their first calls, as far as the archive names them.
+        states: What it keeps from run to run; the graph has them as further inputs and outputs.
     """
 
     path: Path
@@ -130,6 +147,7 @@ class ModelLibrary:
     metadata: Mapping[str, Any]
     float_operators: FloatOperators | None = None
     kernels: tuple[KernelSpec, ...] = ()
+    states: tuple[StateSpec, ...] = ()
 
 
 def open_library(path: Path) -> ModelLibrary:
@@ -228,7 +246,9 @@ def _read_library(path: Path, archive: Archive) -> ModelLibrary:
         raise archive.error("has metadata without one entry memory.functions.main", FOREIGN_CURE)
     main = mains[0]
     inputs, outputs = reader.tensors(main, "inputs"), reader.tensors(main, "outputs")
-    c_names = [tensor.c_name.lower() for tensor in (*inputs, *outputs)]
+    states = reader.states(main)
+    state_tensors = tuple(state.tensor for state in states)
+    c_names = [tensor.c_name.lower() for tensor in (*inputs, *outputs, *state_tensors)]
     if len(set(c_names)) != len(c_names):
         raise archive.error("has metadata with one c_name for two tensors", FOREIGN_CURE)
     if not outputs:
@@ -238,7 +258,9 @@ def _read_library(path: Path, archive: Archive) -> ModelLibrary:
         raise archive.error(f"has metadata with the executors {executors!r}", FOREIGN_CURE)
     workspace_bytes = reader.size(main, "workspace_size_bytes")
     if GRAPH in executors:
-        counts = _read_graph(archive, name, inputs, outputs, workspace_bytes)
+        counts = _read_graph(
+            archive, name, (*inputs, *state_tensors), (*outputs, *state_tensors), workspace_bytes
+        )
         if reader.field(module, "graph", dict) != counts:
             raise archive.error("has metadata that counts its graph wrongly", FOREIGN_CURE)
     return ModelLibrary(
@@ -253,6 +275,7 @@ def _read_library(path: Path, archive: Archive) -> ModelLibrary:
         metadata,
         reader.float_operators(module),
         reader.kernels(functions),
+        states,
     )
 
 
@@ -315,7 +338,7 @@ class _Reader:
                 f"has version {version} of the format, {VERSION} is the newest known here",
                 "update pytest-microtvm",
             )
-        if version < VERSION:
+        if version < OLDEST_VERSION:
             raise self._archive.error(
                 f"has version {version} of the format, which an older TVM wrote", FOREIGN_CURE
             )
@@ -360,6 +383,16 @@ class _Reader:
         if len(entries) > MAX_TENSORS:
             raise self._archive.error(f"has metadata with {len(entries)} {key}", HOSTILE_CURE)
         return tuple(self._tensor(name, entry) for name, entry in entries.items())
+
+    def states(self, main: dict[str, Any]) -> tuple[StateSpec, ...]:
+        """What the model keeps from run to run."""
+        if "states" not in main:
+            return ()
+        tensors = self.tensors(main, "states")
+        initial = [main["states"][tensor.name].get("initial") for tensor in tensors]
+        if not all(name is None or isinstance(name, str) for name in initial):
+            raise self._archive.error("has metadata with a state that begins as none", FOREIGN_CURE)
+        return tuple(map(StateSpec, tensors, initial))
 
     def float_operators(self, module: dict[str, Any]) -> FloatOperators | None:
         """What is computed in float32."""

@@ -154,8 +154,40 @@ class Session:
         self.open_s = time.monotonic() - start
         self.flush_log()
 
+    def reset(self) -> None:
+        """Begin a sequence: give what the model keeps from run to run its initial value.
+
+        Raises:
+            TransportError: The link broke, or the device did not answer in time.
+            TargetError: The device refused.
+        """
+        model = self._opened()
+        if self.firmware.library.states:
+            model.reset()
+
+    def run_sequence(
+        self, inputs: Mapping[str, NDArray[np.generic]]
+    ) -> dict[str, NDArray[np.generic]]:
+        """Run the model on a sequence of inputs, from its initial state on.
+
+        Args:
+            inputs: One array per input, of its dtype and shape with the steps as first dimension.
+
+        Returns:
+            One array per output by name, with the steps as first dimension.
+
+        Raises:
+            MicroTVMError: As of `run`.
+        """
+        self.reset()
+        (steps,) = {len(array) for array in inputs.values()}
+        outputs = [
+            self.run({name: array[step] for name, array in inputs.items()}) for step in range(steps)
+        ]
+        return {name: np.stack([each[name] for each in outputs]) for name in outputs[0]}
+
     def run(self, inputs: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
-        """Run the model once.
+        """Run the model once; it goes on from the state that the run before left.
 
         Args:
             inputs: One array per input, of its exact shape and dtype (see `check_inputs`).
@@ -403,6 +435,9 @@ Guard = Callable[..., Any]
 class _Model(Protocol):
     """A model on an open device."""
 
+    def reset(self) -> None:
+        """Give the states their initial values."""
+
     def run(self, inputs: list[NDArray[np.generic]]) -> tuple[list[NDArray[np.generic]], float]:
         """Give the outputs, in the model's order, and the seconds that it took."""
 
@@ -416,6 +451,9 @@ class _OnDevice:
         self._guard = guard
         self._inputs = self._tensors("microtvm.model.get_input", library.inputs)
         self._outputs = self._tensors("microtvm.model.get_output", library.outputs)
+
+    def reset(self) -> None:
+        self._guard("call microtvm.model.reset", self._client.call, "microtvm.model.reset")
 
     def run(self, inputs: list[NDArray[np.generic]]) -> tuple[list[NDArray[np.generic]], float]:
         for spec, tensor, array in zip(self._library.inputs, self._inputs, inputs, strict=True):
@@ -464,7 +502,11 @@ class _HostDriven:
             graph,
             len(library.inputs),
             library.workspace_bytes,
+            [state.initial for state in library.states],
         )
+
+    def reset(self) -> None:
+        self._guard("reset the model", self._client.use, self._model.reset)
 
     def run(self, inputs: list[NDArray[np.generic]]) -> tuple[list[NDArray[np.generic]], float]:
         start = time.monotonic()

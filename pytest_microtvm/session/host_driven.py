@@ -41,12 +41,21 @@ class HostDrivenModel:
         graph: What to call.
         num_inputs: How many inputs the model has.
         arena_bytes: The size of its arena.
+        initial_states: For each of its states the name of the constant that it begins as; None
+            where that is zeros.
 
     Raises:
         Exception: Whatever TVM's client raises when the device refuses.
     """
 
-    def __init__(self, client: RpcClient, graph: Graph, num_inputs: int, arena_bytes: int) -> None:
+    def __init__(
+        self,
+        client: RpcClient,
+        graph: Graph,
+        num_inputs: int,
+        arena_bytes: int,
+        initial_states: Sequence[str | None] = (),
+    ) -> None:
         rpc = client.session
         self._graph = graph
         self._device = rpc.device("cpu", 0)
@@ -57,7 +66,18 @@ class HostDrivenModel:
         get_constant = rpc.get_function("microtvm.model.get_constant")
         sources = list(graph.sources.items())
         self._inputs = [index for _, index in sources[:num_inputs]]
-        self._tensors = {index: get_constant(name) for name, index in sources[num_inputs:]}
+        num_states = len(initial_states)
+        states = [index for _, index in sources[num_inputs : num_inputs + num_states]]
+        self._initial = dict(zip(states, initial_states, strict=True))
+        self._tensors = {
+            index: get_constant(name) for name, index in sources[num_inputs + num_states :]
+        }
+        self._heads = graph.heads[: len(graph.heads) - num_states]
+        # The next value of a state is made where the last one was.
+        for state, head in zip(states, graph.heads[len(self._heads) :], strict=True):
+            entry = graph.entries[state]
+            self._tensors[state] = client.allocate(entry.shape, entry.dtype)
+            self._tensors[head] = self._tensors[state]
         # One block, laid out as the ahead-of-time executor's: the device needs no more memory.
         # The device makes the views, because TVM's client, when it copies one of its own, forgets
         # the offset (apache-tvm 0.27) and takes the start of the block.
@@ -72,13 +92,23 @@ class HostDrivenModel:
                 self._tensors[index] = view(
                     arena._create_view(entry.shape, entry.dtype, entry.offset_bytes)
                 )
+        self.reset()
+
+    def reset(self) -> None:
+        """Give each state its initial value."""
+        for index, name in self._initial.items():
+            if name is None:
+                entry = self._graph.entries[index]
+                self._tensors[index].copyfrom(np.zeros(entry.shape, entry.dtype))
+            else:
+                self._tensors[self._graph.sources[name]].copyto(self._tensors[index])
 
     def run(self, inputs: list[NDArray[np.generic]]) -> list[NDArray[np.generic]]:
         """Run the model once; inputs and outputs in the model's order."""
         self._write(inputs)
         for node in self._graph.nodes:
             self._call(node)
-        return [self._read(index) for index in self._graph.heads]
+        return [self._read(index) for index in self._heads]
 
     def debug(self, inputs: list[NDArray[np.generic]]) -> list[NodeResult]:
         """Run the model once, and keep every call's outputs and time."""

@@ -78,12 +78,15 @@ class Comparison:
         reference: What the report calls the reference.
         tolerance: What was allowed.
         notes: Further lines for the report: what is known about the cause.
+        has_steps: Whether the outputs are those of a sequence, whose steps are their first
+            dimension.
     """
 
     tensors: tuple[TensorComparison, ...]
     reference: str
     tolerance: Tolerance
     notes: tuple[str, ...] = ()
+    has_steps: bool = False
 
     @property
     def elements(self) -> int:
@@ -119,8 +122,11 @@ class Comparison:
                 f"largest difference {tensor.max_abs_diff:g}"
             )
             for position, device, reference in tensor.examples:
-                where = ", ".join(map(str, position))
-                lines.append(f"    [{where}] device {device:.9g}, reference {reference:.9g}")
+                step, index = (
+                    (f"step {position[0]} ", position[1:]) if self.has_steps else ("", position)
+                )
+                where = ", ".join(map(str, index))
+                lines.append(f"    {step}[{where}] device {device:.9g}, reference {reference:.9g}")
             if tensor.device_nans or tensor.reference_nans:
                 lines.append(
                     f"    NaN: {tensor.device_nans} of the device's elements, "
@@ -152,6 +158,8 @@ def compare_outputs(
     reference: Mapping[str, NDArray[np.generic]],
     tolerance: Tolerance,
     reference_name: str = "the host reference",
+    *,
+    has_steps: bool = False,
 ) -> Comparison:
     """Compare every output element by element.
 
@@ -160,6 +168,7 @@ def compare_outputs(
         reference: What they should be; the same names, shapes and dtypes.
         tolerance: For floats.
         reference_name: What the report calls the reference.
+        has_steps: Whether the first dimension of all outputs is the step of a sequence.
 
     Returns:
         The comparison; `raise_on_mismatch` makes a verdict of it.
@@ -180,7 +189,7 @@ def compare_outputs(
                 f"{reference_name} {expected.dtype}{list(expected.shape)}"
             )
         tensors.append(_compare(name, actual, expected, tolerance))
-    return Comparison(tuple(tensors), reference_name, tolerance)
+    return Comparison(tuple(tensors), reference_name, tolerance, has_steps=has_steps)
 
 
 def _compare(

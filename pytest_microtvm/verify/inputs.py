@@ -6,6 +6,7 @@ import hashlib
 import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ MAX_FILE_BYTES = 512 * 1024 * 1024
 
 Tensors = dict[str, NDArray[np.generic]]
 
+
+SEQUENCE_STEPS = 20
+"""How many runs a made-up sequence for a model with states has."""
 
 _LONGEST_REASON = 200
 
@@ -84,6 +88,42 @@ def make_inputs(model_name: str, specs: Sequence[TensorSpec]) -> Tensors:
         else:
             tensors[spec.name] = random.randint(0, 10, spec.shape).astype(dtype)
     return tensors
+
+
+def with_steps(specs: Sequence[TensorSpec], steps: int) -> list[TensorSpec]:
+    """The same tensors for a sequence of runs: the steps are the first dimension."""
+    return [
+        replace(spec, shape=(steps, *spec.shape), size_bytes=steps * spec.size_bytes)
+        for spec in specs
+    ]
+
+
+def check_sequence(
+    inputs: Mapping[str, ArrayLike] | ArrayLike, specs: Sequence[TensorSpec], source: str = "inputs"
+) -> Tensors:
+    """Bring a sequence of inputs into the exact form that the device takes, as `check_inputs` does.
+
+    Args:
+        inputs: As of `check_inputs`, each array with the steps as first dimension.
+        specs: The model's inputs, of one step.
+        source: What to call the inputs in an error.
+
+    Raises:
+        ConfigError: As of `check_inputs`; or the arrays have different numbers of steps, or none.
+    """
+    arrays = inputs.values() if isinstance(inputs, Mapping) else [inputs]
+    lengths = {np.shape(array)[0] if np.ndim(array) else 0 for array in arrays}
+    if len(lengths) != 1 or 0 in lengths:
+        raise ConfigError(
+            f"{source}: the model keeps a state, and its inputs have no common number of steps",
+            cure="give each array the steps as first dimension",
+        )
+    return check_inputs(inputs, with_steps(specs, lengths.pop()), source)
+
+
+def load_sequence(path: Path, specs: Sequence[TensorSpec]) -> Tensors:
+    """Read a sequence of inputs from an `.npz` file; see `load_inputs` and `check_sequence`."""
+    return check_sequence(load_arrays(path), specs, source=str(path))
 
 
 def load_inputs(path: Path, specs: Sequence[TensorSpec]) -> Tensors:

@@ -56,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m pytest_microtvm.verify.interpreter_child")
     parser.add_argument("model", type=Path)
     parser.add_argument("--layers", action="store_true")
+    parser.add_argument("--steps", action="store_true")
     parser.add_argument("--parent-pid", type=int)
     options = parser.parse_args(arguments)
     if options.parent_pid is not None:
@@ -67,8 +68,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.dup2(2, 1)
     given = np.load(io.BytesIO(sys.stdin.buffer.read()), allow_pickle=False)
     inputs = [given[f"input_{index}"] for index in range(len(given.files))]
-    run = run_onnx if options.model.suffix.lower() == ".onnx" else run_litert
-    about, arrays = run(options.model, inputs, options.layers)
+    if options.model.suffix.lower() == ".onnx":
+        about, arrays = run_onnx(options.model, inputs, options.layers)
+    else:
+        steps = list(zip(*inputs, strict=True)) if options.steps else [inputs]
+        about, arrays = run_litert(options.model, steps, options.layers)
+        if not options.steps:
+            arrays = {name: array[0] for name, array in arrays.items()}
     buffer = io.BytesIO()
     text = np.frombuffer(json.dumps(about).encode(), np.uint8)
     np.savez(buffer, about=text, **arrays)  # type: ignore[arg-type]
@@ -78,9 +84,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run_litert(
-    model: Path, inputs: Sequence[Array], layers: bool
+    model: Path, steps: Sequence[Sequence[Array]], layers: bool
 ) -> tuple[About, dict[str, Array]]:
-    """Run a TFLite model by LiteRT's reference kernels, which TFLite Micro's follow."""
+    """Run a TFLite model by LiteRT's reference kernels, which TFLite Micro's follow.
+
+    Args:
+        model: The file.
+        steps: The inputs of each run, over which the model keeps its state.
+        layers: Keep what every operator gives in the last run.
+
+    Returns:
+        What `Interpreted` says of it; the outputs with the steps as first dimension, and layers.
+    """
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     def interpreter(resolver: Any) -> Any:
@@ -104,15 +119,20 @@ def run_litert(
             f"LiteRT {release}'s optimized kernels, as its reference kernels get {wrong[0]} wrong"
         )
     details = found.get_input_details()
-    if len(details) != len(inputs):
-        raise ValueError(f"the model has {len(details)} inputs, not {len(inputs)}")
-    for detail, array in zip(details, inputs, strict=True):
-        found.set_tensor(detail["index"], array)
-    found.invoke()
     outputs = [detail["index"] for detail in found.get_output_details()]
+    results = []
+    for inputs in steps:
+        if len(details) != len(inputs):
+            raise ValueError(f"the model has {len(details)} inputs, not {len(inputs)}")
+        for detail, array in zip(details, inputs, strict=True):
+            found.set_tensor(detail["index"], array)
+        found.invoke()
+        results.append([found.get_tensor(index) for index in outputs])
     tensors = {detail["index"]: detail for detail in found.get_tensor_details()}
     producers = {int(index): operator for operator in operators for index in operator["outputs"]}
-    arrays = {f"output_{i}": found.get_tensor(index) for i, index in enumerate(outputs)}
+    arrays = {
+        f"output_{i}": np.stack([result[i] for result in results]) for i in range(len(outputs))
+    }
     about: About = {
         "title": title,
         "is_optimized": bool(wrong),
@@ -123,7 +143,7 @@ def run_litert(
     if layers:
         for position, operator in enumerate(operators):
             for i, index in enumerate(operator["outputs"]):
-                arrays[f"layer_{position}_{i}"] = found.get_tensor(index)
+                arrays[f"layer_{position}_{i}"] = found.get_tensor(index)[None]
         place = {id(operator): position for position, operator in enumerate(operators)}
         about["layers"] = [
             {

@@ -26,7 +26,7 @@ from pytest_microtvm.errors import ConfigError, ModelError
 from pytest_microtvm.mlf.library import TensorSpec
 from pytest_microtvm.model_files import suffix_of
 from pytest_microtvm.process import kill_group, package_environment
-from pytest_microtvm.verify.inputs import Tensors
+from pytest_microtvm.verify.inputs import Tensors, with_steps
 
 _COMMAND = ("-m", "pytest_microtvm.verify.interpreter_child")
 _LONGEST_REASON = 300
@@ -131,8 +131,9 @@ def run_interpreter(
     deadline: Deadline,
     *,
     layers: bool = False,
+    has_steps: bool = False,
 ) -> Interpreted:
-    """Run a model once by its own interpreter, in a child process.
+    """Run a model by its own interpreter, in a child process.
 
     Args:
         model: A .tflite or .onnx file, whose interpreter is installed.
@@ -140,7 +141,9 @@ def run_interpreter(
         input_specs: The model's inputs, in its order.
         output_specs: The model's outputs, in its order.
         deadline: The child is killed when it expires.
-        layers: Keep what every operator gives.
+        layers: Keep what every operator gives; in the last step, if there are several.
+        has_steps: Whether the first dimension of inputs and outputs is the step of a sequence, over
+            which the model keeps its state.
 
     Raises:
         ModelError: The interpreter cannot run the model, crashes on it, takes too long, or sees
@@ -151,7 +154,10 @@ def run_interpreter(
     buffer = io.BytesIO()
     arrays = {f"input_{i}": inputs[spec.name] for i, spec in enumerate(input_specs)}
     np.savez(buffer, **arrays)  # type: ignore[arg-type]
-    answer = _ask(interpreter.name, model, buffer.getvalue(), layers, deadline)
+    options = [*(["--layers"] if layers else []), *(["--steps"] if has_steps else [])]
+    answer = _ask(interpreter.name, model, buffer.getvalue(), options, deadline)
+    if has_steps:
+        output_specs = with_steps(output_specs, len(next(iter(inputs.values()))))
     try:
         with np.load(io.BytesIO(answer), allow_pickle=False) as found:
             return _interpreted(json.loads(found["about"].tobytes()), found, output_specs)
@@ -159,9 +165,11 @@ def run_interpreter(
         raise _cannot(interpreter.name, model, f"{error}") from error
 
 
-def _ask(name: str, model: Path, inputs: bytes, layers: bool, deadline: Deadline) -> bytes:
+def _ask(
+    name: str, model: Path, inputs: bytes, options: Sequence[str], deadline: Deadline
+) -> bytes:
     command = [sys.executable, *_COMMAND]
-    command += [str(model.absolute()), *(["--layers"] if layers else [])]
+    command += [str(model.absolute()), *options]
     with subprocess.Popen(
         [*command, "--parent-pid", str(os.getpid())],
         stdin=subprocess.PIPE,

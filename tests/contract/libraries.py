@@ -27,7 +27,8 @@ static int32_t Run(void *const *in, void *const *out, uint8_t *workspace) {{
   return 0;
 }}
 
-const MicroTVMModel tvmgen_{name}_model = {{"{name}", 1, 1, inputs, outputs, {workspace}, Run}};
+const MicroTVMModel tvmgen_{name}_model = {{"{name}", 1, 1, inputs, outputs, {workspace}, Run,
+                                            0, 0}};
 """
 
 

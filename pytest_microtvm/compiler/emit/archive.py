@@ -83,14 +83,15 @@ def _metadata(
     name: str, program: Program, plan: MemoryPlan, graph: Graph, macros: Macros
 ) -> dict[str, Any]:
     exported = datetime.fromtimestamp(export_time_s(), timezone.utc)
-    io_bytes = sum(port.type.size_bytes for port in (*program.inputs, *program.outputs))
-    main = {
+    ports = (*program.model_inputs, *program.model_outputs)
+    io_bytes = sum(port.type.size_bytes for port in ports)
+    main: dict[str, Any] = {
         "device": _CPU_DEVICE,
         "workspace_size_bytes": plan.arena_bytes,
         "constants_size_bytes": sum(int(array.nbytes) for array in program.constants),
         "io_size_bytes": io_bytes,
-        "inputs": _tensors(program.inputs, plan.input_offsets, macros),
-        "outputs": _tensors(program.outputs, plan.output_offsets, macros),
+        "inputs": _tensors(program.model_inputs, plan.input_offsets, macros),
+        "outputs": _tensors(program.model_outputs, plan.output_offsets, macros),
         "workspace_pools": {
             "workspace": {
                 "size": plan.arena_bytes,
@@ -98,6 +99,13 @@ def _metadata(
             }
         },
     }
+    if program.states:
+        main["states"] = _states(program, graph)
+        main["state_size_bytes"] = program.state_offsets[-1]
+        main["workspace_pools"]["state"] = {
+            "size": program.state_offsets[-1],
+            "macro": macros.state_pool_size,
+        }
     operators = [_operator(kernel) for kernel in program.kernels.values()]
     module: dict[str, Any] = {
         "model_name": name,
@@ -127,6 +135,23 @@ def _metadata(
             "workspace_size_bytes": cost.workspace_bytes,
         }
     return {"version": VERSION, "modules": {name: module}}
+
+
+def _states(program: Program, graph: Graph) -> Mapping[str, Any]:
+    """What the model keeps from run to run, in the order of the graph's inputs."""
+    states = {}
+    for port, offset, initial in zip(
+        program.states, program.state_offsets, program.initial_states, strict=False
+    ):
+        states[port.name] = {
+            "size": port.type.size_bytes,
+            "dtype": port.type.dtype,
+            "shape": list(port.type.shape),
+            "c_name": port.c_name,
+            "offset": offset,
+            "initial": None if initial is None else graph.constant_names[initial],
+        }
+    return states
 
 
 def _operator(kernel: Kernel) -> dict[str, Any]:

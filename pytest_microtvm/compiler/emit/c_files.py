@@ -25,6 +25,7 @@ from pytest_microtvm.compiler.emit.public_header import (
     public_header,
     run_signature,
 )
+from pytest_microtvm.compiler.emit.states import reset_definition
 from pytest_microtvm.compiler.emit.tidy import wrapped
 from pytest_microtvm.compiler.emit.tir_printer import HELPERS
 from pytest_microtvm.compiler.graph import Graph
@@ -151,7 +152,7 @@ class CFiles:
     def _call_plan(self) -> str:
         prefix = self._prefix
         includes = f'#include "{prefix}.h"\n#include "{prefix}_internal.h"\n'
-        if any(isinstance(call, CopyCall) for call in self._program.calls):
+        if self._program.states or any(isinstance(c, CopyCall) for c in self._program.calls):
             includes += "\n#include <string.h>\n"
         calls = "".join(
             f"{line}\n"
@@ -159,26 +160,32 @@ class CFiles:
             for line in wrapped(self._call(position, call), "  ")
         )
         unused = self._unused_parameters()
-        inputs = [port.c_name for port in self._program.inputs]
-        outputs = [port.c_name for port in self._program.outputs]
+        inputs = [port.c_name for port in self._program.model_inputs]
+        outputs = [port.c_name for port in self._program.model_outputs]
+        has_states = bool(self._program.states)
+        reset = f"\n{reset_definition(self.macros, self._program)}" if has_states else ""
         return (
             f"{self._notice}{includes}\n"
             f"int32_t {prefix}_execute(void *const *inputs, void *const *outputs,\n"
             f"    uint8_t *workspace) {{\n{unused}{calls}  return 0;\n}}\n\n"
             f"{run_signature(prefix)} {{\n"
-            f"{self._run_body(inputs, outputs)}}}\n"
+            f"{self._run_body(inputs, outputs)}}}\n{reset}"
         )
 
     def _run_body(self, inputs: Sequence[str], outputs: Sequence[str]) -> str:
         pointers = ["inputs", "outputs", "workspace_pools"]
         members = [f"inputs->{name}" for name in inputs] + [f"outputs->{name}" for name in outputs]
         members += ["workspace_pools->workspace"] if self._plan.arena_bytes else []
+        offsets = self._program.state_offsets[:-1]
+        members += ["workspace_pools->state"] if offsets else []
+        states = [f"(uint8_t *)workspace_pools->state + {offset}" for offset in offsets]
+        input_data = _members("inputs", inputs, states, "(void *)(uintptr_t)")
         lines = [
             *self._null_check(pointers),
             *self._null_check(members),
             "/* Kernels only read what these point to. */",
-            f"void *const input_data[] = {{{_members('inputs', inputs, '(void *)(uintptr_t)')}}};",
-            f"void *const output_data[] = {{{_members('outputs', outputs)}}};",
+            f"void *const input_data[] = {{{input_data}}};",
+            f"void *const output_data[] = {{{_members('outputs', outputs, states)}}};",
             f"return {self._prefix}_execute("
             "input_data, output_data, (uint8_t *)workspace_pools->workspace);",
         ]
@@ -195,7 +202,8 @@ class CFiles:
             unused.append("inputs")
         if StorageKind.OUTPUT not in kinds:
             unused.append("outputs")
-        if not self._plan.arena_bytes:
+        has_workspaces = any(map(self._program.workspace_bytes, self._program.calls))
+        if StorageKind.ARENA not in kinds and not has_workspaces:
             unused.append("workspace")
         return "".join(f"  (void){name};\n" for name in unused)
 
@@ -232,5 +240,5 @@ def _at(offset: int) -> str:
     return f"workspace + {offset}" if offset else "workspace"
 
 
-def _members(struct: str, names: Iterable[str], cast: str = "") -> str:
-    return ", ".join(f"{cast}{struct}->{name}" for name in names) or "NULL"
+def _members(struct: str, names: Iterable[str], states: Iterable[str], cast: str = "") -> str:
+    return ", ".join([*(f"{cast}{struct}->{name}" for name in names), *states]) or "NULL"

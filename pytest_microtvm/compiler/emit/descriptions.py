@@ -48,9 +48,18 @@ def model_source(name: str, program: Program, arena_bytes: int) -> str:
         "outputs",
         str(arena_bytes),
         f"{prefix}_execute",
+        str(len(program.states)),
+        "initial_states" if program.states else "NULL",
     ]
+    initial = ""
+    if program.states:
+        names = (
+            "NULL" if constant is None else f"{prefix}_data_{constant}"
+            for constant in program.initial_states
+        )
+        initial = f"static const void *const initial_states[] = {{{', '.join(names)}}};\n"
     return (
-        f"{_includes(prefix)}\n{shapes.text()}{inputs}{outputs}"
+        f"{_includes(prefix)}\n{shapes.text()}{inputs}{outputs}{initial}"
         f"{_definition(f'MicroTVMModel {prefix}_model', fields)}"
     )
 

@@ -39,8 +39,9 @@ class Macros:
     def __init__(self, name: str, program: Program) -> None:
         self.prefix = f"tvmgen_{name}"
         self.macro_prefix = f"TVMGEN_{name.upper()}"
-        self.inputs: Sequence[Port] = program.inputs
-        self.outputs: Sequence[Port] = program.outputs
+        self.inputs: Sequence[Port] = program.model_inputs
+        self.outputs: Sequence[Port] = program.model_outputs
+        self.state_bytes = program.state_offsets[-1]
 
     @property
     def ok(self) -> str:
@@ -56,6 +57,17 @@ class Macros:
     def pool_size(self) -> str:
         """The size of the workspace."""
         return f"{self.macro_prefix}_WORKSPACE_WORKSPACE_POOL_SIZE"
+
+    @property
+    def state_pool_size(self) -> str:
+        """The size of what the model keeps from run to run."""
+        return f"{self.macro_prefix}_STATE_WORKSPACE_POOL_SIZE"
+
+    @property
+    def reset_signature(self) -> str:
+        """The declaration of tvmgen_<m>_reset, without its semicolon."""
+        pools = f"const struct {self.prefix}_workspace_pools *workspace_pools"
+        return f"int32_t {self.prefix}_reset(\n    {pools})"
 
     def size(self, port: Port) -> str:
         """The macro with the size in bytes of an input or output."""
@@ -111,7 +123,9 @@ def public_header(notice: str, macros: Macros, plan: MemoryPlan, graph: Graph) -
         "0. Its\n   contents need not be kept between runs. */\n"
         f"struct {prefix}_workspace_pools {{\n"
         f"  void *workspace; /* {macros.pool_size} bytes */\n"
+        f"{_state_member(macros)}"
         "};\n\n"
+        f"{_reset_declaration(macros)}"
         f"/* Run the model once. Returns a value of enum {prefix}_status. */\n"
         f"{run_signature(prefix)};\n\n"
         "#ifdef __cplusplus\n"
@@ -141,6 +155,8 @@ def _sizes(macros: Macros, plan: MemoryPlan) -> str:
     sizes = [(macros.size(port), port.type.size_bytes) for port in ports]
     sizes.append((f"{macros.macro_prefix}_WORKSPACE_SIZE", plan.arena_bytes))
     sizes.append((macros.pool_size, plan.arena_bytes))
+    if macros.state_bytes:
+        sizes.append((macros.state_pool_size, macros.state_bytes))
     offsets = [*plan.input_offsets, *plan.output_offsets]
     sizes += [
         (macros.offset(port), offset)
@@ -165,6 +181,26 @@ def _counts(macros: Macros, graph: Graph) -> str:
     return "".join(
         f"#define {macros.macro_prefix}_GRAPH_{name.upper()} {count}\n"
         for name, count in graph.counts.items()
+    )
+
+
+def _state_member(macros: Macros) -> str:
+    if not macros.state_bytes:
+        return ""
+    return (
+        "  /* What the model keeps from run to run, aligned likewise: it belongs to one\n"
+        "     sequence of inputs, and the function _reset initializes it. */\n"
+        f"  void *state; /* {macros.state_pool_size} bytes */\n"
+    )
+
+
+def _reset_declaration(macros: Macros) -> str:
+    if not macros.state_bytes:
+        return ""
+    return (
+        "/* Begin a sequence of inputs: give the state its initial value. Needed before the first\n"
+        f"   run. Returns a value of enum {macros.prefix}_status. */\n"
+        f"{macros.reset_signature};\n\n"
     )
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from pytest_microtvm.compiler.failures import summary, tvm_failure
 from pytest_microtvm.compiler.lowering import tensor_type
@@ -37,17 +40,22 @@ class TensorName:
 class ImportedModel:
     """A Relax module with its inputs and outputs in the model's order.
 
+    What a model keeps from run to run is a further parameter of `main` for each state, after the
+    inputs, and its next value a further result, after the outputs.
+
     Args:
         module: The IRModule.
-        inputs: The parameters of `main`.
-        outputs: Its results.
+        inputs: The parameters of `main`, the states last.
+        outputs: Its results, the states' next values last.
         specs: Kernels that `main` calls by `given.PREFIX` and their position.
+        initial_states: What each state begins as.
     """
 
     module: Any
     inputs: list[Port]
     outputs: list[Port]
     specs: tuple[GivenSpec, ...] = ()
+    initial_states: tuple[npt.NDArray[np.generic], ...] = ()
 
 
 def imported(
@@ -55,6 +63,7 @@ def imported(
     inputs: Sequence[TensorName] | None,
     outputs: Sequence[TensorName] | None,
     specs: Sequence[GivenSpec] = (),
+    initial_states: Mapping[str, npt.NDArray[np.generic]] | None = None,
 ) -> ImportedModel:
     """Give names to the parameters and results of the module's `main`.
 
@@ -63,6 +72,8 @@ def imported(
         inputs: The names of the parameters in order; their own names when None.
         outputs: The names of the results in order; "output" and a number when None.
         specs: Kernels that the module calls.
+        initial_states: What each state begins as, by its name, in the order of the parameters
+            after the inputs and of the results after the outputs; needs names for both.
 
     Raises:
         ModelError: `main` is missing, or takes or returns what is not a static tensor.
@@ -71,6 +82,8 @@ def imported(
     if inputs is None:
         inputs = [TensorName(str(parameter.name)) for parameter in main.params]
     fields = _fields(main.ret_ty)
+    states = [TensorName(name) for name in initial_states or ()]
+    inputs, outputs = [*inputs, *states], outputs if outputs is None else [*outputs, *states]
     if outputs is None:
         single = len(fields) == 1
         outputs = [TensorName("output" if single else f"output_{i}") for i in range(len(fields))]
@@ -89,6 +102,7 @@ def imported(
         _ports(inputs, main.params, values, c_names, "input"),
         _ports(outputs, results, values, c_names, "output"),
         tuple(specs),
+        tuple((initial_states or {}).values()),
     )
 
 

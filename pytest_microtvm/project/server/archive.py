@@ -60,9 +60,9 @@ class GraphCounts:
 class ModelMetadata:
     """What a project needs to know of the model in an MLF archive; sizes in bytes.
 
-    `tensors` counts inputs and outputs; `io_bytes` holds them all, each rounded up to the alignment
-    of tensors. `scratch_bytes` is the most that one kernel needs besides its tensors. `graph` is
-    None for an archive that has no graph.
+    `tensors` counts inputs and outputs, and each state as one of both; `io_bytes` holds them all,
+    each rounded up to the alignment of tensors. `scratch_bytes` is the most that one kernel needs
+    besides its tensors. `graph` is None for an archive that has no graph.
     """
 
     name: str
@@ -117,7 +117,8 @@ class ModelMetadata:
                 graph = json.loads(graph_file.read(_MAX_GRAPH_BYTES)) if graph_file else None
             (module,) = metadata["modules"].values()
             (main,) = module["memory"]["functions"]["main"]
-            tensors = [*main["inputs"].values(), *main["outputs"].values()]
+            states = list(main.get("states", {}).values())
+            tensors = [*main["inputs"].values(), *main["outputs"].values(), *states]
             scratch = [
                 int(each["workspace_size_bytes"])
                 for operator in module["memory"]["functions"].get("operator_functions", ())
@@ -130,7 +131,7 @@ class ModelMetadata:
                 name=name,
                 workspace_bytes=int(main["workspace_size_bytes"]),
                 constants_bytes=int(main["constants_size_bytes"]),
-                tensors=len(tensors),
+                tensors=len(tensors) + len(states),
                 io_bytes=sum(_align(int(tensor["size"])) for tensor in tensors),
                 scratch_bytes=max(scratch, default=0),
                 graph=None if graph is None else GraphCounts.of(graph),

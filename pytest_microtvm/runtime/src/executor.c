@@ -35,6 +35,9 @@ int32_t MicroTVMExecutorInit(MicroTVMExecutor *executor, const MicroTVMModel *mo
   if (workspace_bytes < model->workspace_bytes) {
     return kMicroTVMErrorBufferTooSmall;
   }
+  if (model->num_states > model->num_inputs || model->num_states > model->num_outputs) {
+    return kMicroTVMErrorInvalidArgument;
+  }
   if (model->num_inputs > MICROTVM_MAX_TENSORS ||
       model->num_outputs > MICROTVM_MAX_TENSORS - model->num_inputs) {
     return kMicroTVMErrorTooManyTensors;
@@ -47,13 +50,35 @@ int32_t MicroTVMExecutorInit(MicroTVMExecutor *executor, const MicroTVMModel *mo
   executor->workspace_bytes = workspace_bytes;
   status = PlaceTensors(executor, model->inputs, model->num_inputs, executor->tensors, &used_bytes);
   if (status == kMicroTVMOk) {
-    status = PlaceTensors(executor, model->outputs, model->num_outputs,
+    status = PlaceTensors(executor, model->outputs, model->num_outputs - model->num_states,
                           executor->tensors + model->num_inputs, &used_bytes);
+  }
+  for (uint32_t i = 1; i <= model->num_states; ++i) {
+    if (model->inputs[model->num_inputs - i].size_bytes !=
+        model->outputs[model->num_outputs - i].size_bytes) {
+      return kMicroTVMErrorInvalidArgument;
+    }
+    executor->tensors[model->num_inputs + model->num_outputs - i] =
+        executor->tensors[model->num_inputs - i];
   }
   if (status == kMicroTVMOk) {
     memset(io, 0, io_bytes);
+    MicroTVMExecutorReset(executor);
   }
   return status;
+}
+
+void MicroTVMExecutorReset(MicroTVMExecutor *executor) {
+  const MicroTVMModel *model = executor->model;
+  const uint32_t first = model->num_inputs - model->num_states;
+  for (uint32_t i = 0; i < model->num_states; ++i) {
+    const size_t size_bytes = model->inputs[first + i].size_bytes;
+    if (model->initial_states[i] == NULL) {
+      memset(executor->tensors[first + i], 0, size_bytes);
+    } else {
+      memcpy(executor->tensors[first + i], model->initial_states[i], size_bytes);
+    }
+  }
 }
 
 void *MicroTVMExecutorInput(const MicroTVMExecutor *executor, uint32_t index) {

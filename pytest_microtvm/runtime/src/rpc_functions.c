@@ -90,6 +90,17 @@ static int32_t GetOutput(MicroTVMRpcServer *server, MicroTVMRequest *request) {
   return status;
 }
 
+/* Begins a sequence: gives the model's states their initial values. */
+static int32_t ResetModel(MicroTVMRpcServer *server, MicroTVMRequest *request) {
+  (void)request;
+  if (server->executor == NULL) {
+    return kMicroTVMErrorNoExecutor;
+  }
+  MicroTVMExecutorReset(server->executor);
+  MicroTVMReturnNone(server);
+  return kMicroTVMOk;
+}
+
 static int32_t GetConstant(MicroTVMRpcServer *server, MicroTVMRequest *request) {
   const MicroTVMGraph *graph = server->graph;
   MicroTVMValue name;
@@ -176,6 +187,7 @@ static const struct {
     {"tvm.rpc.server.ModuleGetFunction", ModuleGetFunction, 3},
     {"tvm.rpc.server.GetCRTMaxPacketSize", MaxPacketSize, 0},
     {"runtime.RPCTimeEvaluator", CreateTimeEvaluator, 12},
+    {"microtvm.model.reset", ResetModel, 0},
 };
 
 #define NUM_FUNCTIONS (sizeof(kFunctions) / sizeof(kFunctions[0]))

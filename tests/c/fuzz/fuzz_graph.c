@@ -21,8 +21,8 @@ static int32_t RunNothing(void *const *inputs, void *const *outputs, uint8_t *wo
   return 0;
 }
 
-static const MicroTVMModel kModel = {"fuzzed",        1,         1, kFuzzInputs, kFuzzOutputs,
-                                     WORKSPACE_BYTES, RunNothing};
+static const MicroTVMModel kModel = {"fuzzed",        1,          1, kFuzzInputs, kFuzzOutputs,
+                                     WORKSPACE_BYTES, RunNothing, 0, NULL};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size_bytes);
 

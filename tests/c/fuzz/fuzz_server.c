@@ -76,8 +76,8 @@ static int32_t RunModel(void *const *inputs, void *const *outputs, uint8_t *work
   return FuzzCopy(args, workspace);
 }
 
-static const MicroTVMModel kModel = {"fuzzed",        1,       1, kFuzzInputs, kFuzzOutputs,
-                                     WORKSPACE_BYTES, RunModel};
+static const MicroTVMModel kModel = {"fuzzed",        1,        1, kFuzzInputs, kFuzzOutputs,
+                                     WORKSPACE_BYTES, RunModel, 0, NULL};
 static const MicroTVMGraph kGraph = {
     .json = "{}",
     .json_bytes = 2,

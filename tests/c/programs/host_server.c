@@ -92,7 +92,8 @@ static const MicroTVMKernel kKernels[] = {
 static const int32_t kShape[] = {64, 64};
 static const MicroTVMTensorInfo kInput = {"x", ELEMENTS * 4, 2, kMicroTVMTypeFloat, 32, kShape};
 static const MicroTVMTensorInfo kOutput = {"y", ELEMENTS * 4, 2, kMicroTVMTypeFloat, 32, kShape};
-static const MicroTVMModel kToy = {"toy", 1, 1, &kInput, &kOutput, WORKSPACE_BYTES, ToyRun};
+static const MicroTVMModel kToy = {"toy",           1,      1, &kInput, &kOutput,
+                                   WORKSPACE_BYTES, ToyRun, 0, NULL};
 static const MicroTVMConstant kConstant = {{"one", 4, 0, kMicroTVMTypeFloat, 32, NULL}, kOne};
 
 #define NODES 4

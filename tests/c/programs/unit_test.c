@@ -53,7 +53,7 @@ static const int32_t kShape[] = {5};
 static const MicroTVMTensorInfo kInputs[] = {{"a", 5, 1, kMicroTVMTypeInt, 8, kShape},
                                              {"b", 4, 0, kMicroTVMTypeFloat, 32, NULL}};
 static const MicroTVMTensorInfo kOutputs[] = {{"c", 20, 1, kMicroTVMTypeInt, 32, kShape}};
-static const MicroTVMModel kModel = {"m", 2, 1, kInputs, kOutputs, 32, RunNothing};
+static const MicroTVMModel kModel = {"m", 2, 1, kInputs, kOutputs, 32, RunNothing, 0, NULL};
 static const MicroTVMGraph kNoGraph = {"{}", 2, 0, 0, 0, 0, NULL, 0, NULL};
 
 #define IO_BYTES (16 + 16 + 32)
@@ -109,6 +109,53 @@ static void TestExecutor(void) {
   model.workspace_bytes = 0;
   CHECK(MicroTVMAotExecutorInit(&executor, &model, io, IO_BYTES, NULL, 0) == kMicroTVMOk);
   CHECK(!MicroTVMExecutorOwns(&executor, 0, 0));
+}
+
+/* Adds the input to the state, and gives the sum. */
+static int32_t RunSum(void *const *inputs, void *const *outputs, uint8_t *workspace) {
+  int32_t *state = (int32_t *)outputs[1];
+  (void)workspace;
+  CHECK(inputs[1] == outputs[1]);
+  state[0] += *(const int32_t *)inputs[0];
+  memcpy(outputs[0], state, sizeof(*state));
+  return 0;
+}
+
+static void TestStates(void) {
+  static _Alignas(16) uint8_t io[3 * 16];
+  static const int32_t first = 40;
+  static const void *const initial[] = {&first};
+  static const void *const zeros[] = {NULL};
+  static const MicroTVMTensorInfo infos[] = {{"x", 4, 0, kMicroTVMTypeInt, 32, NULL},
+                                             {"state", 4, 0, kMicroTVMTypeInt, 32, NULL}};
+  static const MicroTVMTensorInfo longer[] = {{"y", 4, 0, kMicroTVMTypeInt, 32, NULL},
+                                              {"state", 20, 1, kMicroTVMTypeInt, 32, kShape}};
+  MicroTVMModel model = {"sum", 2, 2, infos, infos, 0, RunSum, 1, initial};
+  MicroTVMExecutor executor;
+
+  CHECK(MicroTVMAotExecutorInit(&executor, &model, io, sizeof(io) - 1, NULL, 0) ==
+        kMicroTVMErrorBufferTooSmall);
+  CHECK(MicroTVMAotExecutorInit(&executor, &model, io, sizeof(io), NULL, 0) == kMicroTVMOk);
+  *(int32_t *)MicroTVMExecutorInput(&executor, 0) = 1;
+  CHECK(MicroTVMExecutorRun(&executor) == 0);
+  CHECK(MicroTVMExecutorRun(&executor) == 0);
+  CHECK(*(int32_t *)MicroTVMExecutorOutput(&executor, 0) == 42);
+  MicroTVMExecutorReset(&executor);
+  CHECK(MicroTVMExecutorRun(&executor) == 0);
+  CHECK(*(int32_t *)MicroTVMExecutorOutput(&executor, 0) == 41);
+
+  model.initial_states = zeros;
+  MicroTVMExecutorReset(&executor);
+  CHECK(MicroTVMExecutorRun(&executor) == 0);
+  CHECK(*(int32_t *)MicroTVMExecutorOutput(&executor, 0) == 1);
+
+  model.outputs = longer;
+  CHECK(MicroTVMAotExecutorInit(&executor, &model, io, sizeof(io), NULL, 0) ==
+        kMicroTVMErrorInvalidArgument);
+  model.outputs = infos;
+  model.num_states = 3;
+  CHECK(MicroTVMAotExecutorInit(&executor, &model, io, sizeof(io), NULL, 0) ==
+        kMicroTVMErrorInvalidArgument);
 }
 
 static void TestPool(void) {
@@ -335,6 +382,7 @@ static void TestServer(void) {
 
 int main(void) {
   TestExecutor();
+  TestStates();
   TestPool();
   TestJson();
   TestSeconds();

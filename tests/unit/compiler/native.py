@@ -51,6 +51,10 @@ class NativeModel:
             [*C99, *flags, "-fPIC", "-shared"], self.root, [*self.sources, "-lm", "-o", str(built)]
         )
         self._functions = ctypes.CDLL(str(built))
+        self._state_bytes: int = self.library.metadata["modules"][self.library.name]["memory"][
+            "functions"
+        ]["main"][0].get("state_size_bytes", 0)
+        self._state, self._state_address = guarded(self._state_bytes)
 
     @property
     def sources(self) -> list[str]:
@@ -87,10 +91,20 @@ class NativeModel:
         """Run once on tensors at the given addresses; returns the status."""
         function = getattr(self._functions, f"tvmgen_{self.library.name}_run")
         function.restype = ctypes.c_int32
-        status: int = function(
-            _pointers(inputs), _pointers(outputs), (ctypes.c_void_p * 1)(workspace)
-        )
+        status: int = function(_pointers(inputs), _pointers(outputs), self._pools(workspace))
+        assert is_untouched(self._state)
         return status
+
+    def reset(self) -> int:
+        """Begin a sequence; returns the status."""
+        function = getattr(self._functions, f"tvmgen_{self.library.name}_reset")
+        function.restype = ctypes.c_int32
+        status: int = function(self._pools(0))
+        assert is_untouched(self._state)
+        return status
+
+    def _pools(self, workspace: int) -> Any:
+        return (ctypes.c_void_p * 2)(workspace, self._state_address)
 
 
 def compile_c(compiler: Sequence[str], root: Path, arguments: Sequence[str]) -> None:

@@ -46,13 +46,17 @@ class Operator:
 
 @dataclass
 class Model:
-    """A model of one subgraph; `signature` gives names to tensors by index."""
+    """A model of one subgraph; `signature` gives names to tensors by index.
+
+    `subgraphs` are further ones, which the operators of the first refer to by 1, 2 and so on.
+    """
 
     tensors: list[Tensor]
     operators: list[Operator]
     inputs: Sequence[int]
     outputs: Sequence[int]
     signature: dict[int, str] = field(default_factory=dict)
+    subgraphs: list[Model] = field(default_factory=list)
 
     def to_bytes(self) -> bytes:
         """The file's content."""
@@ -93,6 +97,83 @@ def fully_connected(inputs: Sequence[int], output: int) -> Operator:
     return Operator("FULLY_CONNECTED", inputs, [output], options)
 
 
+def var_handle(name: str, output: int) -> Operator:
+    """A VAR_HANDLE operator: the variable of that name."""
+
+    def options(builder: flatbuffers.Builder) -> int:
+        text = builder.CreateString(name)
+        tflite.VarHandleOptionsStart(builder)
+        tflite.VarHandleOptionsAddSharedName(builder, text)
+        return int(tflite.VarHandleOptionsEnd(builder))
+
+    return Operator("VAR_HANDLE", [], [output], ("VarHandleOptions", options))
+
+
+def call_once(subgraph: int) -> Operator:
+    """A CALL_ONCE operator."""
+
+    def options(builder: flatbuffers.Builder) -> int:
+        tflite.CallOnceOptionsStart(builder)
+        tflite.CallOnceOptionsAddInitSubgraphIndex(builder, subgraph)
+        return int(tflite.CallOnceOptionsEnd(builder))
+
+    return Operator("CALL_ONCE", [], [], ("CallOnceOptions", options))
+
+
+def read_variable(handle: int, output: int) -> Operator:
+    """A READ_VARIABLE operator."""
+    return Operator("READ_VARIABLE", [handle], [output])
+
+
+def assign_variable(handle: int, value: int) -> Operator:
+    """An ASSIGN_VARIABLE operator."""
+    return Operator("ASSIGN_VARIABLE", [handle, value], [])
+
+
+def running_sum(initial: Sequence[float] = (1.0, 2.0, 3.0)) -> Model:
+    """x -> x + the sum of all that came before, which begins with `initial`; float32 [3]."""
+    begin = Model(
+        [Tensor("s", [], "RESOURCE"), Tensor("first", [3], data=np.array(initial, np.float32))],
+        [var_handle("sum", 0), assign_variable(0, 1)],
+        [],
+        [],
+    )
+    tensors = [
+        *(Tensor("x", [3]), Tensor("handle", [], "RESOURCE")),
+        *(Tensor("before", [3]), Tensor("after", [3])),
+    ]
+    operators = [
+        *(call_once(1), var_handle("sum", 1), read_variable(1, 2)),
+        *(add([0, 2], 3), assign_variable(1, 3)),
+    ]
+    return Model(tensors, operators, [0], [3], subgraphs=[begin])
+
+
+def exchanged() -> Model:
+    """x -> (a, b) before the run; then a is what b was, and b is x + a. float32 [3]."""
+    begin = Model(
+        [
+            *(Tensor("a", [], "RESOURCE"), Tensor("b", [], "RESOURCE")),
+            Tensor("zeros", [3], data=np.zeros(3, np.float32)),
+        ],
+        [var_handle("a", 0), var_handle("b", 1), assign_variable(0, 2), assign_variable(1, 2)],
+        [],
+        [],
+    )
+    names = ("x", "a_before", "b_before", "a_output", "b_output", "b_after")
+    tensors = [Tensor(name, [3]) for name in names]
+    tensors += [Tensor("a", [], "RESOURCE"), Tensor("b", [], "RESOURCE")]
+    zero = len(tensors)
+    tensors.append(Tensor("zero", [3], data=np.zeros(3, np.float32)))
+    operators = [
+        call_once(1),
+        *(var_handle("a", 6), var_handle("b", 7), read_variable(6, 1), read_variable(7, 2)),
+        *(assign_variable(6, 2), add([0, 1], 5), assign_variable(7, 5)),
+        *(add([1, zero], 3), add([2, zero], 4)),
+    ]
+    return Model(tensors, operators, [0], [3, 4], subgraphs=[begin])
+
+
 def two_by_two() -> Model:
     """(a, b) -> (a + b, a * b), all float32 [2, 3]."""
     tensors = [Tensor(name, [2, 3]) for name in ("a:0", "b:0", "sum", "product")]
@@ -107,16 +188,19 @@ class _Writer:
 
     def write(self) -> bytes:
         builder = self._builder
-        names = list(dict.fromkeys((o.name, o.version) for o in self._model.operators))
+        models = [self._model, *self._model.subgraphs]
+        names = list(dict.fromkeys((o.name, o.version) for m in models for o in m.operators))
         codes = [self._operator_code(*name) for name in names]
-        tensors = [self._tensor(tensor) for tensor in self._model.tensors]
-        operators = [
-            self._operator(o, names.index((o.name, o.version))) for o in self._model.operators
-        ]
-        graph = self._subgraph(tensors, operators)
+        graphs = []
+        for model in models:
+            tensors = [self._tensor(tensor) for tensor in model.tensors]
+            operators = [
+                self._operator(o, names.index((o.name, o.version))) for o in model.operators
+            ]
+            graphs.append(self._subgraph(model, tensors, operators))
         buffers = [self._buffer(content) for content in self._buffers]
         signature = self._offsets([self._signature()] if self._model.signature else [])
-        code_vector, graph_vector = self._offsets(codes), self._offsets([graph])
+        code_vector, graph_vector = self._offsets(codes), self._offsets(graphs)
         buffer_vector = self._offsets(buffers)
         tflite.ModelStart(builder)
         tflite.ModelAddVersion(builder, 3)
@@ -189,9 +273,9 @@ class _Writer:
             tflite.OperatorAddBuiltinOptions(self._builder, options)
         return int(tflite.OperatorEnd(self._builder))
 
-    def _subgraph(self, tensors: Sequence[int], operators: Sequence[int]) -> int:
+    def _subgraph(self, model: Model, tensors: Sequence[int], operators: Sequence[int]) -> int:
         tensor_vector, operator_vector = self._offsets(tensors), self._offsets(operators)
-        inputs, outputs = self._integers(self._model.inputs), self._integers(self._model.outputs)
+        inputs, outputs = self._integers(model.inputs), self._integers(model.outputs)
         tflite.SubGraphStart(self._builder)
         tflite.SubGraphAddTensors(self._builder, tensor_vector)
         tflite.SubGraphAddInputs(self._builder, inputs)

@@ -3,6 +3,7 @@
 graph        the flatbuffer as plain data: tensors, operators, constants
 options      the options of an operator; what nobody reads is noticed
 registry     by the name of a builtin operator, the function that converts it
+states       the variables of a model: what it keeps from run to run
 converter    walks the operators, checks what they make, collects what is refused
 operators/   a small function for each builtin operator
 """
@@ -27,9 +28,9 @@ def import_tflite(data: bytes, input_shapes: InputShapes | None = None) -> Impor
         ModelError: It is damaged, or holds what cannot be compiled.
     """
     from pytest_microtvm.compiler.frontends.tflite.converter import convert
-    from pytest_microtvm.compiler.frontends.tflite.graph import read_graph
+    from pytest_microtvm.compiler.frontends.tflite.graph import read_graphs
     from pytest_microtvm.compiler.frontends.tflite_file import read_tflite
 
     model = read_tflite(data)
-    found = convert(read_graph(model.flatbuffer), input_shapes or {})
-    return imported(found.module, model.inputs, model.outputs, found.specs)
+    found = convert(read_graphs(model.flatbuffer), input_shapes or {})
+    return imported(found.module, model.inputs, model.outputs, found.specs, found.initial_states)

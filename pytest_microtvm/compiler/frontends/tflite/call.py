@@ -16,6 +16,7 @@ from pytest_microtvm.compiler.frontends.tflite.graph import (
 )
 from pytest_microtvm.compiler.frontends.tflite.options import Options
 from pytest_microtvm.compiler.frontends.tflite.refusal import Refusal
+from pytest_microtvm.compiler.frontends.tflite.states import Handle, States
 from pytest_microtvm.compiler.frontends.tflite_checks import enumeration
 from pytest_microtvm.compiler.quantized.arithmetic import LIMITS, round_away
 from pytest_microtvm.compiler.quantized.given import PREFIX, GivenSpec
@@ -68,6 +69,17 @@ class Operand:
     def dtype(self) -> str:
         """NumPy's name of the element type."""
         return self.tensor.dtype
+
+    @property
+    def handle(self) -> Handle:
+        """The variable that it names.
+
+        Raises:
+            ValueError: It names none.
+        """
+        if not isinstance(self._variable, Handle):
+            raise ValueError(f"its input {self.tensor.name!r} names no variable")
+        return self._variable
 
     @property
     def quantization(self) -> Quantization | None:
@@ -143,6 +155,9 @@ class Call:
         outputs: What the file says of its results.
         builder: Normalizes expressions.
         specs: Kernels that are called by their numbers; `kernel` appends to them.
+        states: The variables of the model.
+        subgraph_states: What the subgraph of a number leaves in its variables; raises ValueError
+            for what is no initialization.
     """
 
     def __init__(
@@ -153,7 +168,11 @@ class Call:
         outputs: Sequence[Tensor],
         builder: Any,
         specs: list[GivenSpec],
+        states: States,
+        subgraph_states: Callable[[int], States],
     ) -> None:
+        self.states = states
+        self.subgraph_states = subgraph_states
         self.operator = operator
         self.options = options
         self.outputs = outputs

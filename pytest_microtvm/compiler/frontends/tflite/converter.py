@@ -20,10 +20,13 @@ from pytest_microtvm.compiler.frontends.tflite.graph import Array, Graph, Operat
 from pytest_microtvm.compiler.frontends.tflite.options import Options
 from pytest_microtvm.compiler.frontends.tflite.refusal import Refusal
 from pytest_microtvm.compiler.frontends.tflite.registry import Registration
+from pytest_microtvm.compiler.frontends.tflite.states import Handle, States
+from pytest_microtvm.compiler.naming import unique_names
 from pytest_microtvm.compiler.program import C_TYPES
 from pytest_microtvm.compiler.quantized.given import GivenSpec
 from pytest_microtvm.errors import ModelError
 
+_EXPORT = "export the model again"
 _SHOWN = 12
 """Refused operators that are told in full."""
 
@@ -35,54 +38,88 @@ class Converted:
     Args:
         module: An IRModule with the function `main`.
         specs: Kernels that it calls in place of operators (see `given.GivenSpec`).
+        initial_states: What it keeps from run to run begins as, by name: further parameters of
+            `main`, and further results.
     """
 
     module: Any
     specs: tuple[GivenSpec, ...]
+    initial_states: dict[str, Array]
 
 
-def convert(graph: Graph, input_shapes: Mapping[str, Sequence[int]]) -> Converted:
-    """Convert a graph.
+def convert(graphs: Sequence[Graph], input_shapes: Mapping[str, Sequence[int]]) -> Converted:
+    """Convert a model.
 
     Args:
-        graph: The model's.
+        graphs: Its subgraphs; the first is run.
         input_shapes: Shapes of inputs by name, in place of those that the file has.
 
     Raises:
         ModelError: Some of its operators cannot be converted.
     """
-    return _Converter(graph).run(input_shapes)
+    return _Converter(graphs).run(input_shapes)
 
 
 class _Converter:
-    def __init__(self, graph: Graph) -> None:
-        self._graph = graph
-        self._builder = relax.BlockBuilder()
+    def __init__(self, graphs: Sequence[Graph], index: int = 0, builder: Any = None) -> None:
+        self._graphs = graphs
+        self._graph = graphs[index]
+        self._builder = builder or relax.BlockBuilder()
+        self._states = States()
         self._values: dict[int, Array | Any] = {}
         """By tensor, an array where it is known, else a Relax variable; None when refused."""
         self._specs: list[GivenSpec] = []
         self._refusals: list[Refusal] = []
 
+    def initialize(self) -> States:
+        """The variables of a subgraph that initializes them."""
+        self._convert_operators()
+        self._raise_refusals()
+        return self._states
+
     def run(self, input_shapes: Mapping[str, Sequence[int]]) -> Converted:
-        for tensor in self._graph.tensors:
-            if tensor.data is not None:
-                self._values[tensor.index] = tensor.data
         parameters = []
         for index in self._graph.inputs:
             tensor = self._graph.tensors[index]
             shape = input_shapes.get(tensor.name, tensor.shape)
             parameters.append(_variable(tensor, shape))
             self._values[index] = parameters[-1]
-        with self._builder.function("main", parameters):
+        with self._builder.function("main"):
             with self._builder.dataflow():
-                for operator in self._graph.operators:
-                    self._convert(operator)
+                self._convert_operators()
                 results = [self._result(index) for index in self._graph.outputs]
+                kept, constants = self._variables()
+                results += [_expression(value) for _, value, _ in kept]
+                parameters += [parameter for parameter, _, _ in kept]
+                parameters += [parameter for parameter, _ in constants]
                 value = results[0] if len(results) == 1 else relax.Tuple(results)
                 output = self._builder.emit_output(value)
-            self._builder.emit_func_output(output)
+            self._builder.emit_func_output(output, parameters)
         self._raise_refusals()
-        return Converted(self._builder.get(), tuple(self._specs))
+        names = unique_names(str(parameter.name) for parameter, _, _ in kept)
+        initial = {name: first for name, (_, _, first) in zip(names, kept, strict=True)}
+        module = self._builder.get()
+        if constants:
+            module = relax.transform.BindParams("main", dict(constants))(module)
+        return Converted(module, tuple(self._specs), initial)
+
+    def _convert_operators(self) -> None:
+        for tensor in self._graph.tensors:
+            if tensor.data is not None:
+                self._values[tensor.index] = tensor.data
+        for operator in self._graph.operators:
+            self._convert(operator)
+
+    def _variables(self) -> tuple[list[tuple[Any, Any, Array]], list[tuple[Any, Array]]]:
+        try:
+            return self._states.kept(), self._states.constants()
+        except ValueError as error:
+            raise ModelError(f"the model has a variable, and {error}", cure=_EXPORT) from error
+
+    def _subgraph_states(self, index: int) -> States:
+        if not 0 < index < len(self._graphs):
+            raise ValueError(f"the model has no subgraph {index}")
+        return _Converter(self._graphs, index, self._builder).initialize()
 
     def _result(self, index: int) -> Any:
         value = self._values.get(index)
@@ -93,7 +130,7 @@ class _Converter:
             )
         if self._refusals:
             return relax.const(0)  # the function has to end; it is not used
-        return constant(value) if isinstance(value, np.ndarray) else value
+        return _expression(value)
 
     def _convert(self, operator: Operator) -> None:
         try:
@@ -127,6 +164,8 @@ class _Converter:
             [self._graph.tensors[index] for index in operator.outputs],
             self._builder,
             self._specs,
+            self._states,
+            self._subgraph_states,
         )
         try:
             made = registration.convert(call)
@@ -174,6 +213,8 @@ class _Converter:
 
     def _checked(self, operator: Operator, result: Any, tensor: Tensor) -> Any:
         """A result in the form of `_values`, when it is what the file says."""
+        if isinstance(result, Handle):
+            return result
         if isinstance(result, np.ndarray):
             value = result
             shape, dtype = result.shape, str(result.dtype)
@@ -215,6 +256,10 @@ def _told(refusals: Sequence[Refusal]) -> str:
     others = f" and {len(refusals) - 1} more" if len(refusals) > 1 else ""
     tensors = ", ".join(repr(name) for name in first.tensors)
     return f"the operator {first.operator.name} (output {tensors}{others}): {first.why}"
+
+
+def _expression(value: Array | Any) -> Any:
+    return constant(value) if isinstance(value, np.ndarray) else value
 
 
 def _variable(tensor: Tensor, shape: Sequence[int]) -> Any:

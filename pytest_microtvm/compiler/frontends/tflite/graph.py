@@ -143,14 +143,23 @@ class Graph:
     outputs: tuple[int, ...]
 
 
-def read_graph(model: Any) -> Graph:
-    """The first subgraph of a `tflite.Model` whose structure was checked before.
+def read_graphs(model: Any) -> tuple[Graph, ...]:
+    """The subgraphs of a `tflite.Model` whose structure was checked before; the first is run.
+
+    Raises:
+        ModelError: They are damaged all the same.
+    """
+    return tuple(_read_graph(model, index) for index in range(model.SubgraphsLength()))
+
+
+def _read_graph(model: Any, index: int) -> Graph:
+    """A subgraph of a `tflite.Model` whose structure was checked before.
 
     Raises:
         ModelError: It is damaged all the same.
     """
     try:
-        graph = model.Subgraphs(0)
+        graph = model.Subgraphs(index)
         tensors = [_tensor(model, graph.Tensors(i), i) for i in range(graph.TensorsLength())]
         operators = [
             _operator(model, graph.Operators(i), i) for i in range(graph.OperatorsLength())

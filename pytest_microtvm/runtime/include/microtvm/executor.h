@@ -30,7 +30,8 @@ struct MicroTVMExecutor {
   const char *name;                           /* "aot" or "graph" */
   int32_t (*run)(MicroTVMExecutor *executor); /* see MicroTVMExecutorRun */
   const MicroTVMModel *model;
-  uint8_t *io; /* all inputs, then all outputs, each rounded up by MICROTVM_ALIGN_UP */
+  uint8_t *io; /* all inputs, states included, then all other outputs, each rounded up by
+                * MICROTVM_ALIGN_UP */
   size_t io_bytes;
   uint8_t *workspace;
   size_t workspace_bytes;
@@ -53,6 +54,9 @@ void *MicroTVMExecutorOutput(const MicroTVMExecutor *executor, uint32_t index);
 /* Whether `size_bytes` bytes from `address` lie wholly in io or wholly in workspace. Any numbers
  * may be asked about, for instance such as came over a wire. */
 bool MicroTVMExecutorOwns(const MicroTVMExecutor *executor, uintptr_t address, size_t size_bytes);
+
+/* Gives the model's states their initial values, as initialization does. */
+void MicroTVMExecutorReset(MicroTVMExecutor *executor);
 
 /* Runs the model once. Returns 0 or the negative status of a kernel. */
 int32_t MicroTVMExecutorRun(MicroTVMExecutor *executor);

@@ -42,14 +42,18 @@ typedef struct {
 
 typedef struct {
   const char *name;
-  uint32_t num_inputs;
-  uint32_t num_outputs;
+  uint32_t num_inputs;  /* states included, which come last */
+  uint32_t num_outputs; /* likewise */
   const MicroTVMTensorInfo *inputs;
   const MicroTVMTensorInfo *outputs;
   uint32_t workspace_bytes; /* one arena, aligned; 0 when none is needed */
   /* Runs the model once. Inputs and outputs are in model order; every pointer is aligned.
    * Returns 0 or a negative status. */
   int32_t (*run)(void *const *inputs, void *const *outputs, uint8_t *workspace);
+  /* What the model keeps from run to run: so many of the last inputs and of the last outputs, pair
+   * by pair in the same memory. */
+  uint32_t num_states;
+  const void *const *initial_states; /* what each state begins as; null: zeros */
 } MicroTVMModel;
 
 /* A kernel, callable by its name. */

@@ -9,6 +9,7 @@ normalization         softmax and the like
 movement, indexing    elements that only move
 shapes                shapes, and constants made of them
 conversion            from one element type or scale to another
+variables             what the model keeps from run to run
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from pytest_microtvm.compiler.frontends.tflite.operators import (
     reduction,
     resize,
     shapes,
+    variables,
 )
 from pytest_microtvm.compiler.frontends.tflite.registry import OPERATORS
 
@@ -43,4 +45,5 @@ __all__ = [
     "reduction",
     "resize",
     "shapes",
+    "variables",
 ]
