@@ -373,6 +373,29 @@ def _float_rows(operator: str) -> Draw:
     return draw_case
 
 
+def _log_softmax(rng: Rng, case: Case) -> None:
+    dtype = _dtype(rng, "uint8")
+    shape = _shape(rng, _rank(rng), 1, 12)
+    output = Quantization([1 / 16], [int(np.iinfo(dtype).max)])
+    data = case.add_input(rng, shape, dtype, _quantization(rng, dtype, _scale(rng, -9, 0)))
+    case.run("LOG_SOFTMAX", [data], [case.add(shape, dtype, output)])
+
+
+def _power_of_two_add(rng: Rng, case: Case) -> None:
+    """LiteRT does not broadcast these."""
+    shape = _shape(rng, _rank(rng))
+    exponents = [-10, -10 - int(rng.integers(0, 6))]
+    if rng.random() < 0.5:
+        exponents.reverse()
+    inputs = [
+        case.add_input(rng, shape, "int16", Quantization([2.0**exponent], [0]))
+        for exponent in exponents
+    ]
+    result = case.add(shape, "int16", Quantization([2.0**-10], [0]))
+    options = {"FusedActivationFunction": _activation(rng), "PotScaleInt16": True}
+    case.run("ADD", inputs, [result], **options)
+
+
 def _float_pool(operator: str) -> Draw:
     def draw_case(rng: Rng, case: Case) -> None:
         case.tolerance = CLOSE
@@ -477,7 +500,9 @@ MORE: dict[str, Draw] = {
     "cumsum": _cumsum,
     "l2_normalization": _l2_normalization,
     "float_softmax": _float_rows("SOFTMAX"),
-    "log_softmax": _float_rows("LOG_SOFTMAX"),
+    "float_log_softmax": _float_rows("LOG_SOFTMAX"),
+    "log_softmax": _log_softmax,
+    "power_of_two_add": _power_of_two_add,
     "float_average_pool_2d": _float_pool("AVERAGE_POOL_2D"),
     "float_max_pool_2d": _float_pool("MAX_POOL_2D"),
     "l2_pool_2d": _float_pool("L2_POOL_2D"),

@@ -245,3 +245,49 @@ class UpdateSlice(Spec):
     part: tuple[int, ...]
     dtype: str
     start_dtype: str
+
+
+@dataclass(frozen=True)
+class LogSoftmax(Spec):
+    """The logarithm of softmax over the last axis, in steps of 1 / 16 from the greatest value down.
+
+    Args:
+        rows: All elements by `columns`.
+        columns: Extent of the last axis.
+        multiplier: Of the factor from steps of the input to 26 bits after the point.
+        shift: Of the same, to the left: 1 and more.
+        least_difference: From the greatest element; e to the power of lower ones counts as 0.
+        divisor: Of the factor from 26 bits after the point to steps of the input.
+        divisor_shift: Of the same; not positive.
+        dtype: int8 or uint8.
+    """
+
+    rows: int
+    columns: int
+    multiplier: int
+    shift: int
+    least_difference: int
+    divisor: int
+    divisor_shift: int
+    dtype: str
+
+
+@dataclass(frozen=True)
+class PowerOfTwoSum(Spec):
+    """A sum of int16 whose scales are powers of two: one side is shifted to the other's.
+
+    Args:
+        output_shape: What both sides broadcast to.
+        operands: Left and right; their factors are without meaning.
+        shifts: Bits that each side is shifted by to the right, rounded; one of them is 0.
+        minimum: Least value of the output.
+        maximum: Greatest value of the output.
+        dtype: int16.
+    """
+
+    output_shape: tuple[int, ...]
+    operands: tuple[Operand, Operand]
+    shifts: tuple[int, int]
+    minimum: int
+    maximum: int
+    dtype: str = "int16"

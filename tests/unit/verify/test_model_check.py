@@ -28,7 +28,7 @@ from pytest_microtvm.verify.model_check import (
     compare_model,
     first_layer,
 )
-from tests.unit.compiler.tflite_models import Model, Quantization, Tensor, fully_connected
+from tests.unit.compiler.tflite_models import Model, Operator, Quantization, Tensor, fully_connected
 
 TIMEOUT_S = 120.0
 
@@ -172,6 +172,17 @@ def tflite(tmp_path: Path) -> Path:
     path = tmp_path / "net.tflite"
     path.write_bytes(dense_model(WEIGHTS).to_bytes())
     return path
+
+
+def test_litert_runs_operators_that_it_has_no_reference_kernel_of(tmp_path: Path):
+    pytest.importorskip("ai_edge_litert", reason="pip install 'pytest-microtvm[litert]'")
+    path = tmp_path / "elu.tflite"
+    tensors = [Tensor("x", [1, 3]), Tensor("y", [1, 3])]
+    path.write_bytes(Model(tensors, [Operator("ELU", [0], [1])], [0], [1]).to_bytes())
+    found = interpret(path, outputs=[spec("y", (1, 3))])
+    np.testing.assert_allclose(found.outputs["y"], [[1.0, np.expm1(-2.0), 3.0]], rtol=1e-6)
+    assert found.is_optimized
+    assert "no reference kernel" in found.title
 
 
 def test_litert_runs_a_model_and_tells_its_layers(tflite: Path):

@@ -47,4 +47,44 @@ static inline int32_t microtvm_inverse_sqrt(int32_t value, int32_t *shift) {
   return x;
 }
 
+/* ln(value): the value of 1 and more with 19 bits after the point, the result with 26. */
+static inline int32_t microtvm_log(int32_t value) {
+  const int32_t root_of_half = INT32_C(1518500250);
+  const int32_t fourth_root_of_half = INT32_C(1805811301);
+  const int32_t quarter = INT32_C(1) << 23;
+  int32_t headroom = 0;
+  while (!(((uint32_t)value << (headroom + 1)) & UINT32_C(0x80000000))) {
+    ++headroom;
+  }
+  /* The value is r * 2**power in two ways, of which one has r between the fourth root of a half and
+     that of two. */
+  const int32_t scaled = microtvm_saturating_shift(value, headroom);
+  const int32_t r_a = microtvm_saturating_shift(microtvm_high_multiply(scaled, root_of_half), 1);
+  const int32_t power_a = (11 - headroom) * (INT32_C(1) << 25) + quarter;
+  const int32_t lower = microtvm_high_multiply(value, root_of_half);
+  int32_t headroom_b = 0;
+  while (!(((uint32_t)lower << (headroom_b + 1)) & UINT32_C(0x80000000))) {
+    ++headroom_b;
+  }
+  const int32_t r_b = microtvm_saturating_shift(value, headroom_b);
+  const int32_t power_b = (12 - headroom_b) * (INT32_C(1) << 25) - quarter;
+  const int32_t r = r_a < r_b ? r_a : r_b;
+  const int32_t power = power_a > power_b ? power_a : power_b;
+  /* A quotient of polynomials. */
+  const int32_t p = (int32_t)(((int64_t)r + fourth_root_of_half + 1) / 2);
+  const int32_t q = (r - fourth_root_of_half) * 2;
+  const int32_t square = microtvm_high_multiply(q, q);
+  const int32_t cube = microtvm_high_multiply(q, square);
+  const int32_t numerator =
+      microtvm_high_multiply(q, r) + microtvm_high_multiply(cube, INT32_C(117049297));
+  const int32_t inner =
+      INT32_C(1057819769) + q + microtvm_high_multiply(INT32_C(127690142), square);
+  const int32_t denominator =
+      microtvm_high_multiply(p, inner) + microtvm_high_multiply(INT32_C(638450708), q);
+  const int32_t quotient = microtvm_high_multiply(
+      microtvm_rounding_shift(numerator, 6), microtvm_inverse_of_one_plus(denominator));
+  const int32_t powers = microtvm_high_multiply(power, INT32_C(1488522236));
+  return microtvm_saturating_shift(powers + quotient, 1);
+}
+
 #endif /* TVMGEN_FIXED_POINT_H_ */

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,13 +19,16 @@ from pytest_microtvm.compiler.frontends.tflite.operators.tables import (
 )
 from pytest_microtvm.compiler.frontends.tflite.registry import operator
 from pytest_microtvm.compiler.quantized.arithmetic import quantize_multiplier
-from pytest_microtvm.compiler.quantized.tflite_specs import Comparison, Prelu, SquaredDifference
+from pytest_microtvm.compiler.quantized.tflite_specs import (
+    Comparison,
+    PowerOfTwoSum,
+    Prelu,
+    SquaredDifference,
+)
 
 Numbers = Callable[[Any, Any], Any]
 
-_PAIR = {
-    "PotScaleInt16": "a wish of the converter's; what decides is whether the scales are powers of 2"
-}
+_PAIR = {"PotScaleInt16": "which of two ways int16 is computed in; sums ask for it"}
 
 
 def _folded(call: Call, function: Numbers) -> Array | None:
@@ -48,7 +52,9 @@ def _binary(
 ) -> None:
     """Register an operator of two sides whose result is quantized anew."""
     reads = ("FusedActivationFunction",) if has_activation else ()
-    ignored = _PAIR if name in ("ADD", "SUB") else {}
+    ignored = _PAIR if name == "SUB" else {}
+    if name == "ADD":
+        reads = (*reads, "PotScaleInt16")
 
     @operator(name, versions=versions, options=options, reads=reads, ignored=ignored)
     def convert(call: Call) -> Any:
@@ -56,8 +62,35 @@ def _binary(
         known = _folded(call, numpy_function)
         if known is not None and activation == "NONE":
             return known
+        found = _power_of_two_sum(call, activation) if name == "ADD" else None
+        if found is not None:
+            return found
         left, right = sides(call)
         return call.finished(function(left, right), activation)
+
+
+def _power_of_two_sum(call: Call, activation: str) -> Any:
+    """A sum of int16 as TFLite has it where the file wants it and all scales are powers of two."""
+    operands = call.operands
+    known = [one_quantization(tensor) for tensor in (*operands, call.output)]
+    dtypes = {call.output.dtype, *(operand.dtype for operand in operands)}
+    if dtypes != {"int16"} or not call.options["PotScaleInt16"] or not _variables(operands):
+        return None
+    exponents = []
+    for quantization in known:
+        if quantization is None or quantization.zero_point:
+            return None
+        fraction, exponent = math.frexp(float(quantization.scale))
+        if fraction != 0.5:
+            return None
+        exponents.append(exponent)
+    shifts = exponents[2] - exponents[0], exponents[2] - exponents[1]
+    left, right = (side_of(operand) for operand in operands)
+    if min(shifts) < 0 or 0 not in shifts or max(shifts) > 15 or left is None or right is None:
+        return None
+    shape = np.broadcast_shapes(left.shape, right.shape)
+    spec = PowerOfTwoSum(shape, (left, right), shifts, *call.bounds(activation))
+    return call.kernel("add", spec, _variables(operands), shape)
 
 
 def sides(call: Call) -> tuple[Any, Any]:

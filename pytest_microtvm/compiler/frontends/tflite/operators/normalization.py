@@ -11,9 +11,13 @@ from tvm import relax
 from pytest_microtvm.compiler.frontends.tflite.call import Call
 from pytest_microtvm.compiler.frontends.tflite.operators.tables import BYTES, pair_of
 from pytest_microtvm.compiler.frontends.tflite.registry import operator
-from pytest_microtvm.compiler.quantized.arithmetic import quantize_multiplier
+from pytest_microtvm.compiler.quantized.arithmetic import LIMITS, quantize_multiplier
 from pytest_microtvm.compiler.quantized.tensors import Quantization
-from pytest_microtvm.compiler.quantized.tflite_specs import L2Normalization, SoftmaxInt16
+from pytest_microtvm.compiler.quantized.tflite_specs import (
+    L2Normalization,
+    LogSoftmax,
+    SoftmaxInt16,
+)
 from pytest_microtvm.compiler.quantized.tflite_tables import interpolated
 
 
@@ -54,7 +58,30 @@ def _softmax_int16(call: Call, beta: float) -> Any:
 @operator("LOG_SOFTMAX", versions=2, options="LogSoftmaxOptions")
 def log_softmax(call: Call) -> Any:
     """The logarithm of softmax over the last axis."""
+    found = _log_softmax_of_bytes(call)
+    if found is not None:
+        return found
     return call.finished(relax.op.nn.log_softmax(call.input(0).real, axis=-1))
+
+
+def _log_softmax_of_bytes(call: Call) -> Any:
+    """In the scale that TFLite wants; None for others."""
+    pair, data = pair_of(call), call.input(0)
+    if pair is None or data.dtype not in BYTES or data.shape[-1] > 4095:
+        return None
+    if pair[1] != Quantization(np.float32(1 / 16), LIMITS[data.dtype][1]):
+        return None
+    real = min(float(pair[0].scale) * (1 << 26), 2.0**31 - 1.0)
+    multiplier, shift = quantize_multiplier(real)
+    if shift < 1:
+        return None
+    least = -math.floor(31 * (1 << 26) / (1 << shift))
+    divisor = quantize_multiplier((1 << (31 - shift)) / multiplier)
+    if divisor[1] > 0:
+        return None
+    rows = math.prod(data.shape[:-1])
+    spec = LogSoftmax(rows, data.shape[-1], multiplier, shift, least, *divisor, data.dtype)
+    return call.kernel("log_softmax", spec, [data.expression], data.shape)
 
 
 @operator(

@@ -14,6 +14,7 @@ from pytest_microtvm.compiler.quantized.specs import KernelSource
 from pytest_microtvm.compiler.quantized.tflite_specs import (
     Interpolation,
     L2Normalization,
+    LogSoftmax,
     Sigmoid,
     SoftmaxInt16,
     TwoSlopes,
@@ -144,6 +145,41 @@ def l2_normalization(spec: L2Normalization) -> KernelSource:
       for (int32_t c = 0; c < {spec.columns}; ++c) {{
         const int32_t value = {value};
         output[c] = ({C_TYPES[spec.dtype]})microtvm_clamp({scaled}, {low}, {high});
+      }}
+      input0 += {spec.columns};
+      output += {spec.columns};
+    }}
+    """
+    return KernelSource((spec.dtype,), (), spec.dtype, body(text), in_place=(0,), headers=_HEADERS)
+
+
+def log_softmax(spec: LogSoftmax) -> KernelSource:
+    """A kernel that adds exponentials first, and takes the logarithm of their sum from each."""
+    low, high = LIMITS[spec.dtype]
+    factor = 1 << spec.shift if spec.shift < 31 else 0
+    scaled = f"microtvm_high_multiply((input0[c] - greatest) * {factor}, {spec.multiplier})"
+    text = f"""
+    for (int32_t row = 0; row < {spec.rows}; ++row) {{
+      int32_t greatest = {low};
+      for (int32_t c = 0; c < {spec.columns}; ++c) {{
+        greatest = input0[c] > greatest ? input0[c] : greatest;
+      }}
+      int32_t sum = 0;
+      for (int32_t c = 0; c < {spec.columns}; ++c) {{
+        if (input0[c] - greatest >= {spec.least_difference}) {{
+          sum += microtvm_rounding_shift(microtvm_exp({scaled}), 12);
+        }}
+      }}
+      const int32_t logarithm = microtvm_log(sum);
+      const int32_t held = microtvm_requantize(
+          logarithm + INT32_MIN, {spec.divisor}, {spec.divisor_shift});
+      const int32_t least = held > {spec.least_difference - 1} ? held : {spec.least_difference - 1};
+      for (int32_t c = 0; c < {spec.columns}; ++c) {{
+        int32_t value = {low};
+        if (input0[c] - greatest > least) {{
+          value = microtvm_rounding_shift({scaled} - logarithm, 22) + {high};
+        }}
+        output[c] = ({C_TYPES[spec.dtype]})microtvm_clamp(value, {low}, {high});
       }}
       input0 += {spec.columns};
       output += {spec.columns};

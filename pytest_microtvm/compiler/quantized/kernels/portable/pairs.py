@@ -13,7 +13,12 @@ from pytest_microtvm.compiler.quantized.kernels.text import (
     requantized,
 )
 from pytest_microtvm.compiler.quantized.specs import KernelSource, Operand
-from pytest_microtvm.compiler.quantized.tflite_specs import Comparison, Prelu, SquaredDifference
+from pytest_microtvm.compiler.quantized.tflite_specs import (
+    Comparison,
+    PowerOfTwoSum,
+    Prelu,
+    SquaredDifference,
+)
 
 
 def _elements(operands: Sequence[Operand], constants: Constants) -> tuple[list[str], int]:
@@ -30,7 +35,7 @@ def _elements(operands: Sequence[Operand], constants: Constants) -> tuple[list[s
 
 
 def _kernel(
-    spec: Comparison | Prelu | SquaredDifference,
+    spec: Comparison | PowerOfTwoSum | Prelu | SquaredDifference,
     statements: str,
     inputs: int,
     constants: Constants,
@@ -97,3 +102,16 @@ def comparison(spec: Comparison) -> KernelSource:
         *output++ = left {spec.relation} right ? 1 : 0;
     """
     return _kernel(spec, statements, inputs, constants, "bool")
+
+
+def power_of_two_sum(spec: PowerOfTwoSum) -> KernelSource:
+    """A kernel that shifts one side and saturates the sum."""
+    constants: Constants = []
+    names, inputs = _elements(spec.operands, constants)
+    left, right = (
+        f"microtvm_rounding_shift({name}, {shift})" if shift else name
+        for name, shift in zip(names, spec.shifts, strict=True)
+    )
+    # Saturation to int16 is within these bounds.
+    total = f"microtvm_clamp({left} + {right}, {spec.minimum}, {spec.maximum})"
+    return _kernel(spec, f"*output++ = (int16_t){total};", inputs, constants, "int16")
