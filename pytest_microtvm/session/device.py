@@ -7,9 +7,9 @@ import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,14 +25,13 @@ from pytest_microtvm.errors import (
 )
 from pytest_microtvm.executors import HOST_DRIVEN
 from pytest_microtvm.measure.counting import Counter, Counts
-from pytest_microtvm.mlf.graph import parse_graph
-from pytest_microtvm.mlf.library import ModelLibrary, TensorSpec, read_graph
 from pytest_microtvm.project.firmware import Firmware
 from pytest_microtvm.project.server import is_real
 from pytest_microtvm.session.bridges import CLOSE_TIMEOUT_S, BridgeProcess, Bridges
 from pytest_microtvm.session.count_log import CountLog
 from pytest_microtvm.session.fault_injection import FaultPlan
-from pytest_microtvm.session.host_driven import HostDrivenModel, NodeResult
+from pytest_microtvm.session.host_driven import NodeResult
+from pytest_microtvm.session.models import REBUILD, DeviceModel, HostDriven, OnDevice
 from pytest_microtvm.session.rpc import RpcClient, RpcError, load_runtime
 
 FLASH_TIMEOUT_S = 600.0
@@ -40,7 +39,6 @@ FLASH_TIMEOUT_S = 600.0
 REPORT_GRACE_S = 1.0
 """How long to wait for the bridge to say why it closed the connection."""
 LOG_LINES = 1000
-REBUILD = "build and flash it again, for example with --microtvm-no-cache"
 
 
 class Session:
@@ -84,7 +82,7 @@ class Session:
         self._bridges = bridges
         self._bridge: BridgeProcess | None = None
         self._client: RpcClient | None = None
-        self._model: _Model | None = None
+        self._model: DeviceModel | None = None
         self._steps: queue.Queue[int | None] = queue.Queue()  # what the bridge did; see _take_event
         self._logs: deque[str] = deque(maxlen=LOG_LINES)
         self._key = secrets.token_hex(16)
@@ -233,7 +231,7 @@ class Session:
             MicroTVMError: As of `run`.
         """
         model = self._opened()
-        if not isinstance(model, _HostDriven):
+        if not isinstance(model, HostDriven):
             raise ConfigError(
                 f"the executor {self.firmware.executor} does not show single kernels",
                 cure=f"use the executor {HOST_DRIVEN}",
@@ -373,7 +371,7 @@ class Session:
                 operation="open",
             )
 
-    def _opened(self) -> _Model:
+    def _opened(self) -> DeviceModel:
         if self._model is None:
             raise TransportClosed("the session is closed", board=self.board, cure="open it first")
         return self._model
@@ -385,11 +383,11 @@ class Session:
             return None  # a runtime that is not ours
         return used if isinstance(used, int) and used > 0 else None
 
-    def _open_model(self, client: RpcClient) -> _Model:
+    def _open_model(self, client: RpcClient) -> DeviceModel:
         library = self.firmware.library
         if self.firmware.executor == HOST_DRIVEN:
-            return _HostDriven(client, library, self._guard)
-        return _OnDevice(client, library, self._guard)
+            return HostDriven(client, library, self._guard)
+        return OnDevice(client, library, self._guard)
 
     def _call(self, name: str, *arguments: object) -> Any:
         assert self._client is not None
@@ -427,95 +425,3 @@ class Session:
         )
         error.operation = operation
         return error
-
-
-Guard = Callable[..., Any]
-
-
-class _Model(Protocol):
-    """A model on an open device."""
-
-    def reset(self) -> None:
-        """Give the states their initial values."""
-
-    def run(self, inputs: list[NDArray[np.generic]]) -> tuple[list[NDArray[np.generic]], float]:
-        """Give the outputs, in the model's order, and the seconds that it took."""
-
-
-class _OnDevice:
-    """The executor is on the device: `aot` and `graph`."""
-
-    def __init__(self, client: RpcClient, library: ModelLibrary, guard: Guard) -> None:
-        self._client = client
-        self._library = library
-        self._guard = guard
-        self._inputs = self._tensors("microtvm.model.get_input", library.inputs)
-        self._outputs = self._tensors("microtvm.model.get_output", library.outputs)
-
-    def reset(self) -> None:
-        self._guard("call microtvm.model.reset", self._client.call, "microtvm.model.reset")
-
-    def run(self, inputs: list[NDArray[np.generic]]) -> tuple[list[NDArray[np.generic]], float]:
-        for spec, tensor, array in zip(self._library.inputs, self._inputs, inputs, strict=True):
-            self._guard(f"write {spec.name}", self._client.copy_to, tensor, array)
-        name = "microtvm.model.run"
-        seconds = self._guard(f"call {name}", self._client.call, name)
-        if not isinstance(seconds, float):
-            raise ProtocolError(
-                f"the device answered a call of {name} with {seconds!r}, not with seconds",
-                cure=REBUILD,
-            )
-        outputs = []
-        for spec, tensor in zip(self._library.outputs, self._outputs, strict=True):
-            output: NDArray[np.generic] = np.empty(spec.shape, np.dtype(spec.dtype))
-            self._guard(f"read {spec.name}", self._client.copy_from, tensor, output)
-            outputs.append(output)
-        return outputs, seconds
-
-    def _tensors(self, name: str, specs: Sequence[TensorSpec]) -> list[Any]:
-        tensors = []
-        for index, spec in enumerate(specs):
-            tensor = self._guard(f"call {name}", self._client.call, name, index)
-            found = (tuple(getattr(tensor, "shape", ())), str(getattr(tensor, "dtype", "")))
-            if found != (spec.shape, spec.dtype):
-                raise ProtocolError(
-                    f"the device answered a call of {name}({index}) with a tensor of "
-                    f"{found[1] or 'no type'} {found[0]}; {spec.name} is {spec.dtype} {spec.shape}",
-                    cure=REBUILD,
-                )
-            tensors.append(tensor)
-        return tensors
-
-
-class _HostDriven:
-    """The executor is on this machine: `host_driven`."""
-
-    def __init__(self, client: RpcClient, library: ModelLibrary, guard: Guard) -> None:
-        self._client = client
-        self._guard = guard
-        graph = parse_graph(read_graph(library))
-        self._model: HostDrivenModel = guard(
-            "open",
-            client.use,
-            HostDrivenModel,
-            client,
-            graph,
-            len(library.inputs),
-            library.workspace_bytes,
-            [state.initial for state in library.states],
-        )
-
-    def reset(self) -> None:
-        self._guard("reset the model", self._client.use, self._model.reset)
-
-    def run(self, inputs: list[NDArray[np.generic]]) -> tuple[list[NDArray[np.generic]], float]:
-        start = time.monotonic()
-        outputs = self._guard("run the graph", self._client.use, self._model.run, inputs)
-        return outputs, time.monotonic() - start
-
-    def debug(self, inputs: list[NDArray[np.generic]]) -> list[NodeResult]:
-        """Run once, kernel by kernel."""
-        results: list[NodeResult] = self._guard(
-            "run the graph", self._client.use, self._model.debug, inputs
-        )
-        return results
