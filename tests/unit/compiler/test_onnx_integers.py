@@ -12,7 +12,7 @@ from onnx.reference import ReferenceEvaluator
 
 from pytest_microtvm.compiler import compile_to_files
 from tests.unit.compiler.native import NativeModel
-from tests.unit.compiler.onnx.comparing import compiled, made, node
+from tests.unit.compiler.onnx.comparing import compiled, floats, made, node
 from tests.unit.compiler.onnx_models import QdqModel
 
 SCALE = 0.06
@@ -143,3 +143,46 @@ def test_no_intermediate_of_16_bits_overflows(
     expected = np.clip(np.round(real / 4e-4) - 3, -32768, 32767)
     [result] = native(left, right)
     assert np.abs(result - expected).max() <= 1
+
+
+def signal(model: QdqModel) -> Built:
+    """Windows over signals, one after the other, and a fully connected layer."""
+    first = model.weighted("Conv", model.input, (4, 3, 3), pads=[1, 1], strides=[2])
+    first = model.quantized(model.apply("Relu", first), 0.05)
+    pooled = model.quantized(model.apply("MaxPool", first, kernel_shape=[2], strides=[2]), 0.05)
+    second = model.quantized(model.weighted("Conv", pooled, (5, 4, 3)), SCALE)
+    mean = model.quantized(model.apply("GlobalAveragePool", second), SCALE)
+    return mean, (1, 5, 1)
+
+
+def test_signals_are_images_of_one_row(tmp_path: Path):
+    model = QdqModel((1, 3, 16))
+    output, shape = signal(model)
+    proto = model.saved(tmp_path / "model.onnx", output, shape)
+    native = NativeModel(compile_to_files(tmp_path / "model.onnx"), tmp_path)
+    assert native.library.float_operators is None
+    source = floats(1, 3, 16) * 3
+    [expected] = ReferenceEvaluator(proto).run(None, {"x": source})
+    [result] = native(source)
+    assert np.abs(result - expected).max() <= 1.01 * SCALE
+
+
+@pytest.mark.parametrize("operator", ["MaxPool", "Transpose", "Flatten"])
+@pytest.mark.parametrize("quantized_first", [True, False])
+def test_elements_are_moved_as_integers_at_any_scales(
+    operator: str, quantized_first: bool, tmp_path: Path
+):
+    attributes: dict[str, Any] = {
+        "MaxPool": {"kernel_shape": [2, 2]},
+        "Transpose": {"perm": [0, 2, 3, 1]},
+    }.get(operator, {})
+    shape = {"MaxPool": (1, 3, 7, 5), "Transpose": (1, 8, 6, 3), "Flatten": (1, 144)}[operator]
+    model = QdqModel((1, 3, 8, 6))
+    source = model.input if quantized_first or operator == "MaxPool" else "x"
+    moved = model.quantized(model.apply(operator, source, **attributes), 0.11)
+    proto = model.saved(tmp_path / "model.onnx", moved, shape)
+    native = NativeModel(compile_to_files(tmp_path / "model.onnx"), tmp_path)
+    assert native.library.float_operators is None
+    values = floats(1, 3, 8, 6) * 3
+    [expected] = ReferenceEvaluator(proto).run(None, {"x": values})
+    np.testing.assert_allclose(native(values)[0], expected, atol=0.111)

@@ -10,6 +10,7 @@ from pytest_microtvm.compiler.frontends.onnx.folding import drop_identities, fol
 from pytest_microtvm.compiler.frontends.onnx.functions import inline_functions
 from pytest_microtvm.compiler.frontends.onnx.graph import Graph, rewrite_nodes
 from pytest_microtvm.compiler.frontends.onnx.halves import widen_halves
+from pytest_microtvm.compiler.frontends.onnx.integers import shape_integers
 from pytest_microtvm.compiler.frontends.onnx.rewrites import REWRITES
 from pytest_microtvm.compiler.frontends.onnx.rewrites.quantized import widen_narrow_constants
 from pytest_microtvm.compiler.frontends.onnx.shapes import fix_input_shapes, infer_types
@@ -38,6 +39,8 @@ def normalise(model: Any, input_shapes: Mapping[str, tuple[int, ...]]) -> Graph:
         changed = rewrite_nodes(graph, REWRITES) or changed
         drop_identities(graph)
         graph.remove_unused()
+        if not changed:
+            changed = shape_integers(graph)
         if not changed:
             break
         widen_halves(graph)
