@@ -120,7 +120,10 @@ def merged(cases: Sequence[Case]) -> Model:
         start = len(model.tensors)
         model.tensors += case.tensors
         for step in case.operators:
-            ends = [[start + i for i in indices] for indices in (step.inputs, step.outputs)]
+            ends = [
+                [start + i if i >= 0 else i for i in indices]
+                for indices in (step.inputs, step.outputs)
+            ]
             version = case.versions.get(step.name, 1)
             model.operators.append(Operator(step.name, ends[0], ends[1], step.options, version))
         inputs += [start + index for index in case.inputs]
@@ -234,6 +237,7 @@ _OPTIONS = {
     "SPACE_TO_DEPTH": "SpaceToDepthOptions",
     "SPLIT_V": "SplitVOptions",
     "SUM": "ReducerOptions",
+    "SVDF": "SVDFOptions",
     "TRANSPOSE_CONV": "TransposeConvOptions",
     "UNPACK": "UnpackOptions",
     "ADD": "AddOptions",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,12 @@ from pytest_microtvm.compiler.frontends.tflite import import_tflite
 from pytest_microtvm.compiler.quantized.groups import group_integers
 from pytest_microtvm.errors import ModelError
 from tests.operators.cases import Case, merged
-from tests.unit.compiler.tflite_models import Quantization
+from tests.unit.compiler.tflite_models import (
+    Quantization,
+    assign_variable,
+    read_variable,
+    var_handle,
+)
 
 TYPES = ("float32", "int8", "int16", "uint8")
 EXACT = "integers"
@@ -260,6 +266,34 @@ def _made(operator: str) -> Build:
     return build
 
 
+def _svdf(case: Case, dtype: str) -> None:
+    data = _data(case, [1, 3], dtype)
+    weights = [_constant(case, [4, 3], dtype, 0.01) for _ in range(2)]
+    weights = [_balanced(case, index) for index in weights]
+    memory = _balanced(case, case.add([1, 12], dtype, _known(dtype, 0.1)))
+    case.tensors[memory] = replace(case.tensors[memory], is_variable=True)
+    result = case.add([1, 2], dtype, _known(dtype))
+    case.run("SVDF", [data, *weights, -1, memory], [result], Rank=2)
+
+
+def _balanced(case: Case, index: int) -> int:
+    """A tensor of the case with a zero point of 0."""
+    tensor = case.tensors[index]
+    if tensor.quantization is not None:
+        known = Quantization(tensor.quantization.scales, [0])
+        case.tensors[index] = replace(tensor, quantization=known)
+    return index
+
+
+def _variable(case: Case, dtype: str) -> None:
+    data = _data(case, [2, 6], dtype)
+    handle = case.add([], "resource")
+    before, after = (case.add([2, 6], dtype, _known(dtype)) for _ in range(2))
+    case.operators += [var_handle("state", handle), read_variable(handle, before)]
+    case.run("MAXIMUM", [data, before], [after])
+    case.operators.append(assign_variable(handle, after))
+
+
 def _bare(operator: str) -> Build:
     """An operator that is refused, whatever it reads."""
 
@@ -342,11 +376,9 @@ BUILDERS: dict[str, Build] = {
     "RESIZE_NEAREST_NEIGHBOR": _moved(
         "RESIZE_NEAREST_NEIGHBOR", [1, 4, 4, 2], [1, 8, 6, 2], [8, 6]
     ),
-    **{name: _bare(name) for name in ("SVDF", "UNIDIRECTIONAL_SEQUENCE_LSTM", "IF", "WHILE")},
-    **{
-        name: _bare(name)
-        for name in ("CALL_ONCE", "VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE")
-    },
+    **{name: _bare(name) for name in ("UNIDIRECTIONAL_SEQUENCE_LSTM", "IF", "WHILE")},
+    "SVDF": _svdf,
+    **dict.fromkeys(("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE"), _variable),
 }
 """A small model of each builtin operator that TensorFlow Lite Micro registers.
 

@@ -291,3 +291,49 @@ class PowerOfTwoSum(Spec):
     minimum: int
     maximum: int
     dtype: str = "int16"
+
+
+@dataclass(frozen=True)
+class SvdfState(Spec):
+    """The memory of an SVDF layer: what its filters gave lately, the newest last.
+
+    Args:
+        batches: Rows of the input.
+        memory: Values that each filter remembers.
+        weights: int8, shape (filters, inputs).
+        input_zero_point: Of the input.
+        requantization: To the memory, without its zero point.
+        input_dtype: int8.
+        zero_point: Of the memory; it is added to what is clamped already, and may wrap around.
+    """
+
+    batches: int
+    memory: int
+    weights: npt.NDArray[np.int8]
+    input_zero_point: int
+    requantization: Requantization
+    input_dtype: str
+    zero_point: int = 0
+
+
+@dataclass(frozen=True)
+class SvdfOutput(Spec):
+    """What an SVDF layer makes of its memory.
+
+    Args:
+        batches: Rows of the output.
+        rank: Filters of each output.
+        weights: int8 or int16, shape (filters, memory).
+        bias: int32, one for each output; None is 0.
+        requantization: To the output.
+        state_dtype: Of the memory: int8 or int16.
+        zero_point: Of the memory.
+    """
+
+    batches: int
+    rank: int
+    weights: npt.NDArray[Any]
+    bias: npt.NDArray[Any] | None
+    requantization: Requantization
+    state_dtype: str
+    zero_point: int = 0

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import flatbuffers
 import numpy as np
 import pytest
+import tflite
 
 from pytest_microtvm.compiler import CompileOptions, compile_to_files
 from pytest_microtvm.errors import ModelError
 from tests.unit.compiler.native import C99, CXX11, NativeModel, compile_c
 from tests.unit.compiler.tflite_models import (
     Model,
+    Operator,
+    Quantization,
     Tensor,
     add,
     assign_variable,
@@ -117,3 +121,75 @@ def test_the_interface_compiles(tmp_path, compiler):
         "  return tvmgen_stateful_reset(pools);\n}\n"
     )
     compile_c(compiler, model.root, ["-c", str(source), "-o", str(tmp_path / "use.o")])
+
+
+# Layers that keep a state in a tensor of the file.
+
+
+def svdf_options(builder: flatbuffers.Builder) -> int:
+    tflite.SVDFOptionsStart(builder)
+    tflite.SVDFOptionsAddRank(builder, 2)
+    return int(tflite.SVDFOptionsEnd(builder))
+
+
+SVDF = Operator("SVDF", [0, 1, 2, 3, 4], [5], ("SVDFOptions", svdf_options))
+"""4 filters of 3 inputs that remember 3 values each, two by two: 2 outputs."""
+
+
+def test_filters_over_time_remember_what_they_gave(tmp_path):
+    rng = np.random.default_rng(0)
+    features, times = (rng.normal(size=shape).astype(np.float32) for shape in ((4, 3), (4, 3)))
+    bias = np.array([0.5, -1.0], np.float32)
+    tensors = [
+        Tensor("x", [1, 3]),
+        Tensor("features", [4, 3], data=features),
+        Tensor("times", [4, 3], data=times),
+        Tensor("bias", [2], data=bias),
+        Tensor("memory", [1, 12], is_variable=True),
+        Tensor("y", [1, 2]),
+    ]
+    model = native(Model(tensors, [SVDF], [0], [5]), tmp_path)
+    for _ in range(2):
+        assert model.reset() == 0
+        memory = np.zeros((4, 3), np.float32)
+        for x in steps(5):
+            memory = np.concatenate([memory[:, 1:], (features @ x)[:, None]], 1)
+            expected = (memory * times).sum(1).reshape(2, 2).sum(1) + bias
+            np.testing.assert_allclose(model(x[None])[0], [expected], rtol=1e-5)
+
+
+@pytest.mark.parametrize(("dtype", "zero_point"), [("int16", 0), ("int8", 0), ("int8", 7)])
+def test_filters_over_time_are_computed_over_integers(dtype, zero_point, tmp_path):
+    rng = np.random.default_rng(1)
+    features = rng.integers(-127, 128, (4, 3)).astype(np.int8)
+    times = rng.integers(-127, 128, (4, 3)).astype(dtype)
+    bias = np.array([300, -200], np.int32)
+    memory_scale = 2.0**-7 if dtype == "int8" else 2.0**-10
+    tensors = [
+        Tensor("x", [1, 3], "INT8", None, Quantization([2.0**-5], [-3])),
+        Tensor("features", [4, 3], "INT8", features, Quantization([2.0**-7], [0])),
+        Tensor("times", [4, 3], dtype.upper(), times, Quantization([2.0**-7], [0])),
+        Tensor("bias", [2], "INT32", bias, Quantization([memory_scale / 128], [0])),
+        Tensor("memory", [1, 12], dtype.upper(), None, Quantization([memory_scale], [zero_point]),
+               is_variable=True),
+        Tensor("y", [1, 2], "INT8", None, Quantization([2.0**-4], [5])),
+    ]  # fmt: skip
+    model = native(Model(tensors, [SVDF], [0], [5]), tmp_path)
+    assert model.library.float_operators is None
+    assert model.reset() == 0
+    limits = np.iinfo(dtype)
+    memory = np.full((4, 3), zero_point, np.int64)
+    for _ in range(6):
+        x = rng.integers(-128, 128, (1, 3)).astype(np.int8)
+        # All scales are powers of two: a factor is a shift to the right, rounded.
+        sums = features.astype(np.int64) @ (x[0] + 3)
+        newest = np.clip(rounded(sums * 2.0**-12 / memory_scale), limits.min, limits.max)
+        memory = np.concatenate([memory[:, 1:], (newest + zero_point)[:, None]], 1)
+        memory = memory.astype(dtype).astype(np.int64)
+        sums = ((memory - zero_point) * times).sum(1).reshape(2, 2).sum(1) + bias
+        expected = np.clip(rounded(sums * memory_scale / 128 * 16) + 5, -128, 127)
+        np.testing.assert_array_equal(model(x)[0], [expected])
+
+
+def rounded(values: np.ndarray) -> np.ndarray:
+    return (np.sign(values) * np.floor(np.abs(values) + 0.5)).astype(np.int64)

@@ -31,6 +31,7 @@ class Tensor:
     data: npt.NDArray[Any] | None = None
     quantization: Quantization | None = None
     shape_signature: Sequence[int] = ()
+    is_variable: bool = False
 
 
 @dataclass(frozen=True)
@@ -245,6 +246,7 @@ class _Writer:
             tflite.TensorAddShapeSignature(builder, signature)
         tflite.TensorAddType(builder, getattr(tflite.TensorType, tensor.dtype))
         tflite.TensorAddBuffer(builder, buffer)
+        tflite.TensorAddIsVariable(builder, tensor.is_variable)
         if quantization is not None:
             tflite.TensorAddQuantization(builder, quantization)
         return int(tflite.TensorEnd(builder))

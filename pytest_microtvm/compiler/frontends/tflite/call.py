@@ -238,17 +238,25 @@ class Call:
         """A variable that is bound to an expression."""
         return self._builder.emit(expression)
 
-    def kernel(self, name: str, spec: Any, inputs: Sequence[Any], shape: Sequence[int]) -> Any:
+    def kernel(
+        self,
+        name: str,
+        spec: Any,
+        inputs: Sequence[Any],
+        shape: Sequence[int],
+        dtype: str | None = None,
+    ) -> Any:
         """The result of a kernel that does just what TFLite does.
 
         Args:
             name: Of the operator, for the name of the kernel.
             spec: What the kernel does.
             inputs: Relax variables that it reads.
-            shape: Of the result, whose element type is that of the only output.
+            shape: Of the result.
+            dtype: Of the result; that of the only output when None.
         """
         self._specs.append(GivenSpec(name, spec))
-        ty = relax.TensorType(list(shape), self.output.dtype)
+        ty = relax.TensorType(list(shape), dtype or self.output.dtype)
         variables = [self._builder.emit(value) for value in inputs]
         return relax.call_dps_packed(f"{PREFIX}{len(self._specs) - 1}", variables, ty)
 

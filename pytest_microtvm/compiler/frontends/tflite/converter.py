@@ -204,6 +204,8 @@ class _Converter:
             return None
         tensor = self._graph.tensors[index]
         value = self._values.get(index)
+        if value is None and tensor.is_variable:
+            return Operand(tensor, self._states.read_tensor(tensor))
         if value is None:
             is_refused = any(index in refusal.operator.outputs for refusal in self._refusals)
             why = f"nothing computes its input {tensor.name!r}"

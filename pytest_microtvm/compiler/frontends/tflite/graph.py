@@ -90,6 +90,7 @@ class Tensor:
         is_ranked: Whether an empty shape means a scalar.
         data: The values of a constant.
         quantization: None when the values are the numbers.
+        is_variable: Whether operators keep a state in it from run to run.
     """
 
     index: int
@@ -100,6 +101,7 @@ class Tensor:
     is_ranked: bool
     data: Array | None
     quantization: Quantization | None
+    is_variable: bool = False
 
     def allows(self, shape: tuple[int, ...]) -> bool:
         """Whether the file says nothing against a shape."""
@@ -190,6 +192,7 @@ def _tensor(model: Any, tensor: Any, index: int) -> Tensor:
         bool(tensor.HasRank()),
         _data(model.Buffers(tensor.Buffer()), tensor, stored, shape),
         _quantization(tensor.Quantization()) if is_quantizable(tensor) else None,
+        bool(tensor.IsVariable()),
     )
 
 

@@ -65,6 +65,17 @@ class States:
             state.value = state.parameter
         return state.value
 
+    def read_tensor(self, tensor: Tensor) -> Any:
+        """What a tensor of the file that is a variable holds now; it begins as zero."""
+        handle = _handle_of(tensor)
+        zero = 0 if tensor.quantization is None else tensor.quantization.zero_point
+        self._initial.setdefault(handle, np.full(tensor.shape, zero, tensor.dtype))
+        return self.read(handle, tensor)
+
+    def assign_tensor(self, tensor: Tensor, value: Any) -> None:
+        """Change a tensor of the file that is a variable."""
+        self.assign(_handle_of(tensor), tensor, value)
+
     def assign(self, handle: Handle, tensor: Tensor, value: Array | Any) -> None:
         """Change a variable; arguments and errors as of `read`."""
         state = self._of(handle, tensor)
@@ -113,3 +124,7 @@ class States:
         if (state.dtype, state.shape) != (tensor.dtype, tensor.shape) or not same_numbers:
             raise ValueError("the values of a variable have different types, shapes or scales")
         return state
+
+
+def _handle_of(tensor: Tensor) -> Handle:
+    return Handle(f"tensor {tensor.index}".encode(), tensor.name.encode())

@@ -9,6 +9,7 @@ normalization         softmax and the like
 movement, indexing    elements that only move
 shapes                shapes, and constants made of them
 conversion            from one element type or scale to another
+recurrent             layers that remember
 variables             what the model keeps from run to run
 """
 
@@ -24,6 +25,7 @@ from pytest_microtvm.compiler.frontends.tflite.operators import (
     movement,
     normalization,
     pooling,
+    recurrent,
     reduction,
     resize,
     shapes,
@@ -42,6 +44,7 @@ __all__ = [
     "movement",
     "normalization",
     "pooling",
+    "recurrent",
     "reduction",
     "resize",
     "shapes",
