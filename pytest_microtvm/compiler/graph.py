@@ -74,7 +74,7 @@ class StorageInfo:
 
 
 @dataclass(frozen=True)
-class Graph:
+class ExecutorGraph:
     """A program as a graph.
 
     Args:
@@ -108,7 +108,7 @@ class Graph:
         }
 
 
-def build_graph(program: Program, plan: MemoryPlan) -> Graph:
+def build_graph(program: Program, plan: MemoryPlan) -> ExecutorGraph:
     """Turn a program and its memory plan into a graph.
 
     Raises:
@@ -172,7 +172,7 @@ class _Builder:
         function = self._function(kernel, binding)
         self._add_operation(kernel.name, function.name, binding.inputs, binding.outputs, attributes)
 
-    def finish(self) -> Graph:
+    def finish(self) -> ExecutorGraph:
         """The graph of all that was added."""
         nodes = self._nodes
         for node, name in zip(nodes, unique_names(node["name"] for node in nodes), strict=True):
@@ -190,7 +190,7 @@ class _Builder:
         }
         names = [str(nodes[index]["name"]) for index in sources]
         steps = [node for node in nodes if node["op"] != "null"]
-        return Graph(
+        return ExecutorGraph(
             text=json.dumps(document, separators=(",", ":")),
             functions=tuple(self._functions.values()),
             constant_names=tuple(names[len(self._program.inputs) :]),

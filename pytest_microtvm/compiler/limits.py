@@ -12,7 +12,7 @@ from typing import Any
 
 from pytest_microtvm.compiler.program import Port
 from pytest_microtvm.errors import ModelError
-from pytest_microtvm.mlf.graph_check import DTYPE_BYTES
+from pytest_microtvm.mlf.element_types import DTYPE_BYTES
 from pytest_microtvm.mlf.library import MAX_TENSORS
 
 MAX_RANK = 8

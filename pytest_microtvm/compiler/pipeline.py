@@ -11,7 +11,7 @@ from pytest_microtvm.compiler.emit.origin import Origin
 from pytest_microtvm.compiler.failures import tvm_failure
 from pytest_microtvm.compiler.frontends import ImportedModel, import_model, imported
 from pytest_microtvm.compiler.frontends.torch import import_program, is_program
-from pytest_microtvm.compiler.graph import Graph, build_graph
+from pytest_microtvm.compiler.graph import ExecutorGraph, build_graph
 from pytest_microtvm.compiler.limits import check_arena, check_module
 from pytest_microtvm.compiler.lowering import lower
 from pytest_microtvm.compiler.naming import module_name
@@ -122,7 +122,7 @@ def _compile(
     )
 
 
-def _serialized_constants(program: Program, graph: Graph) -> bytes:
+def _serialized_constants(program: Program, graph: ExecutorGraph) -> bytes:
     """The constants by the names of their nodes, in TVM's own format for parameters."""
     import tvm
 

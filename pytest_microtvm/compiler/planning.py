@@ -17,13 +17,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_microtvm.compiler.program import (
-    ALIGNMENT_BYTES,
     CopyCall,
     Program,
     Storage,
     StorageKind,
     align_up,
 )
+from pytest_microtvm.mlf.element_types import ALIGNMENT_BYTES
 
 _MAX_TRIALS = 300
 """Orders of blocks that are tried beyond the first,"""

@@ -14,8 +14,7 @@ from enum import Enum
 import numpy as np
 import numpy.typing as npt
 
-ALIGNMENT_BYTES = 16
-"""Alignment of the arena, of every tensor in it and of every constant."""
+from pytest_microtvm.mlf.element_types import ALIGNMENT_BYTES, DTYPE_BYTES
 
 STACK_LIMIT_BYTES = 256
 """Most bytes of local arrays that one kernel may keep on the stack; the rest lives in the arena."""
@@ -38,7 +37,7 @@ C_TYPES = {
 
 def dtype_bytes(dtype: str) -> int:
     """Bytes of one element of `dtype` (a key of `C_TYPES`)."""
-    return np.dtype(dtype).itemsize
+    return DTYPE_BYTES[dtype]
 
 
 def align_up(size_bytes: int, alignment_bytes: int = ALIGNMENT_BYTES) -> int:

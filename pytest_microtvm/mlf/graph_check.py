@@ -7,25 +7,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-DTYPE_BYTES: Mapping[str, int] = {
-    "bool": 1,
-    "int8": 1,
-    "uint8": 1,
-    "int16": 2,
-    "uint16": 2,
-    "int32": 4,
-    "uint32": 4,
-    "float32": 4,
-    "int64": 8,
-    "uint64": 8,
-    "float64": 8,
-}
-"""Element types of tensors, and the bytes of one element."""
+from pytest_microtvm.mlf.element_types import ALIGNMENT_BYTES, DTYPE_BYTES
 
-ALIGNMENT_BYTES = 16
 MAX_DIMENSIONS = 32
 
 _MAX_NUMBER = 2**31 - 1

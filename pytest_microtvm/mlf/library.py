@@ -27,7 +27,8 @@ from pytest_microtvm.mlf.archive import (
     pack_library,
     read_json,
 )
-from pytest_microtvm.mlf.graph_check import DTYPE_BYTES, MAX_DIMENSIONS, check_graph
+from pytest_microtvm.mlf.element_types import DTYPE_BYTES
+from pytest_microtvm.mlf.graph_check import MAX_DIMENSIONS, check_graph
 
 VERSION = 9
 """The metadata version written here, and the newest that can be read."""

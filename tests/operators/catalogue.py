@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tests.operators import cases
 from tests.operators.cases import Case
 from tests.operators.more_cases import MORE
+from tests.operators.quantized_cases import QUANTIZED
 
-OPERATORS = {**cases.OPERATORS, **MORE}
+OPERATORS = {**QUANTIZED, **MORE}
 """Fills a case from random numbers, by name."""
 
 

@@ -13,8 +13,8 @@ from pytest_microtvm.flow.workshop import Workshop
 from pytest_microtvm.mlf.library import open_library, write_library
 from pytest_microtvm.session.device import Session
 from tests.contract.running import need_tools
-from tests.operators import cases as catalogue
 from tests.operators.catalogue import draw
+from tests.operators.quantized_cases import QUANTIZED
 from tests.operators.running import compared, compiled, samples
 
 pytest.importorskip("ai_edge_litert", reason="pip install 'pytest-microtvm[litert]'")
@@ -41,7 +41,7 @@ ON_VECTORS = ("conv_2d", "depthwise_conv_2d", "fully_connected")
 def compile_cases(tmp_path_factory):
     """The cases as one model, compiled once for each kind of vector instructions."""
     cases = [
-        *draw(CASES * len(catalogue.OPERATORS), seed=3, operators=tuple(catalogue.OPERATORS)),
+        *draw(CASES * len(QUANTIZED), seed=3, operators=tuple(QUANTIZED)),
         *draw(len(APPROXIMATED), seed=3, operators=APPROXIMATED),
         *draw(8 * len(ON_VECTORS), seed=4, operators=ON_VECTORS),
     ]

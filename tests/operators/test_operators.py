@@ -20,9 +20,9 @@ from pytest_microtvm.compiler.quantized.specs import (
     Requantization,
     Spec,
 )
-from tests.operators import cases
 from tests.operators.catalogue import draw
 from tests.operators.more_cases import MORE
+from tests.operators.quantized_cases import QUANTIZED
 from tests.operators.running import compiled, differences
 
 pytest.importorskip("ai_edge_litert", reason="pip install 'pytest-microtvm[litert]'")
@@ -66,7 +66,7 @@ APPROXIMATED = (
 """Operators with kernels of their own for TFLite's bits."""
 
 
-@pytest.mark.parametrize("operator", cases.OPERATORS)
+@pytest.mark.parametrize("operator", QUANTIZED)
 def test_outputs_are_the_reference_s_bytes(operator, tmp_path):
     found = differences(list(draw(CASES, operators=[operator])), tmp_path)
     assert not found, "\n".join(map(str, found))
@@ -134,7 +134,7 @@ def flipped(multiplier: int) -> int:
 
 @pytest.mark.parametrize(
     "operator",
-    [*(name for name in cases.OPERATORS if name not in WITHOUT_FACTORS), *APPROXIMATED],
+    [*(name for name in QUANTIZED if name not in WITHOUT_FACTORS), *APPROXIMATED],
 )
 def test_wrong_factors_are_noticed(operator, tmp_path, monkeypatch):
     """One in each kernel; where all of a channel's results are clamped, it makes no difference."""

@@ -12,7 +12,7 @@ from typing import Any
 from pytest_microtvm.compiler.emit.c_files import CFiles
 from pytest_microtvm.compiler.emit.origin import Origin
 from pytest_microtvm.compiler.emit.public_header import Macros
-from pytest_microtvm.compiler.graph import Graph
+from pytest_microtvm.compiler.graph import ExecutorGraph
 from pytest_microtvm.compiler.options import export_time_s
 from pytest_microtvm.compiler.planning import MemoryPlan
 from pytest_microtvm.compiler.program import Kernel, Port, Program
@@ -49,7 +49,7 @@ def library_files(
     name: str,
     program: Program,
     plan: MemoryPlan,
-    graph: Graph,
+    graph: ExecutorGraph,
     *,
     origin: Origin,
     ir_text: str,
@@ -80,7 +80,7 @@ def library_files(
 
 
 def _metadata(
-    name: str, program: Program, plan: MemoryPlan, graph: Graph, macros: Macros
+    name: str, program: Program, plan: MemoryPlan, graph: ExecutorGraph, macros: Macros
 ) -> dict[str, Any]:
     exported = datetime.fromtimestamp(export_time_s(), timezone.utc)
     ports = (*program.model_inputs, *program.model_outputs)
@@ -164,7 +164,7 @@ def _operator(kernel: Kernel) -> dict[str, Any]:
     return entry
 
 
-def _storages(graph: Graph) -> list[dict[str, Any]]:
+def _storages(graph: ExecutorGraph) -> list[dict[str, Any]]:
     storages = []
     for storage_id, storage in enumerate(graph.storages):
         entry: dict[str, Any] = {"storage_id": storage_id, "size_bytes": storage.size_bytes}

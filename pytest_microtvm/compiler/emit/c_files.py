@@ -12,6 +12,7 @@ All but the last two need only <stdbool.h>, <stddef.h>, <stdint.h>, <math.h> and
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -27,11 +28,10 @@ from pytest_microtvm.compiler.emit.public_header import (
 )
 from pytest_microtvm.compiler.emit.states import reset_definition
 from pytest_microtvm.compiler.emit.tidy import wrapped
-from pytest_microtvm.compiler.emit.tir_printer import HELPERS
-from pytest_microtvm.compiler.graph import Graph
+from pytest_microtvm.compiler.emit.tir_helpers import HELPERS
+from pytest_microtvm.compiler.graph import ExecutorGraph
 from pytest_microtvm.compiler.planning import MemoryPlan
 from pytest_microtvm.compiler.program import (
-    ALIGNMENT_BYTES,
     C_TYPES,
     CopyCall,
     KernelCall,
@@ -39,9 +39,12 @@ from pytest_microtvm.compiler.program import (
     Storage,
     StorageKind,
 )
+from pytest_microtvm.mlf.element_types import ALIGNMENT_BYTES
 
 INTEGER_INCLUDE = Path(__file__).parents[1] / "quantized" / "include"
 """The headers of integer kernels."""
+
+_INCLUDED = re.compile(r'^#include "(\w+\.h)"', re.MULTILINE)
 
 
 class CFiles:
@@ -56,7 +59,7 @@ class CFiles:
     """
 
     def __init__(
-        self, name: str, program: Program, plan: MemoryPlan, graph: Graph, origin: Origin
+        self, name: str, program: Program, plan: MemoryPlan, graph: ExecutorGraph, origin: Origin
     ) -> None:
         self.macros = Macros(name, program)
         self._notice = origin.notice()
@@ -81,9 +84,12 @@ class CFiles:
             f"src/{self._name}_graph.c": self._notice
             + graph_source(self._name, self._program, self._graph),
         }
-        for header in self._integer_headers:
-            source = INTEGER_INCLUDE / header  # or `header` itself, where that is a whole path
-            files[f"include/{source.name}"] = source.read_text(encoding="utf-8")
+        pending = list(self._integer_headers)
+        while pending:
+            source = INTEGER_INCLUDE / pending.pop()  # or the header itself, given by a whole path
+            text = source.read_text(encoding="utf-8")
+            files[f"include/{source.name}"] = text
+            pending += [str(source.parent / name) for name in _INCLUDED.findall(text)]
         return files
 
     @property

@@ -15,7 +15,7 @@ import numpy as np
 
 from pytest_microtvm.compiler.emit.literals import array_initializer, string_literal
 from pytest_microtvm.compiler.emit.tidy import wrapped
-from pytest_microtvm.compiler.graph import Graph, GraphFunction
+from pytest_microtvm.compiler.graph import ExecutorGraph, GraphFunction
 from pytest_microtvm.compiler.program import C_TYPES, Program, TensorType, dtype_bytes
 
 # Type codes of DLPack.
@@ -64,7 +64,7 @@ def model_source(name: str, program: Program, arena_bytes: int) -> str:
     )
 
 
-def graph_source(name: str, program: Program, graph: Graph) -> str:
+def graph_source(name: str, program: Program, graph: ExecutorGraph) -> str:
     """The text of <m>_graph.c.
 
     Args:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pytest_microtvm.compiler.emit.literals import float_literal
-from pytest_microtvm.compiler.graph import Graph
+from pytest_microtvm.compiler.graph import ExecutorGraph
 from pytest_microtvm.compiler.planning import MemoryPlan
-from pytest_microtvm.compiler.program import ALIGNMENT_BYTES, Port, Program
+from pytest_microtvm.compiler.program import Port, Program
+from pytest_microtvm.mlf.element_types import ALIGNMENT_BYTES
 
 _SIZES = "/* Sizes in bytes. */\n"
 _SIZES_AND_PLACES = "/* Sizes in bytes, and places in the workspace (_OFFSET). */\n"
@@ -89,7 +90,7 @@ class Macros:
         return f"{self.macro_prefix}_{port.c_name.upper()}_{what}"
 
 
-def public_header(notice: str, macros: Macros, plan: MemoryPlan, graph: Graph) -> str:
+def public_header(notice: str, macros: Macros, plan: MemoryPlan, graph: ExecutorGraph) -> str:
     """The text of the header.
 
     Args:
@@ -177,7 +178,7 @@ def _quantization(macros: Macros) -> str:
     return f"{_QUANTIZATION}{''.join(lines)}\n" if lines else ""
 
 
-def _counts(macros: Macros, graph: Graph) -> str:
+def _counts(macros: Macros, graph: ExecutorGraph) -> str:
     return "".join(
         f"#define {macros.macro_prefix}_GRAPH_{name.upper()} {count}\n"
         for name, count in graph.counts.items()

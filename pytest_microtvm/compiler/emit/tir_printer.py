@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_microtvm.compiler.emit.literals import literal
-from pytest_microtvm.compiler.naming import LIBRARY_FUNCTIONS, Namespace, words
+from pytest_microtvm.compiler.emit.tir_helpers import HELPERS, MATH_NAMES
+from pytest_microtvm.compiler.naming import LIBRARY_FUNCTIONS, Namespace
 from pytest_microtvm.compiler.program import (
     C_TYPES,
     STACK_LIMIT_BYTES,
@@ -53,31 +54,8 @@ _BINARY_CALLS = {
 _COMPARISONS = frozenset({"EQ", "NE", "LT", "LE", "GT", "GE", "And", "Or"})
 _NARROW = frozenset({"int8", "int16", "uint8", "uint16"})
 
-# Functions of libm, named as the TIR intrinsics are.
-_MATH_NAMES = words(
-    """
-    acos acosh asin asinh atan atan2 atanh ceil copysign cos cosh erf exp exp2 fabs floor fmod
-    hypot ldexp log log10 log1p log2 nearbyint nextafter pow round rint sin sinh sqrt tan tanh
-    trunc
-    """
-)
 _PASS_THROUGH_CALLS = frozenset({"likely", "tvm_thread_invariant"})
 _LOOP_CALLS = {"break_loop": "break;", "continue_loop": "continue;"}
-
-HELPERS = {
-    f"kernel_{operation}_{dtype}": (
-        f"static inline {c_type} kernel_{operation}_{dtype}({c_type} a, {c_type} b) {{\n"
-        f"  return (a {sign} b) ? a : b;\n}}\n"
-    )
-    for operation, sign in (("min", "<"), ("max", ">"))
-    for dtype, c_type in C_TYPES.items()
-} | {
-    f"kernel_isnan_{dtype}": (
-        f"static inline bool kernel_isnan_{dtype}({c_type} a) {{\n  return a != a;\n}}\n"
-    )
-    for dtype, c_type in (("float32", "float"), ("float64", "double"))
-}
-"""Definitions of the helper functions that kernels may call, by name."""
 
 
 class UnsupportedKernel(Exception):
@@ -492,8 +470,8 @@ class _Printer:
         if name in ("call_pure_extern", "call_extern"):
             name = str(arguments.pop(0).value)
         # TVM is not strict about suffixes; the type of the result is what counts.
-        base = name if name in _MATH_NAMES else name.removesuffix("f")
-        if base in _MATH_NAMES and _dtype(expression) in ("float32", "float64"):
+        base = name if name in MATH_NAMES else name.removesuffix("f")
+        if base in MATH_NAMES and _dtype(expression) in ("float32", "float64"):
             function = f"{base}f" if _dtype(expression) == "float32" else base
             return f"{function}({', '.join(self._top(argument) for argument in arguments)})", True
         raise UnsupportedKernel(f"a call of {_describe_call(expression)}")

@@ -11,6 +11,7 @@ from pytest_microtvm.compiler.quantized.kernels.common import (
 from pytest_microtvm.compiler.quantized.kernels.helium import (
     conv2d,
     depthwise,
+    depthwise_plan,
     elementwise,
     pooling,
 )
@@ -35,7 +36,7 @@ def _depthwise(spec: DepthwiseConv2D) -> KernelSource | None:
     whole = undivided(spec)
     if whole is not None:
         return _conv2d(whole)
-    plan = depthwise.plan(spec)
+    plan = depthwise_plan.plan(spec)
     return None if plan is None else depthwise.depthwise_conv2d(plan)
 
 
