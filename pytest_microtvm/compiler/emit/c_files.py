@@ -84,11 +84,12 @@ class CFiles:
             f"src/{self._name}_graph.c": self._notice
             + graph_source(self._name, self._program, self._graph),
         }
-        pending = list(self._integer_headers)
+        pending = list(self._integer_headers)  # and what these include
         while pending:
             source = INTEGER_INCLUDE / pending.pop()  # or the header itself, given by a whole path
-            text = source.read_text(encoding="utf-8")
-            files[f"include/{source.name}"] = text
+            if f"include/{source.name}" in files:
+                continue
+            text = files[f"include/{source.name}"] = source.read_text(encoding="utf-8")
             pending += [str(source.parent / name) for name in _INCLUDED.findall(text)]
         return files
 

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The functions of tvmgen_integer_helium.h in plain C, for a CPU without Helium: the same bits. Only
- * that header includes this one.
+/* The functions of tvmgen_integer_helium.h in plain C, for a CPU without Helium: the same bits. That
+ * header includes this one where it is needed.
  */
+#include "tvmgen_integer_helium.h"
+
 #ifndef TVMGEN_INTEGER_HELIUM_PLAIN_H_
 #define TVMGEN_INTEGER_HELIUM_PLAIN_H_
 
