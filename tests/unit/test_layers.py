@@ -84,12 +84,3 @@ def test_the_map_of_rooms_is_that_of_the_code() -> None:
     assert [documented[row] for row in sorted(documented)] == checked
     rooms = {path.stem for path in PACKAGE.glob("[a-z]*") if path.name != "py.typed"}
     assert set.union(*checked) | set(contract["exhaustive_ignores"]) == rooms
-
-
-def test_no_file_grows_beyond_500_lines() -> None:
-    folders = (PACKAGE, ROOT / "tests", ROOT / "scripts", ROOT / "conftest_examples")
-    files = (path for folder in folders for path in folder.rglob("*") if path.is_file())
-    sources = [path for path in files if path.suffix in (".py", ".c", ".h")]
-    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in sources}
-    assert len(lengths) > 300
-    assert {path: length for path, length in lengths.items() if length > 500} == {}

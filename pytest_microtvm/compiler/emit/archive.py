@@ -137,7 +137,7 @@ def _metadata(
     return {"version": VERSION, "modules": {name: module}}
 
 
-def _states(program: Program, graph: Graph) -> Mapping[str, Any]:
+def _states(program: Program, graph: ExecutorGraph) -> Mapping[str, Any]:
     """What the model keeps from run to run, in the order of the graph's inputs."""
     states = {}
     for port, offset, initial in zip(
