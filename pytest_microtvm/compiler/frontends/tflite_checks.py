@@ -67,6 +67,11 @@ _ENUMERATIONS = {"Padding": "Padding", "FusedActivationFunction": "ActivationFun
 """Options that are one of few numbers, and the enumeration that has them."""
 
 
+_IGNORED_ACTIVATIONS = ("TANH", "SIGN_BIT")
+_RECURRENT = ("LSTM", "RNN", "SVDF")
+"""Ends of the names of operators that know them."""
+
+
 @cache
 def enumeration(name: str) -> dict[int, str]:
     """Names of the values of an enumeration of the `tflite` package."""
@@ -177,6 +182,13 @@ def _check_options(name: str, operator: Any) -> None:
         value = getattr(options, option, lambda: 0)()
         if value not in enumeration(values):
             raise ModelError(f"{name} has the unknown {_words(option)} {value}", cure=EXPORT_CURE)
+    activation = getattr(options, "FusedActivationFunction", lambda: 0)()
+    activation_name = enumeration("ActivationFunctionType").get(activation)
+    if activation_name in _IGNORED_ACTIVATIONS and not name.endswith(_RECURRENT):
+        raise ModelError(
+            f"{name} has the fused activation {activation_name}, which TensorFlow Lite ignores",
+            cure="export the model with the activation as an operator of its own",
+        )
     if name.startswith("RESIZE_") and options.AlignCorners() and options.HalfPixelCenters():
         raise ModelError(
             f"{name} is to align corners and to use half pixel centers, which exclude each other",

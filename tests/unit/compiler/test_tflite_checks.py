@@ -165,6 +165,13 @@ def test_an_unknown_number_is_refused(option: str):
     assert "77" in refusal(model)
 
 
+@pytest.mark.parametrize("activation", ["TANH", "SIGN_BIT"])
+def test_an_activation_that_tensorflow_lite_ignores_is_refused(activation: str):
+    number = getattr(tflite.ActivationFunctionType, activation)
+    model = image_model("CONV_2D", options("Conv2DOptions", **CONV, FusedActivationFunction=number))
+    assert f"CONV_2D has the fused activation {activation}" in refusal(model)
+
+
 @pytest.mark.parametrize("operator", ["RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"])
 def test_a_resize_that_aligns_corners_and_has_half_pixel_centers_is_refused(operator: str):
     table = "".join(word.capitalize() for word in operator.split("_")) + "Options"
@@ -216,6 +223,20 @@ def test_an_input_without_elements_is_refused(tmp_path: Path):
     path = tmp_path / "net.tflite"
     path.write_bytes(relu(Tensor("x", [0, 3]), Tensor("y", [0, 3])).to_bytes())
     with pytest.raises(ModelError, match="'x' has no elements"):
+        compile_to_files(path)
+
+
+@pytest.mark.parametrize(
+    ("operator", "dtype"), [("LOGISTIC", "INT8"), ("TANH", "INT32"), ("RSQRT", "INT8")]
+)
+def test_an_operator_of_a_type_that_it_does_not_take_is_named(
+    operator: str, dtype: str, tmp_path: Path
+):
+    model = relu(Tensor("x", [2], dtype), Tensor("y", [2], dtype))
+    model.operators[0] = Operator(operator, [0], [1])
+    path = tmp_path / "net.tflite"
+    path.write_bytes(model.to_bytes())
+    with pytest.raises(ModelError, match=f"{operator}.*'y'"):
         compile_to_files(path)
 
 

@@ -172,8 +172,7 @@ class _Converter:
         except Refusal:
             raise
         except Exception as error:
-            why = f"TVM cannot convert it: {type(error).__name__}: {summary(error)}"
-            raise self._refusal(operator, why) from error
+            raise self._failure(operator, error) from error
         unread = options.unread(except_for=registration.ignored)
         if unread:
             raise self._refusal(
@@ -221,7 +220,10 @@ class _Converter:
             value = result
             shape, dtype = result.shape, str(result.dtype)
         else:
-            value = self._builder.emit(result, tensor.name)  # the name is that of the layer
+            try:
+                value = self._builder.emit(result, tensor.name)  # the name is that of the layer
+            except Exception as error:  # of operands that the operator does not take
+                raise self._failure(operator, error) from error
             shape = tuple(int(extent) for extent in value.ty.shape)
             dtype = str(getattr(value.ty.dtype, "dtype", value.ty.dtype))
         if dtype != tensor.dtype or not tensor.allows(shape):
@@ -232,6 +234,10 @@ class _Converter:
                 "export the model again with fixed shapes",
             )
         return value
+
+    def _failure(self, operator: Operator, error: Exception) -> Refusal:
+        why = f"TVM cannot convert it: {type(error).__name__}: {summary(error)}"
+        return self._refusal(operator, why)
 
     def _refusal(self, operator: Operator, why: str, cure: str | None = None) -> Refusal:
         names = [self._graph.tensors[index].name for index in operator.outputs]
