@@ -30,7 +30,7 @@ WARNINGS = (
 )
 SANITIZERS = ("-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
-COMPILE_TIMEOUT_S = 60
+COMPILE_TIMEOUT_S = 300
 
 
 def find_compiler(name: str, install: str) -> str:

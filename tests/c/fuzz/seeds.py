@@ -29,6 +29,8 @@ INPUT, OUTPUT, WORKSPACE, POOL, CONSTANT = range(5)
 SHAPE = (4, 4)
 FUNCTION, KERNEL, TIME_EVALUATOR, MODULE = (kind << 16 for kind in (1, 2, 3, 4))
 ALL_FLAGS = range(8)
+SEQUENCES = 200
+"""How many of those of `sequences` fuzzing starts from."""
 
 
 def address(region: int, offset: int = 0) -> int:
@@ -142,10 +144,14 @@ def graphs() -> Iterator[bytes]:
 
 
 def main(directory: str) -> None:
+    from tests.c.fuzz import sequences  # which is made of what is above
+
     contents = {
         "server": [bytes((flags,)) + each for each in sessions() for flags in ALL_FLAGS],
         "graph": list(graphs()),
     }
+    contents["server"] += sequences.sessions(0, SEQUENCES)
+    contents["graph"] += sequences.evil_graphs(0, SEQUENCES)
     for name, inputs in contents.items():
         target = Path(directory) / name
         target.mkdir(parents=True, exist_ok=True)
