@@ -31,7 +31,8 @@ from typing import Any
 import tflite
 
 from scripts.benchmarks.devices import MODELS
-from tests.operators.cases import OPERATORS, draw, merged
+from tests.operators.cases import merged
+from tests.operators.catalogue import OPERATORS, draw
 
 MEMORY_BYTES = 4 << 30
 TIMEOUT_S = 120.0
@@ -281,10 +282,10 @@ def _compile_and_run(path: Path, tell: Callable[..., None]) -> None:
     results = model(*(np.asarray(inputs[spec.name]) for spec in library.inputs))
     outputs = {spec.name: array for spec, array in zip(library.outputs, results, strict=True)}
     tell(stage="LiteRT")
-    about, arrays = run_litert(path, [inputs[spec.name] for spec in library.inputs], False)
+    about, arrays = run_litert(path, [[inputs[spec.name] for spec in library.inputs]], False)
     tell(stage="compare")
     expected = {
-        spec.name: np.asarray(arrays[f"output_{i}"]) for i, spec in enumerate(library.outputs)
+        spec.name: np.asarray(arrays[f"output_{i}"])[0] for i, spec in enumerate(library.outputs)
     }
     for name, array in expected.items():
         if array.size != outputs[name].size or array.dtype != outputs[name].dtype:

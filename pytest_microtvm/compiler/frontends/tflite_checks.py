@@ -123,7 +123,7 @@ def check_model(model: Any) -> None:
         tensors = [graph.Tensors(i) for i in range(graph.TensorsLength())]
         for tensor in tensors:
             _check_size(tensor)
-            _check_quantization(tensor)
+            _check_quantization(tensor, model.Buffers(tensor.Buffer()).DataLength() > 0)
         operators = [graph.Operators(i) for i in range(graph.OperatorsLength())]
         for operator in operators:
             _check_options(operator_name(model, operator), operator)
@@ -136,7 +136,7 @@ def _check_size(tensor: Any) -> None:
     check_tensor(what, shape, ELEMENT_BYTES.get(type_name(tensor), 1))
 
 
-def _check_quantization(tensor: Any) -> None:
+def _check_quantization(tensor: Any, is_constant: bool) -> None:
     quantization = tensor.Quantization()
     if quantization is None or quantization.ScaleLength() == 0 or not is_quantizable(tensor):
         return
@@ -150,6 +150,10 @@ def _check_quantization(tensor: Any) -> None:
     for zero_point in zero_points:
         if not low <= zero_point <= high:
             raise _wrong(tensor, f"has the zero point {int(zero_point)}, outside of {low}..{high}")
+    # Wide constants are biases, whose zero points LiteRT takes for 0; so are those of one per axis.
+    is_symmetric = len(scales) > 1 or (is_constant and type_name(tensor) in ("INT32", "INT64"))
+    if is_symmetric and any(zero_points):
+        raise _wrong(tensor, f"has the zero point {int(max(zero_points, key=abs))}, not 0")
     shape = indices(tensor.ShapeAsNumpy())
     if len(scales) == 1:
         return

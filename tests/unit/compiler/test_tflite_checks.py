@@ -99,6 +99,23 @@ def test_scales_belong_to_an_axis(scales: list[float], zero_points: list[int], a
     assert f"has {len(scales)} scales for the axis {axis} of the shape [2, 3]" in message
 
 
+def test_zero_points_of_biases_and_of_several_scales_are_0():
+    tensors = [
+        Tensor("x", [1, 3], "INT8", quantization=Quantization([0.5], [4])),
+        Tensor("w", [4, 3], "INT8", np.ones((4, 3), np.int8), Quantization([0.5], [0])),
+        Tensor("b", [4], "INT32", np.ones(4, np.int32), Quantization([0.25], [0])),
+        Tensor("y", [1, 4], "INT8", quantization=Quantization([0.5], [4])),
+    ]
+    model = Model(tensors, [fully_connected([0, 1, 2], 3)], [0], [3])
+    read_tflite(model.to_bytes())
+    model.tensors[2] = replace(tensors[2], quantization=Quantization([0.25], [5]))
+    assert "the tensor 'b' has the zero point 5, not 0" in refusal(model)
+    scales = Quantization([0.5] * 3, [0, -7, 0], 1)
+    assert "'x' has the zero point -7, not 0" in refusal(
+        relu(Tensor("x", [2, 3], "INT8", quantization=scales), Tensor("y", [2, 3], "INT8"))
+    )
+
+
 @pytest.mark.parametrize("zero_points", [[], [0, 0]])
 def test_scales_have_zero_points(zero_points: list[int]):
     message = refusal(quantized(scales=[0.5] * 3, zero_points=zero_points, axis=1))
