@@ -212,12 +212,13 @@ class Project:
             self.library,
             self.board,
             self.executor,
-            self._elf,
+            self.elf,
             folder,
         )
 
     @property
-    def _elf(self) -> Path | None:
+    def elf(self) -> Path | None:
+        """The linked program with its symbols; None where there is none, or none is told of."""
         path = self.directory / self._record.elf
         return path if path.is_file() else None
 
@@ -234,7 +235,7 @@ class Project:
 
     def _image(self) -> str:
         """A hash of the linked program; empty where there is none to be found."""
-        return "" if self._elf is None else hashlib.sha256(self._elf.read_bytes()).hexdigest()
+        return "" if self.elf is None else hashlib.sha256(self.elf.read_bytes()).hexdigest()
 
 
 def create_project(

@@ -3,6 +3,7 @@
     models      compile, check, evaluate, boards
     projects    create-project, build, flash
     running     run
+    debugging   debug
     upkeep      cache, doctor
     lab         lab scan, check, virtual
 
@@ -17,7 +18,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 
-from pytest_microtvm.command import models, projects, running, upkeep
+from pytest_microtvm.command import debugging, models, projects, running, upkeep
 from pytest_microtvm.command.parsers import FAILED, USAGE, CommandParser, tell
 from pytest_microtvm.errors import (
     BuildError,
@@ -55,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="COMMAND",
         parser_class=CommandParser,
     )
-    for module in (models, projects, running, upkeep):
+    for module in (models, projects, running, debugging, upkeep):
         module.add_commands(commands)
     commands.add_parser("lab", help="the boards that are here").fill = _fill_lab
     try:

@@ -39,16 +39,7 @@ def _fill(parser: CommandParser, _given: Sequence[str]) -> None:
         default="micro",
         help="target device to run the model on. Defaults to 'micro'",
     )
-    parser.add_argument(
-        "--fill-mode",
-        choices=FILL_MODES,
-        default="random",
-        help="fill all input tensors with values. In case --inputs/-i is provided, they will take "
-        "precedence over --fill-mode. Any remaining inputs will be filled using the chosen fill "
-        "mode. Defaults to 'random'",
-    )
-    parser.add_argument("--seed", type=int, help="makes other random inputs")
-    parser.add_argument("-i", "--inputs", type=Path, help="path to the .npz input file")
+    add_inputs(parser)
     parser.add_argument("-o", "--outputs", type=Path, help="path to the .npz output file")
     parser.add_argument(
         "--print-time", action="store_true", help="record and print the execution time(s)"
@@ -71,6 +62,20 @@ def _fill(parser: CommandParser, _given: Sequence[str]) -> None:
     parser.set_defaults(run=_run)
 
 
+def add_inputs(parser: CommandParser) -> None:
+    """Add the options that say what a model is given."""
+    parser.add_argument(
+        "--fill-mode",
+        choices=FILL_MODES,
+        default="random",
+        help="fill all input tensors with values. In case --inputs/-i is provided, they will take "
+        "precedence over --fill-mode. Any remaining inputs will be filled using the chosen fill "
+        "mode. Defaults to 'random'",
+    )
+    parser.add_argument("--seed", type=int, help="makes other random inputs")
+    parser.add_argument("-i", "--inputs", type=Path, help="path to the .npz input file")
+
+
 def _count(text: str) -> int:
     number = int(text)
     if number < 1:
@@ -83,7 +88,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if project is None:
         return 0
     require_build(project)
-    inputs = _inputs(arguments, project.library)
+    inputs = make_given_inputs(arguments, project.library)
     with project.open(**values) as device:
         outputs, times_s = _measure(device, inputs, arguments.repeat, arguments.number)
         metrics = device.metrics
@@ -104,8 +109,12 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _inputs(arguments: argparse.Namespace, library: Any) -> Tensors:
-    """The inputs of the file that was named, and others filled in."""
+def make_given_inputs(arguments: argparse.Namespace, library: Any) -> Tensors:
+    """The inputs of the file that was named, and others filled in.
+
+    Raises:
+        ConfigError: The file cannot be used.
+    """
     import numpy as np
 
     from pytest_microtvm.verify.inputs import check_inputs, load_arrays, make_inputs

@@ -203,7 +203,20 @@ class BareMetal(server.MakeProjectHandler):
             default="",
             help="A plugin for the emulator, as QEMU's -plugin takes it.",
         )
-        return [*super().project_options(), plugin, *server.real_board_options()]
+        gdb_port = server.ProjectOption(
+            "gdbserver_port",
+            optional=["open_transport"],
+            type="int",
+            help="Start the emulator stopped, with a gdb server at this port of this computer.",
+        )
+        return [*super().project_options(), plugin, gdb_port, *server.real_board_options()]
+
+    def open_transport(self, options: dict[str, Any]) -> server.TransportTimeouts:
+        """Start the emulator or open the board; one that gdb holds has all the time there is."""
+        timeouts = super().open_transport(options)
+        if options.get("gdbserver_port"):
+            return timeouts._replace(session_start_timeout_sec=0.0)
+        return timeouts
 
     def flash(self, options: dict[str, Any]) -> None:
         """Write the firmware to a real board; an emulator is started with it."""
@@ -258,6 +271,8 @@ class BareMetal(server.MakeProjectHandler):
             command += ["-kernel", firmware]
         if options.get("qemu_plugin"):
             command += ["-plugin", options["qemu_plugin"]]
+        if options.get("gdbserver_port"):
+            command += ["-gdb", f"tcp:127.0.0.1:{options['gdbserver_port']}", "-S"]
         return server.ChildTransport(command, EXIT_STATUSES)
 
 
