@@ -41,12 +41,8 @@ _END_S = 5.0
 _LOOK_S = 0.5
 
 
-def add_commands(commands: Any) -> None:
-    """Add the subcommand to the parser of `microtvm`."""
-    commands.add_parser("debug", help="run a project's model under gdb.").fill = _fill
-
-
-def _fill(parser: CommandParser, _given: Sequence[str]) -> None:
+def fill(parser: CommandParser, _given: Sequence[str]) -> None:
+    """Add what the subcommand takes."""
     parser.usage = "%(prog)s [-h] [OPTION ...] PROJECT_DIR [-- GDB_ARGUMENT ...]"
     parser.add_argument(
         "project_dir", metavar="PROJECT_DIR", type=Path, help="Project dir with an image built."

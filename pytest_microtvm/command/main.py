@@ -18,7 +18,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 
-from pytest_microtvm.command import debugging, models, projects, running, upkeep
+from pytest_microtvm.command import models, projects, running, upkeep
 from pytest_microtvm.command.parsers import FAILED, USAGE, CommandParser, tell
 from pytest_microtvm.errors import (
     BuildError,
@@ -56,8 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="COMMAND",
         parser_class=CommandParser,
     )
-    for module in (models, projects, running, debugging, upkeep):
+    for module in (models, projects, running, upkeep):
         module.add_commands(commands)
+    commands.add_parser("debug", help="run a project's model under gdb.").fill = _fill_debug
     commands.add_parser("lab", help="the boards that are here").fill = _fill_lab
     try:
         parsed = parser.parse_args(arguments)
@@ -89,6 +90,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _tell_warning(message: Warning | str, *_where: object, **_more: object) -> None:
     """Tell a warning without the place in our code that it comes from."""
     tell(f"warning: {message}")
+
+
+def _fill_debug(parser: CommandParser, given: Sequence[str]) -> None:
+    from pytest_microtvm.command import debugging  # which takes more imports than all others
+
+    debugging.fill(parser, given)
 
 
 def _fill_lab(parser: CommandParser, _given: Sequence[str]) -> None:

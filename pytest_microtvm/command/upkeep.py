@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shutil
-import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -171,6 +169,9 @@ def _versions(boards: Any) -> Iterator[tuple[str, str]]:
 
 
 def _version_of(program: str) -> str:
+    import shutil
+    import subprocess
+
     if shutil.which(program) is None:
         return "not installed"
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from scripts.benchmarks import (
+    command,
     coverage,
     damage,
     faults,
@@ -25,6 +26,7 @@ from scripts.benchmarks import (
 )
 
 BENCHMARKS = (
+    command,
     coverage,
     damage,
     faults,
