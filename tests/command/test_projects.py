@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from pytest_microtvm.boards import load_boards
+from pytest_microtvm.project.platforms import load_platforms
 from tests.command.conftest import Microtvm
 from tests.contract.running import need_tools
 
 ROOT = Path(__file__).resolve().parents[2]
 SINE = ROOT / "conftest_examples" / "models" / "sine_int8.tflite"
-PLATFORMS = "{baremetal,host,template}"
+PLATFORMS = f"{{{','.join([*load_platforms(), 'template'])}}}"
 
 
 def test_without_arguments(microtvm: Microtvm) -> None:
