@@ -31,7 +31,7 @@ from pytest_microtvm.compiler.quantized.recognise.values import (
     shape_of,
     variables_of,
 )
-from pytest_microtvm.compiler.quantized.specs import KernelSource, Spec
+from pytest_microtvm.compiler.quantized.specs import KernelSource, Lookup, Spec
 
 PREFIX = "microtvm.integer."
 """Begins the names of the functions that `main` calls in place of groups; a number follows."""
@@ -154,7 +154,7 @@ class _Rewriter:
         if type(binding).__name__ != "VarBinding" or not operator_name(binding.value):
             return [binding]
         if operator_name(binding.value) == "call_dps_packed":
-            return [self._given_kernel(binding)]
+            return self._given_kernel(binding, new_variable)
         if not is_static_tensor(binding.value) or self._values.is_only_clipped(binding.var):
             return [binding]
         found = self._match(binding.value)
@@ -164,19 +164,24 @@ class _Rewriter:
             return [self._moved(binding.var, found)]
         return self._called(binding.var, found, new_variable)
 
-    def _given_kernel(self, binding: Any) -> Any:
+    def _given_kernel(self, binding: Any, new_variable: Any) -> list[Any]:
         """The call of a kernel that the front end asked for."""
         from tvm import relax
 
         function, arguments = binding.value.args
         name = str(function.global_symbol)
         if not name.startswith(GIVEN_PREFIX):
-            return binding
+            return [binding]
         wanted = self._given[int(name.removeprefix(GIVEN_PREFIX))]
+        if isinstance(wanted.spec, Lookup):
+            inputs = tuple(arguments.fields)
+            match = Match(wanted.name, wanted.spec, inputs, channels_last=wanted.spec)
+            if shape_of(inputs[0]) == shape_of(binding.var) and len(shape_of(binding.var)) == 4:
+                return self._called(binding.var, match, new_variable)
         number = len(self.kernels)
         self._add_kernel(wanted.name, wanted.spec, arguments.fields, binding.var)
         call = relax.call_dps_packed(f"{PREFIX}{number}", arguments, binding.var.ty)
-        return relax.VarBinding(binding.var, call)
+        return [relax.VarBinding(binding.var, call)]
 
     def _called(self, variable: Any, match: Match, new_variable: Any) -> list[Any]:
         from tvm import relax

@@ -186,3 +186,19 @@ def test_elements_are_moved_as_integers_at_any_scales(
     values = floats(1, 3, 8, 6) * 3
     [expected] = ReferenceEvaluator(proto).run(None, {"x": values})
     np.testing.assert_allclose(native(values)[0], expected, atol=0.111)
+
+
+@pytest.mark.parametrize("operator", ["HardSwish", "HardSigmoid", "Elu", "Exp", "Abs", "LeakyRelu"])
+@pytest.mark.parametrize("dtype", ["int8", "uint8"])
+def test_functions_of_one_element_are_looked_up_and_exact(
+    operator: str, dtype: str, tmp_path: Path
+):
+    model = QdqModel((1, 3, 8, 6), dtype)
+    product = model.apply("Mul", model.apply(operator, model.input), model.input)
+    output = model.quantized(product, 0.07)
+    proto = model.saved(tmp_path / "model.onnx", output, (1, 3, 8, 6))
+    native = NativeModel(compile_to_files(tmp_path / "model.onnx"), tmp_path)
+    assert native.library.float_operators is None
+    values = floats(1, 3, 8, 6) * 3
+    [expected] = ReferenceEvaluator(proto).run(None, {"x": values})
+    np.testing.assert_array_equal(native(values)[0], expected)

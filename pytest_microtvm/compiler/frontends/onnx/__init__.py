@@ -51,7 +51,7 @@ def import_onnx(
             module = importer.from_onnx(graph.proto().graph, graph.opset)
     except Exception as error:
         raise import_failure(error, importer.at) from error
-    found = imported(module, model.inputs, model.outputs)
+    found = imported(module, model.inputs, model.outputs, importer.specs)
     _check_outputs(graph, found)
     return found
 

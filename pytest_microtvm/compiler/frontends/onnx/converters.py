@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,8 @@ from tvm.relax.frontend.onnx.onnx_frontend import ONNXGraphImporter
 
 from pytest_microtvm.compiler.frontends.onnx.recurrent import recurrent
 from pytest_microtvm.compiler.frontends.onnx.selection import top_k
+from pytest_microtvm.compiler.quantized.given import PREFIX, GivenSpec
+from pytest_microtvm.compiler.quantized.specs import Lookup
 
 Converter = Callable[[Any, list[Any], dict[str, Any]], Any]
 """Block builder, inputs (None where left out) and attributes to a Relax expression."""
@@ -19,6 +22,8 @@ Converter = Callable[[Any, list[Any], dict[str, Any]], Any]
 class Importer(ONNXGraphImporter):  # type: ignore[misc]
     """TVM's importer with `CONVERTERS`."""
 
+    specs: tuple[GivenSpec, ...] = ()
+    """Kernels that are asked for."""
     at = ""
     """The operator and node that are being converted."""
 
@@ -29,10 +34,23 @@ class Importer(ONNXGraphImporter):  # type: ignore[misc]
         self, op_name: str, inputs: list[Any], attrs: dict[str, Any], opset: int
     ) -> Any:
         self.at = f"{op_name} at {attrs.get('tvm_custom', {}).get('name', '')!r}"
+        if op_name == "Lookup":
+            return self._lookup(inputs[0], inputs[1], attrs["tvm_custom"]["name"])
         converter = CONVERTERS.get(op_name)
         if converter is None:
             return super()._convert_operator(op_name, inputs, attrs, opset)
         return self.bb.normalize(converter(self.bb, list(inputs), attrs))
+
+    def _lookup(self, source: Any, table: Any, name: str) -> Any:
+        """A kernel that looks up each element (see `tables`)."""
+        array = table.value.numpy()
+        dtype = str(source.ty.dtype.dtype)
+        shape = [int(extent.value) for extent in source.ty.shape]
+        self.specs = (*self.specs, GivenSpec(name, Lookup(math.prod(shape), array, dtype)))
+        ty = relax.TensorType(shape, str(array.dtype))
+        variable = self.bb.emit(source)
+        number = len(self.specs) - 1
+        return self.bb.normalize(relax.call_dps_packed(f"{PREFIX}{number}", [variable], ty))
 
 
 def _binary(function: Callable[[Any, Any], Any]) -> Converter:

@@ -14,6 +14,7 @@ from pytest_microtvm.compiler.frontends.onnx.integers import shape_integers
 from pytest_microtvm.compiler.frontends.onnx.rewrites import REWRITES
 from pytest_microtvm.compiler.frontends.onnx.rewrites.quantized import widen_narrow_constants
 from pytest_microtvm.compiler.frontends.onnx.shapes import fix_input_shapes, infer_types
+from pytest_microtvm.compiler.frontends.onnx.tables import look_up
 
 _MOST_ROUNDS = 50
 """Each round takes away one level of what is nested; no model nests so deep."""
@@ -46,4 +47,5 @@ def normalise(model: Any, input_shapes: Mapping[str, tuple[int, ...]]) -> Graph:
         widen_halves(graph)
     widen_narrow_constants(graph.constants)
     infer_types(graph)
+    look_up(graph)
     return graph
