@@ -36,6 +36,7 @@ def follow(tmp_path, shared_cache):
     for part in PARTS:
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / part, tree / part, ignore=ignored)
+    shutil.copy(ROOT / "LICENSE", tree)  # which is in each archive
     programs.mkdir()
     for name, module in (
         ("pytest", "-m pytest -p no:cacheprovider"),
