@@ -24,12 +24,24 @@ from pathlib import Path
 from typing import Any
 
 from pytest_microtvm.compiler.child import run_child
-from pytest_microtvm.compiler.options import MEMORY_BYTES, CompileOptions, export_time_s
+from pytest_microtvm.compiler.options import (
+    MEMORY_BYTES,
+    CompileLimits,
+    CompileOptions,
+    export_time_s,
+)
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import ConfigError, ModelError
 from pytest_microtvm.extensions import COMPILER_GROUPS
 
-__all__ = ["MEMORY_BYTES", "CompileOptions", "compile_key", "compile_model", "compile_to_files"]
+__all__ = [
+    "MEMORY_BYTES",
+    "CompileLimits",
+    "CompileOptions",
+    "compile_key",
+    "compile_model",
+    "compile_to_files",
+]
 
 _TOOLS = ("apache-tvm", "tflite", "onnx", "numpy")
 """Packages whose versions may change what comes out."""
@@ -41,7 +53,7 @@ def compile_model(
     options: CompileOptions,
     deadline: Deadline,
     progress: Callable[[str], None] = lambda step: None,
-    memory_bytes: int = MEMORY_BYTES,
+    limits: CompileLimits | None = None,
 ) -> None:
     """Compile a model into an MLF archive, in a child process.
 
@@ -51,15 +63,17 @@ def compile_model(
         options: How to compile.
         deadline: The child is killed when it expires.
         progress: Called with the name of each step as it begins.
-        memory_bytes: Address space that the child may take.
+        limits: What that may take.
 
     Raises:
         ModelError: The model cannot be compiled, the compiler crashed on it, or time or memory ran
             out.
+        DoesNotFit: The model has more constants than the limits allow.
         ConfigError: The archive cannot be written.
     """
     _require_file(model)
-    run_child(model.absolute(), output.absolute(), options, deadline, progress, memory_bytes)
+    limits = limits or CompileLimits()
+    run_child(model.absolute(), output.absolute(), options, deadline, progress, limits)
 
 
 def compile_key(model: Path, options: CompileOptions) -> str:

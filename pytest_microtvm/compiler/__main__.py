@@ -67,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         "--io-in-arena", action="store_true", help="leave room for inputs and outputs in the arena"
     )
     parser.add_argument("--memory-bytes", type=int, default=MEMORY_BYTES, help=argparse.SUPPRESS)
+    parser.add_argument("--constants-bytes", type=int, help=argparse.SUPPRESS)
     parser.add_argument(
         "--input-shapes",
         action="append",
@@ -91,6 +92,7 @@ def _compile(options: argparse.Namespace, report: Report) -> None:
             input_shapes=parse_input_shapes(options.input_shapes),
         ),
         lambda step: report({"progress": step}),
+        options.constants_bytes,
     )
     report({"progress": "writing"})
     write_library(options.output, files, export_time_s())

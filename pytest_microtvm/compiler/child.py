@@ -18,12 +18,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pytest_microtvm.compiler.options import CompileOptions, written_input_shapes
+from pytest_microtvm.compiler.options import CompileLimits, CompileOptions, written_input_shapes
 from pytest_microtvm.deadline import Deadline
-from pytest_microtvm.errors import ConfigError, MicroTVMError, ModelError
+from pytest_microtvm.errors import ConfigError, DoesNotFit, MicroTVMError, ModelError
 from pytest_microtvm.process import fill_standard_streams, kill_group, package_environment
 
-_ERRORS: dict[str, type[MicroTVMError]] = {"ModelError": ModelError, "ConfigError": ConfigError}
+_ERRORS: dict[str, type[MicroTVMError]] = {
+    kind.__name__: kind for kind in (ConfigError, DoesNotFit, ModelError)
+}
 
 
 def run_child(
@@ -32,7 +34,7 @@ def run_child(
     options: CompileOptions,
     deadline: Deadline,
     progress: Callable[[str], None],
-    memory_bytes: int,
+    limits: CompileLimits,
 ) -> None:
     """Compile `model` to `output` in a child; see `compiler.compile_model`."""
     try:
@@ -47,7 +49,7 @@ def run_child(
         archive = Path(folder) / "model.tar"
         # A folder of its own, and empty: a path that a model holds leads nowhere from there.
         (Path(folder) / "empty").mkdir()
-        _compile(model, archive, options, deadline, progress, memory_bytes)
+        _compile(model, archive, options, deadline, progress, limits)
         archive.replace(output)
     except OSError as error:
         raise ConfigError(
@@ -63,14 +65,14 @@ def _compile(
     options: CompileOptions,
     deadline: Deadline,
     progress: Callable[[str], None],
-    memory_bytes: int,
+    limits: CompileLimits,
 ) -> None:
     fill_standard_streams()
     read_fd, write_fd = os.pipe()
     try:
         with tempfile.TemporaryFile() as printed:
             child = subprocess.Popen(
-                _command(model, archive, options, write_fd, memory_bytes),
+                _command(model, archive, options, write_fd, limits),
                 stdin=subprocess.DEVNULL,
                 stdout=printed,
                 stderr=printed,
@@ -92,7 +94,7 @@ def _compile(
 
 
 def _command(
-    model: Path, archive: Path, options: CompileOptions, report_fd: int, memory_bytes: int
+    model: Path, archive: Path, options: CompileOptions, report_fd: int, limits: CompileLimits
 ) -> list[str]:
     command = [sys.executable, "-m", "pytest_microtvm.compiler", str(model), str(archive)]
     if options.name is not None:
@@ -100,7 +102,9 @@ def _command(
     command += ["--simd", options.simd]
     if options.io_in_arena:
         command.append("--io-in-arena")
-    command += ["--memory-bytes", str(memory_bytes)]
+    command += ["--memory-bytes", str(limits.memory_bytes)]
+    if limits.constants_bytes is not None:
+        command += ["--constants-bytes", str(limits.constants_bytes)]
     for text in written_input_shapes(options.input_shapes):
         command += ["--input-shapes", text]
     return [*command, "--report-fd", str(report_fd), "--parent-pid", str(os.getpid())]

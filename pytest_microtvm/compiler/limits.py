@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pytest_microtvm.compiler.program import Port
-from pytest_microtvm.errors import ModelError
+from pytest_microtvm.errors import DoesNotFit, ModelError
 from pytest_microtvm.mlf.element_types import DTYPE_BYTES
 from pytest_microtvm.mlf.library import MAX_TENSORS
 
@@ -87,6 +87,38 @@ def check_module(module: Any, inputs: Sequence[Port], outputs: Sequence[Port]) -
         check_operators(len(bindings))
         for binding in bindings:
             _check_type(str(binding.var.name), binding.var.ty)
+
+
+def check_constants(module: Any, limit_bytes: int | None) -> None:
+    """Refuse a model whose constants are more than there is room for.
+
+    Args:
+        module: An IRModule.
+        limit_bytes: The room; None for any.
+
+    Raises:
+        DoesNotFit: They are.
+    """
+    if limit_bytes is None:
+        return
+    from tvm import relax
+
+    sizes: dict[Any, int] = {}
+
+    def visit(expression: Any) -> None:
+        value: Any = getattr(expression, "value", None)
+        if type(expression).__name__ == "GenericConst" and hasattr(value, "numpy"):
+            sizes[expression] = int(value.numpy().nbytes)
+
+    for function in module.functions.values():
+        if type(function).__name__ == "Function":
+            relax.analysis.post_order_visit(function, visit)
+    if sum(sizes.values()) > limit_bytes:
+        raise DoesNotFit(
+            f"model too large: its constants take {sum(sizes.values())} bytes, the board has "
+            f"{limit_bytes} bytes of memory",
+            cure="use a smaller model or a larger board",
+        )
 
 
 def check_arena(arena_bytes: int) -> None:

@@ -14,6 +14,19 @@ MEMORY_BYTES = 4 << 30
 
 
 @dataclass(frozen=True)
+class CompileLimits:
+    """What compiling a model may take; nothing of it changes an archive.
+
+    Args:
+        memory_bytes: Address space of the compiler.
+        constants_bytes: What the board has for constants; None where any number of them is fine.
+    """
+
+    memory_bytes: int = MEMORY_BYTES
+    constants_bytes: int | None = None
+
+
+@dataclass(frozen=True)
 class CompileOptions:
     """Options of the compiler; all of them enter the archive's bytes.
 

@@ -12,7 +12,7 @@ from pytest_microtvm.compiler.failures import tvm_failure
 from pytest_microtvm.compiler.frontends import ImportedModel, import_model, imported
 from pytest_microtvm.compiler.frontends.torch import import_program, is_program
 from pytest_microtvm.compiler.graph import ExecutorGraph, build_graph
-from pytest_microtvm.compiler.limits import check_arena, check_module
+from pytest_microtvm.compiler.limits import check_arena, check_constants, check_module
 from pytest_microtvm.compiler.lowering import lower
 from pytest_microtvm.compiler.naming import module_name
 from pytest_microtvm.compiler.options import CompileOptions
@@ -32,6 +32,7 @@ def compile_to_files(
     model: Path | Any,
     options: CompileOptions | None = None,
     progress: Progress = lambda step: None,
+    constants_bytes: int | None = None,
 ) -> Mapping[str, bytes]:
     """Compile a model in this process.
 
@@ -40,12 +41,14 @@ def compile_to_files(
             `torch.export`.
         options: How to compile.
         progress: Called with the name of each step as it begins.
+        constants_bytes: What there is for constants; None where any number of them is fine.
 
     Returns:
         Contents by path inside of an MLF archive; `library.write_library` writes them.
 
     Raises:
         ModelError: The model cannot be compiled.
+        DoesNotFit: The model has more constants.
         ConfigError: There is no CPU extension of that name.
     """
     options = options or CompileOptions()
@@ -63,6 +66,7 @@ def compile_to_files(
         found = import_model(model, content, options.input_shapes)
         name = module_name(options.name or model.stem)
         origin = Origin.of_file(model.name, content)
+        check_constants(found.module, constants_bytes)
         return _compile(name, found, origin, options, progress)
     except ModelError as error:
         raise ModelError(f"{model.name}: {error.message}", cure=error.cure) from error

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pytest_microtvm.boards import Board
 from pytest_microtvm.compiler import MEMORY_BYTES, CompileOptions
 from pytest_microtvm.deadline import Deadline
-from pytest_microtvm.errors import BuildError, MicroTVMError, OutputMismatch
+from pytest_microtvm.errors import BuildError, DoesNotFit, MicroTVMError, OutputMismatch
 from pytest_microtvm.executors import AOT, HOST_DRIVEN
 from pytest_microtvm.flow.measuring import measure
 from pytest_microtvm.flow.progress import long_step
@@ -145,11 +145,20 @@ class Harness:
 
         Raises:
             ModelError: It cannot be compiled; said again to every test that needs it.
+            DoesNotFit: Its constants are more than the board has memory.
         """
         key = (model, board.cpu.simd)
         if key not in self._compiled:
             options = CompileOptions(simd=board.cpu.simd, input_shapes=self.options.input_shapes)
-            self._compiled[key] = self._once(key, lambda: self.workshop.compile(model, options))
+            # All of its memory: more does not fit, whatever is put where.
+            room = sum(region.bytes for region in board.memory) or None
+            try:
+                self._compiled[key] = self._once(
+                    (*key, room), lambda: self.workshop.compile(model, options, room)
+                )
+            except DoesNotFit as error:
+                error.board = board.label
+                raise
         compiled = self._compiled[key]
         if "mlf" not in record.cached:
             record.cached["mlf"] = compiled.cached

@@ -18,6 +18,7 @@ from typing import Any
 from pytest_microtvm.boards import Board
 from pytest_microtvm.compiler import (
     MEMORY_BYTES,
+    CompileLimits,
     CompileOptions,
     compile_key,
     compile_model,
@@ -106,15 +107,19 @@ class Workshop:
     def __post_init__(self) -> None:
         self.toolchains = Toolchains(self.cache.directory, self.platforms)
 
-    def compile(self, model: Path, options: CompileOptions) -> CompiledModel:
+    def compile(
+        self, model: Path, options: CompileOptions, constants_bytes: int | None = None
+    ) -> CompiledModel:
         """Bring a model file into the cache as MLF; an MLF archive is only checked.
 
         Args:
             model: A .tflite, .onnx or Relax .json file, or an MLF .tar.
             options: For the compiler.
+            constants_bytes: What there is for constants; None where any number of them is fine.
 
         Raises:
             ModelError: The model cannot be read or compiled.
+            DoesNotFit: It has more constants.
             BuildError: Another process holds the same compilation for too long.
         """
         if is_library(model):
@@ -130,7 +135,7 @@ class Workshop:
                     options,
                     Deadline(self.compile_timeout_s),
                     lambda line: self.detail(f"compiling {label}: {line}"),
-                    self.compile_memory_bytes,
+                    CompileLimits(self.compile_memory_bytes, constants_bytes),
                 )
 
         entry = self.cache.obtain(

@@ -12,17 +12,25 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pytest_microtvm import compiler
-from pytest_microtvm.compiler import CompileOptions, child, compile_key, compile_model, limits
+from pytest_microtvm.compiler import (
+    CompileLimits,
+    CompileOptions,
+    child,
+    compile_key,
+    compile_model,
+    limits,
+)
 from pytest_microtvm.compiler.__main__ import main
 from pytest_microtvm.compiler.failures import tvm_failure
 from pytest_microtvm.deadline import Deadline
-from pytest_microtvm.errors import ConfigError, ModelError
+from pytest_microtvm.errors import ConfigError, DoesNotFit, ModelError
 from pytest_microtvm.mlf import library
 from pytest_microtvm.mlf.library import open_library
-from tests.unit.compiler.tflite_models import two_by_two
+from tests.unit.compiler.tflite_models import Model, Tensor, add, two_by_two
 
 TIMEOUT_S = 60.0
 
@@ -210,9 +218,30 @@ def test_the_compiler_runs_in_an_empty_folder_of_its_own(
 
 def test_the_compiler_gets_no_more_memory_than_it_may_have(model: Path, output: Path):
     with pytest.raises(ModelError) as caught:
-        compile_model(model, output, CompileOptions(), Deadline(TIMEOUT_S), memory_bytes=300 << 20)
+        compile_model(
+            model, output, CompileOptions(), Deadline(TIMEOUT_S), limits=CompileLimits(300 << 20)
+        )
     assert list(output.parent.iterdir()) == []
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_more_constants_than_a_board_has_memory_are_refused_before_lowering(
+    output: Path, tmp_path: Path
+):
+    tensors = [
+        Tensor("x", [64]),
+        Tensor("k", [64], data=np.ones(64, np.float32)),
+        Tensor("y", [64]),
+    ]
+    model = tmp_path / "net.tflite"
+    model.write_bytes(Model(tensors, [add([0, 1], 2)], [0], [2]).to_bytes())
+    steps: list[str] = []
+    arguments = (model, output, CompileOptions(), Deadline(TIMEOUT_S), steps.append)
+    with pytest.raises(DoesNotFit, match="its constants take 256 bytes, the board has 255 bytes"):
+        compile_model(*arguments, CompileLimits(constants_bytes=255))
+    assert steps == ["importing"]
+    compile_model(*arguments, CompileLimits(constants_bytes=256))
+    assert output.exists()
 
 
 @pytest.mark.parametrize("raised", [MemoryError(), RuntimeError("InternalError: std::bad_alloc")])
