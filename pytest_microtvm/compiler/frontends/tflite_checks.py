@@ -67,6 +67,9 @@ _ENUMERATIONS = {"Padding": "Padding", "FusedActivationFunction": "ActivationFun
 """Options that are one of few numbers, and the enumeration that has them."""
 
 
+_OF_ONE_SCALE = ("MAXIMUM", "MINIMUM")
+"""Operators that LiteRT computes over stored values, whatever these stand for."""
+
 _IGNORED_ACTIVATIONS = ("TANH", "SIGN_BIT")
 _RECURRENT = ("LSTM", "RNN", "SVDF")
 """Ends of the names of operators that know them."""
@@ -126,8 +129,27 @@ def check_model(model: Any) -> None:
             _check_quantization(tensor, model.Buffers(tensor.Buffer()).DataLength() > 0)
         operators = [graph.Operators(i) for i in range(graph.OperatorsLength())]
         for operator in operators:
-            _check_options(operator_name(model, operator), operator)
+            name = operator_name(model, operator)
+            _check_options(name, operator)
+            if name in _OF_ONE_SCALE:
+                _check_scales(name, operator, tensors)
         _check_flow(model, graph, tensors, operators)
+
+
+def _check_scales(name: str, operator: Any, tensors: list[Any]) -> None:
+    """All quantized tensors of an operator have the same scale and zero point."""
+    found = set()
+    for index in (*_present(operator.InputsAsNumpy), *_present(operator.OutputsAsNumpy)):
+        quantization = tensors[index].Quantization()
+        if is_quantizable(tensors[index]) and quantization is not None:
+            scales, zero_points = quantization.ScaleAsNumpy(), quantization.ZeroPointAsNumpy()
+            if not isinstance(scales, int):
+                found.add((scales.tobytes(), zero_points.tobytes()))
+    if len(found) > 1:
+        raise ModelError(
+            f"{name} has tensors of several quantizations, which TensorFlow Lite takes for one",
+            cure=EXPORT_CURE,
+        )
 
 
 def _check_size(tensor: Any) -> None:

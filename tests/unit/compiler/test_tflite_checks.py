@@ -116,6 +116,20 @@ def test_zero_points_of_biases_and_of_several_scales_are_0():
     )
 
 
+@pytest.mark.parametrize("operator", ["MAXIMUM", "MINIMUM"])
+def test_the_larger_one_is_chosen_among_values_of_one_quantization(operator: str):
+    def model(*zero_points: int) -> Model:
+        tensors = [
+            Tensor(name, [2], "INT8", quantization=Quantization([0.5], [zero_point]))
+            for name, zero_point in zip("abc", zero_points, strict=True)
+        ]
+        return Model(tensors, [Operator(operator, [0, 1], [2])], [0, 1], [2])
+
+    read_tflite(model(3, 3, 3).to_bytes())
+    for zero_points in ((3, 4, 3), (3, 3, 0)):
+        assert f"{operator} has tensors of several" in refusal(model(*zero_points))
+
+
 @pytest.mark.parametrize("zero_points", [[], [0, 0]])
 def test_scales_have_zero_points(zero_points: list[int]):
     message = refusal(quantized(scales=[0.5] * 3, zero_points=zero_points, axis=1))
