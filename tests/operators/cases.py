@@ -239,6 +239,7 @@ _OPTIONS = {
     "SUM": "ReducerOptions",
     "SVDF": "SVDFOptions",
     "TRANSPOSE_CONV": "TransposeConvOptions",
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": "UnidirectionalSequenceLSTMOptions",
     "UNPACK": "UnpackOptions",
     "ADD": "AddOptions",
     "AVERAGE_POOL_2D": "Pool2DOptions",

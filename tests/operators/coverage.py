@@ -276,6 +276,25 @@ def _svdf(case: Case, dtype: str) -> None:
     case.run("SVDF", [data, *weights, -1, memory], [result], Rank=2)
 
 
+def _lstm(case: Case, dtype: str) -> None:
+    data = _data(case, [1, 4, 3], dtype)
+    shapes = [[2, 3]] * 4 + [[2, 2]] * 4
+    weights = [_balanced(case, _constant(case, shape, dtype, 0.01)) for shape in shapes]
+    bias_dtype = "float32" if dtype == "float32" else "int32"
+    scale = None if dtype == "float32" else Quantization([0.0005], [0])
+    biases = [case.add([2], bias_dtype, scale, np.ones(2, bias_dtype)) for _ in range(4)]
+    states = [
+        case.add([1, 2], dtype, _known(dtype, 1 / 128)),
+        case.add([1, 2], dtype if dtype == "float32" else "int16", _known("int16", 2.0**-12)),
+    ]
+    for index in states:
+        case.tensors[index] = replace(case.tensors[index], is_variable=True)
+    inputs = [data, *weights, -1, -1, -1, *biases, -1, -1, *states]
+    result = case.add([1, 4, 2], dtype, _known(dtype, 1 / 128))
+    activation = tflite.ActivationFunctionType.TANH
+    case.run("UNIDIRECTIONAL_SEQUENCE_LSTM", inputs, [result], FusedActivationFunction=activation)
+
+
 def _balanced(case: Case, index: int) -> int:
     """A tensor of the case with a zero point of 0."""
     tensor = case.tensors[index]
@@ -376,7 +395,8 @@ BUILDERS: dict[str, Build] = {
     "RESIZE_NEAREST_NEIGHBOR": _moved(
         "RESIZE_NEAREST_NEIGHBOR", [1, 4, 4, 2], [1, 8, 6, 2], [8, 6]
     ),
-    **{name: _bare(name) for name in ("UNIDIRECTIONAL_SEQUENCE_LSTM", "IF", "WHILE")},
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": _lstm,
+    **{name: _bare(name) for name in ("IF", "WHILE")},
     "SVDF": _svdf,
     **dict.fromkeys(("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE"), _variable),
 }

@@ -106,11 +106,15 @@ def group_integers(module: Any, simd: str = PORTABLE, given: Sequence[GivenSpec]
 
 
 def float_groups(values: Values) -> tuple[str, ...]:
-    """The float operators that end in a quantization, each group as "first, second, ..."."""
+    """The float operators that end in a quantization, each group as "first, second, ...".
+
+    What ends in two quantizations belongs to the first of them, and steps that are alike are told
+    once: recurrent layers have many.
+    """
     groups = []
+    seen: set[Any] = set()
     for quantize in values.calls("quantize"):
         names: list[str] = []
-        seen: set[Any] = set()
         pending = [quantize.args[0]]
         while pending:
             variable = pending.pop()
@@ -125,7 +129,7 @@ def float_groups(values: Values) -> tuple[str, ...]:
             pending += [field for argument in call.args for field in variables_of(argument)]
         if names:
             groups.append(", ".join(reversed(names)))
-    return tuple(groups)
+    return tuple(dict.fromkeys(groups))
 
 
 class _Rewriter:

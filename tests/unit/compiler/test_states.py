@@ -193,3 +193,48 @@ def test_filters_over_time_are_computed_over_integers(dtype, zero_point, tmp_pat
 
 def rounded(values: np.ndarray) -> np.ndarray:
     return (np.sign(values) * np.floor(np.abs(values) + 0.5)).astype(np.int64)
+
+
+def lstm_options(builder: flatbuffers.Builder) -> int:
+    tflite.UnidirectionalSequenceLSTMOptionsStart(builder)
+    tanh = tflite.ActivationFunctionType.TANH
+    tflite.UnidirectionalSequenceLSTMOptionsAddFusedActivationFunction(builder, tanh)
+    tflite.UnidirectionalSequenceLSTMOptionsAddCellClip(builder, 0.75)
+    return int(tflite.UnidirectionalSequenceLSTMOptionsEnd(builder))
+
+
+def test_an_lstm_goes_on_from_the_states_of_the_last_run(tmp_path):
+    """4 steps of 3 inputs, 2 units; the cell is clipped."""
+    rng = np.random.default_rng(2)
+    weights = [rng.normal(size=(2, 3)).astype(np.float32) for _ in range(4)]
+    recurrent = [rng.normal(size=(2, 2)).astype(np.float32) for _ in range(4)]
+    biases = [rng.normal(size=2).astype(np.float32) for _ in range(4)]
+    arrays = [*weights, *recurrent, *biases]
+    tensors = [
+        Tensor("x", [1, 4, 3]),
+        *(Tensor(f"w{i}", list(a.shape), data=a) for i, a in enumerate(arrays)),
+        Tensor("hidden", [1, 2], is_variable=True),
+        Tensor("cell", [1, 2], is_variable=True),
+        Tensor("y", [1, 4, 2]),
+    ]
+    absent = [-1] * 3
+    inputs = [0, *range(1, 9), *absent, *range(9, 13), -1, -1, 13, 14, *absent, -1]
+    options = ("UnidirectionalSequenceLSTMOptions", lstm_options)
+    layer = Operator("UNIDIRECTIONAL_SEQUENCE_LSTM", inputs, [15], options)
+    model = native(Model(tensors, [layer], [0], [15]), tmp_path)
+    assert model.reset() == 0
+    h = c = np.zeros(2)
+    for _ in range(3):
+        x = rng.normal(size=(1, 4, 3)).astype(np.float32)
+        expected = []
+        for step in x[0]:
+            gates = zip(weights, recurrent, biases, strict=True)
+            into, forget, new, out = (w @ step + r @ h + b for w, r, b in gates)
+            c = np.clip(sigmoid(forget) * c + sigmoid(into) * np.tanh(new), -0.75, 0.75)
+            h = sigmoid(out) * np.tanh(c)
+            expected.append(h)
+        np.testing.assert_allclose(model(x)[0], [expected], rtol=1e-5, atol=1e-6)
+
+
+def sigmoid(values: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-values))

@@ -9,7 +9,7 @@ normalization         softmax and the like
 movement, indexing    elements that only move
 shapes                shapes, and constants made of them
 conversion            from one element type or scale to another
-recurrent             layers that remember
+recurrent, lstm       layers that remember
 variables             what the model keeps from run to run
 """
 
@@ -22,6 +22,7 @@ from pytest_microtvm.compiler.frontends.tflite.operators import (
     dense,
     elementwise,
     indexing,
+    lstm,
     movement,
     normalization,
     pooling,
@@ -41,6 +42,7 @@ __all__ = [
     "dense",
     "elementwise",
     "indexing",
+    "lstm",
     "movement",
     "normalization",
     "pooling",
