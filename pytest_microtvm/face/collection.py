@@ -56,7 +56,9 @@ def pytest_configure_node(node: object) -> None:
     worker_input[WORKERS] = worker_input["workercount"] if is_spread else 1
     run = run_of(config)
     assert run is not None
-    worker_input.update(run.share_with_worker())
+    spec = node.gateway.spec  # type: ignore[attr-defined]
+    # Of a worker on another machine, or behind a program that the user names, nobody knows.
+    worker_input.update(run.share_with_worker(is_child=bool(spec.popen) and not spec.python))
 
 
 @pytest.hookimpl(trylast=True)

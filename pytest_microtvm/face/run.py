@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from pytest_microtvm.boards.selection import board_of
 from pytest_microtvm.face.console import Console
 from pytest_microtvm.face.results import Results
 from pytest_microtvm.face.settings import Settings
-from pytest_microtvm.face.workers import Processes
+from pytest_microtvm.face.workers import PARENT, Processes
 from pytest_microtvm.flow.cache import Cache
 
 if TYPE_CHECKING:
@@ -143,9 +144,14 @@ class Run:
             pytest.skip(f"built for {board.label}, not run: --microtvm-build-only")
         return under_test
 
-    def share_with_worker(self) -> dict[str, str]:
-        """What a worker gets with its configuration; its progress is printed from now on."""
-        return self.processes.share_with_worker(self.console.print_workers_line)
+    def share_with_worker(self, *, is_child: bool) -> dict[str, str]:
+        """What a worker gets with its configuration; its progress is printed from now on.
+
+        Args:
+            is_child: Whether this process is the worker's parent.
+        """
+        shared = self.processes.share_with_worker(self.console.print_workers_line)
+        return {**shared, PARENT: str(os.getpid())} if is_child else shared
 
     def release_board(self) -> None:
         """Give a board of the lab back, when a test is done with it."""

@@ -27,7 +27,7 @@ from pytest_microtvm.temporary import TemporaryFolder
 
 FOLDER = "microtvm_folder"
 COMMAND = "microtvm_command"
-PID = "microtvm_pid"
+PARENT = "microtvm_parent"
 PIPE = "progress"
 MAX_LINE_BYTES = 4096
 """A write to a pipe of up to this size (PIPE_BUF of Linux) is never mixed with another."""
@@ -119,16 +119,16 @@ class Processes:
     def share_with_worker(self, on_line: OnLine) -> dict[str, str]:
         """What a worker gets with its configuration; `on_line` hears it from now on."""
         self._own_folder.listen(on_line)
-        return {FOLDER: str(self.folder), COMMAND: self.command, PID: str(os.getpid())}
+        return {FOLDER: str(self.folder), COMMAND: self.command}
 
     def die_with_controller(self) -> None:
-        """In a worker: have the kernel end it with the process that started it.
+        """In a worker: have the kernel end it with its parent; at once if that is gone already.
 
         A worker that waits for a device would not notice for long that nobody wants its results.
         """
         inherited = self._inherited
-        if inherited is not None and os.getppid() == int(inherited[PID]):
-            die_with_parent(os.getppid())
+        if inherited is not None and PARENT in inherited:
+            die_with_parent(int(inherited[PARENT]))
 
     def close(self) -> None:
         """Remove the folder, in the process that made it."""
