@@ -35,7 +35,7 @@ def resize_bilinear(call: Call) -> Any:
     """Each pixel between four others."""
     data, mode, size = call.input(0), _mode(call), _size(call)
     # Kernels over integers take such an axis as it is; TVM divides by 0.
-    if mode == "align_corners" and 1 in size and data.dtype == "float32":
+    if mode == "align_corners" and 1 in size and data.dtype not in ("int8", "int16"):
         return call.finished(_between_lines(call, size))
     result = relax.op.image.resize2d(data.real, size, None, "NHWC", "linear", mode, "")
     return call.finished(result)
