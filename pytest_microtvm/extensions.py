@@ -49,7 +49,7 @@ class Group:
         """The member of a name, whatever the letter case.
 
         Raises:
-            ConfigError: There is none, or the package that adds it is broken.
+            ConfigError: There is no such entry, or the package that adds it is broken.
         """
         if name.lower() in self.built_in:
             module, _, attribute = self.built_in[name.lower()].partition(":")

@@ -94,12 +94,12 @@ def model_path(model: Any, options: CompileOptions, workshop: Workshop) -> Path:
     """The file of a model.
 
     Args:
-        model: A path, an archive, or a TVM IRModule, which is compiled for want of a file.
+        model: A path, an archive, or a TVM IRModule, which is compiled to an archive first.
         options: How to compile a module.
         workshop: Compiles it.
 
     Raises:
-        ConfigError: It is none of these.
+        ConfigError: It is an object of another type.
         ModelError: The module cannot be compiled.
     """
     if isinstance(model, ModelLibrary):

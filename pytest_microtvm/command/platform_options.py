@@ -52,7 +52,7 @@ class MethodOptions:
             recorded: The names of options that a project remembers.
 
         Raises:
-            ConfigError: A pair that is none, an unknown or a missing option, a value of a wrong
+            ConfigError: A malformed pair, an unknown or a missing option, a value of a wrong
                 type or one that is not offered.
         """
         known = {option.name: option for option in self.options}

@@ -109,7 +109,7 @@ def _compile(
         raise tvm_failure("compile", error) from error
     program.float_operators = grouped.float_operators
     if grouped.float_operators:
-        progress(f"in float32, for want of integer kernels: {'; '.join(grouped.float_operators)}")
+        progress(f"in float32, having no integer kernel: {'; '.join(grouped.float_operators)}")
     progress("planning")
     plan = plan_memory(program, options.io_in_arena)
     check_arena(plan.arena_bytes)

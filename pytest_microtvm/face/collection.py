@@ -125,7 +125,7 @@ def _exclusion(
             return f"has {there} bytes of {kind}, this test requires {needed}"
     allowed = _patterns([only])
     if allowed and not any(matches(board, pattern) for pattern in allowed):
-        return f"is none of {', '.join(allowed)}"
+        return f"is not one of {', '.join(allowed)}"
     if any(matches(board, pattern) for pattern in _patterns([skip])):
         return "is excluded by this test"
     return ""

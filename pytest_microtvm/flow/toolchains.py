@@ -50,7 +50,7 @@ class Toolchains:
         """The platform that is chosen for a board.
 
         Raises:
-            ConfigError: There is none of that name.
+            ConfigError: There is no platform of that name.
         """
         return find_platform(self.platforms, board.platform)
 

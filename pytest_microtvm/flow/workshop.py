@@ -365,7 +365,7 @@ def obtain_plugin(cache: Cache, program: str) -> Path:
         program: The emulator, such as "qemu-system-arm".
 
     Raises:
-        BuildError: There is none; says why.
+        BuildError: The plugin cannot be made; the message says why.
     """
     entry = cache.obtain(
         "counting",

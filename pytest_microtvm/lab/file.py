@@ -5,7 +5,7 @@
     kind = "nucleo_f746zg"       # which definition it follows
     port = "/dev/ttyACM0"        # or usb = "0483:374b:SERIAL", or place = "labgrid's name"
 
-The keys are the fields of `LabBoard`; docs/lab.md explains them. A key that is none of them is
+The keys are the fields of `LabBoard`; docs/lab.md explains them. A key that is not one of them is
 refused.
 """
 

@@ -82,7 +82,7 @@ def read_image(
         runtime_sources: The names of the runtime's source files.
 
     Raises:
-        BuildError: It is none.
+        BuildError: The file is not an ELF program.
     """
     from elftools.common.exceptions import ELFError
     from elftools.elf.elffile import ELFFile

@@ -53,7 +53,7 @@ def check_graph(
         num_outputs = first[index + 1] - first[index]
         _check(isinstance(node.get("name"), str), "with a node that has no name")
         if node.get("op") == "null":
-            _check(not inputs and num_outputs == 1, "with an input that is none")
+            _check(not inputs and num_outputs == 1, "with a source that is not a single tensor")
             sources.append(index)
         else:
             _check_call(node, len(inputs), num_outputs, arena_bytes)
@@ -123,7 +123,7 @@ def _entry(reference: Any, first: Sequence[int], num_nodes: int) -> int:
     """
     _check(
         isinstance(reference, list) and len(reference) == 3 and all(map(_is_number, reference)),
-        "with a reference that is none",
+        "with a malformed reference",
     )
     node, output, _ = reference
     _check(
@@ -152,7 +152,7 @@ def _is_shape(value: Any) -> bool:
 def _attribute(attributes: dict[str, Any], name: str) -> list[Any]:
     """The values in ["list_TYPE", [VALUE, ...]]."""
     pair = _list(attributes, name)
-    _check(len(pair) == 2 and isinstance(pair[1], list), f"whose {name} is no list")
+    _check(len(pair) == 2 and isinstance(pair[1], list), f"whose {name} is not a list")
     return list(pair[1])
 
 

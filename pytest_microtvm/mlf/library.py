@@ -68,7 +68,7 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class FloatOperators:
-    """What of a quantized model is computed in float32, for want of integer kernels.
+    """What of a quantized model is computed in float32 because no integer kernel exists.
 
     Args:
         operators: Each group of operators.
@@ -84,7 +84,7 @@ class FloatOperators:
 
     def __str__(self) -> str:
         return (
-            f"computed in float32, for want of integer kernels: {'; '.join(self.operators)} "
+            f"computed in float32 because no integer kernel exists: {'; '.join(self.operators)} "
             f"({self.constants_bytes} bytes of constants, {self.workspace_bytes} of the arena)"
         )
 
@@ -363,7 +363,9 @@ class _Reader:
 
     def _kernel(self, entry: Any) -> KernelSpec:
         if not isinstance(entry, dict):
-            raise self._archive.error("has metadata with a kernel that is no object", FOREIGN_CURE)
+            raise self._archive.error(
+                "has metadata with a kernel that is not an object", FOREIGN_CURE
+            )
         name = self.field(entry, "function_name", str)
         if not _KERNEL_NAME.match(name):
             raise self._archive.error(f"has a kernel named {name[:80]!r}", HOSTILE_CURE)
@@ -392,7 +394,9 @@ class _Reader:
         tensors = self.tensors(main, "states")
         initial = [main["states"][tensor.name].get("initial") for tensor in tensors]
         if not all(name is None or isinstance(name, str) for name in initial):
-            raise self._archive.error("has metadata with a state that begins as none", FOREIGN_CURE)
+            raise self._archive.error(
+                "has metadata with a state of unknown initial value", FOREIGN_CURE
+            )
         return tuple(map(StateSpec, tensors, initial))
 
     def float_operators(self, module: dict[str, Any]) -> FloatOperators | None:
@@ -403,7 +407,7 @@ class _Reader:
         operators = self.field(entry, "operators", list)
         functions = self.field(entry, "functions", list)
         if not all(isinstance(t, str) and t.isprintable() for t in (*operators, *functions)):
-            raise self._archive.error("has float_operators that are no names", FOREIGN_CURE)
+            raise self._archive.error("has float_operators that are not names", FOREIGN_CURE)
         return FloatOperators(
             tuple(operators),
             tuple(functions),
@@ -413,7 +417,9 @@ class _Reader:
 
     def _tensor(self, name: str, entry: Any) -> TensorSpec:
         if not isinstance(entry, dict):
-            raise self._archive.error("has metadata with a tensor that is no object", FOREIGN_CURE)
+            raise self._archive.error(
+                "has metadata with a tensor that is not an object", FOREIGN_CURE
+            )
         shape = self.field(entry, "shape", list)
         dtype = self.field(entry, "dtype", str)
         c_name = self.field(entry, "c_name", str)

@@ -58,7 +58,7 @@ def find_platform(platforms: Mapping[str, Platform], name: str) -> Platform:
     """Look a platform up.
 
     Raises:
-        ConfigError: There is none of that name; names those there are.
+        ConfigError: There is no platform of that name; the message lists those there are.
     """
     if name not in platforms:
         raise ConfigError(

@@ -129,7 +129,7 @@ def float_operators(records: Sequence[Record]) -> list[str]:
         model, board, executor = _subject(record, names)
         lines.append(
             f"{model} on {board}, {executor}: {part:,} of {total:,} instructions are those of "
-            "operators in float32, for want of integer kernels"
+            "operators in float32, which have no integer kernel"
         )
     return lines
 

@@ -28,7 +28,7 @@ def boards_of(counts: Sequence[str], known: Mapping[str, Board]) -> dict[str, Bo
         Definitions by the names of the boards: KIND-1, KIND-2 and so on.
 
     Raises:
-        ConfigError: There is no such kind, or the count is none.
+        ConfigError: There is no such kind of board, or the count is not a positive number.
     """
     boards: dict[str, Board] = {}
     for text in counts:

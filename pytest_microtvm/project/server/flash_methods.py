@@ -25,7 +25,7 @@ def flash_method(name: str) -> FlashMethod:
     """A method by its name.
 
     Raises:
-        OptionError: There is none of this name.
+        OptionError: There is no method of this name.
     """
     if name not in METHODS:
         raise OptionError(
@@ -123,7 +123,7 @@ def users_method(job: FlashJob) -> FlashMethod:
     """The command of a board's `flash.command`, with its placeholders filled in.
 
     Raises:
-        OptionError: There is none, or it has a placeholder that does not exist.
+        OptionError: The board has no flash.command, or the command has an unknown placeholder.
     """
     values = {"probe": job.probe, "port": job.port, "board": str(job.board["name"])}
     values["project"] = str(job.project)

@@ -89,7 +89,7 @@ class _GdbServer:
         """Send a packet and wait for its answer.
 
         Raises:
-            GdbRemoteError: There is none.
+            GdbRemoteError: The server does not answer.
         """
         self._connection.sendall(f"${body}#{sum(body.encode()) % 256:02x}".encode())
         while (answer := self._receive())[:1] in (b"S", b"T"):  # that the chip has stopped

@@ -385,7 +385,7 @@ class ProjectHandler(ProjectAPIHandler):
         """The built firmware.
 
         Raises:
-            ProjectError: There is none.
+            ProjectError: The project has not been built.
         """
         path = self.directory / self.firmware
         if not path.is_file():

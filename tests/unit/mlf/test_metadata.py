@@ -56,7 +56,7 @@ WRONG: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
                 "workspace_size_bytes": 0,
             }
         ),
-        "no names",
+        "not names",
     ),
     "float operators of negative cost": (
         lambda m: m["modules"]["net"].update(
@@ -76,7 +76,7 @@ WRONG: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "no constants": (main(constants_size_bytes=None), "constants_size_bytes"),
     "inputs as list": (main(inputs=[]), "'inputs'"),
     "no outputs": (main(outputs={}), "without outputs"),
-    "tensor as text": (main(inputs={"x": "y"}), "no object"),
+    "tensor as text": (main(inputs={"x": "y"}), "not an object"),
     "too many tensors": (main(inputs=dict.fromkeys(map(str, range(2000)), TENSOR)), "2000"),
     "one c_name twice": (tensor(c_name="Y"), "one c_name for two"),
     "c_name with code": (tensor(c_name="x; }"), "'x:0'"),
@@ -93,7 +93,7 @@ WRONG: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
         "wrong shape, type, size or C name",
     ),
     "signature as number": (tensor(signature_name=1), "'x:0'"),
-    "kernel as text": (kernels("k"), "a kernel that is no object"),
+    "kernel as text": (kernels("k"), "a kernel that is not an object"),
     "kernel twice": (kernels(kernel(), kernel()), "names a kernel twice"),
     "kernel with code": (kernels(kernel(function_name="k;")), "a kernel named 'k;'"),
     "kernel without workspace": (kernels(kernel(workspace=None)), "'workspace'"),
