@@ -6,7 +6,6 @@ model does not mean. Structure (offsets, indices, sizes) is checked by `tflite_f
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
@@ -66,6 +65,9 @@ _POSITIVE: dict[str, tuple[str, tuple[str, ...]]] = {
 _ENUMERATIONS = {"Padding": "Padding", "FusedActivationFunction": "ActivationFunctionType"}
 """Options that are one of few numbers, and the enumeration that has them."""
 
+
+_MAX_SCALE = 1e12
+"""Beyond it, LiteRT's comparisons of quantized tensors overflow."""
 
 _OF_ONE_SCALE = ("MAXIMUM", "MINIMUM")
 """Operators that LiteRT computes over stored values, whatever these stand for."""
@@ -166,8 +168,9 @@ def _check_quantization(tensor: Any, is_constant: bool) -> None:
     if isinstance(zero_points, int) or len(zero_points) not in (1, len(scales)):
         raise _wrong(tensor, "does not have as many zero points as scales")
     for scale in scales:
-        if not (math.isfinite(scale) and scale > 0):
-            raise _wrong(tensor, f"has the scale {float(scale):g}, not a number above 0")
+        if not 0 < scale < _MAX_SCALE:
+            what = f"not a number above 0 and below {_MAX_SCALE:g}"
+            raise _wrong(tensor, f"has the scale {float(scale):g}, {what}")
     low, high = _RANGES[type_name(tensor)]
     for zero_point in zero_points:
         if not low <= zero_point <= high:

@@ -68,7 +68,7 @@ def quantized(**changes: Any) -> Model:
     )
 
 
-@pytest.mark.parametrize("scale", [0.0, -0.5, math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("scale", [0.0, -0.5, 1e30, math.nan, math.inf, -math.inf])
 def test_a_scale_is_a_number_above_0(scale: float):
     assert "the tensor 'x' has the scale" in refusal(quantized(scales=[scale]))
 
