@@ -28,14 +28,19 @@ _NOT_SUPPORTED = {
     "UNIDIRECTIONAL_SEQUENCE_LSTM",
     versions=4,
     options="UnidirectionalSequenceLSTMOptions",
-    reads=("FusedActivationFunction", "CellClip", "TimeMajor"),
-    ignored={"AsymmetricQuantizeInputs": "weights of a float layer become floats"},
+    reads=("FusedActivationFunction", "CellClip", "TimeMajor", "DiagonalRecurrentTensors"),
+    ignored={
+        "AsymmetricQuantizeInputs": "weights of a float layer become floats",
+        "ProjClip": "it clips projections, and a layer that has one is refused",
+    },
 )
 def unidirectional_sequence_lstm(call: Call) -> Any:
     """All steps of a sequence, from the states that the last run left."""
     for what, positions in _NOT_SUPPORTED.items():
         if any(call.optional(position) is not None for position in positions):
             raise call.refusal(f"it has {what}")
+    if call.options["DiagonalRecurrentTensors"]:
+        raise call.refusal("its recurrent weights are diagonals")
     if call.activation() != "TANH":
         raise call.refusal(f"its activation is {call.activation()}, not TANH")
     data, hidden, cell = (call.input(i) for i in (0, 18, 19))
