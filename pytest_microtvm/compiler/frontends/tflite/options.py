@@ -38,7 +38,8 @@ def fields_of(name: str) -> tuple[str, ...]:
         member
         for member in vars(getattr(tflite, name))
         if member[0].isupper()
-        and not member.startswith(("Init", "GetRoot"))
+        and member != "Init"
+        and not member.startswith("GetRoot")
         and not member.endswith("BufferHasIdentifier")
     ]
     return tuple(m for m in members if not m.endswith(_VECTOR_SUFFIXES))
