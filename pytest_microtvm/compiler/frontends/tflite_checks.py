@@ -133,9 +133,21 @@ def check_model(model: Any) -> None:
         for operator in operators:
             name = operator_name(model, operator)
             _check_options(name, operator)
+            if name in ("ARG_MAX", "ARG_MIN"):
+                _check_output_type(name, operator, tensors)
             if name in _OF_ONE_SCALE:
                 _check_scales(name, operator, tensors)
         _check_flow(model, graph, tensors, operators)
+
+
+def _check_output_type(name: str, operator: Any, tensors: list[Any]) -> None:
+    """What the options say of an operator's output is what the tensor says."""
+    options = _options(
+        operator, enumeration("BuiltinOptions").get(operator.BuiltinOptionsType(), "")
+    )
+    for index in _present(operator.OutputsAsNumpy):
+        if options is not None and options.OutputType() != tensors[index].Type():
+            raise _wrong(tensors[index], f"is of another type than the options of {name} say")
 
 
 def _check_scales(name: str, operator: Any, tensors: list[Any]) -> None:

@@ -116,6 +116,17 @@ def test_zero_points_of_biases_and_of_several_scales_are_0():
     )
 
 
+def test_the_output_of_arg_max_is_of_the_type_that_its_options_say():
+    def model(dtype: str) -> Model:
+        table = options("ArgMaxOptions", OutputType=tflite.TensorType.INT32)
+        axis = Tensor("axis", [1], "INT32", np.zeros(1, np.int32))
+        tensors = [Tensor("x", [4]), axis, Tensor("y", [], dtype)]
+        return Model(tensors, [Operator("ARG_MAX", [0, 1], [2], table)], [0], [2])
+
+    read_tflite(model("INT32").to_bytes())
+    assert "'y' is of another type than the options of ARG_MAX say" in refusal(model("INT64"))
+
+
 @pytest.mark.parametrize("operator", ["MAXIMUM", "MINIMUM"])
 def test_the_larger_one_is_chosen_among_values_of_one_quantization(operator: str):
     def model(*zero_points: int) -> Model:
