@@ -1,4 +1,4 @@
-"""What import-linter (pyproject.toml) cannot see: templates, the map of rooms, costs."""
+"""What import-linter (pyproject.toml) cannot see: templates, the map of rooms, lengths."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ else:
 
 PACKAGE = Path(__file__).resolve().parents[2] / "pytest_microtvm"
 ROOT = PACKAGE.parent
+MOST_LINES = 500
 SERVERS = sorted(PACKAGE.glob("platforms/*/microtvm_api_server.py"))
 
 
@@ -84,3 +85,13 @@ def test_the_map_of_rooms_is_that_of_the_code() -> None:
     assert [documented[row] for row in sorted(documented)] == checked
     rooms = {path.stem for path in PACKAGE.glob("[a-z]*") if path.name != "py.typed"}
     assert set.union(*checked) | set(contract["exhaustive_ignores"]) == rooms
+
+
+def test_no_file_is_too_long() -> None:
+    """A file that does not fit one head is two."""
+    folders = (PACKAGE, ROOT / "tests", ROOT / "scripts", ROOT / "conftest_examples")
+    suffixes = {".py", ".c", ".h", ".S"}
+    paths = [p for folder in folders for p in folder.rglob("*") if p.suffix in suffixes]
+    assert paths
+    lines = {str(p.relative_to(ROOT)): len(p.read_text("utf-8").splitlines()) for p in paths}
+    assert {name: count for name, count in lines.items() if count > MOST_LINES} == {}

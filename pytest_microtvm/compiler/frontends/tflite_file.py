@@ -51,8 +51,8 @@ def read_tflite(data: bytes) -> TfliteFile:
     """Read a TFLite model.
 
     Raises:
-        ModelError: The data is no TFLite model, is damaged, or has dynamic shapes or element types
-            that cannot be compiled.
+        ModelError: The data is no TFLite model, is damaged, or has element types that cannot be
+            compiled.
     """
     if len(data) < 8 or data[4:8] != _IDENTIFIER:
         raise ModelError("the file is not a TFLite model", cure="give a file that TFLite exported")
@@ -76,8 +76,6 @@ def _read(model: Any, file_bytes: int) -> TfliteFile:
     outputs = indices(graph.OutputsAsNumpy())
     for index in (*inputs, *outputs):
         _check_type(tensors[index])
-    for index in inputs:
-        _check_shape(tensors[index])
     check_model(model)
     input_aliases, output_aliases = _signature_names(model)
     return TfliteFile(
@@ -107,20 +105,6 @@ def _check_type(tensor: Any) -> None:
             f"the tensor {tensor_name(tensor)!r} has the element type {type_name(tensor)}, "
             "which is not supported",
             cure="export the model with numeric inputs and outputs",
-        )
-
-
-def _check_shape(tensor: Any) -> None:
-    """A -1 stands for a dimension known at run time; a leading one stored as 1 is a batch of 1."""
-    shape = indices(tensor.ShapeAsNumpy())
-    signature = indices(tensor.ShapeSignatureAsNumpy()) or shape
-    dynamic = [axis for axis, extent in enumerate(signature) if extent < 0]
-    if dynamic == [0] and shape[0] == 1:
-        dynamic = []
-    if dynamic or any(extent < 0 for extent in shape):
-        raise ModelError(
-            f"the input {tensor_name(tensor)!r} has a dynamic shape {tuple(signature)}",
-            cure="export the model with fixed shapes for all inputs",
         )
 
 

@@ -1,6 +1,7 @@
 """TFLite models.
 
 graph        the flatbuffer as plain data: tensors, operators, constants
+shapes       of inputs, where the file leaves extents open
 options      the options of an operator; what nobody reads is noticed
 registry     by the name of a builtin operator, the function that converts it
 states       the variables of a model: what it keeps from run to run
@@ -29,8 +30,11 @@ def import_tflite(data: bytes, input_shapes: InputShapes | None = None) -> Impor
     """
     from pytest_microtvm.compiler.frontends.tflite.converter import convert
     from pytest_microtvm.compiler.frontends.tflite.graph import read_graphs
+    from pytest_microtvm.compiler.frontends.tflite.shapes import input_shapes as shapes_of
     from pytest_microtvm.compiler.frontends.tflite_file import read_tflite
 
     model = read_tflite(data)
-    found = convert(read_graphs(model.flatbuffer), input_shapes or {})
+    graphs = read_graphs(model.flatbuffer)
+    inputs = [graphs[0].tensors[index] for index in graphs[0].inputs]
+    found = convert(graphs, shapes_of(inputs, model.inputs, input_shapes or {}))
     return imported(found.module, model.inputs, model.outputs, found.specs, found.initial_states)

@@ -6,7 +6,7 @@ refused. All operators that are refused are told at once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,12 +47,12 @@ class Converted:
     initial_states: dict[str, Array]
 
 
-def convert(graphs: Sequence[Graph], input_shapes: Mapping[str, Sequence[int]]) -> Converted:
+def convert(graphs: Sequence[Graph], input_shapes: Sequence[Sequence[int]]) -> Converted:
     """Convert a model.
 
     Args:
         graphs: Its subgraphs; the first is run.
-        input_shapes: Shapes of inputs by name, in place of those that the file has.
+        input_shapes: Of each input of the first.
 
     Raises:
         ModelError: Some of its operators cannot be converted.
@@ -77,12 +77,10 @@ class _Converter:
         self._raise_refusals()
         return self._states
 
-    def run(self, input_shapes: Mapping[str, Sequence[int]]) -> Converted:
+    def run(self, input_shapes: Sequence[Sequence[int]]) -> Converted:
         parameters = []
-        for index in self._graph.inputs:
-            tensor = self._graph.tensors[index]
-            shape = input_shapes.get(tensor.name, tensor.shape)
-            parameters.append(_variable(tensor, shape))
+        for index, shape in zip(self._graph.inputs, input_shapes, strict=True):
+            parameters.append(_variable(self._graph.tensors[index], shape))
             self._values[index] = parameters[-1]
         with self._builder.function("main"):
             with self._builder.dataflow():
