@@ -6,6 +6,7 @@
     debugging   debug
     upkeep      cache, doctor
     lab         lab scan, check, virtual
+    completion  completion
 
 Each subcommand is parsed and imported when it is used. The exit status is 0 for success, 1 when a
 step failed, and 2 for wrong usage; messages go to stderr.
@@ -60,6 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         module.add_commands(commands)
     commands.add_parser("debug", help="run a project's model under gdb.").fill = _fill_debug
     commands.add_parser("lab", help="the boards that are here").fill = _fill_lab
+    commands.add_parser("completion", help="completion for a shell").fill = _fill_completion
+    parser.set_defaults(root=parser)  # which `completion` describes
     try:
         parsed = parser.parse_args(arguments)
         run: Callable[[argparse.Namespace], int] = parsed.run
@@ -104,3 +107,9 @@ def _fill_lab(parser: CommandParser, _given: Sequence[str]) -> None:
     commands = parser.add_subparsers(required=True, metavar="LAB_COMMAND", dest="lab_command")
     for module in (lab, virtual):
         module.add_commands(commands)
+
+
+def _fill_completion(parser: CommandParser, given: Sequence[str]) -> None:
+    from pytest_microtvm.command import completion
+
+    completion.fill(parser, given)

@@ -45,10 +45,18 @@ class CommandParser(argparse.ArgumentParser):
     ) -> tuple[argparse.Namespace, list[str]]:
         """Fill the parser, then parse."""
         given = sys.argv[1:] if args is None else list(args)
+        self.fill_in(given)
+        return super().parse_known_args(given, namespace)
+
+    def fill_in(self, given: Sequence[str]) -> None:
+        """Add what the subcommand takes, unless that was done.
+
+        Args:
+            given: The arguments that will be parsed.
+        """
         fill, self.fill = self.fill, None
         if fill is not None:
             fill(self, given)
-        return super().parse_known_args(given, namespace)
 
 
 def add_environment(parser: argparse.ArgumentParser, *, device: bool = True) -> None:
