@@ -1,4 +1,4 @@
-"""What other packages can add to the compiler: the members of entry point groups, and our own.
+"""What other packages can add: to the compiler, members of entry point groups; folders elsewhere.
 
 Our own members stand in the same tables as theirs, under a name and as "module:attribute", so that
 there is one way to find a member, and nothing is imported before it is asked for.
@@ -152,3 +152,24 @@ def _sources(package: str) -> Iterator[Path]:
     for folder in folders:
         paths = Path(folder).rglob("*")
         yield from sorted(path for path in paths if path.suffix in _SOURCES and path.is_file())
+
+
+def directories_of(group: str, what: str) -> Iterator[Path]:
+    """The folders that packages offer by an entry point: a function that returns a path.
+
+    Args:
+        group: Of the entry points.
+        what: What is in the folders, in messages: "boards", say.
+
+    Raises:
+        ConfigError: The code of a package fails; names it.
+    """
+    for entry_point in importlib.metadata.entry_points(group=group):
+        try:
+            directory = Path(entry_point.load()())
+        except Exception as error:  # another package's code: anything may happen
+            raise ConfigError(
+                f"the {what} of {entry_point.value} cannot be found: {error!r}",
+                cure="repair or remove that package",
+            ) from error
+        yield directory

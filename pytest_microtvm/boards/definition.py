@@ -11,19 +11,18 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import importlib.metadata
 import json
 import re
 import sys
 import types
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pytest_microtvm.boards.old_form import MOVED_TABLES, convert_old_form
 from pytest_microtvm.errors import ConfigError
-from pytest_microtvm.extensions import CPU_EXTENSIONS
+from pytest_microtvm.extensions import CPU_EXTENSIONS, directories_of
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -238,7 +237,11 @@ def load_boards(extra_directories: Sequence[Path] = ()) -> dict[str, Board]:
         ConfigError: A folder that does not exist, or a definition with a mistake in it.
     """
     boards: dict[str, Board] = {}
-    for directory in (_own_directory(), *_entry_point_directories(), *extra_directories):
+    for directory in (
+        _own_directory(),
+        *directories_of(ENTRY_POINT_GROUP, "boards"),
+        *extra_directories,
+    ):
         if not directory.is_dir():
             raise ConfigError(
                 f"board folder {directory} does not exist", cure="name a folder of .toml files"
@@ -320,18 +323,6 @@ def _own_directory() -> Path:
     """The definitions that come with this package: in the wheel, or beside it in a source tree."""
     installed = _PACKAGE / "board_definitions"
     return installed if installed.is_dir() else _PACKAGE.parent / "boards"
-
-
-def _entry_point_directories() -> Iterable[Path]:
-    for entry_point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
-        try:
-            directory = Path(entry_point.load()())
-        except Exception as exc:  # another package's code: anything may happen
-            raise ConfigError(
-                f"boards of {entry_point.value} cannot be found: {exc!r}",
-                cure="repair or remove that package",
-            ) from exc
-        yield directory
 
 
 def _read_table(kind: Any, table: dict[str, Any], path: Path, prefix: str) -> Any:

@@ -6,12 +6,12 @@ one found later replaces one of the same name. A platform is called what its fol
 
 from __future__ import annotations
 
-import importlib.metadata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ConfigError
+from ..extensions import directories_of
 from .server_process import LAUNCH_SCRIPT, SERVER_FILE
 
 ENTRY_POINT_GROUP = "pytest_microtvm.platforms"
@@ -48,7 +48,11 @@ def load_platforms(extra_directories: Sequence[Path] = ()) -> dict[str, Platform
         ConfigError: A folder does not exist, or holds no platform.
     """
     platforms: dict[str, Platform] = {}
-    for directory in (_OWN_DIRECTORY, *_entry_point_directories(), *extra_directories):
+    for directory in (
+        _OWN_DIRECTORY,
+        *directories_of(ENTRY_POINT_GROUP, "platforms"),
+        *extra_directories,
+    ):
         for platform in _platforms_in(directory.absolute()):
             platforms[platform.name] = platform
     return dict(sorted(platforms.items()))
@@ -87,15 +91,3 @@ def _platforms_in(directory: Path) -> Iterator[Platform]:
             cure=f"name the folder of a platform, which holds {SERVER_FILE}, or a folder of them",
         )
     yield from found[:1] if found[0].directory == directory else found
-
-
-def _entry_point_directories() -> Iterable[Path]:
-    for entry_point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
-        try:
-            directory = Path(entry_point.load()())
-        except Exception as exc:  # another package's code: anything may happen
-            raise ConfigError(
-                f"the platforms of {entry_point.value} cannot be found: {exc!r}",
-                cure="repair or remove that package",
-            ) from exc
-        yield directory
