@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 _STDERR_FD = 2
@@ -53,6 +54,19 @@ def fill_standard_streams() -> None:
     while (fd := os.open(os.devnull, os.O_RDWR)) <= _STDERR_FD:
         os.set_inheritable(fd, True)
     os.close(fd)
+
+
+@contextlib.contextmanager
+def interrupts_for_child() -> Iterator[None]:
+    """Leave Ctrl-C to a child on the same terminal.
+
+    By a handler: what is ignored would be ignored by the child as well.
+    """
+    before = signal.signal(signal.SIGINT, lambda _signal, _frame: None)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def kill_group(process: subprocess.Popen[str] | subprocess.Popen[bytes]) -> None:

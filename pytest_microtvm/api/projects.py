@@ -36,8 +36,11 @@ from pytest_microtvm.project import (
 )
 from pytest_microtvm.project.client import ProjectAPIClient
 from pytest_microtvm.project.firmware import Firmware
+from pytest_microtvm.project.platforms import Platform
+from pytest_microtvm.project.server.api import DEBUG
 from pytest_microtvm.project.server.project import MODEL_FILE
 from pytest_microtvm.project.server_process import SERVER_FILE
+from pytest_microtvm.project.support import ask_platform
 from pytest_microtvm.session.device import FLASH_TIMEOUT_S
 
 TEMPLATE = "template"
@@ -175,6 +178,36 @@ class Project:
                 self._note_flashed()
             return Device(session, harness, record, resources.pop_all())
         raise AssertionError("unreachable")
+
+    def require_debug(self, **options: Any) -> None:
+        """Make sure that the firmware can be run under gdb: that its platform emulates the board.
+
+        Args:
+            options: As of `open`.
+
+        Raises:
+            ConfigError: It cannot; a real board is left to its probe's own gdb server.
+            BuildError: The project's server does not answer.
+        """
+        given = self._all(options)
+        in_lab = self.board.name in self._environment.lab_kinds()
+        if self.board.is_real(in_lab or bool(_named_board(self.board, given))):
+            probe = str(given.get("probe") or "")
+            address = probe if ":" in probe else "HOST:PORT"
+            raise ConfigError(
+                f"{self.board.label} is a real board, and only emulated ones are started under gdb",
+                cure=f"start its probe's gdb server (openocd, pyocd gdbserver), run the model with "
+                f"`microtvm run {self.directory}`, and connect: gdb-multiarch {self.elf or 'ELF'} "
+                f"-ex 'target extended-remote {address}'",
+            )
+        own = Platform(self.platform, self.directory)
+        deadline = Deadline(_QUERY_TIMEOUT_S)
+        (support,) = ask_platform(own, [self.board], deadline, identify=False)
+        if DEBUG not in support.abilities:
+            raise ConfigError(
+                f"the platform {self.platform} cannot run {self.board.label} under gdb",
+                cure="choose an emulated board of a platform that can, such as baremetal",
+            )
 
     def _all(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """The options of a step: those that the project was created with, and further ones."""
@@ -329,6 +362,20 @@ def open_project(directory: StrPath, *, environment: Environment | None = None) 
             cure="create the project again from its model.tar",
         )
     return Project(target, _board_of(target, record), record, environment or Environment())
+
+
+def copy_firmware(firmware: Firmware, directory: Path) -> None:
+    """Make a project of built firmware in the cache, which `open_project` opens.
+
+    Args:
+        firmware: The firmware.
+        directory: The project's folder; is created.
+    """
+    shutil.copytree(firmware.project_dir, directory, symlinks=True)
+    elf = "" if firmware.elf is None else str(firmware.elf.relative_to(firmware.project_dir))
+    ProjectRecord(
+        firmware.board.platform, firmware.executor, firmware.build_id, built=1, elf=elf
+    ).write(directory)
 
 
 def _check_vacant(directory: Path, force: bool) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -56,6 +57,20 @@ def fill(parser: CommandParser, _given: Sequence[str]) -> None:
         metavar="N",
         help="only serve: the board waits for a gdb of your own at this port.",
     )
+    parser.add_argument(
+        "--break",
+        dest="function",
+        metavar="FUNCTION",
+        help="where to stop; the model's first kernel unless given.",
+    )
+    parser.add_argument(
+        "--ignore",
+        type=int,
+        default=0,
+        metavar="N",
+        help="pass this many calls of that function by. Defaults to '0'",
+    )
+    parser.add_argument("--sequence", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--parent-pid", type=int, help=argparse.SUPPRESS)
     add_inputs(parser)
     add_project_options(parser, "open_transport", "--options")
@@ -72,11 +87,7 @@ def _debug(arguments: argparse.Namespace) -> int:
     if project is None:
         return OK
     require_build(project)
-    if project.board.emulator is None:
-        raise ConfigError(
-            f"nothing emulates {project.board.label}: only emulated boards are debugged",
-            cure="start your probe's gdb server, and gdb by hand",
-        )
+    project.require_debug(**values)
     if arguments.gdbserver_port is not None:
         return _serve(arguments, project, values)
     if shutil.which(GDB) is None:
@@ -86,27 +97,33 @@ def _debug(arguments: argparse.Namespace) -> int:
 
 def _serve(arguments: argparse.Namespace, project: Project, values: dict[str, Any]) -> int:
     """Open the device with its gdb server, and run the model once, however long that takes."""
+    from pytest_microtvm.verify.inputs import load_sequence
+
     port = arguments.gdbserver_port
-    inputs = make_given_inputs(arguments, project.library)
+    if arguments.sequence:
+        inputs = load_sequence(arguments.inputs, project.library.inputs)
+    else:
+        inputs = make_given_inputs(arguments, project.library)
     if arguments.parent_pid is None:
-        words = " ".join(f"'{word}'" if " " in word else word for word in _gdb_words(project, port))
-        tell(f"waiting for gdb: {words}")
+        tell(f"waiting for gdb: {shlex.join(_gdb_words(arguments, project, port))}")
     with project.open(**{**values, "gdbserver_port": port}) as device:
-        outputs = device.run(inputs)
+        outputs = device.session.run_sequence(inputs) if arguments.sequence else device.run(inputs)
     for name, array in outputs.items():
         print(f"microtvm: the model has run: {name} = {array.reshape(-1)[:8]}", flush=True)
     return OK
 
 
 def _run_gdb(arguments: argparse.Namespace, project: Project) -> int:
+    from pytest_microtvm.process import interrupts_for_child
+
     port = _free_port()
     with (
         tempfile.TemporaryFile("w+") as said,
         _device(arguments, port, said) as device,
-        _interrupts_for_gdb(),
+        interrupts_for_child(),
     ):
         gdb = subprocess.Popen(
-            [*_gdb_words(project, port), *arguments.gdb_arguments], cwd=project.directory
+            [*_gdb_words(arguments, project, port), *arguments.gdb_arguments], cwd=project.directory
         )
         watch = threading.Thread(target=_tell_of_end, args=(device, gdb, said), daemon=True)
         watch.start()
@@ -134,21 +151,25 @@ def _tell_of_end(
     gdb.send_signal(signal.SIGINT)
 
 
-def _gdb_words(project: Project, port: int) -> list[str]:
-    """The command line of a gdb that stops at the model's first kernel."""
+def _gdb_words(arguments: argparse.Namespace, project: Project, port: int) -> list[str]:
+    """The command line of a gdb that stops at the model's first kernel, or where it was told to."""
     elf = project.elf
     if elf is None:
         raise ConfigError(
             f"the platform {project.platform} tells of no program with symbols",
             cure="start gdb by hand, with --gdbserver-port",
         )
-    kernels = project.library.kernels
+    function = arguments.function
+    if function is None:
+        kernels = project.library.kernels
+        function = kernels[0].name if kernels else _run_function()
     commands = [
         "set pagination off",
         "set debuginfod enabled off",
         f"set tcp connect-timeout {_CONNECT_S}",
         f"target remote 127.0.0.1:{port}",
-        f"break {kernels[0].name}" if kernels else f"break {_run_function()}",
+        f"break {function}",
+        *([f"ignore 1 {arguments.ignore}"] if arguments.ignore else []),
         "continue",
     ]
     words = [word for command in commands for word in ("-ex", command)]
@@ -180,6 +201,10 @@ def _device(
     for kind in ("boards", "platforms"):
         for folder in getattr(arguments, f"{kind}_dir"):
             command += [f"--{kind}-dir", str(folder)]
+    if arguments.lab is not None:
+        command += ["--lab", str(arguments.lab)]
+    if arguments.sequence:
+        command += ["--sequence"]
     if arguments.project_option:
         command += ["--options", *arguments.project_option]
     child = subprocess.Popen(
@@ -194,16 +219,6 @@ def _device(
         yield child
     finally:
         kill_group(child)
-
-
-@contextlib.contextmanager
-def _interrupts_for_gdb() -> Iterator[None]:
-    """Leave Ctrl-C to gdb. By a handler: what is ignored would be ignored by gdb as well."""
-    before = signal.signal(signal.SIGINT, lambda _signal, _frame: None)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _free_port() -> int:

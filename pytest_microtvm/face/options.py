@@ -127,6 +127,12 @@ def add_options(parser: pytest.Parser) -> None:
         "do not hold compiled models to the models' own interpreters (LiteRT, onnxruntime)",
         action="store_true",
     )
+    add(
+        "debug",
+        "run the first model that fails on an emulated board again under gdb, on this terminal, up "
+        "to the first kernel that differs",
+        action="store_true",
+    )
     add("layers", "show where the instructions of each model go", action="store_true")
     add("json", "write a record of the run here", ini="microtvm_json", metavar="PATH")
 

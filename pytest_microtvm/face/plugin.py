@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from pytest_microtvm.errors import ConfigError, DoesNotFit, MicroTVMError
-from pytest_microtvm.face import fixtures, hookspecs, options
+from pytest_microtvm.face import debugger, fixtures, hookspecs, options
 from pytest_microtvm.face.stash import RUN_KEY, run_of
 
 RECORDS = "microtvm_records"
@@ -56,6 +56,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "skip_boards(*names): boards that a test is kept from")
     config.pluginmanager.register(fixtures, "microtvm-fixtures")
     with _usage_errors():
+        if config.option.microtvm_debug:
+            debugger.check_usage(config)
         if options.asks_for_boards(config):
             _start_run(config)
         else:
@@ -180,6 +182,8 @@ def _start_run(config: pytest.Config) -> None:
     run.open()
     config.stash[RUN_KEY] = run
     config.pluginmanager.register(collection, "microtvm-collection")
+    if config.option.microtvm_debug:
+        config.pluginmanager.register(debugger.Debugger(run), "microtvm-debug")
 
 
 def _refuse_models(config: pytest.Config) -> None:

@@ -10,10 +10,14 @@ import pytest
 from pytest_microtvm.errors import ConfigError, MicroTVMError
 
 if TYPE_CHECKING:
+    from pytest_microtvm.flow.model_under_test import ModelUnderTest
     from pytest_microtvm.measure.records import Record
 
 USED: pytest.StashKey[list[Record]] = pytest.StashKey()
 """The records of what a test used. By the test itself: two may have the same node id."""
+
+UNDER_TEST: pytest.StashKey[ModelUnderTest] = pytest.StashKey()
+"""The model, board and executor of a test."""
 
 
 class Results:

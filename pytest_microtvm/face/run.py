@@ -12,7 +12,7 @@ import pytest
 
 from pytest_microtvm.boards.selection import board_of
 from pytest_microtvm.face.console import Console
-from pytest_microtvm.face.results import Results
+from pytest_microtvm.face.results import UNDER_TEST, Results
 from pytest_microtvm.face.settings import Settings
 from pytest_microtvm.face.workers import PARENT, Processes
 from pytest_microtvm.flow.cache import Cache
@@ -77,10 +77,9 @@ class Run:
         Raises:
             ConfigError: The cache or the records cannot be written.
         """
-        directory = self.settings.cache_dir
-        if directory is None:
-            directory = self.processes.folder / "cache"
-        self._cache = Cache(directory, self.settings.cache_limit_bytes, progress=self.console.tell)
+        self._cache = Cache(
+            self.cache_dir, self.settings.cache_limit_bytes, progress=self.console.tell
+        )
         self._cache.open()
         self._resources.callback(self._cache.close)
         if self.settings.json_path is not None:
@@ -139,6 +138,7 @@ class Run:
 
         under_test = ModelUnderTest(self.harness, model, board, executor, on_log)
         self.results.add(item, under_test.record)
+        item.stash[UNDER_TEST] = under_test
         if self.settings.build_only:
             under_test.firmware  # noqa: B018 (a property that builds)
             pytest.skip(f"built for {board.label}, not run: --microtvm-build-only")
@@ -152,6 +152,12 @@ class Run:
         """
         shared = self.processes.share_with_worker(self.console.print_workers_line)
         return {**shared, PARENT: str(os.getpid())} if is_child else shared
+
+    @property
+    def cache_dir(self) -> Path:
+        """The build cache."""
+        directory = self.settings.cache_dir
+        return self.processes.folder / "cache" if directory is None else directory
 
     def release_board(self) -> None:
         """Give a board of the lab back, when a test is done with it."""

@@ -30,7 +30,7 @@ from pytest_microtvm.session.bridges import Bridges
 from pytest_microtvm.session.device import Session
 from pytest_microtvm.session.host_driven import NodeResult
 from pytest_microtvm.verify.compare import Comparison, Tolerance, compare_outputs
-from pytest_microtvm.verify.explain import explain_difference
+from pytest_microtvm.verify.explain import Explanation, explain_difference
 from pytest_microtvm.verify.inputs import (
     SEQUENCE_STEPS,
     Tensors,
@@ -364,13 +364,13 @@ class Harness:
             return f"{_IN_COMPILER} or in LiteRT"
         return "the executor, the memory plan or the firmware image, not in a kernel"
 
-    def explain(self, library: ModelLibrary, board: Board, inputs: Tensors) -> tuple[str, ...]:
+    def explain(self, library: ModelLibrary, board: Board, inputs: Tensors) -> Explanation:
         """Find the first kernel whose result on a board is not that on this machine.
 
         Both run the graph kernel by kernel, with the executor `host_driven`.
 
         Returns:
-            Lines for the report of a mismatch; if the search itself fails, they say so.
+            What was found; if the search itself fails, its notes say so.
         """
         try:
             return explain_difference(
@@ -379,7 +379,7 @@ class Harness:
                 self._where_to_look(),
             )
         except MicroTVMError as error:
-            return (f"kernel by kernel: {error.one_line()}",)
+            return Explanation((f"kernel by kernel: {error.one_line()}",))
 
     def _debug(self, library: ModelLibrary, board: Board, inputs: Tensors) -> list[NodeResult]:
         firmware = self._built(library, board, HOST_DRIVEN)

@@ -19,6 +19,7 @@ from pytest_microtvm.mlf.library import ModelLibrary, TensorSpec
 from pytest_microtvm.project.firmware import Firmware
 from pytest_microtvm.session.device import Session
 from pytest_microtvm.verify.compare import Comparison, Tolerance
+from pytest_microtvm.verify.explain import Explanation
 from pytest_microtvm.verify.inputs import (
     SEQUENCE_STEPS,
     NamedTensors,
@@ -33,6 +34,19 @@ from pytest_microtvm.verify.inputs import (
 Inputs = Mapping[str, ArrayLike] | ArrayLike | None
 
 
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """What a device computed wrongly.
+
+    Attributes:
+        inputs: What it was given: one array per input; of a model with states a sequence of them.
+        explanation: Where it goes wrong.
+    """
+
+    inputs: Tensors
+    explanation: Explanation
+
+
 class ModelUnderTest:
     """A model, the board it runs on and the executor it runs with.
 
@@ -45,6 +59,9 @@ class ModelUnderTest:
         board: The board.
         executor: The executor.
         on_log: Told the lines that the device logs.
+
+    Attributes:
+        difference: What the latest comparison that found a difference found; None before.
     """
 
     def __init__(
@@ -62,6 +79,7 @@ class ModelUnderTest:
         self._harness = harness
         self._on_log = on_log
         self._begun: Session | None = None
+        self.difference: Difference | None = None
 
     @property
     def platform(self) -> str:
@@ -209,8 +227,9 @@ class ModelUnderTest:
             outputs, reference, tolerance, self.record, has_steps=bool(self.library.states)
         )
         if comparison.mismatched > comparison.nan_mismatches:
-            notes = self._harness.explain(self.library, self.board, tensors)
-            comparison = dataclasses.replace(comparison, notes=notes)
+            found = self._harness.explain(self.library, self.board, tensors)
+            self.difference = Difference(tensors, found)
+            comparison = dataclasses.replace(comparison, notes=found.notes)
         return comparison
 
     def check(

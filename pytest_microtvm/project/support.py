@@ -13,9 +13,12 @@ from ..errors import ConfigError
 from .client import ProjectAPIClient
 from .descriptions import ServerDescription
 from .platforms import Platform
-from .server.api import COUNT_INSTRUCTIONS, EMULATE, FLASH, BoardSupport
+from .server.api import COUNT_INSTRUCTIONS, DEBUG, EMULATE, FLASH, BoardSupport
 from .server.board_keys import check_table
 from .server.errors import OptionError
+
+GDB_OPTION = "gdbserver_port"
+"""The project option by which an emulated board waits for gdb, at that port of this computer."""
 
 
 def ask_platform(
@@ -77,8 +80,11 @@ def _as_far_as_told(description: ServerDescription, board: Board) -> BoardSuppor
     abilities = []
     if board.emulator is not None:
         abilities.append(EMULATE)
-        if any(option.name == counting.OPTION for option in description.options):
+        options = {option.name for option in description.options}
+        if counting.OPTION in options:
             abilities.append(COUNT_INSTRUCTIONS)
+        if GDB_OPTION in options:
+            abilities.append(DEBUG)
     if board.flash is not None:
         abilities.append(FLASH)
     return BoardSupport(abilities=tuple(abilities))

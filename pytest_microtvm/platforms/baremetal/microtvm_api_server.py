@@ -141,10 +141,10 @@ class BareMetal(server.MakeProjectHandler):
         return path if "/" in path else None  # else it repeats the name
 
     def abilities(self, board: Mapping[str, Any]) -> tuple[str, ...]:
-        """Emulators count instructions; real boards are flashed."""
+        """Emulators count instructions and serve gdb; real boards are flashed."""
         abilities: tuple[str, ...] = ()
         if board.get("emulator"):
-            abilities += (server.EMULATE, server.COUNT_INSTRUCTIONS)
+            abilities += (server.EMULATE, server.COUNT_INSTRUCTIONS, server.DEBUG)
         if board.get("flash"):
             abilities += (server.FLASH,)
         return abilities

@@ -64,8 +64,8 @@ class BoardSupport(NamedTuple):
             the toolchain is identified: a new file at one of the paths means another toolchain.
         toolchain: An id of the toolchain, which is another one whenever the same sources may give
             another firmware; None where it is not known.
-        abilities: Of `COUNT_INSTRUCTIONS` (by the option `qemu_plugin`), `DEBUG`, `EMULATE`,
-            `FLASH`.
+        abilities: Of `COUNT_INSTRUCTIONS` (by the option `qemu_plugin`), `DEBUG` (of an emulated
+            board, by the option `gdbserver_port`), `EMULATE`, `FLASH`.
         environment: The variables, beside PATH, that decide which toolchain is used.
     """
 

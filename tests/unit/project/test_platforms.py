@@ -185,6 +185,14 @@ def test_a_server_that_does_not_know_the_question(tmp_path: Path) -> None:
     ]
 
 
+def test_an_option_tells_that_a_board_can_be_debugged(tmp_path: Path) -> None:
+    platform = acme(tmp_path / "acme", "")
+    server = platform.directory / SERVER
+    server.write_text(server.read_text().replace("qemu_plugin", "gdbserver_port"))
+    answers = ask_platform(platform, [EMULATED, REAL], Deadline(20), identify=False)
+    assert [answer.abilities for answer in answers] == [("emulate", "debug"), ("flash",)]
+
+
 def test_a_refusal_names_the_definition_and_the_key(tmp_path: Path) -> None:
     platform = acme(tmp_path / "acme", ANSWER + KEYS)
     cases: list[tuple[dict[str, object], str]] = [
