@@ -138,7 +138,7 @@ def _check_type(name: str, ty: Any) -> None:
     """Check a type as far as it is that of tensors of known shape."""
     for field in getattr(ty, "fields", ()):
         _check_type(name, field)
-    if type(ty).__name__ != "TensorType" or ty.shape is None:
+    if type(ty).__name__ != "TensorType" or type(ty.shape).__name__ != "ShapeExpr":
         return
     extents = list(ty.shape)
     if all(type(extent).__name__ == "IntImm" for extent in extents):

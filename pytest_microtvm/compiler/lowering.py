@@ -112,7 +112,7 @@ def tensor_type(ty: Any, name: str) -> TensorType:
     Raises:
         ModelError: The shape is not static, or C kernels cannot hold the element type.
     """
-    if type(ty).__name__ != "TensorType" or ty.shape is None:
+    if type(ty).__name__ != "TensorType" or type(ty.shape).__name__ != "ShapeExpr":
         raise ModelError(
             f"the tensor {name!r} has no static shape",
             cure="export the model with fixed shapes for all inputs",
