@@ -92,7 +92,15 @@ class Environment:
         Raises:
             ConfigError: The lab file or a definition is wrong.
         """
-        return frozenset(board.kind for board in self._load_lab(self.boards()))
+        return frozenset(board.kind for board in self.lab_boards())
+
+    def lab_boards(self) -> tuple[LabBoard, ...]:
+        """The real boards that the lab has.
+
+        Raises:
+            ConfigError: As of `lab_kinds`.
+        """
+        return self._load_lab(self.boards())
 
     @contextlib.contextmanager
     def open_workshop(self) -> Iterator[Workshop]:

@@ -7,7 +7,7 @@ import hashlib
 import shlex
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -190,15 +190,13 @@ class Project:
             BuildError: The project's server does not answer.
         """
         given = self._all(options)
-        in_lab = self.board.name in self._environment.lab_kinds()
-        if self.board.is_real(in_lab or bool(_named_board(self.board, given))):
-            probe = str(given.get("probe") or "")
-            address = probe if ":" in probe else "HOST:PORT"
+        real = _named_board(self.board, given) or [
+            board for board in self._environment.lab_boards() if board.kind == self.board.name
+        ]
+        if self.board.is_real(bool(real)):
             raise ConfigError(
                 f"{self.board.label} is a real board, and only emulated ones are started under gdb",
-                cure=f"start its probe's gdb server (openocd, pyocd gdbserver), run the model with "
-                f"`microtvm run {self.directory}`, and connect: gdb-multiarch {self.elf or 'ELF'} "
-                f"-ex 'target extended-remote {address}'",
+                cure=self._how_to_connect(real),
             )
         own = Platform(self.platform, self.directory)
         deadline = Deadline(_QUERY_TIMEOUT_S)
@@ -208,6 +206,19 @@ class Project:
                 f"the platform {self.platform} cannot run {self.board.label} under gdb",
                 cure="choose an emulated board of a platform that can, such as baremetal",
             )
+
+    def _how_to_connect(self, boards: Sequence[LabBoard]) -> str:
+        """How to debug a real board by hand; `boards` are those that there are."""
+        probes = [board.probe for board in boards if board.probe and ":" in board.probe]
+        run = ["microtvm", "run", str(self.directory), "--number=1000000", "--timeout=1000000"]
+        gdb = ["gdb-multiarch", str(self.elf), "-ex"]
+        gdb += [f"target extended-remote {probes[0] if probes else 'HOST:PORT'}"]
+        if self.library.kernels:
+            gdb += ["-ex", f"break {self.library.kernels[0].name}", "-ex", "continue"]
+        return (
+            f"keep the model running by `{shlex.join(run)}`, then connect to the gdb server of the "
+            f"board's probe (openocd and pyocd have one) by `{shlex.join(gdb)}`"
+        )
 
     def _all(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """The options of a step: those that the project was created with, and further ones."""

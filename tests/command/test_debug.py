@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import socket
 import subprocess
 import sys
+import time
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from pytest_microtvm.boards import load_boards
+from pytest_microtvm.virtual_lab.client import VirtualLab
 from tests.command.conftest import Microtvm
 from tests.contract.running import need_tools
 from tests.terminal import PROMPT, ROOT, TIMEOUT_S, Terminal, await_none, on_terminal
@@ -100,11 +103,39 @@ def test_what_cannot_be_debugged(microtvm: Microtvm) -> None:
     assert "the platform host cannot run host under gdb" in microtvm("debug", "p", status=2).err
 
 
-def test_a_real_board_is_left_to_its_probe(microtvm: Microtvm) -> None:
-    need_tools(load_boards()["netduinoplus2"])
+def test_a_real_board_is_left_to_its_probe(
+    microtvm: Microtvm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the error has the two command lines that debug it."""
+    board = load_boards()["netduinoplus2"]
+    need_tools(board)
+    if shutil.which("gdb-multiarch") is None:
+        pytest.skip("gdb-multiarch is missing; install it: apt-get install gdb-multiarch")
     microtvm("create", "p", SINE, "baremetal", "-o", "board=netduinoplus2", status=0)
     microtvm("build", "p", status=0)
-    ended = microtvm("debug", "p", "--options", "probe=127.0.0.1:3333", status=2)
-    [line] = ended.err.splitlines()
-    assert "netduinoplus2 is a real board, and only emulated ones are started under gdb" in line
-    assert "p/build/firmware.elf -ex 'target extended-remote 127.0.0.1:3333'" in line
+    with VirtualLab({"left": board}) as lab:
+        monkeypatch.setenv("MICROTVM_LAB", str(lab.lab_file))
+        [line] = microtvm("debug", "p", status=2).err.splitlines()
+        assert "netduinoplus2 is a real board, and only emulated ones are started under" in line
+        run, gdb = (shlex.split(command) for command in line.split("`")[1::2])
+        assert run[0] == "microtvm"
+        with on_terminal(sys.executable, "-m", "pytest_microtvm.command", *run[1:], "-v") as (
+            terminal,
+            process,
+        ):
+            end = time.monotonic() + TIMEOUT_S
+            while lab["left"].flashed == 0:
+                assert time.monotonic() < end, terminal.text
+                time.sleep(0.1)
+            shown = ""
+            while "Breakpoint 1, tvmgen_sine_int8_fully_connected_0" not in shown:
+                assert time.monotonic() < end, shown  # the flashing gdb has the probe at first
+                shown = subprocess.run(
+                    [gdb[0], "-batch", "-nx", *gdb[1:], "-ex", "detach"],
+                    timeout=TIMEOUT_S,
+                    capture_output=True,
+                    text=True,
+                    stdin=subprocess.DEVNULL,
+                ).stdout
+            process.kill()
+            process.wait()
