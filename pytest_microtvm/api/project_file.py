@@ -10,8 +10,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pytest_microtvm.boards import Board, Cpu, PlatformTable, board_from_json
 from pytest_microtvm.errors import ConfigError
 
+BOARD_FILE = "board.json"
 PROJECT_FILE = ".microtvm.json"
 VERSION = 1
 
@@ -90,3 +92,12 @@ class ProjectRecord:
 
 
 _ANEW = "create the project again"
+
+
+def board_of(directory: Path, record: ProjectRecord) -> Board:
+    """The board of a project: its definition, or what a template says of it."""
+    definition = directory / BOARD_FILE
+    if definition.is_file():
+        return board_from_json(definition.read_text(encoding="utf-8"))
+    name = str(record.options.get("board") or record.platform)
+    return Board(name=name, cpu=Cpu(arch=""), tables=(PlatformTable(record.platform),))

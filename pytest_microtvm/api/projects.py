@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import shlex
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from pytest_microtvm.api.device import Device
 from pytest_microtvm.api.environment import Environment, StrPath
 from pytest_microtvm.api.models import model_path
-from pytest_microtvm.api.project_file import PROJECT_FILE, ProjectRecord
-from pytest_microtvm.boards import Board, Cpu, PlatformTable, board_from_json
+from pytest_microtvm.api.project_file import BOARD_FILE, PROJECT_FILE, ProjectRecord, board_of
+from pytest_microtvm.api.real_boards import how_to_connect, named_board, words_of
+from pytest_microtvm.boards import Board
 from pytest_microtvm.compiler import CompileOptions
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import BuildError, ConfigError
@@ -24,8 +24,8 @@ from pytest_microtvm.flow.build_id import build_id_of
 from pytest_microtvm.flow.harness import Harness, HarnessOptions
 from pytest_microtvm.flow.measuring import measure
 from pytest_microtvm.flow.progress import long_step
+from pytest_microtvm.flow.serving import check_key, parse_address, reach, serve
 from pytest_microtvm.flow.workshop import BUILD_TIMEOUT_S, PROJECT_TYPE, Workshop
-from pytest_microtvm.lab.file import LabBoard
 from pytest_microtvm.measure.metrics import Metrics
 from pytest_microtvm.measure.records import Record
 from pytest_microtvm.mlf.library import ModelLibrary, open_library
@@ -42,15 +42,12 @@ from pytest_microtvm.project.server.project import MODEL_FILE
 from pytest_microtvm.project.server_process import SERVER_FILE
 from pytest_microtvm.project.support import ask_platform
 from pytest_microtvm.session.device import FLASH_TIMEOUT_S
+from pytest_microtvm.session.tracker import Tracker
 
 TEMPLATE = "template"
 """The platform of projects that are made from a template that is named by its folder."""
-_BOARD_FILE = "board.json"
 _QUERY_TIMEOUT_S = 30.0
 _DEFINITIONS = "compile_definitions"
-_REAL = {"port": "port", "usb": "usb", "probe": "probe", "flash_method": "flash"}
-_REAL_COMMANDS = {"flash_command": "flash_command", "reset_command": "reset"}
-"""Project options that say which real board is meant, and what a lab calls them."""
 
 
 class Project:
@@ -190,13 +187,13 @@ class Project:
             BuildError: The project's server does not answer.
         """
         given = self._all(options)
-        real = _named_board(self.board, given) or [
+        real = named_board(self.board, given) or [
             board for board in self._environment.lab_boards() if board.kind == self.board.name
         ]
         if self.board.is_real(bool(real)):
             raise ConfigError(
                 f"{self.board.label} is a real board, and only emulated ones are started under gdb",
-                cure=self._how_to_connect(real),
+                cure=how_to_connect(self.directory, self.elf, self.library, real),
             )
         own = Platform(self.platform, self.directory)
         deadline = Deadline(_QUERY_TIMEOUT_S)
@@ -207,18 +204,56 @@ class Project:
                 cure="choose an emulated board of a platform that can, such as baremetal",
             )
 
-    def _how_to_connect(self, boards: Sequence[LabBoard]) -> str:
-        """How to debug a real board by hand; `boards` are those that there are."""
-        probes = [board.probe for board in boards if board.probe and ":" in board.probe]
-        run = ["microtvm", "run", str(self.directory), "--number=1000000", "--timeout=1000000"]
-        gdb = ["gdb-multiarch", str(self.elf), "-ex"]
-        gdb += [f"target extended-remote {probes[0] if probes else 'HOST:PORT'}"]
-        if self.library.kernels:
-            gdb += ["-ex", f"break {self.library.kernels[0].name}", "-ex", "continue"]
-        return (
-            f"keep the model running by `{shlex.join(run)}`, then connect to the gdb server of the "
-            f"board's probe (openocd and pyocd have one) by `{shlex.join(gdb)}`"
-        )
+    def serve(self, tracker: str, key: str, *, port: int = 0, **options: Any) -> NoReturn:
+        """Offer the device to the clients of a TVM RPC tracker, one after the other, for good.
+
+        Whoever asks the tracker for `key` has the device, fresh from its start, until it closes its
+        session: TVM's own `tvm.rpc.connect_tracker(host, port).request(key)`, or `open_remote`.
+
+        Args:
+            tracker: The tracker's address, as "HOST:PORT".
+            key: What clients ask for.
+            port: Where they come in; 0 for a free port.
+            options: As of `open`.
+
+        Raises:
+            MicroTVMError: As of `open`; or the tracker is gone, or the device is.
+        """
+        address = parse_address(tracker)
+        check_key(key)
+        with Tracker(*address):
+            pass  # before the device is opened: it is there
+        with self.open(**options) as device:
+            serve(device.session, address, key, port, self._environment.progress)
+
+    def open_remote(self, tracker: str, key: str) -> Device:
+        """Open a device that runs the firmware elsewhere, as a TVM RPC tracker offers it.
+
+        Args:
+            tracker: The tracker's address, as "HOST:PORT".
+            key: What it is offered as (see `serve`).
+
+        Returns:
+            The device; its own log and its instructions are not seen from here.
+
+        Raises:
+            LeaseError: No board is offered by this key, or others had it all the time.
+            ProtocolError: It runs other firmware.
+            MicroTVMError: The tracker is gone, or the device cannot be opened.
+        """
+        self._require_built()
+        address = parse_address(tracker)
+        check_key(key)
+        environment = self._environment
+        record = self._new_record()
+        with contextlib.ExitStack() as resources:
+            harness = resources.enter_context(self._harness({}, always_flash=False))
+            folder = resources.enter_context(tempfile.TemporaryDirectory(prefix="microtvm-open-"))
+            firmware = self._firmware(harness, Path(folder))
+            session = reach(firmware, address, key, environment.timeout_s, environment.log)
+            resources.enter_context(session)
+            return Device(session, harness, record, resources.pop_all())
+        raise AssertionError("unreachable")
 
     def _all(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """The options of a step: those that the project was created with, and further ones."""
@@ -240,7 +275,7 @@ class Project:
             count_instructions=environment.count_instructions,
         )
         return environment.open_harness(
-            harness_options, _named_board(self.board, options), always_flash=always_flash
+            harness_options, named_board(self.board, options), always_flash=always_flash
         )
 
     def _firmware(self, harness: Harness, folder: Path) -> Firmware:
@@ -343,7 +378,7 @@ def create_project(
             given = options if board is None else {"board": board, **options}
             record = _generate_from_template(library, Path(template), executor, target, given)
     record.write(target)
-    return Project(target, _board_of(target, record), record, environment)
+    return Project(target, board_of(target, record), record, environment)
 
 
 def open_project(directory: StrPath, *, environment: Environment | None = None) -> Project:
@@ -372,7 +407,7 @@ def open_project(directory: StrPath, *, environment: Environment | None = None) 
             f"{target} has no {PROJECT_FILE}: create_project did not make it",
             cure="create the project again from its model.tar",
         )
-    return Project(target, _board_of(target, record), record, environment or Environment())
+    return Project(target, board_of(target, record), record, environment or Environment())
 
 
 def copy_firmware(firmware: Firmware, directory: Path) -> None:
@@ -430,7 +465,7 @@ def _generate(
     toolchain = workshop.toolchains.toolchain_id(board)
     build_id = build_id_of(library, board, platform, toolchain, executor, given)
     with tempfile.TemporaryDirectory(prefix="microtvm-create-") as folder:
-        definition = Path(folder) / _BOARD_FILE
+        definition = Path(folder) / BOARD_FILE
         definition.write_text(board.to_json())
         generate_project(
             platform.directory,
@@ -439,7 +474,7 @@ def _generate(
             {
                 **given,
                 _DEFINITIONS: [
-                    *_words(options.get(_DEFINITIONS)),
+                    *words_of(options.get(_DEFINITIONS)),
                     f"-DMICROTVM_BUILD_ID={build_id}",
                 ],
             },
@@ -459,33 +494,6 @@ def _generate_from_template(
         info = client.info
     generate_project(template, library.path, directory, options, Deadline(BUILD_TIMEOUT_S))
     return ProjectRecord(info.platform_name, executor, "", options)
-
-
-def _board_of(directory: Path, record: ProjectRecord) -> Board:
-    """The board of a project: its definition, or what a template says of it."""
-    definition = directory / _BOARD_FILE
-    if definition.is_file():
-        return board_from_json(definition.read_text(encoding="utf-8"))
-    name = str(record.options.get("board") or record.platform)
-    return Board(name=name, cpu=Cpu(arch=""), tables=(PlatformTable(record.platform),))
-
-
-def _named_board(board: Board, options: Mapping[str, Any]) -> list[LabBoard]:
-    """The real board that project options name, as a lab would have it."""
-    named: dict[str, Any] = {
-        key: str(options[option]) for option, key in _REAL.items() if options.get(option)
-    }
-    if not named or board.flash is None:
-        return []
-    for option, key in _REAL_COMMANDS.items():
-        if options.get(option):
-            named[key] = tuple(_words(options[option]))
-    return [LabBoard(name=board.name, kind=board.name, **named)]
-
-
-def _words(value: Any) -> list[str]:
-    """A list of words that may be given as one text."""
-    return shlex.split(value) if isinstance(value, str) else list(value or ())
 
 
 def _ignore(_line: str) -> None:

@@ -3,6 +3,7 @@
     models      compile, check, evaluate, boards
     projects    create-project, build, flash
     running     run
+    serving     serve
     debugging   debug
     upkeep      cache, doctor
     lab         lab scan, check, virtual
@@ -19,7 +20,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 
-from pytest_microtvm.command import models, projects, running, upkeep
+from pytest_microtvm.command import models, projects, running, serving, upkeep
 from pytest_microtvm.command.parsers import FAILED, USAGE, CommandParser, tell
 from pytest_microtvm.errors import (
     BuildError,
@@ -57,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="COMMAND",
         parser_class=CommandParser,
     )
-    for module in (models, projects, running, upkeep):
+    for module in (models, projects, running, serving, upkeep):
         module.add_commands(commands)
     commands.add_parser("debug", help="run a project's model under gdb.").fill = _fill_debug
     commands.add_parser("lab", help="the boards that are here").fill = _fill_lab

@@ -97,13 +97,15 @@ def environment_of(arguments: argparse.Namespace) -> Environment:
     """What `add_environment` added, as the API takes it."""
     from pytest_microtvm.api.environment import Environment
 
-    shown = arguments.verbose or sys.stderr.isatty()
+    always = getattr(arguments, "tell_steps", False)
+    shown = always or arguments.verbose or sys.stderr.isatty()
     environment = Environment(
         cache_dir=arguments.cache_dir,
         boards_dirs=arguments.boards_dir,
         platforms_dirs=arguments.platforms_dir,
         lab=getattr(arguments, "lab", None),
         timeout_s=getattr(arguments, "timeout", 60.0),
+        count_instructions=getattr(arguments, "count_instructions", True),
         progress=tell if shown else _silent,
         log=tell if arguments.verbose else _silent,
     )

@@ -18,6 +18,7 @@ from pytest_microtvm.errors import ConfigError
 
 if TYPE_CHECKING:
     from pytest_microtvm.api.device import Device
+    from pytest_microtvm.api.projects import Project
     from pytest_microtvm.verify.inputs import Tensors
 
 FILL_MODES = ("zeros", "ones", "random")
@@ -57,6 +58,10 @@ def _fill(parser: CommandParser, _given: Sequence[str]) -> None:
         parser.add_argument(
             f"--{name}", type=_count, default=1, metavar="N", help=f"{what}. Defaults to '1'"
         )
+    parser.add_argument(
+        "--rpc-tracker", metavar="HOST:PORT", help="reach the board through this RPC tracker"
+    )
+    parser.add_argument("--rpc-key", metavar="KEY", help="what to ask the RPC tracker for")
     parser.add_argument("--json", action="store_true", help="print results as JSON")
     add_project_options(parser, "open_transport", "--options")
     parser.set_defaults(run=_run)
@@ -89,7 +94,7 @@ def _run(arguments: argparse.Namespace) -> int:
         return 0
     require_build(project)
     inputs = make_given_inputs(arguments, project.library)
-    with project.open(**values) as device:
+    with _open(arguments, project, values) as device:
         outputs, times_s = _measure(device, inputs, arguments.repeat, arguments.number)
         metrics = device.metrics
         board = device.board
@@ -107,6 +112,27 @@ def _run(arguments: argparse.Namespace) -> int:
     if not (arguments.outputs or arguments.profile or arguments.print_top or arguments.print_time):
         tell(f"{project.library.name} ran on {board}; --print-top, --print-time and -o show more")
     return 0
+
+
+def _open(arguments: argparse.Namespace, project: Project, values: dict[str, Any]) -> Device:
+    """The device of this machine, or the one that was asked for.
+
+    Raises:
+        ConfigError: The options contradict each other.
+        MicroTVMError: It cannot be opened.
+    """
+    if arguments.rpc_tracker is None and arguments.rpc_key is None:
+        return project.open(**values)
+    if arguments.rpc_tracker is None or arguments.rpc_key is None:
+        raise ConfigError(
+            "--rpc-tracker and --rpc-key go together", cure="give both of them, or neither"
+        )
+    if values or arguments.profile:
+        raise ConfigError(
+            "--options and --profile are for devices of this machine",
+            cure="leave them out: microtvm serve takes the options of the device that it offers",
+        )
+    return project.open_remote(arguments.rpc_tracker, arguments.rpc_key)
 
 
 def make_given_inputs(arguments: argparse.Namespace, library: Any) -> Tensors:

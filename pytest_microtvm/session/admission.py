@@ -1,5 +1,8 @@
 """Who is let in at the bridge's port: the one client that knows the key.
 
+A board that is offered to a tracker's clients is at an address of the network instead, and its key
+is the tracker's match key; all else is the same.
+
 TVM's client reaches its server by an address of TCP, or starts it as a child of its own
 (`rpc.CreatePipeClient`), which the bridge is too long-lived to be: it cannot be given a socket. So
 the port is on loopback, where programs of every user of this machine can connect, and until the
@@ -27,17 +30,27 @@ _LOOPBACK = "127.0.0.1"
 
 
 class Admission:
-    """A port of loopback, until the client is in.
+    """A port, until the client is in.
 
     Args:
         key: What the client says.
         name: What it is answered.
+        host: The address of this machine that has the port; loopback's unless given.
+        port: The port; a free one unless given.
+
+    Attributes:
+        session_timeout_s: How long the client wants its session to last at most, if it said so.
+
+    Raises:
+        OSError: The port is taken.
     """
 
-    def __init__(self, key: str, name: str) -> None:
+    def __init__(self, key: str, name: str, host: str = _LOOPBACK, port: int = 0) -> None:
+        self.session_timeout_s: float | None = None
         self._key = f"client:{key}".encode()
         self._answer = greeting_reply(f"server:{name}")
-        self._listener = socket.create_server((_LOOPBACK, 0), backlog=BACKLOG)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
         self._listener.setblocking(False)
         self._greeting: dict[socket.socket, tuple[Deadline, bytearray]] = {}
 
@@ -114,8 +127,10 @@ class Admission:
             return False
         key, rest = greeting
         # A client sends nothing after its greeting before it has the answer.
+        key, *options = key.split(b" ")
         if rest or not hmac.compare_digest(key, self._key):
             raise ProtocolError("a stranger is at the bridge's port")
+        self.session_timeout_s = _session_timeout_s(options)
         connection.setblocking(True)
         connection.sendall(self._answer)  # so short that it never has to wait
         return True
@@ -123,3 +138,19 @@ class Admission:
     def _drop(self, connection: socket.socket) -> None:
         self._greeting.pop(connection)
         connection.close()
+
+
+def _session_timeout_s(options: Iterable[bytes]) -> float | None:
+    """What TVM's client says after its key when it was made with a `session_timeout`.
+
+    Raises:
+        ProtocolError: It is no number.
+    """
+    for option in options:
+        name, _, value = option.partition(b"=")
+        if name == b"-timeout":
+            try:
+                return float(value)
+            except ValueError as error:
+                raise ProtocolError(f"the session timeout {value!r} is no number") from error
+    return None

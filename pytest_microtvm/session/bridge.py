@@ -19,7 +19,12 @@ The end of stdin means to close everything and leave. On stdout, events:
     {"event": "ready", "port": N}          the session is up, a client may connect
     {"event": "log", "text": "..."}        the device logged a line
     {"event": "error", "kind": "TransportTimeout", "message": "...", ...}   the link is lost
+    {"event": "admitted"}                  the client is in
+    {"event": "left"}                      the client is gone
     {"event": "closed"}                    the session has ended, the device is let go of
+
+A board of another machine is reached through its server there (see `remote_link`) instead of a
+transport, and one that is lent is at a port of the network instead of loopback.
 
 After an error the process ends: whatever went wrong, the next session begins with a new one. Every
 wait has a deadline. When one expires the bridge reports it and closes the client's
@@ -30,6 +35,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import select
 import signal
@@ -41,13 +47,15 @@ from pathlib import Path
 from typing import Any
 
 from pytest_microtvm.deadline import Deadline
-from pytest_microtvm.errors import MicroTVMError, TransportTimeout
+from pytest_microtvm.errors import ConfigError, MicroTVMError, TransportTimeout
 from pytest_microtvm.process import die_with_parent
 from pytest_microtvm.project.forking import preload
 from pytest_microtvm.session.admission import Admission
 from pytest_microtvm.session.device_fault import explain_fault
 from pytest_microtvm.session.fault_injection import FaultPlan, FaultyTransport
 from pytest_microtvm.session.link import Link
+from pytest_microtvm.session.remote_link import RemoteLink
+from pytest_microtvm.session.tracker import RemoteBoard
 from pytest_microtvm.session.transport import ProjectTransport
 from pytest_microtvm.session.wire.rpc import PacketSplitter, RpcCode, packet_code
 
@@ -69,6 +77,9 @@ class BridgeConfig:
         call_timeout_s: For the answer to one packet.
         flash_timeout_s: For flashing the board first; None if it is not to be flashed.
         faults: The fields of a `FaultPlan`, for tests of the link; None for a link as it is.
+        lend: Where a client of another program comes in, if that is who the session is for: "name",
+            "host" and "port" as of `Admission`. There is no deadline for its coming.
+        remote: The fields of a `RemoteBoard`, if the device is one.
     """
 
     project_dir: str
@@ -80,6 +91,8 @@ class BridgeConfig:
     call_timeout_s: float
     flash_timeout_s: float | None = None
     faults: dict[str, Any] | None = None
+    lend: dict[str, Any] | None = None
+    remote: dict[str, Any] | None = None
 
 
 class ParentGone(Exception):
@@ -153,6 +166,10 @@ class Bridge:
         self._faults: FaultyTransport | None = None
         if config.faults is not None:
             self._faults = FaultyTransport(self._transport, FaultPlan(**config.faults))
+        self._link: Link | RemoteLink
+        if config.remote is not None:
+            self._link = RemoteLink(RemoteBoard(**config.remote), self._hear_parent)
+            return
         self._link = Link(
             self._faults or self._transport,
             on_log=lambda line: _event("log", text=line),
@@ -176,8 +193,11 @@ class Bridge:
                     self._transport.flash(Deadline(self._config.flash_timeout_s))
                     _event("flashed")
                 self._link.start(Deadline(self._config.open_timeout_s))
-                with self._admit_client() as client, contextlib.suppress(ClientGone):
-                    self._relay(client)
+                client, session_timeout_s = self._admit_client()
+                _event("admitted")
+                with client, contextlib.suppress(ClientGone):
+                    self._relay(client, session_timeout_s)
+                _event("left")
                 self._wait_for_parent()
             except ConnectionError:
                 pass  # the client broke off in the middle of an answer, or the parent is gone
@@ -185,27 +205,39 @@ class Bridge:
                 _report(error)  # at once: to close the device may take a while
                 raise
 
-    def _admit_client(self) -> socket.socket:
+    def _admit_client(self) -> tuple[socket.socket, float | None]:
         """Wait for the client.
+
+        Returns:
+            It, and for how long at most it wants to stay, if it says so.
 
         Raises:
             TransportTimeout: It did not come in time.
+            ConfigError: The port that was asked for cannot be had.
             SessionEnded: The parent closed the session.
             ParentGone: The parent wants no more.
         """
         deadline = Deadline(self._config.open_timeout_s)
-        admission = Admission(self._config.key, self._config.board)
+        lend = self._config.lend
+        try:
+            admission = Admission(self._config.key, **(lend or {"name": self._config.board}))
+        except OSError as error:
+            raise ConfigError(
+                f"port {(lend or {}).get('port')} cannot be had: {error.strerror or error}",
+                cure="name another one by --port, or none",
+                operation="open",
+            ) from error
         with contextlib.closing(admission):
             _event("ready", port=admission.port)
-            while not deadline.expired:
-                timeout_s = deadline.at_most(IDLE_POLL_S)
+            while lend is not None or not deadline.expired:
+                timeout_s = IDLE_POLL_S if lend is not None else deadline.at_most(IDLE_POLL_S)
                 readable = _readable(self._parent, *admission.sockets, timeout_s=timeout_s)
                 if not readable:
                     self._link.poll()
                 self._hear_parent()
                 client = admission.admit(each for each in readable if not isinstance(each, Parent))
                 if client is not None:
-                    return client
+                    return client, admission.session_timeout_s
         raise TransportTimeout(
             "the RPC client did not connect",
             cure="is the machine overloaded? raise --microtvm-timeout",
@@ -213,7 +245,7 @@ class Bridge:
             elapsed_s=deadline.elapsed_s,
         )
 
-    def _relay(self, client: socket.socket) -> None:
+    def _relay(self, client: socket.socket, session_timeout_s: float | None) -> None:
         """Pass packets to and fro until the client shuts down.
 
         Raises:
@@ -221,8 +253,9 @@ class Bridge:
         """
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         splitter = PacketSplitter()
+        end = Deadline(session_timeout_s or math.inf)
         while True:
-            self._wait_for(client)
+            self._wait_for(client, end)
             data = client.recv(1 << 16)
             if not data:
                 raise ClientGone
@@ -231,10 +264,16 @@ class Bridge:
                     raise ClientGone
                 client.sendall(self._link.exchange(packet, self._config.call_timeout_s))
 
-    def _wait_for(self, peer: socket.socket) -> None:
-        """Wait for the client without a deadline: a test may think as long as it likes."""
+    def _wait_for(self, peer: socket.socket, end: Deadline) -> None:
+        """Wait for the client until its session is to end: a test may think as long as it likes.
+
+        Raises:
+            ClientGone: The session is to end.
+        """
         while not _readable(peer, self._parent, timeout_s=IDLE_POLL_S):
             self._link.poll()
+            if end.expired:
+                raise ClientGone
         self._hear_parent()
 
     def _wait_for_parent(self) -> None:

@@ -54,6 +54,11 @@ class BridgeProcess:
         """Whether the process runs."""
         return self._process.poll() is None
 
+    @property
+    def ended_in_order(self) -> bool:
+        """Whether the session has ended, and the device was let go of."""
+        return self._in_order
+
     def start(self, config: Mapping[str, Any], on_event: OnEvent) -> None:
         """Begin a session.
 

@@ -33,12 +33,15 @@ from pytest_microtvm.session.fault_injection import FaultPlan
 from pytest_microtvm.session.host_driven import NodeResult
 from pytest_microtvm.session.models import REBUILD, DeviceModel, HostDriven, OnDevice
 from pytest_microtvm.session.rpc import RpcClient, RpcError, load_runtime
+from pytest_microtvm.session.tracker import RemoteBoard
 
 FLASH_TIMEOUT_S = 600.0
 """Far above every method's own limit, which the board's definition sets."""
 REPORT_GRACE_S = 1.0
 """How long to wait for the bridge to say why it closed the connection."""
 LOG_LINES = 1000
+ADMITTED, LEFT = "admitted", "left"
+"""What the client of a lent device does."""
 
 
 class Session:
@@ -55,6 +58,7 @@ class Session:
         options: Project options; some of them say which real board is meant.
         board: What errors call the device, if not by the name of its board.
         bridges: Where the bridge is taken from and given back to; None for one of its own.
+        remote: A board of another machine to use, in place of one of this machine.
     """
 
     def __init__(
@@ -68,6 +72,7 @@ class Session:
         options: Mapping[str, object] | None = None,
         board: str = "",
         bridges: Bridges | None = None,
+        remote: RemoteBoard | None = None,
     ) -> None:
         self.firmware = firmware
         self.board = board or firmware.board.label
@@ -80,6 +85,8 @@ class Session:
         self.samples = 0
         self.on_log = on_log
         self._bridges = bridges
+        self._remote = remote
+        self._lent: queue.Queue[str | None] = queue.Queue()  # what a client of another program did
         self._bridge: BridgeProcess | None = None
         self._client: RpcClient | None = None
         self._model: DeviceModel | None = None
@@ -255,6 +262,59 @@ class Session:
         assert self._client is not None
         return self._client.session
 
+    def lend(self, key: str, name: str, host: str, port: int) -> int:
+        """Start the device anew, for one client of another program; this one's use of it ends.
+
+        Args:
+            key: What lets the client in.
+            name: What the client is told that the device is.
+            host: The address of this machine where the client comes in.
+            port: Its port, or 0 for a free one.
+
+        Returns:
+            The port.
+
+        Raises:
+            MicroTVMError: The device did not start; the session is closed.
+        """
+        self.close()
+        self._steps, self._lent = queue.Queue(), queue.Queue()
+        self._reported.clear()
+        self._key, self._count_log = key, None
+        if "reset" in self._options:  # after a session of a stranger nothing else is safe
+            self._options["reset"] = True
+        try:
+            self._start_bridge(lend={"name": name, "host": host, "port": port})
+            return self._await_step("open", self.open_timeout_s)
+        except BaseException:
+            self.close()
+            raise
+
+    def next_of_client(self, timeout_s: float) -> str | None:
+        """What the client of a lent device did next.
+
+        Args:
+            timeout_s: How long to wait for it to do anything.
+
+        Returns:
+            `ADMITTED`, `LEFT`, or None where nothing happened.
+
+        Raises:
+            MicroTVMError: The device is in trouble.
+        """
+        try:
+            event = self._lent.get(timeout=timeout_s)
+        except queue.Empty:
+            return None
+        self.flush_log()
+        if event is None:
+            if self._error is None and self._bridge is not None and self._bridge.ended_in_order:
+                return LEFT  # in the middle of an answer
+            raise self._error or TransportClosed(
+                "the bridge process ended without a word", board=self.board, operation="serve"
+            )
+        return event
+
     def flush_log(self) -> None:
         """Hand the lines that the device logged so far to `on_log`."""
         while self._logs:
@@ -294,7 +354,9 @@ class Session:
         if client is not None:
             client.close()
 
-    def _start_bridge(self, flash_timeout_s: float | None = None) -> None:
+    def _start_bridge(
+        self, flash_timeout_s: float | None = None, lend: Mapping[str, object] | None = None
+    ) -> None:
         counting = {} if self._count_log is None else self._count_log.project_options
         config = {
             "project_dir": str(self.firmware.project_dir),
@@ -302,6 +364,8 @@ class Session:
             "options": {**self._options, **counting},
             "board": self.board,
             "key": self._key,
+            "lend": lend,
+            "remote": None if self._remote is None else asdict(self._remote),
             "open_timeout_s": self.open_timeout_s,
             "call_timeout_s": self.timeout_s,
             "flash_timeout_s": flash_timeout_s,
@@ -321,6 +385,8 @@ class Session:
             self._steps.put(0)
         elif event["event"] == "ready":
             self._steps.put(event["port"])
+        elif event["event"] in (ADMITTED, LEFT):
+            self._lent.put(event["event"])
         elif event["event"] == "log":
             self._logs.append(event["text"])
         elif event["event"] == "error":
@@ -340,6 +406,7 @@ class Session:
     def _end_waits(self) -> None:
         self._reported.set()
         self._steps.put(None)
+        self._lent.put(None)
 
     def _await_step(self, operation: str, timeout_s: float) -> int:
         """Wait until the bridge has done something: flashed the board, or opened a port."""

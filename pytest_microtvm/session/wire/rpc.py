@@ -81,18 +81,23 @@ def greeting_reply(key: str) -> bytes:
     return _GREETING.pack(_MAGIC, len(text)) + text
 
 
+def greeting(key: str) -> bytes:
+    """What a client says first: who it is."""
+    return greeting_reply(key)  # the same fields
+
+
 def parse_greeting(data: bytes) -> tuple[bytes, bytes] | None:
-    """Take a client's greeting off the start of its byte stream.
+    """Take the greeting of a client, or a server's answer, off the start of a byte stream.
 
     Args:
         data: All bytes received so far.
 
     Returns:
-        What the client says that its key is and the bytes after the greeting, or None when it is
+        The key of the other side, as it says, and the bytes after the greeting; or None when it is
         not complete yet.
 
     Raises:
-        ProtocolError: This is no RPC client.
+        ProtocolError: This is no RPC client, or a server that refuses.
     """
     if len(data) < _GREETING.size:
         return None
