@@ -150,6 +150,16 @@ class ProjectAPIClient:
                 f"platform {self._name}: malformed reply to {method}: {exc!r}"
             ) from exc
 
+    def _filled(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The options as the server expects them.
+
+        A server that was written for TVM finds each of its options among them, with the default
+        where none was given: TVM's own client saw to that.
+        """
+        if self.info.board_keys is not None:
+            return dict(options)
+        return {option.name: option.default for option in self.info.options} | dict(options)
+
     def generate_project(
         self,
         library_path: Path,
@@ -163,7 +173,7 @@ class ProjectAPIClient:
             "model_library_format_path": str(library_path.absolute()),
             "standalone_crt_dir": str(runtime_dir.absolute()),
             "project_dir": str(project_dir.absolute()),
-            "options": dict(options),
+            "options": self._filled(options),
         }
         self._call("generate_project", parameters, deadline)
 
@@ -190,17 +200,17 @@ class ProjectAPIClient:
 
     def build(self, options: Mapping[str, Any], deadline: Deadline) -> BuiltFiles | None:
         """Have the project compiled; says what that made, if the server does."""
-        reply = self._call("build", {"options": dict(options)}, deadline)
+        reply = self._call("build", {"options": self._filled(options)}, deadline)
         with self._reading("build"):
             return parse_built_files(reply)
 
     def flash(self, options: Mapping[str, Any], deadline: Deadline) -> None:
         """Have the firmware written to the board."""
-        self._call("flash", {"options": dict(options)}, deadline)
+        self._call("flash", {"options": self._filled(options)}, deadline)
 
     def open_transport(self, options: Mapping[str, Any], deadline: Deadline) -> RecommendedTimeouts:
         """Have the device started or connected."""
-        reply = self._call("open_transport", {"options": dict(options)}, deadline)
+        reply = self._call("open_transport", {"options": self._filled(options)}, deadline)
         with self._reading("open_transport"):
             return parse_timeouts(reply)
 

@@ -18,6 +18,7 @@ from pytest_microtvm import errors
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import BuildError, ConfigError, FlashError, ProtocolError
 from pytest_microtvm.project.client import ProjectAPIClient
+from pytest_microtvm.project.descriptions import ServerDescription
 from pytest_microtvm.project.server_process import LAUNCH_SCRIPT, SERVER_FILE, ServerProcess
 
 HEADER = """\
@@ -91,6 +92,26 @@ def test_info_and_timeouts(make_server: MakeServer) -> None:
         assert timeouts.session_start_timeout_s == 2.0
         client.build({}, Deadline(5))
         client.close_transport(Deadline(5))
+
+
+def test_a_server_written_for_tvm_finds_all_of_its_options(make_server: MakeServer) -> None:
+    directory = make_server(
+        """
+        def server_info_query(self, tvm_version):
+            option = server.ProjectOption
+            options = [option("cmd", type="str", default="west", optional=["build"])]
+            options.append(option("extra", type="str", optional=["generate_project"]))
+            return server.ServerInfo("demo", True, None, options)
+        def build(self, options):
+            raise server.ProjectError(repr(sorted(options.items())))
+        """
+    )
+    with open_client(directory) as client:
+        for given, cmd in (({}, "west"), ({"cmd": "mine"}, "mine")):
+            expected = f"[('cmd', '{cmd}'), ('extra', None)]"
+            with pytest.raises(BuildError) as caught:
+                client.build(given, Deadline(5))
+            assert caught.value.message == expected
 
 
 def test_launch_script_is_preferred(make_server: MakeServer) -> None:
@@ -276,7 +297,8 @@ def test_an_interrupt_ends_the_server(
         await_file(directory / "pids")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(ProjectAPIClient, "_query_info", lambda *_: None)
+    info = ServerDescription("demo", True, None, (), None, None)
+    monkeypatch.setattr(ProjectAPIClient, "_query_info", lambda *_: info)
     monkeypatch.setattr(ServerProcess, "_receive", interrupt)
     with pytest.raises(KeyboardInterrupt), open_client(directory) as client:
         client.build({}, Deadline(10))
