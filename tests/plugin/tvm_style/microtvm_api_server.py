@@ -52,7 +52,7 @@ class Handler(server.ProjectAPIHandler):
         shutil.copytree(PROJECT_DIR / "src", project_dir / "src")
         shutil.copytree(standalone_crt_dir, project_dir / "crt")
         with tarfile.open(project_dir / "model.tar") as tar:
-            tar.extractall(project_dir / "model", filter="data")
+            tar.extractall(project_dir / "model")
         metadata = json.loads((project_dir / "model" / "metadata.json").read_text())
         ((name, module),) = metadata["modules"].items()
         (main,) = module["memory"]["functions"]["main"]
