@@ -9,13 +9,10 @@ A run for which all answers are kept starts no process to learn about toolchains
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
-import json
 import os
 import shutil
-import tempfile
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +22,7 @@ from pytest_microtvm.boards import Board
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import ConfigError
 from pytest_microtvm.flow.build_id import template_hash
+from pytest_microtvm.project.answers import keep_answer, kept_answer
 from pytest_microtvm.project.platforms import Platform, find_platform, load_platforms
 from pytest_microtvm.project.server.api import BoardSupport, Tool
 from pytest_microtvm.project.support import ask_platform
@@ -66,10 +64,10 @@ class Toolchains:
             question = _hash(template_hash(platform), board.to_json())
             place = _hash(board.label, str(board.path), str(platform.directory), _path())
             path = self._directory / f"{place}.json"
-            support = _kept_answer(path, question)
+            support = _kept_support(path, question)
             if support is None:
                 (support,) = ask_platform(platform, [board], Deadline(ASK_TIMEOUT_S), identify=True)
-                _keep_answer(path, question, support)
+                _keep_support(path, question, support)
             self._known[board] = support
         return self._known[board]
 
@@ -109,14 +107,10 @@ def _unknown_toolchain() -> str:
     return f"unknown {uuid.uuid4()}"
 
 
-def _kept_answer(path: Path, question: str) -> BoardSupport | None:
+def _kept_support(path: Path, question: str) -> BoardSupport | None:
     """The answer in a file; None if there is none, or if anything it rests on has changed."""
-    try:
-        digest, _, text = path.read_text(encoding="utf-8").partition("\n")
-        kept = json.loads(text)
-    except (OSError, ValueError):
-        return None
-    if digest != _hash(text) or kept["question"] != question:
+    kept = kept_answer(path)
+    if kept is None or kept["question"] != question:
         return None
     support = BoardSupport(
         tuple(Tool(*tool) for tool in kept["tools"]),
@@ -127,19 +121,11 @@ def _kept_answer(path: Path, question: str) -> BoardSupport | None:
     return support if kept["grounds"] == _grounds(support) else None
 
 
-def _keep_answer(path: Path, question: str, support: BoardSupport) -> None:
+def _keep_support(path: Path, question: str, support: BoardSupport) -> None:
     """Keep an answer, if it is one that can be relied upon later. Never raises."""
     grounds = _grounds(support)
-    if support.toolchain is None or grounds is None:
-        return
-    text = json.dumps({"question": question, "grounds": grounds, **support._asdict()})
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=path.parent, suffix=".new", delete=False
-        ) as file:
-            file.write(f"{_hash(text)}\n{text}")
-        Path(file.name).replace(path)
+    if support.toolchain is not None and grounds is not None:
+        keep_answer(path, {"question": question, "grounds": grounds, **support._asdict()})
 
 
 def _grounds(support: BoardSupport) -> dict[str, Any] | None:

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
-import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from .answers import keep_answer, kept_answer
 from .descriptions import Option
 
 _SERVER = Path(__file__).with_name("server")
@@ -54,7 +53,7 @@ def query_options(directory: Path, answers: Path, timeout_s: float) -> KnownOpti
     known = _kept(path)
     if known is None:
         known = _ask(directory, timeout_s)
-        _keep(path, known)
+        keep_answer(path, asdict(known))
     return known
 
 
@@ -68,14 +67,13 @@ def _ask(directory: Path, timeout_s: float) -> KnownOptions:
 
 
 def _kept(path: Path) -> KnownOptions | None:
+    data = kept_answer(path)
+    if data is None:
+        return None
     try:
-        digest, _, text = path.read_text(encoding="utf-8").partition("\n")
-        if digest != _hash(text):
-            return None
-        data = json.loads(text)
         data["options"] = tuple(_option(**option) for option in data["options"])
         return KnownOptions(**data)
-    except (OSError, ValueError, TypeError, KeyError):
+    except (TypeError, KeyError):
         return None
 
 
@@ -86,17 +84,6 @@ def _option(**fields: object) -> Option:
         for name, value in fields.items()
     }
     return Option(**values)  # type: ignore[arg-type]
-
-
-def _keep(path: Path, known: KnownOptions) -> None:
-    text = json.dumps(asdict(known))
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=path.parent, suffix=".new", delete=False
-        ) as file:
-            file.write(f"{_hash(text)}\n{text}")
-        Path(file.name).replace(path)
 
 
 def _identity(directory: Path) -> str:
@@ -123,7 +110,3 @@ def _files(folder: Path) -> Iterator[Path]:
 def _is_ours(path: Path) -> bool:
     """Whether a file changes with each step of a project, and decides nothing."""
     return path.name.startswith(".microtvm.json")
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
