@@ -18,7 +18,12 @@ from pytest_microtvm.mlf.library import ModelLibrary
 from pytest_microtvm.verify import interpreter_child, interpreters, model_check
 from pytest_microtvm.verify.compare import Tolerance
 from pytest_microtvm.verify.inputs import SEQUENCE_STEPS, Tensors, make_inputs, with_steps
-from pytest_microtvm.verify.interpreters import Interpreter, interpreter_of, run_interpreter
+from pytest_microtvm.verify.interpreters import (
+    Interpreted,
+    Interpreter,
+    interpreter_of,
+    run_interpreter,
+)
 from pytest_microtvm.verify.model_check import ModelCheck, compare_model, first_layer, not_checked
 
 RESULT = "check.json"
@@ -118,11 +123,8 @@ class ModelChecks:
     def _compare(
         self, model: Path, library: ModelLibrary, inputs: Tensors, compiled: Tensors
     ) -> ModelCheck:
-        specs = (library.inputs, library.outputs)
         try:
-            interpreted = run_interpreter(
-                model, inputs, *specs, Deadline(TIMEOUT_S), has_steps=bool(library.states)
-            )
+            interpreted = _interpret(model, library, inputs)
         except ModelError as error:
             return not_checked(error.message)
         in_float = library.float_operators is not None
@@ -136,16 +138,8 @@ class ModelChecks:
         self, model: Path, library: ModelLibrary, inputs: Tensors, in_float: bool
     ) -> str:
         """The line that names the first layer that differs."""
-        specs = (library.inputs, library.outputs)
         try:
-            found = run_interpreter(
-                model,
-                inputs,
-                *specs,
-                Deadline(TIMEOUT_S),
-                layers=True,
-                has_steps=bool(library.states),
-            )
+            found = _interpret(model, library, inputs, layers=True)
             tensors = [*self._debug(library, inputs), *inputs.values()]
         except MicroTVMError as error:
             return f"which layer differs first is not known: {error.one_line()}"
@@ -153,3 +147,18 @@ class ModelChecks:
         if layer is None:
             return "which layer differs first is not known: each layer's values are found again"
         return f"first layer that differs: {layer}"
+
+
+def _interpret(
+    model: Path, library: ModelLibrary, inputs: Tensors, *, layers: bool = False
+) -> Interpreted:
+    """What the model's own interpreter makes of the inputs that the compiled model was given."""
+    return run_interpreter(
+        model,
+        inputs,
+        library.inputs,
+        library.outputs,
+        Deadline(TIMEOUT_S),
+        layers=layers,
+        has_steps=bool(library.states),
+    )
