@@ -32,12 +32,12 @@ from pytest_microtvm.session.host_driven import NodeResult
 from pytest_microtvm.verify.compare import Comparison, Tolerance, compare_outputs
 from pytest_microtvm.verify.explain import Explanation, explain_difference
 from pytest_microtvm.verify.inputs import (
-    SEQUENCE_STEPS,
     Tensors,
     load_inputs,
     load_outputs,
     load_sequence,
     make_inputs,
+    make_sequence,
     with_steps,
 )
 from pytest_microtvm.verify.references import HOST, LITERT, reference_title
@@ -280,8 +280,8 @@ class Harness:
         if self.options.inputs is not None:
             load = load_sequence if library.states else load_inputs
             return load(self.options.inputs, library.inputs)
-        specs = with_steps(library.inputs, SEQUENCE_STEPS) if library.states else library.inputs
-        return make_inputs(library.name, specs)
+        make = make_sequence if library.states else make_inputs
+        return make(library.name, library.inputs)
 
     def reference(
         self, model: Path, library: ModelLibrary, board: Board, inputs: Tensors

@@ -17,7 +17,7 @@ from pytest_microtvm.flow.progress import Progress, long_step, silent
 from pytest_microtvm.mlf.library import ModelLibrary
 from pytest_microtvm.verify import interpreter_child, interpreters, model_check
 from pytest_microtvm.verify.compare import Tolerance
-from pytest_microtvm.verify.inputs import SEQUENCE_STEPS, Tensors, make_inputs, with_steps
+from pytest_microtvm.verify.inputs import Tensors, make_inputs, make_sequence
 from pytest_microtvm.verify.interpreters import (
     Interpreted,
     Interpreter,
@@ -112,8 +112,8 @@ class ModelChecks:
         return digest.hexdigest()[:32]
 
     def _make(self, model: Path, library: ModelLibrary, directory: Path) -> None:
-        specs = with_steps(library.inputs, SEQUENCE_STEPS) if library.states else library.inputs
-        inputs = make_inputs(library.name, specs)
+        make = make_sequence if library.states else make_inputs
+        inputs = make(library.name, library.inputs)
         compiled = self._run(library, inputs)
         with long_step(f"checking {model.name} with its own interpreter", self._progress):
             check = self._compare(model, library, inputs, compiled)

@@ -21,14 +21,13 @@ from pytest_microtvm.session.device import Session
 from pytest_microtvm.verify.compare import Comparison, Tolerance
 from pytest_microtvm.verify.explain import Explanation
 from pytest_microtvm.verify.inputs import (
-    SEQUENCE_STEPS,
     NamedTensors,
     Tensors,
     check_inputs,
     check_sequence,
     make_inputs,
+    make_sequence,
     signature_names,
-    with_steps,
 )
 
 Inputs = Mapping[str, ArrayLike] | ArrayLike | None
@@ -139,10 +138,12 @@ class ModelUnderTest:
         """
         self._harness.check_model(self.model, self.library, self.record)
         specs = self.library.inputs
-        if inputs is None and self.library.states:
+        if inputs is not None:
+            tensors = check_inputs(inputs, specs)
+        elif self.library.states:
             tensors = make_inputs(self.library.name, specs)
         else:
-            tensors = self._fit(inputs) if inputs is None else check_inputs(inputs, specs)
+            tensors = self._fit(None)
         outputs = self._harness.run_step(self.session, tensors, self.record)
         return NamedTensors(outputs, self.library.outputs)
 
@@ -173,7 +174,7 @@ class ModelUnderTest:
         library = self.library
         self._harness.check_model(self.model, library, self.record)
         if inputs is None:
-            tensors = make_inputs(library.name, with_steps(library.inputs, SEQUENCE_STEPS))
+            tensors = make_sequence(library.name, library.inputs)
         else:
             tensors = check_sequence(inputs, library.inputs)
         outputs = self._harness.run_sequence(self.session, tensors, self.record)

@@ -90,6 +90,11 @@ def make_inputs(model_name: str, specs: Sequence[TensorSpec]) -> Tensors:
     return tensors
 
 
+def make_sequence(model_name: str, specs: Sequence[TensorSpec]) -> Tensors:
+    """Inputs as of `make_inputs`, each with `SEQUENCE_STEPS` steps as first dimension."""
+    return make_inputs(model_name, with_steps(specs, SEQUENCE_STEPS))
+
+
 def with_steps(specs: Sequence[TensorSpec], steps: int) -> list[TensorSpec]:
     """The same tensors for a sequence of runs: the steps are the first dimension."""
     return [
