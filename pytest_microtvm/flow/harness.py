@@ -18,7 +18,7 @@ from pytest_microtvm.compiler import MEMORY_BYTES, CompileOptions
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import BuildError, DoesNotFit, MicroTVMError, OutputMismatch
 from pytest_microtvm.executors import AOT, HOST_DRIVEN
-from pytest_microtvm.flow.measuring import measure
+from pytest_microtvm.flow.measuring import describe_memory, measure
 from pytest_microtvm.flow.progress import long_step
 from pytest_microtvm.flow.rig import Rig
 from pytest_microtvm.flow.workshop import COMPILE_TIMEOUT_S, CompiledModel, Workshop
@@ -178,6 +178,7 @@ class Harness:
             record.add_seconds("generate", firmware.generate_s)
             record.add_seconds("build", firmware.build_s)
             record.set_metrics(measure(firmware))
+            describe_memory(record, firmware)
         return firmware
 
     def is_real(self, board: Board) -> bool:
@@ -429,6 +430,7 @@ class Harness:
         name = reference_title(self.options.reference)
         comparison = compare_outputs(outputs, reference, tolerance, name, has_steps=has_steps)
         record.add_comparison(comparison.elements, comparison.mismatched, comparison.max_abs_diff)
+        record.add_pictures(picture.to_data() for picture in comparison.pictures)
         return comparison
 
     def release(self) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pytest_microtvm.executors import HOST_DRIVEN
+from pytest_microtvm.measure.arena import arena_of
 from pytest_microtvm.measure.metrics import Layer, Metric, Metrics
+from pytest_microtvm.measure.records import Record
 from pytest_microtvm.project.firmware import Firmware
 from pytest_microtvm.session.device import Session
 
@@ -45,6 +47,24 @@ def measure(firmware: Firmware, session: Session | None = None) -> Metrics:
                 part = sum(layer.instructions for layer in layers if layer.kernel in names)
                 found["float_instructions"] = Metric(part, "instructions", source, session.samples)
     return Metrics(**found, layers=layers, absent=absent)
+
+
+def describe_memory(record: Record, firmware: Firmware) -> None:
+    """Record what memory the board has, and what lies where in the arena.
+
+    Args:
+        record: Is told.
+        firmware: The built firmware.
+
+    Raises:
+        ModelError: The archive cannot be read any more.
+    """
+    board = firmware.board
+    kinds = {region.kind for region in board.memory}
+    record.board_bytes = {kind: board.memory_bytes(kind) for kind in sorted(kinds)}
+    arena = arena_of(firmware.library)
+    if arena is not None:
+        record.arena = arena.to_data()
 
 
 def _why_uncounted(firmware: Firmware, session: Session) -> str:

@@ -54,6 +54,12 @@ class Record:
             "exact", "within tolerance", "differs by ..." or "not checked".
         layers: Each call of a kernel in an inference: {"kernel", "instructions", "macs",
             "instructions_per_mac", "workspace_bytes"}; empty where instructions are not counted.
+        board_bytes: The memory that the board has, by kind: "flash", "ram"; empty where its
+            definition does not say.
+        arena: What lies where in the arena and when, see `pytest_microtvm.measure.arena`; empty
+            where the archive has no graph.
+        pictures: How far, where and from which values each output that differs is off, see
+            `pytest_microtvm.verify.pictures`; of all comparisons the worst.
     """
 
     model: str
@@ -75,6 +81,9 @@ class Record:
     absent: dict[str, str] = field(default_factory=dict)
     layers: list[dict[str, Any]] = field(default_factory=list)
     model_check: str = "not checked"
+    board_bytes: dict[str, int] = field(default_factory=dict)
+    arena: dict[str, Any] = field(default_factory=dict)
+    pictures: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -93,6 +102,15 @@ class Record:
         self.elements += elements
         self.mismatched += mismatched
         self.max_abs_diff = max(self.max_abs_diff or 0.0, max_abs_diff)
+
+    def add_pictures(self, pictures: Iterable[dict[str, Any]]) -> None:
+        """Take what one more comparison found; of each output the one that is worse stays."""
+        worst = {picture["output"]: picture for picture in self.pictures}
+        for picture in pictures:
+            known = worst.get(picture["output"])
+            if known is None or known["mismatched"] < picture["mismatched"]:
+                worst[picture["output"]] = picture
+        self.pictures = list(worst.values())
 
     def add_seconds(self, step: str, seconds: float) -> None:
         """Take the time of one more step."""
@@ -133,6 +151,9 @@ class Record:
             self.metrics, self.absent, self.layers = other.metrics, other.absent, other.layers
         if self.model_check == "not checked":
             self.model_check = other.model_check
+        self.board_bytes = self.board_bytes or other.board_bytes
+        self.arena = self.arena or other.arena
+        self.add_pictures(other.pictures)
         self.lab_boards = sorted({*self.lab_boards, *other.lab_boards})
         self.incidents += other.incidents
 
@@ -147,6 +168,9 @@ class Record:
         data = self.to_data()
         if self.max_abs_diff is not None and not math.isfinite(self.max_abs_diff):
             data["max_abs_diff"] = str(self.max_abs_diff)  # JSON has no infinity
+        for name in ("board_bytes", "arena", "pictures"):
+            if not data[name]:  # there is nothing to draw
+                del data[name]
         data["timings_s"] = {step: round(s, 6) for step, s in self.timings_s.items()}
         return data
 

@@ -41,6 +41,7 @@ class Node:
         function: The kernel's name, or `COPY`.
         inputs: Entries that it reads, in the order of its arguments.
         outputs: Entries that it writes; they follow the inputs in its arguments.
+        workspace_offset: The place of its scratch memory in the arena; None where it has none.
     """
 
     index: int
@@ -48,6 +49,7 @@ class Node:
     function: str
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
+    workspace_offset: int | None = None
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,7 @@ def _parse(document: dict[str, Any]) -> Graph:
             sources[str(node["name"])] = entry([index, 0])
             continue
         outputs = tuple(range(first[index], first[index + 1]))
+        workspace = node["attrs"].get("workspace_offset")
         nodes.append(
             Node(
                 index,
@@ -116,6 +119,7 @@ def _parse(document: dict[str, Any]) -> Graph:
                 str(node["attrs"]["func_name"]),
                 tuple(entry(reference) for reference in node["inputs"]),
                 outputs,
+                None if workspace is None else int(workspace),
             )
         )
     return Graph(entries, tuple(nodes), sources, tuple(map(entry, document["heads"])))

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_microtvm.errors import ConfigError, OutputMismatch
+from pytest_microtvm.verify.pictures import Picture, draw
 
 SHOWN_MISMATCHES = 5
 
@@ -57,6 +58,7 @@ class TensorComparison:
         device_nans: How many of the device's elements are NaN.
         reference_nans: How many of the reference's are.
         nan_mismatches: How many are NaN on both sides, and are wrong for that.
+        picture: How far, where and from which values it is off; None where nothing is.
     """
 
     name: str
@@ -67,6 +69,7 @@ class TensorComparison:
     device_nans: int = 0
     reference_nans: int = 0
     nan_mismatches: int = 0
+    picture: Picture | None = None
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,11 @@ class Comparison:
     def max_abs_diff(self) -> float:
         """The largest absolute difference, over all outputs."""
         return max((tensor.max_abs_diff for tensor in self.tensors), default=0.0)
+
+    @property
+    def pictures(self) -> list[Picture]:
+        """Of the outputs that differ."""
+        return [tensor.picture for tensor in self.tensors if tensor.picture is not None]
 
     def report(self) -> str:
         """Say where the device differs, how far and how often, for a person."""
@@ -231,4 +239,5 @@ def _compare(
         device_nans=int(np.count_nonzero(actual_nan)),
         reference_nans=int(np.count_nonzero(expected_nan)),
         nan_mismatches=int(np.count_nonzero(wrong & actual_nan & expected_nan)),
+        picture=draw(name, actual, expected, wrong) if wrong.any() else None,
     )

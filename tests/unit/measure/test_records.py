@@ -74,3 +74,17 @@ def test_a_file_that_cannot_be_written_leaves_nothing(tmp_path):
     with pytest.raises(ConfigError, match="--microtvm-json"):
         write_records(tmp_path / "r.json", [record()])
     assert [path.name for path in tmp_path.iterdir()] == ["r.json"]
+
+
+def test_of_two_pictures_of_one_output_the_worse_stays():
+    first, second = record(), record(board_bytes={"ram": 4}, arena={"calls": [], "blocks": []})
+    first.add_pictures([{"output": "a", "mismatched": 1}, {"output": "b", "mismatched": 9}])
+    second.add_pictures([{"output": "a", "mismatched": 2}, {"output": "b", "mismatched": 3}])
+    (merged,) = merge_records([first, second])
+    assert merged.pictures == [{"output": "a", "mismatched": 2}, {"output": "b", "mismatched": 9}]
+    assert merged.to_json()["board_bytes"] == {"ram": 4}
+    assert merged.to_json()["arena"] == {"calls": [], "blocks": []}
+
+
+def test_a_record_without_anything_to_draw_does_not_name_it():
+    assert not {"board_bytes", "arena", "pictures"} & set(record().to_json())
