@@ -122,6 +122,26 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         run.results.add_workers_records(node.gateway.id, getattr(report, RECORDS, ()))
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_handlecrashitem(crashitem: str, report: pytest.TestReport) -> None:
+    """A worker of pytest-xdist that ends in a test is no verdict on the model: an error."""
+    node: Any = report.node
+    run = run_of(node.config)
+    if run is None:
+        return
+    worker = node.gateway.id
+    error = MicroTVMError(
+        f"the worker {worker!r} of pytest-xdist crashed or was killed while it ran {crashitem}, "
+        "so there is no verdict",
+        cure="look for what ended it, the kernel's log tells of memory that ran out, and run the "
+        "test again",
+    )
+    report.when, report.longrepr = "setup", f"{type(error).__name__}: {error}"
+    record = run.processes.record_of_killed(worker, crashitem)
+    if record is not None:
+        run.results.add_error_of_killed(worker, record, error.one_line())
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Close the devices, and write the records or hand them to the controlling process."""

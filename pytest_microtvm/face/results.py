@@ -62,6 +62,15 @@ class Results:
             key = (worker, record["model"], record["board"], record["executor"])
             self._elsewhere[key] = record
 
+    def add_error_of_killed(self, worker: str, record: dict[str, Any], error: str) -> None:
+        """Record that a worker was killed in a test: an error, whatever it found out before."""
+        from pytest_microtvm.measure.records import Record
+
+        key = (worker, record["model"], record["board"], record["executor"])
+        known = Record(**self._elsewhere.get(key, record))
+        known.worsen("error", error)
+        self._elsewhere[key] = known.to_data()
+
     def all_records(self) -> list[Record]:
         """The records of all processes, merged; in an order that is the same in every run."""
         from pytest_microtvm.measure.records import Record, merge_records

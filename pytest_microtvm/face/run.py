@@ -138,6 +138,7 @@ class Run:
 
         under_test = ModelUnderTest(self.harness, model, board, executor, on_log)
         self.results.add(item, under_test.record)
+        self.processes.note_test(item.nodeid, under_test.record.to_data())
         item.stash[UNDER_TEST] = under_test
         if self.settings.build_only:
             under_test.firmware  # noqa: B018 (a property that builds)

@@ -2,6 +2,7 @@
 
     <temporary folder>/
         progress       a named pipe: workers write what takes time, the controlling process prints
+        test-WORKER    the test that a worker runs, and its record: all that is left if it is killed
         quarantine/    the boards of the lab that are sick; see `lab.pool.Quarantine`
         cache/         with --microtvm-no-cache: what this run compiles and builds
 
@@ -19,6 +20,7 @@ import shlex
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -129,6 +131,31 @@ class Processes:
         inherited = self._inherited
         if inherited is not None and PARENT in inherited:
             die_with_parent(int(inherited[PARENT]))
+
+    def note_test(self, test: str, record: dict[str, Any]) -> None:
+        """In a worker: leave word of the test that it runs now, for the case that it is killed.
+
+        Args:
+            test: Its node id.
+            record: The record of what it uses, as JSON.
+        """
+        worker = self.worker
+        if worker is not None:
+            with contextlib.suppress(OSError):  # of a worker on another machine there is no folder
+                (self.folder / f"test-{worker}").write_text(json.dumps([test, record]))
+
+    def record_of_killed(self, worker: str, test: str) -> dict[str, Any] | None:
+        """The record of a test whose worker was killed; None if it had not come to using a board.
+
+        Args:
+            worker: The worker.
+            test: The node id of the test.
+        """
+        with contextlib.suppress(OSError, ValueError):  # it may have been killed while it wrote
+            noted, record = json.loads((self.folder / f"test-{worker}").read_text())
+            if noted == test:
+                return dict(record)
+        return None
 
     def close(self) -> None:
         """Remove the folder, in the process that made it."""

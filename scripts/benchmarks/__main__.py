@@ -22,6 +22,7 @@ from scripts.benchmarks import (
     signals,
     soak,
     wire,
+    workers,
     zoo,
 )
 
@@ -43,6 +44,7 @@ BENCHMARKS = (
     signals,
     soak,
     wire,
+    workers,
     zoo,
 )
 

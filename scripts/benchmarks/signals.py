@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # SIGQUIT would leave one each
     counts: collections.Counter[str] = collections.Counter()
     with tempfile.TemporaryDirectory() as name:
-        bench = _Bench(Path(name), arguments.board)
+        bench = Runs(Path(name), arguments.board)
         lasts_s = {}
         for workers, cached in ((0, True), (0, False), (2, True), (2, False)):
             bench.start(workers, cached=True).wait(TIMEOUT_S)  # so that it is warm
@@ -74,8 +74,8 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if counts["left processes"] or folders or status else 0
 
 
-class _Bench:
-    """A project with a model, its cache and its temporary folder."""
+class Runs:
+    """A project with a model, its cache and its temporary folder; what a run prints is kept."""
 
     def __init__(self, directory: Path, board: str) -> None:
         self._directory = directory
@@ -87,22 +87,24 @@ class _Bench:
         (self._project / "pytest.ini").write_text("[pytest]\n")
         shutil.copy(MODELS / MODEL, self._project)
         self._token = f"{os.getpid()}-{time.monotonic_ns()}"
+        self.output = directory / "output"
 
-    def start(self, workers: int, *, cached: bool) -> subprocess.Popen[bytes]:
+    def start(self, workers: int, *arguments: str, cached: bool) -> subprocess.Popen[bytes]:
         """Start pytest."""
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", MODEL]
-        command += [f"--microtvm-board={self._board}", f"-n{workers}"]
+        command += [f"--microtvm-board={self._board}", f"-n{workers}", *arguments]
         cache = self._directory / "cache"
         command.append(f"--microtvm-cache-dir={cache}" if cached else "--microtvm-no-cache")
-        return subprocess.Popen(
-            command,
-            cwd=self._project,
-            env={**package_environment(), TOKEN: self._token, "TMPDIR": str(self._temporary)},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        with self.output.open("wb") as output:
+            return subprocess.Popen(
+                command,
+                cwd=self._project,
+                env={**package_environment(), TOKEN: self._token, "TMPDIR": str(self._temporary)},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
 
     def wait(self, process: subprocess.Popen[bytes]) -> list[str]:
         """Wait for the end of all that a run started; the command lines of what did not end."""

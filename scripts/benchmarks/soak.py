@@ -88,6 +88,15 @@ def descendants(token: str) -> list[int]:
     return found
 
 
+def parent_of(pid: int) -> int:
+    """The parent of a process.
+
+    Raises:
+        OSError: There is no such process.
+    """
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Open, run and close; print the counts; 0 when nothing failed and nothing is left."""
     with tempfile.TemporaryDirectory() as name:

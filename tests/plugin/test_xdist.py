@@ -1,6 +1,7 @@
 """pytest-xdist: every way of handing out tests, progress, and workers that are killed."""
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -24,6 +25,7 @@ from tests.plugin.running import MODELS, plugin_command, plugin_environment
 
 DIST_MODES = ("load", "loadscope", "loadfile", "loadgroup", "worksteal", "each")
 WORKERS = 2
+KILLED = r"MicroTVMError: the worker 'gw\d' of pytest-xdist crashed or was killed while it ran "
 
 TWO_TESTS = """
 import pytest
@@ -113,7 +115,7 @@ class Started:
         self.temporary = tmp_path / "tmp"
         self.temporary.mkdir()
         self.cache = Path()
-        self._workspace = workspace
+        self.workspace = workspace
         self._name, self._value = "MICROTVM_TEST_TOKEN", f"{os.getpid()}-{tmp_path.name}"
         self.token = f"{self._name}={self._value}"
         self.process: subprocess.Popen[str] | None = None
@@ -124,10 +126,10 @@ class Started:
             plugin_command(
                 f"-n{WORKERS}",
                 f"--microtvm-cache-dir={self.cache}",
-                f"--microtvm-json={self._workspace / 'records.json'}",
+                f"--microtvm-json={self.workspace / 'records.json'}",
                 *arguments,
             ),
-            cwd=self._workspace,
+            cwd=self.workspace,
             env=plugin_environment(**{self._name: self._value, "TMPDIR": str(self.temporary)}),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -167,12 +169,15 @@ def test_a_worker_killed_with_a_device_open_leaves_nothing(started, warm_cache, 
     process = started.start(
         cache, "test_it.py", "--microtvm-board=qemu_x86", "--max-worker-restart=1"
     )
-    output = wait_for_line(process, "1 failed, 5 passed")
+    output = wait_for_line(process, "5 passed, 1 error")
     process.wait(GONE_WITHIN_S)
-    assert re.search(r"worker 'gw\d' crashed while running .*3\]", output)
+    assert re.search(KILLED + r"test_it.py::test_it\[.*3\], so there is no verdict; look", output)
     started.assert_nothing_is_left()
     # What the killed worker had found out until then is not lost.
-    assert '"outcome": "passed"' in (workspace / "records.json").read_text()
+    (record,) = json.loads((workspace / "records.json").read_text())["records"]
+    assert record["outcome"] == "error"
+    assert re.match(r"the worker 'gw\d' of pytest-xdist crashed or was killed", record["error"])
+    assert record["elements"] >= 5
     assert "sine.tflite" in output.partition("= microtvm =")[2]
 
 
@@ -185,11 +190,15 @@ def test_a_worker_killed_while_it_builds_leaves_nothing(started, warm_cache):
     worker = STEP.findall(output)[-1][0]
     victim = worker_pid(started.token, worker)
     os.kill(victim, signal.SIGKILL)
-    output = wait_for_line(process, " passed in ")
+    output += wait_for_line(process, "3 passed, 1 error")
     process.wait(GONE_WITHIN_S)
-    assert "1 failed, 3 passed" in output.splitlines()[-1], output
-    assert f"worker '{worker}' crashed" in output
+    (killed,) = re.findall(KILLED + r"(\S*)::", output)
     started.assert_nothing_is_left()
+    # It had told nothing of that test, and it is in the records all the same.
+    records = json.loads((started.workspace / "records.json").read_text())["records"]
+    assert Counter(record["outcome"] for record in records) == {"passed": 3, "error": 1}
+    (lost,) = [record for record in records if record["outcome"] == "error"]
+    assert Path(lost["model"]).name == Path(killed).name
 
 
 def worker_pid(token: str, worker: str) -> int:
