@@ -53,7 +53,8 @@ def run_child(
         archive.replace(output)
     except OSError as error:
         raise ConfigError(
-            f"cannot write {output}: {error.strerror}", cure="choose a folder that can be written"
+            f"cannot write {output}: {error.strerror}",
+            cure="make room there, or choose another folder",
         ) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -98,7 +98,10 @@ def _compare(
         difference = np.where((actual != expected) & (difference == 0), 1.0, difference)
         return difference > allowed, difference
     left, right = actual.astype(np.float64), expected.astype(np.float64)
-    same = (left == right) | (np.isnan(left) & np.isnan(right))
+    # What overflows is the largest number to an interpreter that clamps, and infinity to C.
+    largest = float(np.finfo(expected.dtype.name).max)
+    overflows = (np.abs(left) >= largest) & (np.sign(left) * right >= largest)
+    same = (left == right) | overflows | (np.isnan(left) & np.isnan(right))
     with np.errstate(invalid="ignore", over="ignore"):
         difference = np.where(same, 0.0, np.abs(left - right))
     difference = np.where(np.isnan(difference), np.inf, difference)

@@ -69,6 +69,9 @@ _ENUMERATIONS = {"Padding": "Padding", "FusedActivationFunction": "ActivationFun
 _MAX_SCALE = 1e12
 """Beyond it, LiteRT's comparisons of quantized tensors overflow."""
 
+_SUM_LIMIT = 1 << 47
+"""Beyond it, LiteRT's sums of int16 overflow as they are rescaled."""
+
 _OF_ONE_SCALE = ("MAXIMUM", "MINIMUM")
 """Operators that LiteRT computes over stored values, whatever these stand for."""
 
@@ -128,7 +131,8 @@ def check_model(model: Any) -> None:
         tensors = [graph.Tensors(i) for i in range(graph.TensorsLength())]
         for tensor in tensors:
             _check_size(tensor)
-            _check_quantization(tensor, model.Buffers(tensor.Buffer()).DataLength() > 0)
+            buffer = model.Buffers(tensor.Buffer())
+            _check_quantization(tensor, buffer.DataAsNumpy() if buffer.DataLength() else b"")
         operators = [graph.Operators(i) for i in range(graph.OperatorsLength())]
         for operator in operators:
             name = operator_name(model, operator)
@@ -172,7 +176,8 @@ def _check_size(tensor: Any) -> None:
     check_tensor(what, shape, ELEMENT_BYTES.get(type_name(tensor), 1))
 
 
-def _check_quantization(tensor: Any, is_constant: bool) -> None:
+def _check_quantization(tensor: Any, data: Any) -> None:
+    """Check what a tensor says of its quantization, and the bytes of a constant against it."""
     quantization = tensor.Quantization()
     if quantization is None or quantization.ScaleLength() == 0 or not is_quantizable(tensor):
         return
@@ -188,9 +193,13 @@ def _check_quantization(tensor: Any, is_constant: bool) -> None:
         if not low <= zero_point <= high:
             raise _wrong(tensor, f"has the zero point {int(zero_point)}, outside of {low}..{high}")
     # Wide constants are biases, whose zero points LiteRT takes for 0; so are those of one per axis.
-    is_symmetric = len(scales) > 1 or (is_constant and type_name(tensor) in ("INT32", "INT64"))
+    is_symmetric = len(scales) > 1 or (len(data) > 0 and type_name(tensor) in ("INT32", "INT64"))
     if is_symmetric and any(zero_points):
         raise _wrong(tensor, f"has the zero point {int(max(zero_points, key=abs))}, not 0")
+    if type_name(tensor) == "INT64" and len(data) % 8 == 0:
+        values = np.frombuffer(data, "<i8")
+        if np.any((values < -_SUM_LIMIT) | (values >= _SUM_LIMIT)):
+            raise _wrong(tensor, "holds a bias of more than the 48 bits that are rescaled")
     shape = indices(tensor.ShapeAsNumpy())
     if len(scales) == 1:
         return

@@ -9,9 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_microtvm.compiler.quantized.specs import Requantization, Rounding
+from pytest_microtvm.errors import ModelError
 
 Int32Array = npt.NDArray[np.int32]
 Int64Array = npt.NDArray[np.int64]
+
+_MAX_SHIFT = 30
 
 LIMITS = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767)}
 """Least and greatest value of the element types of quantized tensors."""
@@ -25,6 +28,9 @@ def quantize_multiplier(real: float) -> tuple[int, int]:
 
     Returns:
         The multiplier, 0 or in [2**30, 2**31), and the shift; positive is to the left.
+
+    Raises:
+        ModelError: It is too large for 32 bits to be shifted by: TFLite leaves open what comes out.
     """
     if real == 0.0:
         return 0, 0
@@ -33,6 +39,12 @@ def quantize_multiplier(real: float) -> tuple[int, int]:
     if multiplier == 1 << 31:
         multiplier //= 2
         shift += 1
+    if shift > _MAX_SHIFT:
+        raise ModelError(
+            f"the scales of an operator's tensors are a factor of {real:g} apart, and TensorFlow "
+            f"Lite defines products below 2**{_MAX_SHIFT} alone",
+            cure="export the model again, with scales that fit its values",
+        )
     # All bits would be shifted out.
     return (0, 0) if shift < -31 else (multiplier, shift)
 

@@ -11,7 +11,7 @@ import tarfile
 from collections.abc import Mapping
 from typing import Any
 
-from .errors import ProjectError
+from .errors import ProjectError, no_room
 
 _C_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _TENSOR_ALIGNMENT_BYTES = 16  # MICROTVM_ALIGNMENT_BYTES of the runtime
@@ -177,6 +177,6 @@ def extract_codegen(archive: pathlib.Path, directory: pathlib.Path) -> None:
     except ProjectError:
         raise
     except Exception as exc:  # whatever tarfile raises of bytes made to hurt it
-        raise ProjectError(
+        raise no_room(exc) or ProjectError(
             f"{archive.name} cannot be unpacked: {type(exc).__name__}: {exc}"
         ) from exc

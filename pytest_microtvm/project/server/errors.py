@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import enum
+import errno
 from typing import Any
+
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
+HOW_TO_MAKE_ROOM = "make room on its file system, or keep the project and TMPDIR on another"
 
 
 class ErrorCode(enum.IntEnum):
@@ -107,3 +111,11 @@ class DoesNotFitError(ProjectError):
 
 class OptionError(ProjectError):
     """An option has a value the platform cannot use."""
+
+
+def no_room(exc: BaseException) -> ProjectError | None:
+    """The error to answer with where a file cannot be written for want of room; else None."""
+    if not isinstance(exc, OSError) or exc.errno not in _NO_ROOM:
+        return None
+    file = exc.filename2 or exc.filename or "a file"
+    return ProjectError(f"cannot write {file}: {exc.strerror}", cure=HOW_TO_MAKE_ROOM)

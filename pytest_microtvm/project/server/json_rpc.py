@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, BinaryIO
 
 from .api import ProjectAPIHandler
-from .errors import ErrorCode, JSONRPCError, ServerError
+from .errors import ErrorCode, JSONRPCError, ServerError, no_room
 
 PROTOCOL_VERSION = 1
 
@@ -190,7 +190,7 @@ class ProjectAPIServer:
                 exc.keep_traceback(exc)
             return self._reply({"id": request_id, "error": exc.to_json()})
         except Exception as exc:  # noqa: BLE001 - any failure of the handler belongs to the client
-            error = ServerError.from_exception(exc, message=type(exc).__name__)
+            error = no_room(exc) or ServerError.from_exception(exc, message=type(exc).__name__)
             return self._reply({"id": request_id, "error": error.to_json()})
         return self._reply({"id": request_id, "result": result})
 

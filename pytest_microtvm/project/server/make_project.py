@@ -13,14 +13,19 @@ from typing import Any
 
 from .api import Tool
 from .board_keys import BoardKey
-from .errors import DoesNotFitError, ProjectError
+from .errors import HOW_TO_MAKE_ROOM, DoesNotFitError, ProjectError
 from .process import run_tool
 from .project import ProjectHandler
 
 _ASK_TIMEOUT_S = 30.0
 _OVERFLOW = re.compile(r"region [`']([^`']+)' overflowed by (\d+) bytes?")
 # The line that says why make failed: the first match of the first pattern that has one.
+_NO_ROOM = re.compile(
+    r"^.*(?:No space left on device|Disk quota exceeded|File too large|Read-only file system).*$",
+    re.MULTILINE,
+)
 _REASONS = (
+    _NO_ROOM,
     re.compile(r"^\S+?:\d+:(?:\d+:)? (?:fatal )?error: .*$", re.MULTILINE | re.IGNORECASE),
     re.compile(r"^.*(?:undefined reference to|cannot find).*$", re.MULTILINE),
     re.compile(r"^\S*ld: .*$", re.MULTILINE),
@@ -125,7 +130,8 @@ def build_failure(board: Mapping[str, Any], output: str) -> ProjectError:
             )
     matches = filter(None, (pattern.search(output) for pattern in _REASONS))
     reason = next((match[0].strip() for match in matches), "make failed")
-    return ProjectError(f"the firmware does not build: {reason}", details=output)
+    cure = HOW_TO_MAKE_ROOM if _NO_ROOM.search(reason) else ""
+    return ProjectError(f"the firmware does not build: {reason}", cure=cure, details=output)
 
 
 def for_shell(words: Iterable[str]) -> str:

@@ -24,6 +24,7 @@ from pytest_microtvm.compiler.quantized.arithmetic import (
     rounding_shift,
     single_multiplier,
 )
+from pytest_microtvm.errors import ModelError
 from tests.unit.compiler.native import C99, CXX11
 
 _SOURCE = """
@@ -170,3 +171,10 @@ def test_a_number_no_multiplier_stands_for_is_said_to_be_one():
     # The product is 2e-8 below a half for one sum, and above it for another.
     assert single_multiplier(2.1128260505125675e-05, -241, 14, 11_000_000) is None
     assert single_multiplier(2.1128260505125675e-05, -241, 14, 2_300_000) is not None
+
+
+def test_a_factor_that_is_shifted_out_of_32_bits_is_refused():
+    assert quantize_multiplier(2.0**30 - 1)[1] == 30
+    for factor in (2.0**30, 1e30):
+        with pytest.raises(ModelError, match=r"are a factor of .* apart"):
+            quantize_multiplier(factor)

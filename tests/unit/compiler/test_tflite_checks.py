@@ -141,6 +141,21 @@ def test_the_larger_one_is_chosen_among_values_of_one_quantization(operator: str
         assert f"{operator} has tensors of several" in refusal(model(*zero_points))
 
 
+@pytest.mark.parametrize(("bias", "is_refused"), [(1 << 47, True), ((1 << 47) - 1, False)])
+def test_biases_of_sums_of_int16_are_of_48_bits(bias: int, is_refused: bool):
+    tensors = [
+        Tensor("x", [1, 3], "INT16", quantization=Quantization([0.5], [0])),
+        Tensor("w", [4, 3], "INT8", np.ones((4, 3), np.int8), Quantization([0.5], [0])),
+        Tensor("b", [4], "INT64", np.full(4, bias, np.int64), Quantization([0.25], [0])),
+        Tensor("y", [1, 4], "INT16", quantization=Quantization([0.5], [0])),
+    ]
+    model = Model(tensors, [fully_connected([0, 1, 2], 3)], [0], [3])
+    if is_refused:
+        assert "the tensor 'b' holds a bias of more than the 48 bits" in refusal(model)
+    else:
+        read_tflite(model.to_bytes())
+
+
 @pytest.mark.parametrize("zero_points", [[], [0, 0]])
 def test_scales_have_zero_points(zero_points: list[int]):
     message = refusal(quantized(scales=[0.5] * 3, zero_points=zero_points, axis=1))

@@ -199,6 +199,10 @@ def test_definitions() -> None:
             "undefined reference to `g'",
         ),
         ("make: *** No rule\n", "the firmware does not build: make failed"),
+        (
+            "a.c:9:1: error: noise\nas: a.s: can't write: No space left on device\n",
+            "the firmware does not build: as: a.s: can't write: No space left on device",
+        ),
     ],
 )
 def test_build_failures(output: str, expected: str) -> None:
@@ -206,6 +210,7 @@ def test_build_failures(output: str, expected: str) -> None:
     assert expected in str(error)
     assert "\n" not in str(error)
     assert error.data["details"] == output
+    assert ("make room on its file system" in error.data["cure"]) == ("No space" in output)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import io
 import json
 import os
@@ -213,6 +214,20 @@ def test_project_error_carries_what_the_user_needs() -> None:
         "install it",
         "sh: ...",
     )
+
+
+def test_a_full_disk_is_no_fault_of_the_template() -> None:
+    handler = Recorder()
+    handler.failure = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "from", None, "/tmp/to")
+    (reply,) = exchange(handler, call("build", options={}))
+    data = reply["error"]["data"]
+    assert data["message"] == "cannot write /tmp/to: No space left on device"
+    assert "make room" in data["cure"]
+    assert "traceback" not in data
+
+    handler.failure = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "main.c")
+    (reply,) = exchange(handler, call("build", options={}))
+    assert "traceback" in reply["error"]["data"]
 
 
 def test_options_as_templates_make_them() -> None:

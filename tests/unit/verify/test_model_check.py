@@ -82,6 +82,14 @@ def test_what_is_no_number_is_wrong(wrong: float):
     assert check(float32(1.0), float32(wrong)).status == "differs by inf"
 
 
+def test_what_overflows_is_infinity_or_the_largest_number():
+    largest = float(np.finfo(np.float32).max)
+    assert check(float32(np.inf, -largest), float32(largest, -np.inf)).status == EXACT
+    assert check(float32(np.inf), float32(-largest)).differs
+    assert check(float32(np.inf), float32(0.99 * largest)).differs
+    assert check(float32(np.nan), float32(largest)).differs
+
+
 def test_a_float_behind_a_quantized_tensor_may_be_one_step_off():
     assert check(float32(0.5), float32(0.25), in_float=True, step=0.25).status == WITHIN
     assert check(float32(0.75), float32(0.25), in_float=True, step=0.25).differs
