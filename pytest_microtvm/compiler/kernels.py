@@ -132,7 +132,10 @@ def _integer_kernel(name: str, c_name: str, kernel: IntegerKernel, layers: Seque
             KernelParameter(role, str(array.dtype), is_pointer=True, is_written=False)
             for role, array in zip(roles, source.constants, strict=True)
         ),
-        KernelParameter("output", source.output_dtype, is_pointer=True, is_written=True),
+        *(
+            KernelParameter(f"output{i or ''}", dtype, is_pointer=True, is_written=True)
+            for i, dtype in enumerate(source.output_dtypes)
+        ),
     )
     taken = [*(parameter.name for parameter in parameters), "workspace"]
     comment = [f"{kernel.name}, computed over integers", *kernel.facts, *describe_constants(source)]

@@ -372,13 +372,15 @@ class _Flattener:
     def _integer_call(self, number: int, arguments: Any) -> Value:
         kernel = self._integer_kernels[number]
         leaves = [leaf for a in arguments for leaf in _leaves(self._evaluate(a))]
-        *inputs, output = _tensors(tuple(leaves))
+        tensors = _tensors(tuple(leaves))
+        num_inputs = len(kernel.source.input_dtypes)
+        inputs, outputs = tensors[:num_inputs], tensors[num_inputs:]
         constants = [
             self._stored(array, TensorType(array.shape, str(array.dtype)))
             for array in kernel.source.constants
         ]
         name = self._source_name(kernel)
-        storages = [tensor.storage for tensor in (*inputs, *constants, output)]
+        storages = [tensor.storage for tensor in (*inputs, *constants, *outputs)]
         self.calls.append(KernelCall(name, tuple(storages)))
         return ()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -54,7 +54,7 @@ class Case:
         steps = []
         for step in self.operators:
             ends = [
-                ", ".join(_text(self.tensors[index]) for index in indices)
+                ", ".join(_text(self.tensors[index]) if index >= 0 else "-" for index in indices)
                 for indices in (step.inputs, step.outputs)
             ]
             steps.append(f"{step.name}({ends[0]}) -> {ends[1]}")
@@ -101,6 +101,11 @@ class Case:
         """Add an operator."""
         self.operators.append(Operator(operator, inputs, outputs, _options(operator, options)))
 
+    def keep(self, index: int) -> int:
+        """Let operators keep a state in a tensor from run to run; its index."""
+        self.tensors[index] = replace(self.tensors[index], is_variable=True)
+        return index
+
 
 def _text(tensor: Tensor) -> str:
     """A tensor's element type, shape and quantization."""
@@ -120,12 +125,12 @@ def merged(cases: Sequence[Case]) -> Model:
         start = len(model.tensors)
         model.tensors += case.tensors
         for step in case.operators:
-            ends = [
+            given, made, inner = (
                 [start + i if i >= 0 else i for i in indices]
-                for indices in (step.inputs, step.outputs)
-            ]
+                for indices in (step.inputs, step.outputs, step.intermediates)
+            )
             version = case.versions.get(step.name, 1)
-            model.operators.append(Operator(step.name, ends[0], ends[1], step.options, version))
+            model.operators.append(Operator(step.name, given, made, step.options, version, inner))
         inputs += [start + index for index in case.inputs]
         outputs += [start + index for index in case.outputs]
     model.inputs, model.outputs = inputs, outputs

@@ -271,7 +271,7 @@ def _svdf(case: Case, dtype: str) -> None:
     weights = [_constant(case, [4, 3], dtype, 0.01) for _ in range(2)]
     weights = [_balanced(case, index) for index in weights]
     memory = _balanced(case, case.add([1, 12], dtype, _known(dtype, 0.1)))
-    case.tensors[memory] = replace(case.tensors[memory], is_variable=True)
+    case.keep(memory)
     result = case.add([1, 2], dtype, _known(dtype))
     case.run("SVDF", [data, *weights, -1, memory], [result], Rank=2)
 
@@ -284,15 +284,18 @@ def _lstm(case: Case, dtype: str) -> None:
     scale = None if dtype == "float32" else Quantization([0.0005], [0])
     biases = [case.add([2], bias_dtype, scale, np.ones(2, bias_dtype)) for _ in range(4)]
     states = [
-        case.add([1, 2], dtype, _known(dtype, 1 / 128)),
-        case.add([1, 2], dtype if dtype == "float32" else "int16", _known("int16", 2.0**-12)),
+        case.keep(case.add([1, 2], dtype, _known(dtype, 1 / 128))),
+        case.keep(
+            case.add([1, 2], dtype if dtype == "float32" else "int16", _known("int16", 2.0**-12))
+        ),
     ]
-    for index in states:
-        case.tensors[index] = replace(case.tensors[index], is_variable=True)
     inputs = [data, *weights, -1, -1, -1, *biases, -1, -1, *states]
     result = case.add([1, 4, 2], dtype, _known(dtype, 1 / 128))
     activation = tflite.ActivationFunctionType.TANH
     case.run("UNIDIRECTIONAL_SEQUENCE_LSTM", inputs, [result], FusedActivationFunction=activation)
+    inner = [case.add([0], "float32") for _ in range(4)]
+    inner.append(case.add([0], dtype, _known(dtype, 1 / 128)))
+    case.operators[-1] = replace(case.operators[-1], intermediates=inner)
 
 
 def _balanced(case: Case, index: int) -> int:

@@ -23,6 +23,7 @@ from tests.operators.cases import (
 )
 from tests.operators.layer_cases import CLOSE, LAYERS, _known, _rank
 from tests.operators.moving_cases import MOVING
+from tests.operators.recurrent_cases import RECURRENT
 from tests.unit.compiler.tflite_models import Quantization
 
 Draw = Callable[[Rng, Case], None]
@@ -393,5 +394,6 @@ MORE: dict[str, Draw] = {
     "float_resize_bilinear": _float_resize("RESIZE_BILINEAR"),
     "float_resize_nearest_neighbor": _float_resize("RESIZE_NEAREST_NEIGHBOR"),
     **MOVING,
+    **RECURRENT,
 }
 """What is drawn beside `cases.OPERATORS`."""

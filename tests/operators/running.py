@@ -86,7 +86,7 @@ def differences(
     found = list(refused)
     for model in models:
         library = open_library(folder / f"{model.name}.tar")
-        outputs = [run_native(built, library, inputs) for inputs in samples(model)]
+        outputs = run_native(built, library, samples(model))
         found += compared(model, outputs)
     return found
 
@@ -135,18 +135,37 @@ def _shared_library(models: Sequence[CompiledModel], folder: Path) -> ctypes.CDL
     return ctypes.CDLL(built)
 
 
-def run_native(built: ctypes.CDLL, library: ModelLibrary, inputs: Sequence[Array]) -> list[Array]:
-    """Run a model of a shared library once; nothing but its outputs and arena is written."""
-    given = [aligned(spec, array) for spec, array in zip(library.inputs, inputs, strict=True)]
-    results = [aligned(spec, None) for spec in library.outputs]
+def run_native(
+    built: ctypes.CDLL, library: ModelLibrary, sequence: Sequence[Sequence[Array]]
+) -> list[list[Array]]:
+    """Run a model of a shared library; nothing but its outputs, arena and states is written."""
     workspace, arena = guarded(library.workspace_bytes)
-    function = getattr(built, f"tvmgen_{library.name}_run")
+    states, kept = guarded(_state_bytes(library))
+    pools = (ctypes.c_void_p * 2)(arena, kept)
+    if _state_bytes(library):
+        assert _function(built, library, "reset")(pools) == 0
+    found = []
+    for inputs in sequence:
+        given = [aligned(spec, array) for spec, array in zip(library.inputs, inputs, strict=True)]
+        results = [aligned(spec, None) for spec in library.outputs]
+        assert _function(built, library, "run")(_pointers(given), _pointers(results), pools) == 0
+        assert is_untouched(workspace), f"{library.name} wrote outside of its arena"
+        assert is_untouched(states), f"{library.name} wrote outside of its states"
+        for array, before in zip(given, inputs, strict=True):
+            np.testing.assert_array_equal(array, before, err_msg=f"{library.name} wrote an input")
+        found.append(results)
+    return found
+
+
+def _state_bytes(library: ModelLibrary) -> int:
+    functions = library.metadata["modules"][library.name]["memory"]["functions"]
+    return int(functions["main"][0].get("state_size_bytes", 0))
+
+
+def _function(built: ctypes.CDLL, library: ModelLibrary, name: str) -> Any:
+    function = getattr(built, f"tvmgen_{library.name}_{name}")
     function.restype = ctypes.c_int32
-    assert function(_pointers(given), _pointers(results), (ctypes.c_void_p * 1)(arena)) == 0
-    assert is_untouched(workspace), f"{library.name} wrote outside of its arena"
-    for array, before in zip(given, inputs, strict=True):
-        np.testing.assert_array_equal(array, before, err_msg=f"{library.name} wrote an input")
-    return results
+    return function
 
 
 def _pointers(arrays: Sequence[Array]) -> Any:
@@ -162,8 +181,8 @@ def samples(model: CompiledModel) -> list[list[Array]]:
 def compared(model: CompiledModel, outputs: Sequence[Sequence[Array]]) -> list[Difference]:
     """What differs from LiteRT, at most one difference for each case."""
     found: dict[str, Difference] = {}
-    for number, (inputs, results) in enumerate(zip(samples(model), outputs, strict=True)):
-        expected = run_litert(merged(model.cases).to_bytes(), inputs)
+    reference = run_litert(merged(model.cases).to_bytes(), samples(model))
+    for number, (results, expected) in enumerate(zip(outputs, reference, strict=True)):
         position = 0
         for case in model.cases:
             for index in case.outputs:
@@ -175,29 +194,35 @@ def compared(model: CompiledModel, outputs: Sequence[Sequence[Array]]) -> list[D
     return list(found.values())
 
 
-def run_litert(model: bytes, inputs: Sequence[Array]) -> list[Array]:
+def run_litert(model: bytes, sequence: Sequence[Sequence[Array]]) -> list[list[Array]]:
     """The outputs of LiteRT's reference kernels; of its others where it has no such kernel."""
     from ai_edge_litert.interpreter import OpResolverType
 
     try:
-        return _run_litert(model, inputs, OpResolverType.BUILTIN_REF)
+        return _run_litert(model, sequence, OpResolverType.BUILTIN_REF)
     except ValueError as error:
         if "Didn't find op" not in str(error):
             raise
-    return _run_litert(model, inputs, OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES)
+    return _run_litert(model, sequence, OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES)
 
 
-def _run_litert(model: bytes, inputs: Sequence[Array], resolver: Any) -> list[Array]:
+def _run_litert(
+    model: bytes, sequence: Sequence[Sequence[Array]], resolver: Any
+) -> list[list[Array]]:
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(
         model_content=model, experimental_op_resolver_type=resolver, num_threads=1
     )
     interpreter.allocate_tensors()
-    for detail, array in zip(interpreter.get_input_details(), inputs, strict=True):
-        interpreter.set_tensor(detail["index"], array)
-    interpreter.invoke()
-    return [np.array(interpreter.get_tensor(d["index"])) for d in interpreter.get_output_details()]
+    found = []
+    for inputs in sequence:
+        for detail, array in zip(interpreter.get_input_details(), inputs, strict=True):
+            interpreter.set_tensor(detail["index"], array)
+        interpreter.invoke()
+        details = interpreter.get_output_details()
+        found.append([np.array(interpreter.get_tensor(d["index"])) for d in details])
+    return found
 
 
 def _differs(actual: Array, expected: Array, tolerance: float) -> tuple[str, int]:

@@ -28,6 +28,7 @@ APPROXIMATED = (
     "l2_normalization",
     "leaky_relu_int16",
     "logistic_int16",
+    "lstm",
     "prelu",
     "softmax_int16",
     "squared_difference",

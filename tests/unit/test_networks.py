@@ -50,7 +50,7 @@ def test_outputs_depend_on_inputs(network):
     outputs = []
     for _ in range(2):
         given = random.integers(-128, 127, SHAPES[network], np.int8, endpoint=True)
-        outputs += run_litert(NETWORKS[network](), [given])
+        outputs += run_litert(NETWORKS[network](), [[given]])[0]
     first, second = outputs
     assert len(np.unique(first)) > 1
     assert not np.array_equal(first, second)

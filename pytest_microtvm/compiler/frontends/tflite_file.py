@@ -115,6 +115,8 @@ def _check_operator(model: Any, operator: Any, tensor_count: int) -> None:
     code = model.OperatorCodes(operator.OpcodeIndex())
     code.BuiltinCode()
     tensors = indices(operator.InputsAsNumpy()) + indices(operator.OutputsAsNumpy())
+    if not all(0 <= index < tensor_count for index in indices(operator.IntermediatesAsNumpy())):
+        raise IndexError("intermediate tensor of an operator")
     if not all(-1 <= index < tensor_count for index in tensors):
         raise IndexError("tensor of an operator")
 

@@ -184,7 +184,9 @@ class _Rewriter:
                 return self._called(binding.var, match, new_variable)
         number = len(self.kernels)
         self._add_kernel(wanted.name, wanted.spec, arguments.fields, binding.var)
-        call = relax.call_dps_packed(f"{PREFIX}{number}", arguments, binding.var.ty)
+        ty = binding.var.ty
+        types = list(ty.fields) if type(ty).__name__ == "TupleType" else ty
+        call = relax.call_dps_packed(f"{PREFIX}{number}", arguments, types)
         return [relax.VarBinding(binding.var, call)]
 
     def _called(self, variable: Any, match: Match, new_variable: Any) -> list[Any]:

@@ -398,12 +398,13 @@ class KernelSource:
     """A kernel in C, as the generators make it.
 
     Its parameters are the pointers `input0`, `input1`, ... to const, `constant0`, ... to const,
-    `output`, all `restrict`, and `workspace` (uint8_t *, aligned to 16 bytes) if it wants any.
+    `output`, `output1`, ..., all `restrict`, and `workspace` (uint8_t *, aligned to 16 bytes) if it
+    wants any.
 
     Args:
         input_dtypes: Element type of each input.
         constants: Arrays in flash, laid out as the body reads them; equal ones are stored once.
-        output_dtype: Element type of the output.
+        output_dtype: Element type of the output; of the first one where there are several.
         body: The statements between the braces, C99.
         workspace_bytes: Scratch memory in the arena.
         in_place: Numbers of inputs that the output may take the memory of, one at a time.
@@ -411,6 +412,7 @@ class KernelSource:
         headers: Headers that the body needs beside `tvmgen_integer.h`: names of files of
             `include/`, or whole paths of others.
         roles: What the constants are, in their order; those without a role keep their number.
+        more_outputs: Element types of further outputs.
     """
 
     input_dtypes: tuple[str, ...]
@@ -422,6 +424,12 @@ class KernelSource:
     macs: int = 0
     headers: tuple[str, ...] = ()
     roles: tuple[Role, ...] = ()
+    more_outputs: tuple[str, ...] = ()
+
+    @property
+    def output_dtypes(self) -> tuple[str, ...]:
+        """Element type of each output."""
+        return (self.output_dtype, *self.more_outputs)
 
     def has_code_of(self, other: KernelSource) -> bool:
         """Whether one function can be both; constants are given to it."""
@@ -430,7 +438,7 @@ class KernelSource:
             and self.input_dtypes == other.input_dtypes
             and [array.dtype for array in self.constants]
             == [array.dtype for array in other.constants]
-            and self.output_dtype == other.output_dtype
+            and self.output_dtypes == other.output_dtypes
             and self.workspace_bytes == other.workspace_bytes
             and self.in_place == other.in_place
         )

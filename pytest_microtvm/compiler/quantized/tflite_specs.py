@@ -294,6 +294,53 @@ class PowerOfTwoSum(Spec):
 
 
 @dataclass(frozen=True)
+class LstmGate:
+    """What a gate of an LSTM layer adds up: numbers with 12 bits after the point.
+
+    Args:
+        weights: int8, shape (units, inputs): of the input.
+        bias: int32 of each unit, with what the input's zero point adds.
+        scaling: From the sum over the input to the gate: multiplier and shift.
+        recurrent: int8, shape (units, units): of the hidden state.
+        recurrent_bias: int32 of each unit: what the hidden state's zero point adds.
+        recurrent_scaling: From the sum over the hidden state to the gate.
+    """
+
+    weights: npt.NDArray[np.int8]
+    bias: npt.NDArray[np.int32]
+    scaling: tuple[int, int]
+    recurrent: npt.NDArray[np.int8]
+    recurrent_bias: npt.NDArray[np.int32]
+    recurrent_scaling: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Lstm(Spec):
+    """An LSTM layer of int8 whose cells are int16. Outputs: the sequence, hidden and cell states.
+
+    Args:
+        steps: How long the sequence is.
+        batches: How many there are.
+        is_time_major: Whether steps are the first axis of input and output, batches the second.
+        gates: For input, forgetting, the cell and output; the first is None where it is what the
+            second leaves of 1.
+        cell_bits: Of the cell state: bits before the point.
+        cell_clip: Greatest magnitude of the cell state; 0 does not hold it.
+        hidden_scaling: From products of 30 bits after the point to the hidden state.
+        hidden_zero_point: Of the hidden state.
+    """
+
+    steps: int
+    batches: int
+    is_time_major: bool
+    gates: tuple[LstmGate | None, LstmGate, LstmGate, LstmGate]
+    cell_bits: int
+    cell_clip: int
+    hidden_scaling: tuple[int, int]
+    hidden_zero_point: int
+
+
+@dataclass(frozen=True)
 class SvdfState(Spec):
     """The memory of an SVDF layer: what its filters gave lately, the newest last.
 

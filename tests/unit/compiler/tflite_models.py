@@ -43,6 +43,7 @@ class Operator:
     outputs: Sequence[int]
     options: tuple[str, Callable[[flatbuffers.Builder], int]] | None = None
     version: int = 1
+    intermediates: Sequence[int] = ()
 
 
 @dataclass
@@ -264,11 +265,14 @@ class _Writer:
 
     def _operator(self, operator: Operator, code: int) -> int:
         inputs, outputs = self._integers(operator.inputs), self._integers(operator.outputs)
+        intermediates = self._integers(operator.intermediates)
         options = operator.options[1](self._builder) if operator.options else None
         tflite.OperatorStart(self._builder)
         tflite.OperatorAddOpcodeIndex(self._builder, code)
         tflite.OperatorAddInputs(self._builder, inputs)
         tflite.OperatorAddOutputs(self._builder, outputs)
+        if operator.intermediates:
+            tflite.OperatorAddIntermediates(self._builder, intermediates)
         if operator.options and options is not None:
             kind = getattr(tflite.BuiltinOptions, operator.options[0])
             tflite.OperatorAddBuiltinOptionsType(self._builder, kind)

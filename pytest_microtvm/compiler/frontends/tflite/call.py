@@ -158,6 +158,7 @@ class Call:
         states: The variables of the model.
         subgraph_states: What the subgraph of a number leaves in its variables; raises ValueError
             for what is no initialization.
+        intermediates: What the file says of numbers inside of the operator.
     """
 
     def __init__(
@@ -170,7 +171,9 @@ class Call:
         specs: list[GivenSpec],
         states: States,
         subgraph_states: Callable[[int], States],
+        intermediates: Sequence[Tensor] = (),
     ) -> None:
+        self.intermediates = intermediates
         self.states = states
         self.subgraph_states = subgraph_states
         self.operator = operator
@@ -255,8 +258,19 @@ class Call:
             shape: Of the result.
             dtype: Of the result; that of the only output when None.
         """
-        self._specs.append(GivenSpec(name, spec))
         ty = relax.TensorType(list(shape), dtype or self.output.dtype)
+        return self._given(name, spec, inputs, ty)
+
+    def kernel_of_several(
+        self, name: str, spec: Any, inputs: Sequence[Any], types: Sequence[tuple[Any, str]]
+    ) -> list[Any]:
+        """The results of a kernel that has several; `types` are their shapes and dtypes."""
+        tys = [relax.TensorType(list(shape), dtype) for shape, dtype in types]
+        made = self._builder.emit(self._given(name, spec, inputs, tys))
+        return [self._builder.emit(relax.TupleGetItem(made, i)) for i in range(len(tys))]
+
+    def _given(self, name: str, spec: Any, inputs: Sequence[Any], ty: Any) -> Any:
+        self._specs.append(GivenSpec(name, spec))
         variables = [self._builder.emit(value) for value in inputs]
         return relax.call_dps_packed(f"{PREFIX}{len(self._specs) - 1}", variables, ty)
 

@@ -164,6 +164,7 @@ class _Converter:
             self._specs,
             self._states,
             self._subgraph_states,
+            [self._graph.tensors[index] for index in operator.intermediates],
         )
         try:
             made = registration.convert(call)

@@ -124,6 +124,7 @@ class Operator:
         outputs: Indices of tensors.
         options_name: The table of its options in the schema; empty when there is none.
         options: The flatbuffers table of its options.
+        intermediates: Indices of tensors whose quantization is that of numbers inside of it.
     """
 
     position: int
@@ -133,6 +134,7 @@ class Operator:
     outputs: tuple[int, ...]
     options_name: str
     options: Any
+    intermediates: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -250,4 +252,5 @@ def _operator(model: Any, operator: Any, position: int) -> Operator:
         _integers(operator.OutputsAsNumpy()),
         options_name,
         options,
+        _integers(operator.IntermediatesAsNumpy()),
     )

@@ -10,6 +10,7 @@ from tvm import relax
 
 from pytest_microtvm.compiler.frontends.tflite.call import Call, Operand, constant
 from pytest_microtvm.compiler.frontends.tflite.graph import Array
+from pytest_microtvm.compiler.frontends.tflite.operators.lstm_integers import integer_lstm
 from pytest_microtvm.compiler.frontends.tflite.registry import operator
 
 _INPUTS = (1, 2, 3, 4)
@@ -48,8 +49,15 @@ def unidirectional_sequence_lstm(call: Call) -> Any:
     if not rank_is_right or not (hidden.tensor.is_variable and cell.tensor.is_variable):
         raise call.refusal("its input or its states do not have the shapes that it wants")
     is_time_major = bool(call.options["TimeMajor"])
+    exact = integer_lstm(call, is_time_major, call.options["CellClip"])
+    if exact is not None:
+        return exact
     steps, batches = data.shape[:2] if is_time_major else data.shape[1::-1]
-    weights, recurrent, biases = (_joined(call, p) for p in (_INPUTS, _RECURRENT, _BIASES))
+    is_coupled = call.optional(_INPUTS[0]) is None
+    first = 1 if is_coupled else 0  # the gate for the input is what the one for forgetting leaves
+    weights, recurrent, biases = (
+        _joined(call, positions[first:]) for positions in (_INPUTS, _RECURRENT, _BIASES)
+    )
     given = data.real
     if not is_time_major:
         given = relax.op.permute_dims(given, [1, 0, 2])
@@ -74,9 +82,12 @@ def _run(
     for given in gates:
         flat = relax.op.reshape(given, [hidden.shape[0], len(recurrent)])
         total = call.emitted(relax.op.add(flat, relax.op.matmul(h, matrix)))
-        into, forget, new, out = _parts(call, total, 4, 1)
-        remembered = relax.op.multiply(relax.op.sigmoid(forget), c)
-        c = relax.op.add(remembered, relax.op.multiply(relax.op.sigmoid(into), relax.op.tanh(new)))
+        *into, forget, new, out = _parts(call, total, len(recurrent) // hidden.shape[1], 1)
+        kept_part = call.emitted(relax.op.sigmoid(forget))
+        one = relax.const(1.0)
+        new_part = relax.op.sigmoid(into[0]) if into else relax.op.subtract(one, kept_part)
+        remembered = relax.op.multiply(kept_part, c)
+        c = relax.op.add(remembered, relax.op.multiply(new_part, relax.op.tanh(new)))
         c = call.emitted(relax.op.clip(c, -clip, clip) if clip > 0 else c)
         h = call.emitted(relax.op.multiply(relax.op.sigmoid(out), relax.op.tanh(c)))
         kept = call.emitted(call.quantized(h, hidden.tensor))
@@ -102,7 +113,7 @@ def _joined(call: Call, positions: Sequence[int]) -> Array:
     for position in positions:
         operand = call.optional(position)
         if operand is None:
-            raise call.refusal("its gates for input and forgetting are one")
+            raise call.refusal(f"it lacks its input {position}")
         known = operand.known_real()
         if known is None:
             raise call.refusal("its weights are computed at run time")

@@ -1,0 +1,66 @@
+"""Layers that remember, drawn at random; their samples are one sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import tflite
+
+from tests.operators.cases import Case, Rng, _quantization, _scale
+from tests.operators.layer_cases import CLOSE
+from tests.unit.compiler.tflite_models import Quantization
+
+Draw = Callable[[Rng, Case], None]
+
+
+def _lstm(rng: Rng, case: Case) -> None:
+    """With and without a gate for the input, a clipped cell, steps first or last."""
+    dtype = str(rng.choice(["int8", "int8", "float32"]))
+    is_time_major, is_coupled = bool(rng.random() < 0.5), bool(rng.random() < 0.3)
+    batches, steps, inputs, units = (int(n) for n in rng.integers(1, [3, 6, 7, 9]))
+    shape = [steps, batches] if is_time_major else [batches, steps]
+    known = None if dtype == "float32" else _quantization(rng, dtype, _scale(rng, -8, -3))
+    state = None if dtype == "float32" else _quantization(rng, dtype, _scale(rng, -8, -6))
+    cell = None if dtype == "float32" else Quantization([2.0 ** -int(rng.integers(10, 16))], [0])
+    case.tolerance = CLOSE if dtype == "float32" else 0.0
+    data = case.add_input(rng, [*shape, inputs], dtype, known)
+    gates = [not is_coupled, True, True, True]
+    weights = [_weights(rng, case, [units, inputs], dtype) if there else -1 for there in gates]
+    recurrent = [_weights(rng, case, [units, units], dtype) if there else -1 for there in gates]
+    biases = [_bias(rng, case, units, dtype) if there else -1 for there in gates]
+    hidden = case.keep(case.add([batches, units], dtype, state))
+    cells = case.keep(case.add([batches, units], "int16" if cell else dtype, cell))
+    result = case.add([*shape, units], dtype, state)
+    given = [data, *weights, *recurrent, -1, -1, -1, *biases, -1, -1, hidden, cells, *[-1] * 4]
+    case.run(
+        "UNIDIRECTIONAL_SEQUENCE_LSTM",
+        given,
+        [result],
+        FusedActivationFunction=tflite.ActivationFunctionType.TANH,
+        CellClip=float(rng.choice([0.0, 0.0, 1.5, 0.2])),
+        TimeMajor=is_time_major,
+    )
+    if state is not None:
+        inner = [case.add([0], "float32") for _ in range(4)]
+        inner.append(case.add([0], "int8", state))
+        case.operators[-1] = replace(case.operators[-1], intermediates=inner)
+
+
+def _weights(rng: Rng, case: Case, shape: list[int], dtype: str) -> int:
+    if dtype == "float32":
+        return case.add(shape, dtype, None, rng.normal(0, 0.5, shape).astype(dtype))
+    known = Quantization([_scale(rng, -9, -6)], [0])
+    return case.add(shape, dtype, known, rng.integers(-127, 128, shape).astype(dtype))
+
+
+def _bias(rng: Rng, case: Case, units: int, dtype: str) -> int:
+    if dtype == "float32":
+        return case.add([units], dtype, None, rng.normal(size=units).astype(dtype))
+    values = rng.integers(-20000, 20000, units).astype(np.int32)
+    return case.add([units], "int32", Quantization([1e-5], [0]), values)
+
+
+RECURRENT: dict[str, Draw] = {"lstm": _lstm}
+"""By the name of the operator."""
