@@ -54,6 +54,8 @@ class BareMetal(server.MakeProjectHandler):
             key("timer.base", "int", required=True, help="Its address."),
             key("timer.hz", "int", required=True, help="Ticks per second."),
             key("timer.emulator_hz", "int", help="Ticks per second in the emulator."),
+            key("pin.address", "int", required=True, help="The register that sets a pin."),
+            key("pin.mask", "int", required=True, help="Its bit: what a power monitor watches."),
             key("setup", "tables", help="Registers that are set before any driver starts."),
             key("setup.address", "int", required=True, help="The register."),
             key("setup.set", "int", required=True, help="Bits to set."),
@@ -89,6 +91,11 @@ class BareMetal(server.MakeProjectHandler):
                     f"board {name}: platform baremetal has no {label} driver {driver}",
                     cure=f"it knows {', '.join(known)}",
                 )
+
+    def check_kind(self, board: Mapping[str, Any], kind: server.ProjectKind) -> None:
+        """A power monitor needs a pin."""
+        if not self.table(board)["pin"]:
+            super().check_kind(board, kind)
 
     def check_model(
         self, board: Mapping[str, Any], model: server.ModelMetadata, executor: str
@@ -182,6 +189,9 @@ class BareMetal(server.MakeProjectHandler):
             macros["MICROTVM_TIMER_BASE"] = f"0x{timer['base']:x}u"
             macros["MICROTVM_TIMER_HZ"] = f"{timer['hz']}u"
             macros["MICROTVM_TIMER_EMULATOR_HZ"] = f"{timer['emulator_hz'] or timer['hz']}u"
+        if table["pin"]:
+            macros["MICROTVM_PIN_ADDRESS"] = f"0x{table['pin']['address']:x}u"
+            macros["MICROTVM_PIN_MASK"] = f"0x{table['pin']['mask']:x}u"
         registers = [
             f"{{0x{register['address']:x}u, 0x{register['clear']:x}u, 0x{register['set']:x}u}}"
             for register in table["setup"]

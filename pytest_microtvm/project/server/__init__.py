@@ -48,6 +48,7 @@ from .make_project import MakeProjectHandler, for_shell
 from .options import ProjectOption, default_project_options
 from .process import ChildTransport, DeviceTransport, find_tool, run_tool
 from .project import ProjectHandler, install_cure
+from .project_types import ProjectKind
 from .real_board import RealBoard, is_real, real_board_options
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ __all__ = [
     "ProjectAPIServer",
     "ProjectError",
     "ProjectHandler",
+    "ProjectKind",
     "ProjectOption",
     "RealBoard",
     "ServerError",

@@ -86,7 +86,8 @@ class ModelMetadata:
     def ram_bytes(self, executor: str, pointer_bytes: int) -> int:
         """The memory that a model takes with an executor on a CPU of this size.
 
-        It is that of microtvm/firmware.h, without the few hundred bytes that every model needs.
+        It is that of microtvm/firmware_model.h, without the few hundred bytes that every model
+        needs.
         """
         if executor == "host_driven":
             return self.pool_bytes

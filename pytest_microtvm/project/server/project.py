@@ -28,6 +28,7 @@ from .board_keys import BoardKey, check_table
 from .errors import OptionError, ProjectError, TransportClosedError
 from .options import ProjectOption
 from .process import DeviceTransport
+from .project_types import BENCHMARKS, HOST_DRIVEN, MODES, PROJECT_TYPES, ProjectKind
 
 if TYPE_CHECKING:
     from .archive import ModelMetadata
@@ -107,6 +108,14 @@ class ProjectHandler(ProjectAPIHandler):
     def check_model(self, board: Mapping[str, Any], model: ModelMetadata, executor: str) -> None:
         """Refuse a model that cannot fit the board, by a `ProjectError`."""
 
+    def check_kind(self, board: Mapping[str, Any], kind: ProjectKind) -> None:
+        """Refuse a kind of project that the platform has none of, by an `OptionError`."""
+        if kind.mode == "energy":
+            raise OptionError(
+                f"platform {self.platform_name} has no pin for a power monitor on {board['name']}",
+                cure="choose another benchmark_mode, or a board whose definition names its pin",
+            )
+
     def tools(self, board: Mapping[str, Any]) -> list[Tool]:
         """The programs and files that firmware for the board takes, as far as looking tells."""
         return []
@@ -144,7 +153,7 @@ class ProjectHandler(ProjectAPIHandler):
         }
 
     def executor_values(self, model: ModelMetadata, executor: str) -> dict[str, str]:
-        """Macros for microtvm_project.h about who runs the model; see microtvm/firmware.h."""
+        """Macros for microtvm_project.h about who runs the model; see microtvm/firmware_model.h."""
         macros = {f"MICROTVM_EXECUTOR_{executor.upper()}": "1", "MICROTVM_POOL_BYTES": "0u"}
         if executor == "aot":
             return macros
@@ -184,9 +193,27 @@ class ProjectHandler(ProjectAPIHandler):
                 "project_type",
                 optional=generate,
                 type="str",
-                default="host_driven",
-                choices=("host_driven",),
-                help="host_driven: the firmware waits for the host's calls.",
+                default=HOST_DRIVEN,
+                choices=PROJECT_TYPES,
+                help="host_driven: the firmware waits for the host's calls; standalone, also "
+                "aot_standalone_demo and example_project: it runs the model once and prints the "
+                "outputs; mlperftiny: it answers the runner of MLPerf Tiny.",
+            ),
+            ProjectOption(
+                "benchmark",
+                optional=generate,
+                type="str",
+                default="auto",
+                choices=BENCHMARKS,
+                help="The benchmark of MLPerf Tiny; auto: the one with the model's size of input.",
+            ),
+            ProjectOption(
+                "benchmark_mode",
+                optional=generate,
+                type="str",
+                default="performance",
+                choices=MODES,
+                help="What MLPerf Tiny measures; performance and accuracy are the same firmware.",
             ),
             ProjectOption(
                 "executor",
@@ -244,7 +271,10 @@ class ProjectHandler(ProjectAPIHandler):
         board = self.read_board(pathlib.Path(options["board_definition"]))
         model = ModelMetadata.read(model_library_format_path)
         executor = options.get("executor") or "aot"
+        kind = ProjectKind.of(options, executor)
+        self.check_kind(board, kind)
         self.check_model(board, model, executor)
+        sources = kind.sources(model_library_format_path, standalone_crt_dir)
         definitions, build_id = split_definitions(options.get("compile_definitions") or ())
 
         project_dir.mkdir(parents=True)
@@ -258,6 +288,7 @@ class ProjectHandler(ProjectAPIHandler):
 
         header = self.header_values(board, model)
         header.update(self.executor_values(model, executor))
+        header.update(kind.values(model_library_format_path))
         header["MICROTVM_BUILD_ID"] = json.dumps(build_id)
         if model.tensors > _DEFAULT_MAX_TENSORS:
             definitions.append(f"-DMICROTVM_MAX_TENSORS={model.tensors}")
@@ -272,6 +303,7 @@ class ProjectHandler(ProjectAPIHandler):
                 board, definitions, warnings_are_errors=bool(options.get("warning_as_error"))
             ),
             **self.project_files(board),
+            **sources,
         }
         for name, text in files.items():
             (project_dir / name).write_text(text, encoding="utf-8")

@@ -1,0 +1,173 @@
+"""A model's C interface, as an archive's metadata tell of it, for programs that call it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import pathlib
+import re
+import tarfile
+from collections.abc import Mapping
+from typing import Any
+
+from .errors import ProjectError
+
+C_TYPES = {
+    "bool": "uint8_t",
+    "int8": "int8_t",
+    "int16": "int16_t",
+    "int32": "int32_t",
+    "int64": "int64_t",
+    "uint8": "uint8_t",
+    "uint16": "uint16_t",
+    "uint32": "uint32_t",
+    "uint64": "uint64_t",
+    "float32": "float",
+    "float64": "double",
+}
+"""How C stores an element of each type; a bool is one byte, 0 or 1."""
+
+_METADATA_NAMES = ("metadata.json", "./metadata.json")
+_MAX_METADATA_BYTES = 16 * 1024 * 1024
+_C_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,255}\Z")
+
+
+@dataclasses.dataclass(frozen=True)
+class InterfaceTensor:
+    """An input or output.
+
+    Attributes:
+        name: The model's own name for it.
+        c_name: Its member of the struct.
+        size_macro: The macro with its bytes.
+        dtype: Its element type, as numpy names it.
+        shape: Its extents.
+        scale: Real number = scale * (element - zero_point); None where it is not quantized.
+        zero_point: See `scale`.
+    """
+
+    name: str
+    c_name: str
+    size_macro: str
+    dtype: str
+    shape: tuple[int, ...]
+    scale: float | None = None
+    zero_point: int = 0
+
+    @property
+    def c_type(self) -> str:
+        """The C type of an element."""
+        return C_TYPES[self.dtype]
+
+    @property
+    def elements(self) -> int:
+        """The number of its elements."""
+        return math.prod(self.shape)
+
+    @classmethod
+    def of(cls, name: str, entry: Mapping[str, Any]) -> InterfaceTensor:
+        """Read an entry of the metadata."""
+        tensor = cls(
+            name,
+            _identifier(entry["c_name"]),
+            _identifier(entry["macro"]),
+            str(entry["dtype"]),
+            tuple(int(extent) for extent in entry["shape"]),
+            None if entry.get("scale") is None else float(entry["scale"]),
+            int(entry.get("zero_point") or 0),
+        )
+        if tensor.dtype not in C_TYPES:
+            raise ValueError(f"{name} has elements of type {tensor.dtype}")
+        return tensor
+
+
+@dataclasses.dataclass(frozen=True)
+class InterfacePool:
+    """A member of the struct of workspace pools.
+
+    Attributes:
+        name: The member.
+        size_macro: The macro with its bytes.
+        size_bytes: The same.
+    """
+
+    name: str
+    size_macro: str
+    size_bytes: int
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelInterface:
+    """A model's C interface.
+
+    Attributes:
+        name: The module's name, a C identifier.
+        inputs: Its inputs, in the model's order.
+        outputs: Its outputs, likewise.
+        pools: The memory that it works in.
+        has_state: Whether it keeps something from run to run, which `tvmgen_NAME_reset` begins.
+    """
+
+    name: str
+    inputs: tuple[InterfaceTensor, ...]
+    outputs: tuple[InterfaceTensor, ...]
+    pools: tuple[InterfacePool, ...]
+    has_state: bool = False
+
+    @property
+    def prefix(self) -> str:
+        """What the names of its functions and structs begin with."""
+        return f"tvmgen_{self.name}"
+
+    @property
+    def macro_prefix(self) -> str:
+        """What the names of its macros begin with."""
+        return f"TVMGEN_{self.name.upper()}"
+
+    @classmethod
+    def of(cls, metadata: Mapping[str, Any]) -> ModelInterface:
+        """Take it from the metadata of an archive.
+
+        Raises:
+            Exception: Whatever comes of metadata that lack something.
+        """
+        (module,) = metadata["modules"].values()
+        (main,) = module["memory"]["functions"]["main"]
+        return cls(
+            _identifier(module["model_name"]),
+            tuple(InterfaceTensor.of(*item) for item in main["inputs"].items()),
+            tuple(InterfaceTensor.of(*item) for item in main["outputs"].items()),
+            tuple(
+                InterfacePool(_identifier(name), _identifier(pool["macro"]), int(pool["size"]))
+                for name, pool in main["workspace_pools"].items()
+            ),
+            has_state=bool(main.get("states")),
+        )
+
+    @classmethod
+    def read(cls, archive: pathlib.Path) -> ModelInterface:
+        """Read metadata.json of an archive.
+
+        Raises:
+            ProjectError: It does not tell of a C interface.
+        """
+        try:
+            with tarfile.open(archive) as tar:
+                names = [name for name in tar.getnames() if name in _METADATA_NAMES]
+                file = tar.extractfile(names[0]) if names else None
+                if file is None:
+                    raise ValueError("it has no metadata.json")
+                return cls.of(json.loads(file.read(_MAX_METADATA_BYTES)))
+        except Exception as exc:  # whatever tarfile and json raise of bytes made to hurt them
+            raise ProjectError(
+                f"{archive.name} does not tell of the model's C interface: "
+                f"{type(exc).__name__}: {exc}",
+                cure="compile the model with pytest-microtvm",
+            ) from exc
+
+
+def _identifier(value: Any) -> str:
+    if not isinstance(value, str) or not _C_IDENTIFIER.match(value):
+        raise ValueError(f"{value!r} is no C identifier")
+    return value
