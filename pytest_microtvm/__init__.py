@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pytest_microtvm.api.models import compile, open_library  # noqa: A004 (microtvm.compile)
     from pytest_microtvm.api.projects import Project, create_project, open_project
     from pytest_microtvm.boards import Board, load_boards
+    from pytest_microtvm.compiler.pools import ConstantPoolInfo, Memory, WorkspacePoolInfo
     from pytest_microtvm.errors import (
         BuildError,
         ConfigError,
@@ -55,6 +56,7 @@ __all__ = [
     "BuildError",
     "Comparison",
     "ConfigError",
+    "ConstantPoolInfo",
     "Device",
     "DoesNotFit",
     "Environment",
@@ -63,6 +65,7 @@ __all__ = [
     "FloatOperatorWarning",
     "Layer",
     "LeaseError",
+    "Memory",
     "Metric",
     "Metrics",
     "MicroTVMError",
@@ -79,6 +82,7 @@ __all__ = [
     "TransportError",
     "TransportTimeout",
     "Verdict",
+    "WorkspacePoolInfo",
     "__version__",
     "check",
     "compile",
@@ -97,6 +101,7 @@ _MODULES = {
     "api.models": ("compile", "open_library"),
     "api.projects": ("Project", "create_project", "open_project"),
     "boards": ("Board", "load_boards"),
+    "compiler.pools": ("ConstantPoolInfo", "Memory", "WorkspacePoolInfo"),
     "executors": ("EXECUTORS",),
     "flow.evaluation": ("Evaluation",),
     "measure.metrics": ("Layer", "Metric", "Metrics"),

@@ -11,6 +11,7 @@ from typing import Any
 from pytest_microtvm.api.environment import Environment, StrPath
 from pytest_microtvm.boards import Board
 from pytest_microtvm.compiler import CompileOptions
+from pytest_microtvm.compiler.pools import Memory
 from pytest_microtvm.errors import ConfigError
 from pytest_microtvm.flow.workshop import Workshop
 from pytest_microtvm.mlf import library as mlf
@@ -24,6 +25,7 @@ def compile(  # noqa: A001 (microtvm.compile)
     name: str | None = None,
     io_in_arena: bool = False,
     input_shapes: Mapping[str, Sequence[int]] | None = None,
+    memory: Memory | None = None,
     output: StrPath | None = None,
     environment: Environment | None = None,
 ) -> ModelLibrary:
@@ -43,6 +45,8 @@ def compile(  # noqa: A001 (microtvm.compile)
             runs.
         input_shapes: Shapes of inputs that the model leaves open, by name; what is open and not
             given is 1.
+        memory: The pools that tensors and constants are in; None for one pool of tensors without a
+            limit, and constants in flash.
         output: Where the archive is written; None to leave it in the cache, where it stays for at
             least an hour after its last use.
         environment: Where the cache is; None for the defaults.
@@ -57,7 +61,9 @@ def compile(  # noqa: A001 (microtvm.compile)
     environment = environment or Environment()
     target = environment.board(board) if isinstance(board, str) else board
     simd = CompileOptions.simd if target is None else target.cpu.simd
-    options = CompileOptions(name, simd, io_in_arena, plain_shapes(input_shapes))
+    options = CompileOptions(
+        name, simd, io_in_arena, plain_shapes(input_shapes), (memory or Memory()).on(target)
+    )
     with environment.open_workshop() as workshop:
         library = workshop.compile(model_path(model, options, workshop), options).library
         if output is None:

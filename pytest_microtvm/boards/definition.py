@@ -57,12 +57,20 @@ class Cpu:
 
 @dataclasses.dataclass(frozen=True)
 class MemoryRegion:
-    """A region of memory: `kind` is "flash" (code and constants) or "ram"; origin is an address."""
+    """A region of memory: `kind` is "flash" (code and constants) or "ram"; origin is an address.
+
+    How fast it is decides which tensors a model has there, when its pools are the board's regions:
+    bytes per cycle of a burst, and cycles before one; 0 where that is not known.
+    """
 
     name: str
     kind: str
     origin: int
     bytes: int
+    read_bandwidth: int = 0
+    write_bandwidth: int = 0
+    read_latency: int = 0
+    write_latency: int = 0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,6 +20,7 @@ from pytest_microtvm.executors import EXECUTORS
 
 if TYPE_CHECKING:
     from pytest_microtvm.boards import Board
+    from pytest_microtvm.compiler.pools import Memory
     from pytest_microtvm.mlf.library import ModelLibrary
 
 CODE = {
@@ -57,6 +58,7 @@ def _fill_compile(parser: CommandParser, _given: Sequence[str]) -> None:
     parser.add_argument(
         "--io-in-arena", action="store_true", help="leave room for inputs and outputs in the arena."
     )
+    add_memory(parser)
     parser.add_argument("--name", help="names the model; the stem of the file's name if not given.")
     parser.add_argument(
         "--dump-code",
@@ -68,6 +70,41 @@ def _fill_compile(parser: CommandParser, _given: Sequence[str]) -> None:
     parser.add_argument("--json", action="store_true", help="print what was made as JSON.")
     add_environment(parser, device=False)
     parser.set_defaults(run=_compile)
+
+
+def add_memory(parser: CommandParser) -> None:
+    """Add the options that say which memory a model has."""
+    parser.add_argument(
+        "--pool",
+        metavar="name=NAME,size=SIZE",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="memory for tensors, fastest first; or a .toml file with pools, or 'board' for the "
+        "board's regions of RAM.",
+    )
+    parser.add_argument(
+        "--constant-pool",
+        metavar="name=NAME,size=SIZE",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="memory for constants, which the application fills; the rest stays in flash.",
+    )
+    parser.add_argument(
+        "--io-pool", metavar="NAME", default="", help="the pool that inputs and outputs are in."
+    )
+
+
+def memory_of(arguments: argparse.Namespace) -> Memory:
+    """The memory that the options name.
+
+    Raises:
+        ConfigError: One of them is written in another way.
+    """
+    from pytest_microtvm.compiler.pools import parse_memory
+
+    return parse_memory(arguments.pool, arguments.constant_pool, arguments.io_pool)
 
 
 def _add_shapes(parser: CommandParser) -> None:
@@ -98,6 +135,7 @@ def _compile(arguments: argparse.Namespace) -> int:
         name=arguments.name,
         io_in_arena=arguments.io_in_arena,
         input_shapes=parse_input_shapes(arguments.input_shapes),
+        memory=memory_of(arguments),
         output=arguments.output,
         environment=environment_of(arguments),
     )
@@ -119,6 +157,8 @@ def _facts(library: ModelLibrary) -> dict[str, Any]:
         "archive_bytes": library.path.stat().st_size,
         "arena_bytes": library.workspace_bytes,
         "constants_bytes": library.constants_bytes,
+        "pools": [_pool(pool) for pool in library.pools],
+        "constant_pools": [_pool(pool) for pool in library.constant_pools],
         "kernels": len(library.kernels),
         "macs": sum(kernel.macs or 0 for kernel in library.kernels),
         "inputs": [_tensor(spec) for spec in library.inputs],
@@ -131,6 +171,10 @@ def _tensor(spec: Any) -> dict[str, Any]:
     return {"name": spec.name, "dtype": spec.dtype, "shape": list(spec.shape)}
 
 
+def _pool(spec: Any) -> dict[str, Any]:
+    return {key: value for key, value in vars(spec).items() if value is not None}
+
+
 def _print_facts(library: ModelLibrary) -> None:
     facts = _facts(library)
     print(f"{library.path}: {facts['archive_bytes']:,} bytes, model {library.name}")
@@ -139,6 +183,11 @@ def _print_facts(library: ModelLibrary) -> None:
             shape = ", ".join(map(str, tensor["shape"]))
             print(f"  {kind[:-1]} {tensor['name']}: {tensor['dtype']}[{shape}]")
     print(f"  arena {library.workspace_bytes:,} bytes, constants {library.constants_bytes:,} bytes")
+    if len(library.pools) > 1 or library.constant_pools:
+        for pool in library.pools:
+            print(f"  pool {pool}")
+        for pool in library.constant_pools:
+            print(f"  constant pool {pool}")
     print(f"  {facts['kernels']} kernels, {facts['macs']:,} multiplications with accumulation")
     if library.float_operators is not None:
         print(f"  {library.float_operators}")

@@ -21,6 +21,7 @@ from pytest_microtvm.compiler.options import (
     export_time_s,
     parse_input_shapes,
 )
+from pytest_microtvm.compiler.pools import parse_memory
 from pytest_microtvm.errors import MicroTVMError, ModelError
 from pytest_microtvm.extensions import CPU_EXTENSIONS
 from pytest_microtvm.mlf.library import open_library, write_library
@@ -75,6 +76,21 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME:[1,16]",
         help="the shape of an input that the model leaves open; what is not given is 1",
     )
+    parser.add_argument(
+        "--pool",
+        action="append",
+        default=[],
+        metavar="name=NAME,size=64K",
+        help="memory for tensors, or a .toml file with pools",
+    )
+    parser.add_argument(
+        "--constant-pool",
+        action="append",
+        default=[],
+        metavar="name=NAME,size=64K",
+        help="memory for constants, which the application fills",
+    )
+    parser.add_argument("--io-pool", default="", help="the pool that inputs and outputs are in")
     parser.add_argument("--report-fd", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--parent-pid", type=int, help=argparse.SUPPRESS)
     return parser
@@ -90,6 +106,7 @@ def _compile(options: argparse.Namespace, report: Report) -> None:
             simd=options.simd,
             io_in_arena=options.io_in_arena,
             input_shapes=parse_input_shapes(options.input_shapes),
+            memory=parse_memory(options.pool, options.constant_pool, options.io_pool),
         ),
         lambda step: report({"progress": step}),
         options.constants_bytes,

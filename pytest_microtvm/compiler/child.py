@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_microtvm.compiler.options import CompileLimits, CompileOptions, written_input_shapes
+from pytest_microtvm.compiler.pools import written_pool
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import ConfigError, DoesNotFit, MicroTVMError, ModelError
 from pytest_microtvm.process import fill_standard_streams, kill_group, package_environment
@@ -108,6 +109,12 @@ def _command(
         command += ["--constants-bytes", str(limits.constants_bytes)]
     for text in written_input_shapes(options.input_shapes):
         command += ["--input-shapes", text]
+    for pool in options.memory.pools:
+        command += ["--pool", written_pool(pool)]
+    for constant_pool in options.memory.constant_pools:
+        command += ["--constant-pool", written_pool(constant_pool)]
+    if options.memory.io_pool:
+        command += ["--io-pool", options.memory.io_pool]
     return [*command, "--report-fd", str(report_fd), "--parent-pid", str(os.getpid())]
 
 

@@ -17,7 +17,10 @@ from pytest_microtvm.errors import ModelError
 
 # What else begins with the prefix of a module.
 _OTHER_NAMES = words(
-    "execute run model graph inputs outputs devices workspace_pools map_inputs map_outputs internal"
+    """
+    execute execute_in run reset model graph functions context inputs outputs devices memory
+    workspace_pools map_inputs map_outputs internal status
+    """
 )
 
 _LAYERS_SHOWN = 8

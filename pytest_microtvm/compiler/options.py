@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from pytest_microtvm.compiler.pools import Memory
 from pytest_microtvm.errors import ConfigError
 
 MEMORY_BYTES = 4 << 30
@@ -39,12 +40,14 @@ class CompileOptions:
             memory of their own for them. An input is lost when the model runs.
         input_shapes: Of inputs whose shapes the model leaves open, by name. What is open and not
             given is 1.
+        memory: The pools that its tensors and constants are in.
     """
 
     name: str | None = None
     simd: str = "none"
     io_in_arena: bool = False
     input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    memory: Memory = field(default_factory=Memory)
 
 
 def parse_input_shapes(texts: Iterable[str]) -> dict[str, tuple[int, ...]]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pytest_microtvm.compiler.constant_planning import plan_constants
 from pytest_microtvm.compiler.emit.archive import library_files
 from pytest_microtvm.compiler.emit.origin import Origin
+from pytest_microtvm.compiler.emit.pools import check_names
 from pytest_microtvm.compiler.failures import tvm_failure
 from pytest_microtvm.compiler.frontends import ImportedModel, import_model, imported
 from pytest_microtvm.compiler.frontends.torch import import_program, is_program
@@ -16,7 +19,7 @@ from pytest_microtvm.compiler.limits import check_arena, check_constants, check_
 from pytest_microtvm.compiler.lowering import lower
 from pytest_microtvm.compiler.naming import module_name
 from pytest_microtvm.compiler.options import CompileOptions
-from pytest_microtvm.compiler.planning import plan_memory
+from pytest_microtvm.compiler.planning import MemoryPlan, plan_memory
 from pytest_microtvm.compiler.program import Program
 from pytest_microtvm.compiler.quantized.groups import group_integers
 from pytest_microtvm.compiler.quantized.kernels import kernel_tables
@@ -89,6 +92,7 @@ def _read(model: Path) -> bytes:
 def _compile(
     name: str, model: ImportedModel, origin: Origin, options: CompileOptions, progress: Progress
 ) -> Mapping[str, bytes]:
+    options.memory.check()
     kernel_tables(options.simd)  # a wrong name is refused, also where no kernel asks for it
     check_module(model.module, model.inputs, model.outputs)
     progress("lowering")
@@ -111,8 +115,7 @@ def _compile(
     if grouped.float_operators:
         progress(f"in float32, having no integer kernel: {'; '.join(grouped.float_operators)}")
     progress("planning")
-    plan = plan_memory(program, options.io_in_arena)
-    check_arena(plan.arena_bytes)
+    plan = _plan(program, options)
     graph = build_graph(program, plan)
     progress("emitting")
     return library_files(
@@ -124,6 +127,15 @@ def _compile(
         ir_text=ir_text,
         parameters=_serialized_constants(program, graph),
     )
+
+
+def _plan(program: Program, options: CompileOptions) -> MemoryPlan:
+    memory = options.memory
+    plan = plan_memory(program, options.io_in_arena, memory.pools, memory.io_pool)
+    check_arena(plan.arena_bytes)
+    plan = replace(plan, constant_pools=plan_constants(program, memory.constant_pools))
+    check_names(program, plan)
+    return plan
 
 
 def _serialized_constants(program: Program, graph: ExecutorGraph) -> bytes:

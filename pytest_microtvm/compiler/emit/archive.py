@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from pytest_microtvm.compiler.emit.c_files import CFiles
+from pytest_microtvm.compiler.emit.macros import STATE, Macros
 from pytest_microtvm.compiler.emit.origin import Origin
-from pytest_microtvm.compiler.emit.public_header import Macros
 from pytest_microtvm.compiler.graph import ExecutorGraph
 from pytest_microtvm.compiler.options import export_time_s
 from pytest_microtvm.compiler.planning import MemoryPlan
+from pytest_microtvm.compiler.pools import PoolInfo
 from pytest_microtvm.compiler.program import Kernel, Port, Program
 from pytest_microtvm.executors import ON_DEVICE
 from pytest_microtvm.mlf.library import VERSION
@@ -90,21 +91,38 @@ def _metadata(
         "workspace_size_bytes": plan.arena_bytes,
         "constants_size_bytes": sum(int(array.nbytes) for array in program.constants),
         "io_size_bytes": io_bytes,
-        "inputs": _tensors(program.model_inputs, plan.input_offsets, macros),
-        "outputs": _tensors(program.model_outputs, plan.output_offsets, macros),
+        "inputs": _tensors(program.model_inputs, macros),
+        "outputs": _tensors(program.model_outputs, macros),
         "workspace_pools": {
-            "workspace": {
-                "size": plan.arena_bytes,
-                "macro": macros.pool_size,
+            pool.info.name: {
+                **_pool(macros, pool.info, pool.size_bytes),
+                "offset": pool.offset,
+                "bound": pool.bound_bytes,
+                "internal": pool.info.internal,
             }
+            for pool in plan.pools
         },
     }
+    if plan.constant_pools:
+        main["constant_pools"] = {
+            pool.info.name: {
+                **_pool(macros, pool.info, pool.size_bytes),
+                "data_macro": macros.pool(pool.info, "DATA"),
+                "constants": {
+                    graph.constant_names[number]: offset for number, offset in pool.offsets.items()
+                },
+            }
+            for pool in plan.constant_pools
+        }
     if program.states:
         main["states"] = _states(program, graph)
         main["state_size_bytes"] = program.state_offsets[-1]
-        main["workspace_pools"]["state"] = {
+        main["workspace_pools"][STATE] = {
             "size": program.state_offsets[-1],
             "macro": macros.state_pool_size,
+            "attribute_macro": macros.of_pool(STATE, "ATTRIBUTE"),
+            "section": f".bss.{macros.prefix}_{STATE}",
+            "internal": not macros.has_given_state,
         }
     operators = [_operator(kernel) for kernel in program.kernels.values()]
     module: dict[str, Any] = {
@@ -174,9 +192,21 @@ def _storages(graph: ExecutorGraph) -> list[dict[str, Any]]:
     return storages
 
 
-def _tensors(ports: Sequence[Port], offsets: Sequence[int], macros: Macros) -> Mapping[str, Any]:
+def _pool(macros: Macros, pool: PoolInfo, size_bytes: int) -> dict[str, Any]:
+    """What pools of both kinds have."""
+    known = {"properties": pool.properties} if pool.properties else {}
+    return {
+        "size": size_bytes,
+        "macro": macros.pool(pool, "SIZE"),
+        "attribute_macro": macros.pool(pool, "ATTRIBUTE"),
+        "section": macros.section(pool),
+        **known,
+    }
+
+
+def _tensors(ports: Sequence[Port], macros: Macros) -> Mapping[str, Any]:
     tensors = {}
-    for index, port in enumerate(ports):
+    for port in ports:
         entry: dict[str, Any] = {
             "size": port.type.size_bytes,
             "dtype": port.type.dtype,
@@ -184,8 +214,10 @@ def _tensors(ports: Sequence[Port], offsets: Sequence[int], macros: Macros) -> M
             "c_name": port.c_name,
             "macro": macros.size(port),
         }
-        if offsets:
-            entry["workspace_offset"] = offsets[index]
+        if port.c_name in macros.io_places:
+            pool, offset = macros.io_places[port.c_name]
+            entry["workspace_offset"] = offset
+            entry["workspace_pool"] = pool.info.name
         if port.quantization is not None:
             entry["scale"] = float(port.quantization.scale)
             entry["zero_point"] = port.quantization.zero_point

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from pytest_microtvm.compiler.emit.literals import array_initializer, string_literal
+from pytest_microtvm.compiler.emit.macros import Macros
+from pytest_microtvm.compiler.emit.pools import execute_in_one_arena, is_plain
 from pytest_microtvm.compiler.emit.tidy import wrapped
 from pytest_microtvm.compiler.graph import ExecutorGraph, GraphFunction
 from pytest_microtvm.compiler.program import C_TYPES, Program, TensorType, dtype_bytes
@@ -22,15 +24,15 @@ from pytest_microtvm.compiler.program import C_TYPES, Program, TensorType, dtype
 _DTYPE_CODES = {"int": 0, "uint": 1, "float": 2, "bool": 6}
 
 
-def model_source(name: str, program: Program, arena_bytes: int) -> str:
+def model_source(macros: Macros, program: Program, arena_bytes: int) -> str:
     """The text of <m>_model.c.
 
     Args:
-        name: The module's name.
+        macros: The names of the model's header.
         program: The lowered model.
         arena_bytes: The size of its arena.
     """
-    prefix = f"tvmgen_{name}"
+    prefix = macros.prefix
     shapes = _Shapes()
     inputs = _table(
         "MicroTVMTensorInfo inputs",
@@ -41,7 +43,7 @@ def model_source(name: str, program: Program, arena_bytes: int) -> str:
         [_tensor_info(port.name, port.type, shapes) for port in program.outputs],
     )
     fields = [
-        string_literal(name),
+        string_literal(macros.name),
         str(len(program.inputs)),
         str(len(program.outputs)),
         "inputs" if program.inputs else "NULL",
@@ -58,8 +60,12 @@ def model_source(name: str, program: Program, arena_bytes: int) -> str:
             for constant in program.initial_states
         )
         initial = f"static const void *const initial_states[] = {{{', '.join(names)}}};\n"
+    includes, one_arena = _includes(prefix), ""
+    if not is_plain(macros):
+        includes = f'#include "{prefix}.h"\n{includes}'
+        one_arena = f"{execute_in_one_arena(macros)}"
     return (
-        f"{_includes(prefix)}\n{shapes.text()}{inputs}{outputs}{initial}"
+        f"{includes}\n{one_arena}{shapes.text()}{inputs}{outputs}{initial}"
         f"{_definition(f'MicroTVMModel {prefix}_model', fields)}"
     )
 

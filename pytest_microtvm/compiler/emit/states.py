@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_microtvm.compiler.emit.public_header import Macros
+from pytest_microtvm.compiler.emit.macros import STATE, Macros
 from pytest_microtvm.compiler.program import Program
 
 
@@ -13,18 +13,22 @@ def reset_definition(macros: Macros, program: Program) -> str:
         macros: The names of the model's header.
         program: The lowered model.
     """
-    lines = [
-        "if (workspace_pools == NULL || workspace_pools->state == NULL) {",
-        f"  return {macros.null_pointer};",
-        "}",
-        f"(void)memset(workspace_pools->state, 0, {macros.state_pool_size});",
-    ]
+    lines = []
+    memory = f"{STATE}_memory"
+    if macros.has_given_state:
+        memory = f"workspace_pools->{STATE}"
+        lines += [
+            f"if (workspace_pools == NULL || {memory} == NULL) {{",
+            f"  return {macros.null_pointer};",
+            "}",
+        ]
+    lines.append(f"(void)memset({memory}, 0, {macros.state_pool_size});")
     for port, offset, initial in zip(
         program.states, program.state_offsets, program.initial_states, strict=False
     ):
         if initial is not None:
             lines += [
-                f"(void)memcpy((uint8_t *)workspace_pools->state + {offset},",
+                f"(void)memcpy((uint8_t *){memory} + {offset},",
                 f"    {macros.prefix}_data_{initial}, {port.type.size_bytes});",
             ]
     lines.append(f"return {macros.ok};")
