@@ -12,6 +12,7 @@ from pytest_microtvm.api.environment import Environment, StrPath
 from pytest_microtvm.api.models import model_path, plain_shapes
 from pytest_microtvm.boards import Board
 from pytest_microtvm.compiler import CompileOptions
+from pytest_microtvm.compiler.pools import Memory
 from pytest_microtvm.errors import ConfigError
 from pytest_microtvm.executors import EXECUTORS
 from pytest_microtvm.flow.harness import HarnessOptions
@@ -69,6 +70,7 @@ def check(
     executor: str = EXECUTORS[0],
     inputs: Inputs | StrPath = None,
     input_shapes: Mapping[str, Sequence[int]] | None = None,
+    memory: Memory | None = None,
     reference: StrPath = HOST,
     rtol: float = Tolerance.rtol,
     atol: float = Tolerance.atol,
@@ -88,6 +90,7 @@ def check(
         executor: "aot", "graph" or "host_driven".
         inputs: As of `Device.run`; or the path of an `.npz` file with one array per input.
         input_shapes: Shapes of inputs that the model leaves open, by name.
+        memory: The pools that a model, if it is no archive, has for tensors; as of `compile`.
         reference: "host" for the same archive on this computer, an executor on the same board,
             "litert" for LiteRT on the original model, or the path of an `.npz` file of outputs.
         rtol: Relative tolerance for floats; integers are compared exactly.
@@ -118,6 +121,7 @@ def check(
         tolerance=Tolerance(rtol, atol, equal_nan),
         inputs=from_file,
         input_shapes=plain_shapes(input_shapes),
+        memory=memory or Memory(),
         reference=check_reference(os.fspath(reference)),
         root=Path.cwd(),
         count_instructions=environment.count_instructions,
@@ -125,7 +129,7 @@ def check(
     with environment.open_harness(options) as harness:
         path = model_path(
             model,
-            CompileOptions(simd=target.cpu.simd, input_shapes=options.input_shapes),
+            CompileOptions.for_board(target, options.input_shapes, options.memory),
             harness.workshop,
         )
         under_test = ModelUnderTest(harness, path, target, executor, environment.log)

@@ -73,7 +73,7 @@ def evaluate(
         count_instructions=False,
     )
     with environment.open_harness(options) as harness:
-        compile_options = CompileOptions(simd=target.cpu.simd, input_shapes=options.input_shapes)
+        compile_options = CompileOptions.for_board(target, options.input_shapes, options.memory)
         path = model_path(model, compile_options, harness.workshop)
         under_test = ModelUnderTest(harness, path, target, executor, environment.log)
         return under_test.evaluate(arrays, wanted, metric, output=output)

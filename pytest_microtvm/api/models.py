@@ -60,9 +60,8 @@ def compile(  # noqa: A001 (microtvm.compile)
     """
     environment = environment or Environment()
     target = environment.board(board) if isinstance(board, str) else board
-    simd = CompileOptions.simd if target is None else target.cpu.simd
-    options = CompileOptions(
-        name, simd, io_in_arena, plain_shapes(input_shapes), (memory or Memory()).on(target)
+    options = CompileOptions.for_board(
+        target, plain_shapes(input_shapes), memory or Memory(), name, io_in_arena
     )
     with environment.open_workshop() as workshop:
         library = workshop.compile(model_path(model, options, workshop), options).library

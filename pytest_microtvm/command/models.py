@@ -229,6 +229,7 @@ def _fill_check(parser: CommandParser, _given: Sequence[str]) -> None:
         help=f"compare with {', '.join(REFERENCES)} or an .npz file of outputs (default: host)",
     )
     _add_shapes(parser)
+    add_memory(parser)
     parser.add_argument("--rtol", type=float, default=1e-5, help="relative tolerance for floats")
     parser.add_argument("--atol", type=float, default=1e-6, help="absolute tolerance for floats")
     parser.add_argument(
@@ -253,6 +254,7 @@ def _check(arguments: argparse.Namespace) -> int:
         executor=arguments.executor,
         inputs=arguments.inputs,
         input_shapes=parse_input_shapes(arguments.input_shapes),
+        memory=memory_of(arguments),
         reference=arguments.reference,
         rtol=arguments.rtol,
         atol=arguments.atol,

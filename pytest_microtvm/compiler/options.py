@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from pytest_microtvm.boards import Board
 from pytest_microtvm.compiler.pools import Memory
 from pytest_microtvm.errors import ConfigError
 
@@ -48,6 +49,23 @@ class CompileOptions:
     io_in_arena: bool = False
     input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     memory: Memory = field(default_factory=Memory)
+
+    @classmethod
+    def for_board(
+        cls,
+        board: Board | None,
+        input_shapes: Mapping[str, tuple[int, ...]],
+        memory: Memory,
+        name: str | None = None,
+        io_in_arena: bool = False,
+    ) -> CompileOptions:
+        """The options for a board's CPU and memory; for every CPU where there is no board.
+
+        Raises:
+            ConfigError: The board's regions are to be the pools, and there are none.
+        """
+        simd = cls.simd if board is None else board.cpu.simd
+        return cls(name, simd, io_in_arena, input_shapes, memory.on(board))
 
 
 def parse_input_shapes(texts: Iterable[str]) -> dict[str, tuple[int, ...]]:

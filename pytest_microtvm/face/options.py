@@ -64,6 +64,14 @@ def add_options(parser: pytest.Parser) -> None:
         metavar="SHAPE",
     )
     add(
+        "pool",
+        "a memory for the tensors of models, as name=dtcm,size=64K; a .toml file of pools; or "
+        "'board' for the board's regions of RAM; may be repeated, the fastest first",
+        ini="microtvm_pools",
+        action="append",
+        metavar="POOL",
+    )
+    add(
         "reference",
         "compare with the host, another executor on the same board, LiteRT's reference kernels, or "
         f"an .npz file of outputs: {', '.join(REFERENCES)} or PATH.npz",
@@ -141,6 +149,7 @@ def add_options(parser: pytest.Parser) -> None:
     parser.addini("microtvm_executor", "executors to run with", type="args")
     parser.addini("microtvm_inputs", "an .npz file with the models' inputs")
     parser.addini("microtvm_input_shapes", "shapes of inputs that models leave open", type="args")
+    parser.addini("microtvm_pools", "memory for the tensors of models", type="linelist")
     parser.addini("microtvm_reference", "what outputs are compared with", default=HOST)
     parser.addini("microtvm_cache_dir", "where compiled and built things are kept")
     parser.addini("microtvm_cache_size_mb", "how large the cache may grow", default="2048")

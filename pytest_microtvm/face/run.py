@@ -105,6 +105,7 @@ class Run:
                 inputs=settings.inputs,
                 reference=settings.reference,
                 input_shapes=settings.input_shapes,
+                memory=settings.memory,
                 root=self._config.rootpath,
                 keep_projects=settings.keep_projects,
                 count_instructions=settings.count_instructions,

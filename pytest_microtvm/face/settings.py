@@ -11,6 +11,7 @@ import pytest
 from pytest_microtvm.boards import Board, load_boards
 from pytest_microtvm.boards.selection import board_of, select_boards
 from pytest_microtvm.compiler.options import parse_input_shapes
+from pytest_microtvm.compiler.pools import Memory, parse_memory
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import ConfigError
 from pytest_microtvm.executors import EXECUTORS
@@ -38,6 +39,7 @@ class Settings:
         cache_limit_bytes: Its size.
         inputs: An `.npz` file; None to make inputs.
         input_shapes: Of inputs whose shapes a model leaves open, by name.
+        memory: The pools that models have.
         build_only: Stop after the build.
         keep_projects: Where generated projects are copied to, or None.
         reference: What outputs are compared with: one of `REFERENCES` or the path of an `.npz`.
@@ -62,6 +64,7 @@ class Settings:
     cache_limit_bytes: int
     inputs: Path | None
     input_shapes: dict[str, tuple[int, ...]]
+    memory: Memory
     build_only: bool
     keep_projects: Path | None
     reference: str | Path
@@ -124,6 +127,7 @@ def read_settings(config: pytest.Config, boards: dict[str, Board]) -> Settings:
         input_shapes=parse_input_shapes(
             option.microtvm_input_shapes or config.getini("microtvm_input_shapes")
         ),
+        memory=_memory(config),
         build_only=option.microtvm_build_only,
         keep_projects=(config.rootpath / KEPT_PROJECTS if option.microtvm_keep_projects else None),
         reference=_reference(config),
@@ -223,3 +227,12 @@ def _number(config: pytest.Config, name: str, *, above_zero: bool = False) -> fl
 def _cache_dir(config: pytest.Config) -> Path:
     path = _path(config, "cache_dir")
     return default_cache_directory() if path is None else path
+
+
+def _memory(config: pytest.Config) -> Memory:
+    """The pools that are named; files of pools are found from the root of the run."""
+    texts = config.option.microtvm_pool or config.getini("microtvm_pools")
+    return parse_memory(
+        str(config.rootpath / text) if text.endswith(".toml") and "=" not in text else text
+        for text in texts
+    )

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from pytest_microtvm.boards import Board
 from pytest_microtvm.compiler import MEMORY_BYTES, CompileOptions
+from pytest_microtvm.compiler.pools import Memory
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import BuildError, DoesNotFit, MicroTVMError, OutputMismatch
 from pytest_microtvm.executors import AOT, HOST_DRIVEN
@@ -66,6 +67,7 @@ class HarnessOptions:
         reference: What outputs are compared with: `host`, an executor, `litert`, or the path of an
             `.npz` file with one array per output.
         input_shapes: Of inputs whose shapes a model leaves open, by name.
+        memory: The pools that models have.
         root: Paths of models are recorded relative to it.
         lease_timeout_s: For waiting until a real board is free.
         keep_projects: A folder that gets a copy of every project, also of one that fails to build.
@@ -80,6 +82,7 @@ class HarnessOptions:
     inputs: Path | None = None
     reference: str | Path = HOST
     input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    memory: Memory = field(default_factory=Memory)
     root: Path = Path()
     lease_timeout_s: float = 600.0
     keep_projects: Path | None = None
@@ -112,7 +115,7 @@ class Harness:
         self.boards = boards
         self.options = options
         self._rig = rig
-        self._compiled: dict[tuple[Path, str], CompiledModel] = {}
+        self._compiled: dict[tuple[Path, str, Memory], CompiledModel] = {}
         self._firmware: dict[tuple[str, str, str], Firmware] = {}
         self._failed: dict[object, MicroTVMError] = {}
         self._sessions: dict[str, tuple[Session, Record]] = {}
@@ -147,9 +150,9 @@ class Harness:
             ModelError: It cannot be compiled; said again to every test that needs it.
             DoesNotFit: Its constants are more than the board has memory.
         """
-        key = (model, board.cpu.simd)
+        options = CompileOptions.for_board(board, self.options.input_shapes, self.options.memory)
+        key = (model, options.simd, options.memory)
         if key not in self._compiled:
-            options = CompileOptions(simd=board.cpu.simd, input_shapes=self.options.input_shapes)
             # All of its memory: more does not fit, whatever is put where.
             room = sum(region.bytes for region in board.memory) or None
             try:

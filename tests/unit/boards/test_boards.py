@@ -80,7 +80,11 @@ def test_json_is_canonical_and_whole(tmp_path: Path) -> None:
     board = load_board(write(tmp_path, text))
     assert board.to_json() == load_board(write(tmp_path, "# a comment\n" + text)).to_json()
     values = json.loads(board.to_json())
-    assert values["memory"] == [{"name": "ram", "kind": "ram", "origin": 4096, "bytes": 4096}]
+    speeds = dict.fromkeys(
+        ("read_bandwidth", "write_bandwidth", "read_latency", "write_latency"), 0
+    )
+    region = {"name": "ram", "kind": "ram", "origin": 4096, "bytes": 4096, **speeds}
+    assert values["memory"] == [region]
     assert values["flash"] is None
     assert values["host"] == {}
     assert board_from_json(board.to_json()) == board

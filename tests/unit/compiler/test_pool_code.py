@@ -106,6 +106,7 @@ def test_what_is_planned_is_told(memory: Memory, tmp_path: Path):
     assert by_name["dtcm"].size_bytes <= 4096 == by_name["dtcm"].limit_bytes
     assert by_name["sram"].limit_bytes is None
     for pool in library.pools:
+        assert pool.bound_bytes is not None
         assert 0 < pool.bound_bytes <= pool.size_bytes
     assert sum(pool.size_bytes for pool in library.pools) == library.workspace_bytes
     header = (root / "codegen/host/include/tvmgen_keyword_int8.h").read_text()
