@@ -153,6 +153,7 @@ def _integer_kernel(name: str, c_name: str, kernel: IntegerKernel, layers: Seque
         in_place=source.in_place,
         headers=source.headers,
         macs=source.macs,
+        callees=source.callees,
         comment=(*comment, *_layer_lines(layers)),
     )
 

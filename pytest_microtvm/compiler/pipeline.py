@@ -18,6 +18,7 @@ from pytest_microtvm.compiler.graph import ExecutorGraph, build_graph
 from pytest_microtvm.compiler.limits import check_arena, check_constants, check_module
 from pytest_microtvm.compiler.lowering import lower
 from pytest_microtvm.compiler.naming import module_name
+from pytest_microtvm.compiler.nested import lower_nested
 from pytest_microtvm.compiler.options import CompileOptions
 from pytest_microtvm.compiler.planning import MemoryPlan, plan_memory
 from pytest_microtvm.compiler.program import Program
@@ -97,13 +98,15 @@ def _compile(
     check_module(model.module, model.inputs, model.outputs)
     progress("lowering")
     ir_text = model.module.script(show_meta=False)
+    prefix = f"tvmgen_{name}_"
     try:
-        grouped = group_integers(model.module, options.simd, model.specs)
+        nested = lower_nested(model.specs, options.simd, prefix)
+        grouped = group_integers(model.module, options.simd, nested.specs)
         program = lower(
             grouped.module,
             model.inputs,
             model.outputs,
-            f"tvmgen_{name}_",
+            prefix,
             grouped.kernels,
             model.initial_states,
         )
@@ -111,9 +114,10 @@ def _compile(
         raise
     except Exception as error:
         raise tvm_failure("compile", error) from error
-    program.float_operators = grouped.float_operators
-    if grouped.float_operators:
-        progress(f"in float32, having no integer kernel: {'; '.join(grouped.float_operators)}")
+    floats = dict.fromkeys((*grouped.float_operators, *nested.float_operators))
+    program.float_operators = tuple(floats)
+    if floats:
+        progress(f"in float32, having no integer kernel: {'; '.join(floats)}")
     progress("planning")
     plan = _plan(program, options)
     graph = build_graph(program, plan)

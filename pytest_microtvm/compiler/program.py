@@ -145,6 +145,7 @@ class Kernel:
         headers: Headers beside `tvmgen_integer.h` that the body needs.
         macs: Multiplications with accumulation in one call; None where that is not known.
         comment: Lines that say what it computes.
+        callees: Kernels that the body calls.
     """
 
     name: str
@@ -158,11 +159,17 @@ class Kernel:
     headers: tuple[str, ...] = ()
     macs: int | None = None
     comment: tuple[str, ...] = ()
+    callees: tuple[Kernel, ...] = ()
 
     @property
     def computes_in_float(self) -> bool:
         """Whether TVM made it and there are floats in it, if only between integers."""
         return not self.is_integer and re.search(r"\bfloat\b", self.body) is not None
+
+    @property
+    def with_callees(self) -> tuple[Kernel, ...]:
+        """All kernels that it calls, and what these call, and itself behind them."""
+        return (*(each for callee in self.callees for each in callee.with_callees), self)
 
 
 @dataclass(frozen=True)
@@ -214,6 +221,11 @@ class Program:
     """Groups of operators of a quantized model that are computed in float32."""
     initial_states: tuple[int | None, ...] = ()
     """For each state the constant that it begins as; None where that is zeros."""
+
+    @property
+    def functions(self) -> list[Kernel]:
+        """All kernels, those that others call before them."""
+        return [each for kernel in self.kernels.values() for each in kernel.with_callees]
 
     @property
     def model_inputs(self) -> list[Port]:

@@ -38,6 +38,8 @@ class Case:
         samples: Arrays for each input, `SAMPLES` times.
         tolerance: How far floats may be off, and as much of the value; 0 asks for the bytes.
         versions: Of operators, where it is not 1.
+        subgraphs: What operators run beside the graph; the options name them from 1 on.
+        runs: By the position of an operator that runs some, its options.
     """
 
     operator: str
@@ -49,6 +51,8 @@ class Case:
     samples: list[list[Array]] = field(default_factory=lambda: [[] for _ in range(SAMPLES)])
     tolerance: float = 0.0
     versions: dict[str, int] = field(default_factory=dict)
+    subgraphs: list[Model] = field(default_factory=list)
+    runs: dict[int, dict[str, int]] = field(default_factory=dict)
 
     def __str__(self) -> str:
         steps = []
@@ -101,6 +105,20 @@ class Case:
         """Add an operator."""
         self.operators.append(Operator(operator, inputs, outputs, _options(operator, options)))
 
+    def flow(
+        self,
+        operator: str,
+        inputs: Sequence[int],
+        outputs: Sequence[int],
+        subgraphs: Sequence[Model],
+        options: dict[str, int],
+    ) -> None:
+        """Add an operator that runs subgraphs, the first one of which is 1 in its options."""
+        first = len(self.subgraphs)
+        self.runs[len(self.operators)] = {key: n + first for key, n in options.items()}
+        self.subgraphs += subgraphs
+        self.step(operator, inputs, outputs)
+
     def keep(self, index: int) -> int:
         """Let operators keep a state in a tensor from run to run; its index."""
         self.tensors[index] = replace(self.tensors[index], is_variable=True)
@@ -124,13 +142,19 @@ def merged(cases: Sequence[Case]) -> Model:
     for case in cases:
         start = len(model.tensors)
         model.tensors += case.tensors
-        for step in case.operators:
+        first = len(model.subgraphs)
+        model.subgraphs += case.subgraphs
+        for position, step in enumerate(case.operators):
+            options = step.options
+            if position in case.runs:
+                shifted = {key: n + first for key, n in case.runs[position].items()}
+                options = _options(step.name, shifted)
             given, made, inner = (
                 [start + i if i >= 0 else i for i in indices]
                 for indices in (step.inputs, step.outputs, step.intermediates)
             )
             version = case.versions.get(step.name, 1)
-            model.operators.append(Operator(step.name, given, made, step.options, version, inner))
+            model.operators.append(Operator(step.name, given, made, options, version, inner))
         inputs += [start + index for index in case.inputs]
         outputs += [start + index for index in case.outputs]
     model.inputs, model.outputs = inputs, outputs
@@ -232,6 +256,7 @@ _OPTIONS = {
     "DIV": "DivOptions",
     "GATHER": "GatherOptions",
     "GELU": "GeluOptions",
+    "IF": "IfOptions",
     "L2_NORMALIZATION": "L2NormOptions",
     "L2_POOL_2D": "Pool2DOptions",
     "MIRROR_PAD": "MirrorPadOptions",
@@ -246,6 +271,7 @@ _OPTIONS = {
     "TRANSPOSE_CONV": "TransposeConvOptions",
     "UNIDIRECTIONAL_SEQUENCE_LSTM": "UnidirectionalSequenceLSTMOptions",
     "UNPACK": "UnpackOptions",
+    "WHILE": "WhileOptions",
     "ADD": "AddOptions",
     "AVERAGE_POOL_2D": "Pool2DOptions",
     "CONCATENATION": "ConcatenationOptions",

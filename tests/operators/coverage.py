@@ -11,9 +11,12 @@ import numpy as np
 import tflite
 
 from pytest_microtvm.compiler.frontends.tflite import import_tflite
+from pytest_microtvm.compiler.nested import lower_nested
 from pytest_microtvm.compiler.quantized.groups import group_integers
+from pytest_microtvm.compiler.quantized.kernels import PORTABLE
 from pytest_microtvm.errors import ModelError
 from tests.operators.cases import Case, merged
+from tests.operators.flow_cases import draw_if, draw_while
 from tests.unit.compiler.tflite_models import (
     Quantization,
     assign_variable,
@@ -316,14 +319,8 @@ def _variable(case: Case, dtype: str) -> None:
     case.operators.append(assign_variable(handle, after))
 
 
-def _bare(operator: str) -> Build:
-    """An operator that is refused, whatever it reads."""
-
-    def build(case: Case, dtype: str) -> None:
-        data = _data(case, [2, 6], dtype)
-        case.run(operator, [data], [case.add([2, 6], dtype, _known(dtype))])
-
-    return build
+def _flow(draw: Callable[[np.random.Generator, Case, str], None]) -> Build:
+    return lambda case, dtype: draw(np.random.default_rng(0), case, dtype)
 
 
 _UNIT = {"int8": (1 / 256, -128), "uint8": (1 / 256, 0), "int16": (1 / 32768, 0)}
@@ -399,7 +396,8 @@ BUILDERS: dict[str, Build] = {
         "RESIZE_NEAREST_NEIGHBOR", [1, 4, 4, 2], [1, 8, 6, 2], [8, 6]
     ),
     "UNIDIRECTIONAL_SEQUENCE_LSTM": _lstm,
-    **{name: _bare(name) for name in ("IF", "WHILE")},
+    "IF": _flow(draw_if),
+    "WHILE": _flow(draw_while),
     "SVDF": _svdf,
     **dict.fromkeys(("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE"), _variable),
 }
@@ -428,10 +426,11 @@ def verdict(operator: str, dtype: str) -> str:
         model = import_tflite(merged([case_of(operator, dtype)]).to_bytes())
     except ModelError as error:
         return f"refused: {error.message.partition('): ')[2] or error.message}"
-    grouped = group_integers(model.module, given=model.specs)
+    nested = lower_nested(model.specs, PORTABLE, "")
+    grouped = group_integers(model.module, given=nested.specs)
     if operator in _WITHOUT_TYPE:
         return EXACT
-    if grouped.float_operators:
+    if grouped.float_operators or nested.float_operators:
         return FALLBACK
     return FLOATS if dtype == "float32" else EXACT
 

@@ -33,6 +33,7 @@ APPROXIMATED = (
     "softmax_int16",
     "squared_difference",
     "transpose_conv",
+    "while",
 )
 """Operators with arithmetic of their own, in plain C."""
 ON_VECTORS = ("conv_2d", "depthwise_conv_2d", "fully_connected")

@@ -90,7 +90,7 @@ class CFiles:
     @property
     def _integer_headers(self) -> list[str]:
         """The headers that integer kernels need, if there are any."""
-        kernels = [kernel for kernel in self._program.kernels.values() if kernel.is_integer]
+        kernels = [kernel for kernel in self._program.functions if kernel.is_integer]
         headers = {header for kernel in kernels for header in kernel.headers}
         return ["tvmgen_integer.h", *sorted(headers)] if kernels else []
 
@@ -101,7 +101,7 @@ class CFiles:
             f"extern const {C_TYPES[str(array.dtype)]} {self.macros.constant(i)}[{array.size}];\n"
             for i, array in enumerate(self._program.constants)
         )
-        kernels = "\n".join(f"{signature(kernel)};\n" for kernel in self._program.kernels.values())
+        kernels = "\n".join(f"{signature(kernel)};\n" for kernel in self._program.functions)
         body = (
             "#include <stdbool.h>\n"
             "#include <stddef.h>\n"
@@ -131,11 +131,14 @@ class CFiles:
         return self._notice + guarded(f"{self._macro_prefix}_INTERNAL_H_", body)
 
     def _kernels(self) -> str:
-        kernels = self._program.kernels.values()
+        kernels = self._program.functions
+        includes = "#include <math.h>\n"
+        if any(kernel.callees for kernel in kernels):
+            includes += "#include <string.h>\n"
         helpers = sorted({helper for kernel in kernels for helper in kernel.helpers})
         integer = "".join(f'#include "{Path(header).name}"\n' for header in self._integer_headers)
         parts = [
-            f'{self._notice}#include "{self._prefix}_internal.h"\n{integer}\n#include <math.h>\n',
+            f'{self._notice}#include "{self._prefix}_internal.h"\n{integer}\n{includes}',
             *(
                 array_definition(self.macros.constant(i), array)
                 for i, array in enumerate(self._program.constants)

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 
 from pytest_microtvm.compiler.constant_planning import PlannedConstants
 from pytest_microtvm.compiler.emit import pools
+from pytest_microtvm.compiler.emit.calls import call_statements
 from pytest_microtvm.compiler.emit.macros import STATE, Macros
 from pytest_microtvm.compiler.emit.states import reset_definition
 from pytest_microtvm.compiler.emit.tidy import wrapped
 from pytest_microtvm.compiler.planning import MemoryPlan, PlannedPool
 from pytest_microtvm.compiler.program import (
-    C_TYPES,
     CopyCall,
-    KernelCall,
     Port,
     Program,
     Storage,
@@ -44,8 +43,8 @@ class CallPlan:
             includes += "\n#include <string.h>\n"
         calls = [
             line
-            for position, call in enumerate(program.calls)
-            for line in wrapped(self._call(position, call), "  ")
+            for statement in call_statements(program, self._plan, self)
+            for line in wrapped(statement, "  ")
         ]
         body = "".join(f"{line}\n" for line in [*self._preamble(calls), *calls])
         signature = pools.execute_signature(macros)
@@ -83,30 +82,14 @@ class CallPlan:
         unused += [] if lines else ["memory"]
         return [*lines, *(f"  (void){name};" for name in unused)]
 
-    def _call(self, position: int, call: KernelCall | CopyCall) -> str:
-        if isinstance(call, CopyCall):
-            source, target = self._address(call.source), self._address(call.target)
-            return f"memcpy({target}, {source}, {call.target.size_bytes});"
-        kernel = self._program.kernels[call.kernel]
-        arguments = []
-        for parameter, argument in zip(kernel.parameters, call.arguments, strict=True):
-            if isinstance(argument, Storage):
-                const = "" if parameter.is_written else "const "
-                c_type = f"({const}{C_TYPES[parameter.dtype]} *)"
-                # A cast by way of void says that the alignment has been seen to.
-                arguments.append(f"{c_type}{self._via(argument)}{self._address(argument)}")
-            else:
-                arguments.append(argument)
-        if kernel.workspace_bytes:
-            arguments.append(self._at(self._plan.workspace_offsets[position]))
-        return f"{kernel.c_name}({', '.join(arguments)});"
-
-    def _via(self, storage: Storage) -> str:
+    def via(self, storage: Storage) -> str:
+        """A cast of its address."""
         if storage.kind is StorageKind.CONSTANT and self._plan.constant_place(storage.index):
             return "(const void *)"
         return "(void *)" if storage.kind is StorageKind.ARENA else ""
 
-    def _address(self, storage: Storage) -> str:
+    def address(self, storage: Storage) -> str:
+        """Where a tensor is."""
         if storage.kind is StorageKind.INPUT:
             return f"inputs[{storage.index}]"
         if storage.kind is StorageKind.OUTPUT:
@@ -116,9 +99,10 @@ class CallPlan:
             if place is None:
                 return self._macros.constant(storage.index)
             return f"({_plus(f'{place[0].info.name}_pool', place[1])})"
-        return f"({self._at(self._plan.storage_offsets[storage.index])})"
+        return f"({self.at(self._plan.storage_offsets[storage.index])})"
 
-    def _at(self, offset: int) -> str:
+    def at(self, offset: int) -> str:
+        """What is at an offset of the arena."""
         if self._is_plain:
             return _plus("workspace", offset)
         pool, local = self._plan.place_of(offset)

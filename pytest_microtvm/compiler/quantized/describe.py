@@ -10,7 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from pytest_microtvm.compiler.quantized.specs import KernelSource, Requantization, Spec, Window
+from pytest_microtvm.compiler.quantized.specs import (
+    KernelSource,
+    Requantization,
+    Spec,
+    Window,
+    Written,
+)
 from pytest_microtvm.compiler.quantized.tensors import Quantization
 
 _WIDTH = 96
@@ -18,6 +24,8 @@ _WIDTH = 96
 
 def describe_spec(spec: Spec) -> list[str]:
     """What is to be computed, as lines: shapes, windows, zero points, ranges."""
+    if isinstance(spec, Written):
+        return list(spec.facts)
     return wrapped_lines(", ".join(_facts("", spec)))
 
 

@@ -15,12 +15,57 @@ PREFIX = "microtvm.given."
 
 
 @dataclass(frozen=True)
+class Subgraph:
+    """A function of its own that a kernel runs.
+
+    Args:
+        module: An IRModule with the function `main`, as front ends import models.
+        specs: Kernels that it calls by `PREFIX` and their position.
+    """
+
+    module: Any
+    specs: tuple[GivenSpec, ...]
+
+
+@dataclass(frozen=True)
+class Loop:
+    """Steps that are taken as long as a condition holds.
+
+    Args:
+        condition: Of all values, makes a bool.
+        body: Of all values, makes those that change.
+        changed: Positions of the values that change, as the body puts them out: the kernel's
+            outputs. All others are the same in each step.
+    """
+
+    condition: Subgraph
+    body: Subgraph
+    changed: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Branch:
+    """One of two subgraphs; the kernel's first input says which, all others are theirs.
+
+    Args:
+        then: Where it is not 0.
+        otherwise: Where it is.
+        chosen_by: The element type of the first input.
+    """
+
+    then: Subgraph
+    otherwise: Subgraph
+    chosen_by: str
+
+
+@dataclass(frozen=True)
 class GivenSpec:
     """A kernel in place of an operator.
 
     Args:
         name: The operator, for the name of the kernel.
-        spec: What the kernel does: of `specs`, `tflite_specs` or another class that has a kernel.
+        spec: What the kernel does: of `specs`, `tflite_specs` or another class that has a kernel,
+            or a `Loop` or `Branch`.
     """
 
     name: str

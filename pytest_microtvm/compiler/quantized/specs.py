@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pytest_microtvm.compiler.program import Kernel
+
 
 class Spec:
     """What a kernel has to do: the base of all such descriptions."""
@@ -408,11 +410,13 @@ class KernelSource:
         body: The statements between the braces, C99.
         workspace_bytes: Scratch memory in the arena.
         in_place: Numbers of inputs that the output may take the memory of, one at a time.
-        macs: Multiplications with accumulation, for the per-layer table.
+        macs: Multiplications with accumulation, for the per-layer table; None where that is known
+            at run time only.
         headers: Headers that the body needs beside `tvmgen_integer.h`: names of files of
             `include/`, or whole paths of others.
         roles: What the constants are, in their order; those without a role keep their number.
         more_outputs: Element types of further outputs.
+        callees: Kernels that the body calls by their C names.
     """
 
     input_dtypes: tuple[str, ...]
@@ -421,10 +425,11 @@ class KernelSource:
     body: str
     workspace_bytes: int = 0
     in_place: tuple[int, ...] = ()
-    macs: int = 0
+    macs: int | None = 0
     headers: tuple[str, ...] = ()
     roles: tuple[Role, ...] = ()
     more_outputs: tuple[str, ...] = ()
+    callees: tuple[Kernel, ...] = ()
 
     @property
     def output_dtypes(self) -> tuple[str, ...]:
@@ -442,3 +447,16 @@ class KernelSource:
             and self.workspace_bytes == other.workspace_bytes
             and self.in_place == other.in_place
         )
+
+
+@dataclass(frozen=True)
+class Written(Spec):
+    """A kernel whose C is there.
+
+    Args:
+        source: The kernel.
+        facts: Lines that say what it computes.
+    """
+
+    source: KernelSource
+    facts: tuple[str, ...]

@@ -1,6 +1,7 @@
 """TFLite models.
 
 graph        the flatbuffer as plain data: tensors, operators, constants
+lists        items of lists that loops fill
 shapes       of inputs, where the file leaves extents open
 options      the options of an operator; what nobody reads is noticed
 registry     by the name of a builtin operator, the function that converts it

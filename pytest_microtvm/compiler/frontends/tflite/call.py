@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from tvm import relax
 
 from pytest_microtvm.compiler.frontends.tflite.graph import (
     Array,
+    Graph,
     Operator,
     Quantization,
     Tensor,
@@ -19,7 +20,7 @@ from pytest_microtvm.compiler.frontends.tflite.refusal import Refusal
 from pytest_microtvm.compiler.frontends.tflite.states import Handle, States
 from pytest_microtvm.compiler.frontends.tflite_checks import enumeration
 from pytest_microtvm.compiler.quantized.arithmetic import LIMITS, round_away
-from pytest_microtvm.compiler.quantized.given import PREFIX, GivenSpec
+from pytest_microtvm.compiler.quantized.given import PREFIX, GivenSpec, Subgraph
 
 _BOUNDS: dict[str, tuple[float, float | None]] = {
     "RELU": (0.0, None),
@@ -145,6 +146,33 @@ def _parameters(scales: Array, zero_points: Array) -> tuple[Any, Any]:
     return relax.const(scales, "float32"), relax.const(zero_points.astype(np.int32), "int32")
 
 
+class Subgraphs(Protocol):
+    """The subgraphs that an operator runs, by their numbers.
+
+    Each method raises ValueError for a number that the model has no subgraph of.
+    """
+
+    def states(self, index: int) -> States:
+        """What one leaves in its variables; ValueError for what is no initialization."""
+
+    def graph(self, index: int) -> Graph:
+        """What the file says of one."""
+
+    def converted(
+        self, index: int, inputs: Sequence[Operand], outputs: Sequence[int] | None = None
+    ) -> tuple[Subgraph, list[tuple[tuple[int, ...], str]]]:
+        """One as a function of those inputs that are not known.
+
+        Args:
+            index: Its number.
+            inputs: What it is given.
+            outputs: Positions of the results that are wanted; all when None.
+
+        Returns:
+            The function, and the shape and dtype of each result.
+        """
+
+
 class Call:
     """An operator while it is converted.
 
@@ -156,8 +184,7 @@ class Call:
         builder: Normalizes expressions.
         specs: Kernels that are called by their numbers; `kernel` appends to them.
         states: The variables of the model.
-        subgraph_states: What the subgraph of a number leaves in its variables; raises ValueError
-            for what is no initialization.
+        subgraphs: What the other subgraphs of the model are.
         intermediates: What the file says of numbers inside of the operator.
     """
 
@@ -170,12 +197,12 @@ class Call:
         builder: Any,
         specs: list[GivenSpec],
         states: States,
-        subgraph_states: Callable[[int], States],
+        subgraphs: Subgraphs,
         intermediates: Sequence[Tensor] = (),
     ) -> None:
         self.intermediates = intermediates
         self.states = states
-        self.subgraph_states = subgraph_states
+        self.subgraphs = subgraphs
         self.operator = operator
         self.options = options
         self.outputs = outputs
@@ -264,9 +291,11 @@ class Call:
     def kernel_of_several(
         self, name: str, spec: Any, inputs: Sequence[Any], types: Sequence[tuple[Any, str]]
     ) -> list[Any]:
-        """The results of a kernel that has several; `types` are their shapes and dtypes."""
+        """The results of a kernel that may have several; `types` are their shapes and dtypes."""
         tys = [relax.TensorType(list(shape), dtype) for shape, dtype in types]
         made = self._builder.emit(self._given(name, spec, inputs, tys))
+        if len(tys) == 1:
+            return [made]
         return [self._builder.emit(relax.TupleGetItem(made, i)) for i in range(len(tys))]
 
     def _given(self, name: str, spec: Any, inputs: Sequence[Any], ty: Any) -> Any:

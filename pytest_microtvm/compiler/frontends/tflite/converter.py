@@ -17,13 +17,14 @@ from pytest_microtvm.compiler.failures import summary
 from pytest_microtvm.compiler.frontends.tflite import operators
 from pytest_microtvm.compiler.frontends.tflite.call import Call, Operand, constant
 from pytest_microtvm.compiler.frontends.tflite.graph import Array, Graph, Operator, Tensor
+from pytest_microtvm.compiler.frontends.tflite.lists import with_replaced_items
 from pytest_microtvm.compiler.frontends.tflite.options import Options
 from pytest_microtvm.compiler.frontends.tflite.refusal import Refusal
 from pytest_microtvm.compiler.frontends.tflite.registry import Registration
 from pytest_microtvm.compiler.frontends.tflite.states import Handle, States
 from pytest_microtvm.compiler.naming import unique_names
 from pytest_microtvm.compiler.program import C_TYPES
-from pytest_microtvm.compiler.quantized.given import GivenSpec
+from pytest_microtvm.compiler.quantized.given import GivenSpec, Subgraph
 from pytest_microtvm.errors import ModelError
 
 _EXPORT = "export the model again"
@@ -62,9 +63,9 @@ def convert(graphs: Sequence[Graph], input_shapes: Sequence[Sequence[int]]) -> C
 
 class _Converter:
     def __init__(self, graphs: Sequence[Graph], index: int = 0, builder: Any = None) -> None:
-        self._graphs = graphs
-        self._graph = graphs[index]
-        self._builder = builder or relax.BlockBuilder()
+        self.graphs = graphs
+        self._graph = with_replaced_items(graphs[index])
+        self.builder = builder or relax.BlockBuilder()
         self._states = States()
         self._values: dict[int, Array | Any] = {}
         """By tensor, an array where it is known, else a Relax variable; None when refused."""
@@ -82,8 +83,8 @@ class _Converter:
         for index, shape in zip(self._graph.inputs, input_shapes, strict=True):
             parameters.append(_variable(self._graph.tensors[index], shape))
             self._values[index] = parameters[-1]
-        with self._builder.function("main"):
-            with self._builder.dataflow():
+        with self.builder.function("main"):
+            with self.builder.dataflow():
                 self._convert_operators()
                 results = [self._result(index) for index in self._graph.outputs]
                 kept, constants = self._variables()
@@ -91,12 +92,12 @@ class _Converter:
                 parameters += [parameter for parameter, _, _ in kept]
                 parameters += [parameter for parameter, _ in constants]
                 value = results[0] if len(results) == 1 else relax.Tuple(results)
-                output = self._builder.emit_output(value)
-            self._builder.emit_func_output(output, parameters)
+                output = self.builder.emit_output(value)
+            self.builder.emit_func_output(output, parameters)
         self._raise_refusals()
         names = unique_names(str(parameter.name) for parameter, _, _ in kept)
         initial = {name: first for name, (_, _, first) in zip(names, kept, strict=True)}
-        module = self._builder.get()
+        module = self.builder.get()
         if constants:
             module = relax.transform.BindParams("main", dict(constants))(module)
         return Converted(module, tuple(self._specs), initial)
@@ -114,10 +115,40 @@ class _Converter:
         except ValueError as error:
             raise ModelError(f"the model has a variable, and {error}", cure=_EXPORT) from error
 
-    def _subgraph_states(self, index: int) -> States:
-        if not 0 < index < len(self._graphs):
-            raise ValueError(f"the model has no subgraph {index}")
-        return _Converter(self._graphs, index, self._builder).initialize()
+    def nested(
+        self, operator: Operator, index: int, inputs: Sequence[Operand], outputs: Sequence[int]
+    ) -> tuple[Subgraph, list[tuple[tuple[int, ...], str]]]:
+        """A subgraph that an operator of this graph runs (see `Subgraphs.converted`)."""
+        inner = _Converter(self.graphs, index)
+        found = inner.function(inputs, outputs)
+        if inner._refusals:
+            self._refusals += inner._refusals
+            names = [self._graph.tensors[output].name for output in operator.outputs]
+            raise Refusal(operator, names, "what it runs is refused", is_consequence=True)
+        return found
+
+    def function(
+        self, inputs: Sequence[Operand], outputs: Sequence[int]
+    ) -> tuple[Subgraph, list[tuple[tuple[int, ...], str]]]:
+        """This graph as a function of those inputs that are not known."""
+        parameters = []
+        for index, operand in zip(self._graph.inputs, inputs, strict=True):
+            self._values[index] = operand.value
+            if operand.value is None:
+                parameters.append(_variable(self._graph.tensors[index], operand.shape))
+                self._values[index] = parameters[-1]
+        with self.builder.function("main"):
+            with self.builder.dataflow():
+                self._convert_operators()
+                results = [self._result(self._graph.outputs[position]) for position in outputs]
+                normalized = [self.builder.normalize(result) for result in results]
+                value = results[0] if len(results) == 1 else relax.Tuple(results)
+                output = self.builder.emit_output(value)
+            self.builder.emit_func_output(output, parameters)
+        if self._states.kept() or self._states.constants():
+            raise ValueError("it uses variables in a subgraph")
+        types = [] if self._refusals else [_type_of(result) for result in normalized]
+        return Subgraph(self.builder.get(), tuple(self._specs)), types
 
     def _result(self, index: int) -> Any:
         value = self._values.get(index)
@@ -160,10 +191,10 @@ class _Converter:
             options,
             [self._operand(operator, index) for index in operator.inputs],
             [self._graph.tensors[index] for index in operator.outputs],
-            self._builder,
+            self.builder,
             self._specs,
             self._states,
-            self._subgraph_states,
+            _Subgraphs(self, operator),
             [self._graph.tensors[index] for index in operator.intermediates],
         )
         try:
@@ -220,11 +251,10 @@ class _Converter:
             shape, dtype = result.shape, str(result.dtype)
         else:
             try:
-                value = self._builder.emit(result, tensor.name)  # the name is that of the layer
+                value = self.builder.emit(result, tensor.name)  # the name is that of the layer
             except Exception as error:  # of operands that the operator does not take
                 raise self._failure(operator, error) from error
-            shape = tuple(int(extent) for extent in value.ty.shape)
-            dtype = str(getattr(value.ty.dtype, "dtype", value.ty.dtype))
+            shape, dtype = _type_of(value)
         if dtype != tensor.dtype or not tensor.allows(shape):
             raise self._refusal(
                 operator,
@@ -263,6 +293,36 @@ def _told(refusals: Sequence[Refusal]) -> str:
     others = f" and {len(refusals) - 1} more" if len(refusals) > 1 else ""
     tensors = ", ".join(repr(name) for name in first.tensors)
     return f"the operator {first.operator.name} (output {tensors}{others}): {first.why}"
+
+
+class _Subgraphs:
+    """The subgraphs of a model, for one of its operators (see `call.Subgraphs`)."""
+
+    def __init__(self, converter: _Converter, operator: Operator) -> None:
+        self._converter = converter
+        self._operator = operator
+
+    def graph(self, index: int) -> Graph:
+        graphs = self._converter.graphs
+        if not 0 < index < len(graphs):
+            raise ValueError(f"the model has no subgraph {index}")
+        return graphs[index]
+
+    def states(self, index: int) -> States:
+        self.graph(index)
+        return _Converter(self._converter.graphs, index, self._converter.builder).initialize()
+
+    def converted(
+        self, index: int, inputs: Sequence[Operand], outputs: Sequence[int] | None = None
+    ) -> tuple[Subgraph, list[tuple[tuple[int, ...], str]]]:
+        wanted = range(len(self.graph(index).outputs)) if outputs is None else outputs
+        return self._converter.nested(self._operator, index, inputs, wanted)
+
+
+def _type_of(value: Any) -> tuple[tuple[int, ...], str]:
+    """The shape and the dtype of an expression."""
+    dtype = str(getattr(value.ty.dtype, "dtype", value.ty.dtype))
+    return tuple(int(extent) for extent in value.ty.shape), dtype
 
 
 def _expression(value: Array | Any) -> Any:

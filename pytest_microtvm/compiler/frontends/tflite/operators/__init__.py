@@ -10,6 +10,7 @@ movement, indexing    elements that only move
 shapes                shapes, and constants made of them
 conversion            from one element type or scale to another
 recurrent, lstm       layers that remember
+flow                  loops and branches: other subgraphs that are run
 variables             what the model keeps from run to run
 """
 
@@ -21,6 +22,7 @@ from pytest_microtvm.compiler.frontends.tflite.operators import (
     convolution,
     dense,
     elementwise,
+    flow,
     indexing,
     lstm,
     movement,
@@ -41,6 +43,7 @@ __all__ = [
     "convolution",
     "dense",
     "elementwise",
+    "flow",
     "indexing",
     "lstm",
     "movement",

@@ -49,6 +49,9 @@ def slice_(call: Call) -> Any:
         extent if size == -1 else start + size
         for start, size, extent in zip(starts, sizes, data.shape, strict=True)
     ]
+    shape = tuple(end - start for start, end in zip(starts, ends, strict=True))
+    if 0 in shape:
+        return np.zeros(shape, data.dtype)
     return _part(data, starts, ends, [1] * data.rank)
 
 

@@ -176,8 +176,9 @@ def unpack(call: Call) -> Any:
     reads=("Axis", "FusedActivationFunction"),
 )
 def concatenation(call: Call) -> Any:
-    """Tensors one after the other along an axis."""
-    operands = call.operands
+    """Tensors one after the other along an axis; those without elements are left out."""
+    operands = [operand for operand in call.operands if 0 not in operand.shape]
+    operands = operands or call.operands[:1]
     activation = call.activation()
     axis = call.options["Axis"] % operands[0].rank
     known = [operand.value for operand in operands if operand.value is not None]

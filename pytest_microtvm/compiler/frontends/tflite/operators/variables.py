@@ -39,7 +39,7 @@ def call_once(call: Call) -> Result:
     """Initialize variables; it has no result."""
     index = call.options["InitSubgraphIndex"]
     try:
-        call.states.initialize(call.subgraph_states(index))
+        call.states.initialize(call.subgraphs.states(index))
     except ValueError as error:
         raise call.refusal(str(error)) from error
     return []

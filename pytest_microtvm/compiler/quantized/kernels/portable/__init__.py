@@ -37,6 +37,7 @@ from pytest_microtvm.compiler.quantized.specs import (
     Requantize,
     Resize,
     Softmax,
+    Written,
 )
 from pytest_microtvm.compiler.quantized.tflite_specs import (
     BatchMatMul,
@@ -105,5 +106,6 @@ EXTENSION = CpuExtension(
         Requantize: elementwise.requantize,
         Resize: resize.resize,
         Softmax: softmax.softmax,
+        Written: lambda spec: spec.source,
     }
 )

@@ -1,0 +1,49 @@
+"""Calls of kernels, and copies, as C statements."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from pytest_microtvm.compiler.planning import MemoryPlan
+from pytest_microtvm.compiler.program import C_TYPES, CopyCall, Program, Storage
+
+
+class Places(Protocol):
+    """Where tensors and workspaces are, as C expressions."""
+
+    def address(self, storage: Storage) -> str:
+        """The address of a tensor."""
+
+    def via(self, storage: Storage) -> str:
+        """A cast by way of void, which says that the alignment has been seen to; or nothing."""
+
+    def at(self, offset: int) -> str:
+        """The address in the arena of an offset in bytes."""
+
+
+def call_statements(program: Program, plan: MemoryPlan, places: Places) -> Iterator[str]:
+    """The statements of all calls of a program, in their order.
+
+    Args:
+        program: The lowered program.
+        plan: Where the workspaces of its calls are in the arena.
+        places: Where everything is in C.
+    """
+    for position, call in enumerate(program.calls):
+        if isinstance(call, CopyCall):
+            source, target = places.address(call.source), places.address(call.target)
+            yield f"memcpy({target}, {source}, {call.target.size_bytes});"
+            continue
+        kernel = program.kernels[call.kernel]
+        arguments = []
+        for parameter, argument in zip(kernel.parameters, call.arguments, strict=True):
+            if isinstance(argument, Storage):
+                const = "" if parameter.is_written else "const "
+                c_type = f"({const}{C_TYPES[parameter.dtype]} *)"
+                arguments.append(f"{c_type}{places.via(argument)}{places.address(argument)}")
+            else:
+                arguments.append(argument)
+        if kernel.workspace_bytes:
+            arguments.append(places.at(plan.workspace_offsets[position]))
+        yield f"{kernel.c_name}({', '.join(arguments)});"

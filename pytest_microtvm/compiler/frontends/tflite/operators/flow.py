@@ -1,0 +1,84 @@
+"""Loops and branches: operators that run subgraphs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pytest_microtvm.compiler.frontends.tflite.call import Call, Operand
+from pytest_microtvm.compiler.frontends.tflite.registry import Result, operator
+from pytest_microtvm.compiler.quantized.given import Branch, Loop
+
+_FIXED = "export the model so that shapes are the same in each step and in both branches"
+
+
+@operator("WHILE", options="WhileOptions", reads=("CondSubgraphIndex", "BodySubgraphIndex"))
+def while_loop(call: Call) -> Result:
+    """Steps as long as a condition holds; what no step changes is read where it is."""
+    condition, body = call.options["CondSubgraphIndex"], call.options["BodySubgraphIndex"]
+    operands = call.operands
+    graph = _graph(call, body, operands)
+    changed = [
+        position
+        for position, (before, after) in enumerate(zip(graph.inputs, graph.outputs, strict=True))
+        if before != after
+    ]
+    if not changed or len(_graph(call, condition, operands).outputs) != 1:
+        raise call.refusal("its subgraphs are not those of a loop")
+    # A value that changes is not known, whatever it begins with.
+    inputs = [
+        _unknown(call, operand) if position in changed else operand
+        for position, operand in enumerate(operands)
+    ]
+    holds, [(shape, dtype)] = call.subgraphs.converted(condition, inputs)
+    step, types = call.subgraphs.converted(body, inputs, changed)
+    wanted = [(inputs[position].shape, inputs[position].dtype) for position in changed]
+    if types != wanted:
+        raise call.refusal("its values change their shapes from step to step", _FIXED)
+    if dtype != "bool" or len(shape) > 1 or shape not in ((), (1,)):
+        raise call.refusal("its condition is not one boolean")
+    given = [position for position, operand in enumerate(inputs) if operand.value is None]
+    spec = Loop(holds, step, tuple(given.index(position) for position in changed))
+    made = call.kernel_of_several(
+        "loop", spec, [inputs[position].expression for position in given], types
+    )
+    results: list[Any] = [
+        operand.expression if operand.value is None else operand.value for operand in operands
+    ]
+    for position, result in zip(changed, made, strict=True):
+        results[position] = result
+    return results
+
+
+@operator("IF", options="IfOptions", reads=("ThenSubgraphIndex", "ElseSubgraphIndex"))
+def branch(call: Call) -> Result:
+    """One of two subgraphs."""
+    then, otherwise = call.options["ThenSubgraphIndex"], call.options["ElseSubgraphIndex"]
+    condition, *operands = call.operands
+    for index in (then, otherwise):
+        _graph(call, index, operands)
+    first, types = call.subgraphs.converted(then, operands)
+    second, others = call.subgraphs.converted(otherwise, operands)
+    if types != others:
+        raise call.refusal("its branches make values of different shapes", _FIXED)
+    spec = Branch(first, second, condition.dtype)
+    inputs = [condition.expression]
+    inputs += [operand.expression for operand in operands if operand.value is None]
+    return call.kernel_of_several("branch", spec, inputs, types)
+
+
+def _graph(call: Call, index: int, inputs: Sequence[Operand]) -> Any:
+    """A subgraph that takes the inputs."""
+    try:
+        graph = call.subgraphs.graph(index)
+    except ValueError as error:
+        raise call.refusal(str(error)) from error
+    tensors = [graph.tensors[position] for position in graph.inputs]
+    if [tensor.dtype for tensor in tensors] != [operand.dtype for operand in inputs]:
+        raise call.refusal("its subgraphs take other values than it is given")
+    return graph
+
+
+def _unknown(call: Call, operand: Operand) -> Operand:
+    """An operand whose values are taken for unknown."""
+    return Operand(operand.tensor, call.emitted(operand.expression))
