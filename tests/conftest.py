@@ -29,6 +29,12 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
+@pytest.fixture(scope="session", autouse=True)
+def compiled_objects(run_folder: Path) -> Path:
+    """Where ccache keeps the objects of all firmware that a run builds, whatever its cache is."""
+    return Path(os.environ.setdefault("CCACHE_DIR", str(run_folder / "objects")))
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("skips")
     group.addoption(

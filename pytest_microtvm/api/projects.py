@@ -29,11 +29,7 @@ from pytest_microtvm.flow.workshop import BUILD_TIMEOUT_S, PROJECT_TYPE, Worksho
 from pytest_microtvm.measure.metrics import Metrics
 from pytest_microtvm.measure.records import Record
 from pytest_microtvm.mlf.library import ModelLibrary, open_library
-from pytest_microtvm.project import (
-    build_project,
-    flash_project,
-    generate_project,
-)
+from pytest_microtvm.project import flash_project, generate_project
 from pytest_microtvm.project.client import ProjectAPIClient
 from pytest_microtvm.project.firmware import Firmware
 from pytest_microtvm.project.platforms import Platform
@@ -110,8 +106,13 @@ class Project:
                 has what the tools said.
         """
         what = f"building {self.library.name} for {self.board.label} ({self.executor})"
-        with long_step(what, self._environment.progress):
-            built = build_project(self.directory, self._all(options), Deadline(BUILD_TIMEOUT_S))
+        with (
+            self._environment.open_workshop() as workshop,
+            long_step(what, self._environment.progress),
+        ):
+            built = workshop.build_project(
+                self.directory, self._all(options), Deadline(BUILD_TIMEOUT_S)
+            )
         self._record.built += 1
         self._record.elf = "" if built is None else str(built.elf or "")
         self._record.write(self.directory)

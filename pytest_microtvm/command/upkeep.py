@@ -164,7 +164,7 @@ def _versions(boards: Any) -> Iterator[tuple[str, str]]:
         except metadata.PackageNotFoundError:
             yield package, "not installed"
     emulators = {board.emulator.program for board in boards if board.emulator is not None}
-    for program in ("cc", "make", *sorted(emulators), *PROBE_TOOLS):
+    for program in ("cc", "make", "ccache", *sorted(emulators), *PROBE_TOOLS):
         yield program, _version_of(program)
 
 

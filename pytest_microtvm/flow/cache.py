@@ -166,6 +166,30 @@ class Cache:
             ) from error
         return Entry(path, False, time.monotonic() - start)
 
+    def folder(self, kind: str, name: str) -> Path:
+        """A folder that a tool keeps in the cache, and checks what it finds there by itself.
+
+        It is an entry without a manifest: as old as its last use, and removed as a whole.
+
+        Args:
+            kind: The family of the entry, a folder's name.
+            name: The tool.
+
+        Raises:
+            ConfigError: The cache cannot be written.
+        """
+        path = self.directory / kind / name
+        try:
+            self._make_folder(path.parent)
+            self._make_folder(path)
+        except OSError as error:
+            raise ConfigError(
+                f"cannot write the cache {self.directory}: {error.strerror or error}",
+                cure=_ANOTHER_FOLDER,
+            ) from error
+        self._use(path)
+        return path
+
     def _trouble(self, path: Path) -> str | None:
         """What is wrong with an entry, to follow "because"; None where there is no entry."""
         try:

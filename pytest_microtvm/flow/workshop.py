@@ -213,7 +213,7 @@ class Workshop:
             seconds["generate"] = generated - start
             try:
                 with long_step(f"building {label}", self.progress):
-                    built = build_project(project_dir, {}, deadline)
+                    built = self.build_project(project_dir, {}, deadline)
             except MicroTVMError:
                 self._keep(project_dir, library, board, executor)
                 raise
@@ -252,6 +252,16 @@ class Workshop:
             generate_s=seconds["generate"],
             build_s=seconds["build"],
         )
+
+    def build_project(
+        self, project_dir: Path, options: Mapping[str, Any], deadline: Deadline
+    ) -> BuiltFiles | None:
+        """Compile and link a project; what it has in common with others is compiled once.
+
+        See `pytest_microtvm.project.build_project`.
+        """
+        objects = self.cache.folder("objects", "ccache")
+        return build_project(project_dir, options, deadline, {"object_cache": str(objects)})
 
     def firmware_of(
         self,

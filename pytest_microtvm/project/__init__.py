@@ -67,9 +67,18 @@ def generate_project(
 
 
 def build_project(
-    project_dir: Path, options: Mapping[str, Any], deadline: Deadline
+    project_dir: Path,
+    options: Mapping[str, Any],
+    deadline: Deadline,
+    offered: Mapping[str, Any] = MappingProxyType({}),
 ) -> BuiltFiles | None:
     """Compile and link a generated project.
+
+    Args:
+        project_dir: The project.
+        options: The platform's project options.
+        deadline: Ends it.
+        offered: Further options, for a platform that has them.
 
     Returns:
         What that made, by paths relative to the project; None if the platform does not tell.
@@ -80,7 +89,7 @@ def build_project(
     """
     from . import lifecycle
 
-    return lifecycle.build_project(project_dir, options, deadline)
+    return lifecycle.build_project(project_dir, options, deadline, offered)
 
 
 def flash_project(project_dir: Path, options: Mapping[str, Any], deadline: Deadline) -> None:

@@ -52,7 +52,10 @@ def generate_project(
 
 
 def build_project(
-    project_dir: Path, options: Mapping[str, Any], deadline: Deadline
+    project_dir: Path,
+    options: Mapping[str, Any],
+    deadline: Deadline,
+    offered: Mapping[str, Any] = MappingProxyType({}),
 ) -> BuiltFiles | None:
     """See `pytest_microtvm.project.build_project`."""
     built: list[BuiltFiles | None] = []
@@ -60,7 +63,7 @@ def build_project(
     def build(client: ProjectAPIClient, values: dict[str, Any]) -> None:
         built.append(client.build(values, deadline))
 
-    _run(project_dir, "build", options, deadline, build, want_template=False)
+    _run(project_dir, "build", options, deadline, build, want_template=False, offered=offered)
     return built[0]
 
 

@@ -171,14 +171,12 @@ class BareMetal(server.MakeProjectHandler):
             "LIBRARIES": server.for_shell(toolchain["libraries"]),
         }
 
-    def header_values(
-        self, board: Mapping[str, Any], model: server.ModelMetadata
-    ) -> dict[str, str]:
-        """The board's part of microtvm_project.h."""
+    def board_values(self, board: Mapping[str, Any]) -> dict[str, str]:
+        """The board's devices."""
         table = self.table(board)
         uart, timer = table["uart"], table["timer"]
         macros = {
-            **super().header_values(board, model),
+            **super().board_values(board),
             "MICROTVM_UART_BASE": f"0x{uart['base']:x}u",
             "MICROTVM_UART_BAUD": f"{uart['baud']}u",
         }

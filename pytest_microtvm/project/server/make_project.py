@@ -13,7 +13,9 @@ from typing import Any
 
 from .api import Tool
 from .board_keys import BoardKey
+from .compiler_cache import compiler_cache
 from .errors import HOW_TO_MAKE_ROOM, DoesNotFitError, ProjectError
+from .options import ProjectOption
 from .process import run_tool
 from .project import ProjectHandler
 
@@ -36,8 +38,8 @@ class MakeProjectHandler(ProjectHandler):
     """A platform whose projects are built with make by a GNU C compiler.
 
     A template's handler derives from it, sets `platform_name` and `firmware`, and overrides
-    `start_device`. The template has a `Makefile` that includes the generated `project.mk`; it works
-    by hand in a project.
+    `start_device`. The template has a `Makefile` that includes the generated `project.mk` and puts
+    $(COMPILER_LAUNCHER) before each call of the compiler; it works by hand in a project.
     """
 
     build_files = ("Makefile",)
@@ -107,12 +109,25 @@ class MakeProjectHandler(ProjectHandler):
         }
         return {"project.mk": _makefile(variables)}
 
+    def project_options(self) -> list[ProjectOption]:
+        """The cache of the compiler, beside what every platform takes."""
+        objects = ProjectOption(
+            "object_cache",
+            optional=["build"],
+            type="path",
+            help="A folder in which ccache, where it is installed, keeps compiled objects.",
+        )
+        return [*super().project_options(), objects]
+
     def build_firmware(self, board: Mapping[str, Any], options: Mapping[str, Any]) -> None:
         """Run make."""
         command = ["make", f"-j{os.cpu_count() or 1}", "--no-print-directory"]
         if options.get("verbose"):
             command.append("VERBOSE=1")
-        status, output = run_tool(command, self.directory)
+        variables: dict[str, str] = {}
+        if options.get("object_cache"):
+            variables = compiler_cache(pathlib.Path(options["object_cache"]), self.directory)
+        status, output = run_tool(command, self.directory, variables=variables)
         if status != 0:
             raise build_failure(board, output)
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Protocol
 
 from .api import read_with_timeout, write_with_timeout
@@ -48,7 +49,10 @@ def find_tool(program: str, cure: str) -> str:
 
 
 def run_tool(
-    command: Sequence[str], cwd: Path, timeout_s: float | None = None
+    command: Sequence[str],
+    cwd: Path,
+    timeout_s: float | None = None,
+    variables: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[int | None, str]:
     """Run a tool to its end.
 
@@ -56,11 +60,12 @@ def run_tool(
         command: Program and arguments.
         cwd: Where it runs.
         timeout_s: After how long it is killed, with all that it started; None for no limit.
+        variables: For its environment, beside those of this process.
 
     Returns:
         Its exit status, None when its time ran out, and what it printed, shortened when very long.
     """
-    environment = {**os.environ, "LC_ALL": "C"}  # messages are read by programs, too
+    environment = {**os.environ, "LC_ALL": "C", **variables}  # messages are read by programs, too
     die = die_with_parent(signal.SIGTERM)  # make passes it on to its compilers
 
     def prepare() -> None:

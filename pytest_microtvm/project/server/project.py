@@ -26,6 +26,7 @@ from .api import (
 )
 from .board_keys import BoardKey, check_table
 from .errors import OptionError, ProjectError, TransportClosedError
+from .headers import BOARD_HEADER, PROJECT_HEADER, header_text
 from .options import ProjectOption
 from .process import DeviceTransport
 from .project_types import BENCHMARKS, HOST_DRIVEN, MODES, PROJECT_TYPES, ProjectKind
@@ -142,14 +143,22 @@ class ProjectHandler(ProjectAPIHandler):
         """The files that tell the build what the board and the options ask for: path to text."""
         return {}
 
+    def board_values(self, board: Mapping[str, Any]) -> dict[str, str]:
+        """Macros for microtvm_board.h, which the template's drivers include.
+
+        What depends on the model is not among them, so that drivers are the same for every model.
+        """
+        return {
+            "MICROTVM_PACKET_BYTES": f"{self.table(board)['packet_bytes']}u",
+            "MICROTVM_BOARD_NAME": json.dumps(board["name"]),
+        }
+
     def header_values(self, board: Mapping[str, Any], model: ModelMetadata) -> dict[str, str]:
-        """Macros for microtvm_project.h, which the template's sources include."""
+        """Macros for microtvm_project.h, which includes microtvm_board.h."""
         return {
             "MICROTVM_MODEL": f"tvmgen_{model.name}_model",
             "MICROTVM_WORKSPACE_BYTES": f"{model.workspace_bytes}u",
             "MICROTVM_IO_BYTES": f"{model.io_bytes}u",
-            "MICROTVM_PACKET_BYTES": f"{self.table(board)['packet_bytes']}u",
-            "MICROTVM_BOARD_NAME": json.dumps(board["name"]),
         }
 
     def executor_values(self, model: ModelMetadata, executor: str) -> dict[str, str]:
@@ -297,7 +306,8 @@ class ProjectHandler(ProjectAPIHandler):
         readme = _README.format(model=model.name, board=board["name"], how=self.how_to_build)
         files = {
             BOARD_FILE: json.dumps(board, indent=2, sort_keys=True) + "\n",
-            "src/microtvm_project.h": _header(header),
+            f"src/{BOARD_HEADER}": header_text(BOARD_HEADER, self.board_values(board)),
+            f"src/{PROJECT_HEADER}": header_text(PROJECT_HEADER, header, [BOARD_HEADER]),
             "README": readme,
             **self.build_settings(
                 board, definitions, warnings_are_errors=bool(options.get("warning_as_error"))
@@ -466,16 +476,3 @@ def _copy_files(source: pathlib.Path, target: pathlib.Path) -> None:
             copy = target / path.relative_to(source)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, copy)
-
-
-def _header(macros: Mapping[str, str]) -> str:
-    lines = [
-        "/* What this project is made of; generated. */",
-        "#ifndef MICROTVM_PROJECT_H_",
-        "#define MICROTVM_PROJECT_H_",
-        "",
-        *(f"#define {name} {value}" for name, value in macros.items()),
-        "",
-        "#endif /* MICROTVM_PROJECT_H_ */",
-    ]
-    return "\n".join(lines) + "\n"

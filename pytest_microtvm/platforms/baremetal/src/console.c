@@ -4,7 +4,7 @@
 
 #include "board.h"
 #include "cpu.h"
-#include "microtvm_project.h"
+#include "microtvm_board.h"
 
 #define PULSE_LOOPS 1000u /* a power monitor samples some hundred thousand times a second */
 

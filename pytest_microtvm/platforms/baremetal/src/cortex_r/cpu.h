@@ -8,7 +8,7 @@
 
 #include <stdint.h>
 
-#include "microtvm_project.h"
+#include "microtvm_board.h"
 
 #ifdef MICROTVM_UART_INTERRUPT
 #error "cortex_r has no interrupts: leave uart.interrupt out of the board's definition"

@@ -8,7 +8,7 @@
 
 #include "board.h"
 #include "cpu.h"
-#include "microtvm_project.h"
+#include "microtvm_board.h"
 
 static uint64_t start;
 

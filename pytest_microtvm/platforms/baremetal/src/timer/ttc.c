@@ -9,7 +9,7 @@
 
 #include "board.h"
 #include "cpu.h"
-#include "microtvm_project.h"
+#include "microtvm_board.h"
 
 /* Registers of the first counter, counted from the base; those of the next one follow 4 bytes
  * later. */

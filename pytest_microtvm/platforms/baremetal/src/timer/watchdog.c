@@ -6,7 +6,7 @@
 
 #include "board.h"
 #include "cpu.h"
-#include "microtvm_project.h"
+#include "microtvm_board.h"
 
 /* Registers, counted from the base. */
 enum {

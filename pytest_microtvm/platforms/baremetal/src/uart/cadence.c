@@ -4,7 +4,7 @@
 
 #include "board.h"
 #include "cpu.h"
-#include "microtvm_project.h"
+#include "microtvm_board.h"
 
 #ifndef MICROTVM_UART_CLOCK_HZ
 #error "the board's definition needs uart.clock_hz"
