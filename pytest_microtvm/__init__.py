@@ -21,7 +21,12 @@ if TYPE_CHECKING:
     from pytest_microtvm.api.device import Device
     from pytest_microtvm.api.environment import Environment
     from pytest_microtvm.api.evaluation import evaluate
-    from pytest_microtvm.api.models import compile, open_library  # noqa: A004 (microtvm.compile)
+    from pytest_microtvm.api.models import (
+        compile,  # noqa: A004 (microtvm.compile)
+        compile_together,
+        open_libraries,
+        open_library,
+    )
     from pytest_microtvm.api.projects import Project, create_project, open_project
     from pytest_microtvm.boards import Board, load_boards
     from pytest_microtvm.compiler.pools import ConstantPoolInfo, Memory, WorkspacePoolInfo
@@ -86,9 +91,11 @@ __all__ = [
     "__version__",
     "check",
     "compile",
+    "compile_together",
     "create_project",
     "evaluate",
     "load_boards",
+    "open_libraries",
     "open_library",
     "open_project",
 ]
@@ -98,7 +105,7 @@ _MODULES = {
     "api.device": ("Device",),
     "api.environment": ("Environment",),
     "api.evaluation": ("evaluate",),
-    "api.models": ("compile", "open_library"),
+    "api.models": ("compile", "compile_together", "open_libraries", "open_library"),
     "api.projects": ("Project", "create_project", "open_project"),
     "boards": ("Board", "load_boards"),
     "compiler.pools": ("ConstantPoolInfo", "Memory", "WorkspacePoolInfo"),

@@ -11,6 +11,7 @@ from typing import Any
 from pytest_microtvm.api.environment import Environment, StrPath
 from pytest_microtvm.boards import Board
 from pytest_microtvm.compiler import CompileOptions
+from pytest_microtvm.compiler.bundle import bundle_files
 from pytest_microtvm.compiler.pools import Memory
 from pytest_microtvm.errors import ConfigError
 from pytest_microtvm.flow.workshop import Workshop
@@ -78,6 +79,52 @@ def compile(  # noqa: A001 (microtvm.compile)
     return mlf.open_library(target_path)
 
 
+def compile_together(
+    models: Sequence[StrPath],
+    output: StrPath,
+    *,
+    name: str,
+    board: str | Board | None = None,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
+    memory: Memory | None = None,
+    environment: Environment | None = None,
+) -> tuple[ModelLibrary, ...]:
+    """Compile several models to one archive, to take turns in the same pools of memory.
+
+    Args:
+        models: The paths of the models, whose stems are their names.
+        output: Where the archive is written.
+        name: Names the header with what the models share, `tvmgen_<name>.h`.
+        board: As of `compile`.
+        input_shapes: Of inputs of any of the models.
+        memory: The pools. Each model may take all of a pool of workspace, since nothing in it is
+            kept between runs; pools of constants are divided, the first models first.
+        environment: As of `compile`.
+
+    Returns:
+        What the archive says of each model.
+
+    Raises:
+        ModelError: A model cannot be read or compiled.
+        ConfigError: As of `compile`; or two models have the same name.
+    """
+    environment = environment or Environment()
+    target = environment.board(board) if isinstance(board, str) else board
+    libraries: list[ModelLibrary] = []
+    with environment.open_workshop() as workshop:
+        left = (memory or Memory()).on(target)
+        for model in models:
+            options = CompileOptions.for_board(target, plain_shapes(input_shapes), left)
+            libraries.append(
+                workshop.compile(model_path(model, options, workshop), options).library
+            )
+            taken = {pool.name: pool.size_bytes for pool in libraries[-1].constant_pools}
+            left = left.without_constants(taken)
+        files = bundle_files(name, libraries)
+    mlf.write_library(Path(output), files)
+    return mlf.open_libraries(Path(output))
+
+
 def plain_shapes(shapes: Mapping[str, Sequence[int]] | None) -> dict[str, tuple[int, ...]]:
     """Shapes of inputs as the compiler takes them."""
     return {name: tuple(map(int, shape)) for name, shape in (shapes or {}).items()}
@@ -93,6 +140,18 @@ def open_library(path: StrPath) -> ModelLibrary:
         ModelError: It cannot be read, is damaged, or was made by something newer.
     """
     return mlf.open_library(Path(path))
+
+
+def open_libraries(path: StrPath) -> tuple[ModelLibrary, ...]:
+    """Read an archive of one model or of several, and check all of it.
+
+    Args:
+        path: The archive, a `.tar`.
+
+    Raises:
+        ModelError: As `open_library`.
+    """
+    return mlf.open_libraries(Path(path))
 
 
 def model_path(model: Any, options: CompileOptions, workshop: Workshop) -> Path:

@@ -47,7 +47,13 @@ def add_commands(commands: Any) -> None:
 
 
 def _fill_compile(parser: CommandParser, _given: Sequence[str]) -> None:
-    parser.add_argument("model", metavar="MODEL", type=Path, help="a model file.")
+    parser.add_argument(
+        "models",
+        metavar="MODEL",
+        type=Path,
+        nargs="+",
+        help="a model file; several become one archive, and take turns in the same memory.",
+    )
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="FILE", help="the archive to write."
     )
@@ -59,7 +65,11 @@ def _fill_compile(parser: CommandParser, _given: Sequence[str]) -> None:
         "--io-in-arena", action="store_true", help="leave room for inputs and outputs in the arena."
     )
     add_memory(parser)
-    parser.add_argument("--name", help="names the model; the stem of the file's name if not given.")
+    parser.add_argument(
+        "--name",
+        help="names the model; the stem of the file's name if not given. Several models have their "
+        "own names, and this one names the archive's header.",
+    )
     parser.add_argument(
         "--dump-code",
         metavar="FORMATS",
@@ -129,8 +139,10 @@ def _compile(arguments: argparse.Namespace) -> int:
     from pytest_microtvm.api.models import compile as compile_model
     from pytest_microtvm.compiler.options import parse_input_shapes
 
+    if len(arguments.models) > 1:
+        return _compile_together(arguments)
     library = compile_model(
-        arguments.model,
+        arguments.models[0],
         board=arguments.board,
         name=arguments.name,
         io_in_arena=arguments.io_in_arena,
@@ -146,6 +158,32 @@ def _compile(arguments: argparse.Namespace) -> int:
     _print_facts(library)
     for path in written:
         print(f"wrote {path}")
+    return OK
+
+
+def _compile_together(arguments: argparse.Namespace) -> int:
+    from pytest_microtvm.api.models import compile_together
+    from pytest_microtvm.compiler.options import parse_input_shapes
+
+    if arguments.io_in_arena or arguments.dump_code:
+        raise ConfigError(
+            "--io-in-arena and --dump-code are for one model",
+            cure="leave them out, or compile the models one by one",
+        )
+    libraries = compile_together(
+        arguments.models,
+        arguments.output,
+        name=arguments.name or arguments.output.stem,
+        board=arguments.board,
+        input_shapes=parse_input_shapes(arguments.input_shapes),
+        memory=memory_of(arguments),
+        environment=environment_of(arguments),
+    )
+    if arguments.json:
+        print_json([_facts(library) for library in libraries])
+        return OK
+    for library in libraries:
+        _print_facts(library)
     return OK
 
 

@@ -183,6 +183,18 @@ class Memory:
         )
         return replace(self, pools=(*self.pools, *pools), regions=False)
 
+    def without_constants(self, taken_bytes: Mapping[str, int]) -> Memory:
+        """The same with what is left of pools of constants, of which something was taken."""
+        left = []
+        for pool in self.constant_pools:
+            limit = pool.size_hint_bytes
+            if limit is not None:
+                limit -= taken_bytes.get(pool.name, 0)
+                if limit < ALIGNMENT_BYTES:
+                    continue
+            left.append(replace(pool, size_hint_bytes=limit))
+        return replace(self, constant_pools=tuple(left))
+
     def check(self) -> None:
         """Refuse pools that cannot be together.
 

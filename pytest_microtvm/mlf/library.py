@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_microtvm.errors import ConfigError
+from pytest_microtvm.errors import ConfigError, ModelError
 from pytest_microtvm.executors import GRAPH, ON_DEVICE
 from pytest_microtvm.mlf.archive import (
     FOREIGN_CURE,
@@ -47,7 +47,9 @@ __all__ = [
     "StateSpec",
     "TensorSpec",
     "extract_library",
+    "open_libraries",
     "open_library",
+    "read_files",
     "read_graph",
     "write_library",
 ]
@@ -92,14 +94,30 @@ class ModelLibrary:
 
 
 def open_library(path: Path) -> ModelLibrary:
-    """Validate an archive wholly and read what it holds.
+    """Validate an archive of one model wholly and read what it holds.
 
     Raises:
-        ModelError: It cannot be read, is damaged, was made by something else or newer, or holds
-            what an honest archive does not.
+        ModelError: It cannot be read, is damaged, was made by something else or newer, holds
+            what an honest archive does not, or holds several models.
+    """
+    libraries = open_libraries(path)
+    if len(libraries) > 1:
+        raise ModelError(
+            f"the archive {path} holds {len(libraries)} models, not one: "
+            f"{', '.join(library.name for library in libraries)}",
+            cure="take the archive of one model; this one is for an application of your own",
+        )
+    return libraries[0]
+
+
+def open_libraries(path: Path) -> tuple[ModelLibrary, ...]:
+    """Validate an archive wholly and read what it holds of each of its models.
+
+    Raises:
+        ModelError: As `open_library`, but for several models.
     """
     with opened(path) as archive:
-        return _read_library(path, archive)
+        return _read_libraries(path, archive)
 
 
 def extract_library(path: Path, directory: Path) -> None:
@@ -114,7 +132,7 @@ def extract_library(path: Path, directory: Path) -> None:
         ConfigError: The directory cannot be written.
     """
     with opened(path) as archive:
-        _read_library(path, archive)
+        _read_libraries(path, archive)
         try:
             directory.mkdir(parents=True, exist_ok=True)
             for name, member in archive.members.items():
@@ -126,6 +144,17 @@ def extract_library(path: Path, directory: Path) -> None:
                 f"cannot unpack into {directory}: {error.strerror}",
                 cure="choose a folder that can be written",
             ) from error
+
+
+def read_files(path: Path) -> dict[str, bytes]:
+    """The contents of an archive by path, once it was validated wholly.
+
+    Raises:
+        ModelError: As `open_library`, but for several models.
+    """
+    with opened(path) as archive:
+        _read_libraries(path, archive)
+        return {name: archive.read(member) for name, member in archive.members.items()}
 
 
 def read_graph(library: ModelLibrary) -> str:
@@ -169,10 +198,21 @@ def write_library(path: Path, files: Mapping[str, bytes], modified_s: int = 0) -
         ) from error
 
 
-def _read_library(path: Path, archive: Archive) -> ModelLibrary:
-    metadata = _read_metadata(archive)
+def _read_libraries(path: Path, archive: Archive) -> tuple[ModelLibrary, ...]:
+    metadata = read_json(archive, METADATA, MAX_METADATA_BYTES)
     reader = MetadataReader(archive, metadata)
-    name = reader.module_name()
+    names, sha256 = reader.module_names(), archive.sha256()
+    return tuple(_read_library(path, archive, reader, metadata, name, sha256) for name in names)
+
+
+def _read_library(
+    path: Path,
+    archive: Archive,
+    reader: MetadataReader,
+    metadata: dict[str, Any],
+    name: str,
+    sha256: str,
+) -> ModelLibrary:
     for member in (
         f"codegen/host/include/tvmgen_{name}.h",
         f"codegen/host/src/{name}_model.c",
@@ -212,7 +252,7 @@ def _read_library(path: Path, archive: Archive) -> ModelLibrary:
         workspace_bytes,
         reader.size(main, "constants_size_bytes"),
         tuple(executors),
-        archive.sha256(),
+        sha256,
         metadata,
         reader.float_operators(module),
         reader.kernels(functions),
@@ -220,10 +260,6 @@ def _read_library(path: Path, archive: Archive) -> ModelLibrary:
         reader.pools(main, workspace_bytes),
         reader.constant_pools(main),
     )
-
-
-def _read_metadata(archive: Archive) -> dict[str, Any]:
-    return read_json(archive, METADATA, MAX_METADATA_BYTES)
 
 
 def _read_graph(

@@ -24,6 +24,7 @@ OLDEST_VERSION = 8
 """The oldest version that can be read; version 9 has states, version 10 several pools."""
 
 MAX_TENSORS = 1024
+MAX_MODULES = 64
 
 _IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}\Z")
 _KERNEL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,255}\Z")
@@ -53,8 +54,8 @@ class MetadataReader:
             raise self._archive.error(f"has metadata whose {key!r} is {value}", FOREIGN_CURE)
         return value
 
-    def module_name(self) -> str:
-        """The name of the one module, once the version is known to fit."""
+    def module_names(self) -> tuple[str, ...]:
+        """The names of the modules, at least one, once the version is known to fit."""
         version = self.field(self._metadata, "version", int)
         if version > VERSION:
             raise self._archive.error(
@@ -65,13 +66,15 @@ class MetadataReader:
             raise self._archive.error(
                 f"has version {version} of the format, which an older TVM wrote", FOREIGN_CURE
             )
-        modules = self.field(self._metadata, "modules", dict)
-        if len(modules) != 1:
-            raise self._archive.error(f"holds {len(modules)} modules, not one", FOREIGN_CURE)
-        name = str(next(iter(modules)))
-        if not _IDENTIFIER.match(name):
-            raise self._archive.error(f"holds a module named {name[:80]!r}", HOSTILE_CURE)
-        return name
+        names = tuple(map(str, self.field(self._metadata, "modules", dict)))
+        if not 1 <= len(names) <= MAX_MODULES:
+            raise self._archive.error(f"holds {len(names)} modules", FOREIGN_CURE)
+        for name in names:
+            if not _IDENTIFIER.match(name):
+                raise self._archive.error(f"holds a module named {name[:80]!r}", HOSTILE_CURE)
+        if len({name.lower() for name in names}) != len(names):
+            raise self._archive.error("holds modules whose macros are the same", FOREIGN_CURE)
+        return names
 
     def kernels(self, functions: dict[str, Any]) -> tuple[KernelSpec, ...]:
         """The kernels."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 
 from pytest_microtvm.compiler.emit.macros import STATE, Macros
 from pytest_microtvm.compiler.emit.tidy import wrapped
@@ -78,6 +79,15 @@ def attributes(macros: Macros) -> str:
     ]
     if macros.state_bytes:
         pools.append((macros.of_pool(STATE, "ATTRIBUTE"), f".bss.{macros.prefix}_{STATE}"))
+    return attribute_macros(pools)
+
+
+def attribute_macros(pools: Sequence[tuple[str, str]]) -> str:
+    """Definitions of attribute macros.
+
+    Args:
+        pools: Of each the macro's name, and the section that it names.
+    """
     parts = (
         f"#ifndef {name}\n#define {name} \\\n"
         f'  TVMGEN_POOL_MEMORY({ALIGNMENT_BYTES}, "{section}")\n#endif\n'

@@ -293,7 +293,7 @@ def memory_script(board: Mapping[str, Any], stack_bytes: int) -> str:
     """The board's memory as the linker reads it.
 
     FLASH and RAM are other names of the first region of each kind; a board without flash keeps
-    everything in RAM.
+    everything in RAM. A further region of RAM has the pools of memory of its name.
     """
     lines = ["/* The board's memory; generated. */", "MEMORY {"]
     first: dict[str, str] = {}
@@ -309,6 +309,11 @@ def memory_script(board: Mapping[str, Any], stack_bytes: int) -> str:
         if name != alias:
             lines.append(f'REGION_ALIAS("{alias}", {name});')
     lines.append(f"MICROTVM_STACK_BYTES = {stack_bytes};")
+    for region in board["memory"]:
+        if region["kind"] == "ram" and region["name"] != first["ram"]:
+            name = region["name"]
+            sections = f"*(.bss.tvmgen_*_{name})"
+            lines.append(f"SECTIONS {{ .{name} (NOLOAD) : {{ {sections} }} > {name} :ram }}")
     return "\n".join(lines) + "\n"
 
 

@@ -116,6 +116,8 @@ class ModelMetadata:
                 graphs = [name for name in tar.getnames() if _GRAPH_NAME.match(name)]
                 graph_file = tar.extractfile(graphs[0]) if graphs else None
                 graph = json.loads(graph_file.read(_MAX_GRAPH_BYTES)) if graph_file else None
+            if len(metadata["modules"]) > 1:
+                raise ValueError(f"it holds several models: {', '.join(metadata['modules'])}")
             (module,) = metadata["modules"].values()
             (main,) = module["memory"]["functions"]["main"]
             states = list(main.get("states", {}).values())

@@ -1,4 +1,4 @@
-"""A program of a person's own around a model: gives it memory, runs it, prints its outputs."""
+"""A program of a person's own around models: gives them memory, runs each, prints its outputs."""
 
 from __future__ import annotations
 
@@ -15,34 +15,50 @@ from tests.unit.compiler.native import C99, compile_c
 
 Array = npt.NDArray[Any]
 
-LINKER, INTERNAL, ALLOCATOR = PLACEMENTS = ("linker", "internal", "allocator")
+LINKER, INTERNAL, ALLOCATOR = "linker", "internal", "allocator"
 """Who gives the memory: arrays that a linker script may place, the library, or an allocator."""
 
-_TEMPLATE = """\
+HOST_PORT = """\
+#include <stdio.h>
+#define PORT_START() 0
+static void Print(const char *text) { fputs(text, stdout); }
+"""
+
+_HEAD = """\
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
-#include "tvmgen_{name}.h"
 #include "port.h"
 
-#if defined(__GNUC__)
 #define ALIGNED __attribute__((aligned(16)))
-#endif
 
-{definitions}
-static void PrintBytes(const uint8_t *bytes, size_t count) {{
+static void PrintBytes(const uint8_t *bytes, size_t count) {
   static const char digits[] = "0123456789abcdef";
-  for (size_t i = 0; i < count; ++i) {{
-    const char text[] = {{digits[bytes[i] >> 4], digits[bytes[i] & 15], '\\0'}};
+  for (size_t i = 0; i < count; ++i) {
+    const char text[] = {digits[bytes[i] >> 4], digits[bytes[i] & 15], '\\0'};
     Print(text);
-  }}
+  }
   Print("\\n");
-}}
+}
 
-int main(void) {{
-{statements}
-}}
+"""
+_ALLOCATOR = """\
+static uint8_t heap[HEAP_BYTES] ALIGNED;
+static size_t used;
+static void *Allocate(size_t size) {
+  void *memory = heap + used;
+  used += (size + 15u) / 16u * 16u;
+  return used <= sizeof(heap) ? memory : NULL;
+}
+
+"""
+_MAIN = """\
+int main(void) {
+  int status = PORT_START();
+{statements}  Print(status == 0 ? "status 0\\n" : "failed\\n");
+  return status;
+}
 """
 
 
@@ -65,120 +81,116 @@ def random_inputs(library: ModelLibrary, seed: int = 0) -> list[Array]:
     ]
 
 
-def main_of(library: ModelLibrary, inputs: Sequence[Array], placement: str = LINKER) -> str:
+def main_of(libraries: Sequence[ModelLibrary], placement: str = LINKER, shared: str = "") -> str:
     """The program's main file.
 
     It prints one line of hexadecimal bytes for each output, and last a line with the status.
+
+    Args:
+        libraries: The models.
+        placement: Who gives the memory.
+        shared: The name of the archive whose models take turns in the same pools; empty for memory
+            of their own.
     """
-    [main] = library.metadata["modules"][library.name]["memory"]["functions"]["main"]
-    prefix = f"tvmgen_{library.name}"
-    definitions, statements = [], []
-    pools = {
-        name: entry
-        for name, entry in main["workspace_pools"].items()
-        if not entry["internal"] and entry["size"]
-    }
+    mains = [_main(library) for library in libraries]
+    metadata = libraries[0].metadata
+    pools = metadata["shared"]["workspace_pools"] if shared else mains[0]["workspace_pools"]
+    pools = {name: e for name, e in pools.items() if not e.get("internal") and e["size"]}
+    headers = [shared] if shared else [library.name for library in libraries]
+    text = "".join(f'#include "tvmgen_{name}.h"\n' for name in headers) + _HEAD
     if placement == ALLOCATOR:
         total = sum(entry["size"] for entry in pools.values())
-        definitions += [
-            f"static uint8_t heap[{total or 1}] ALIGNED;",
-            "static size_t used;",
-            "static void *Allocate(size_t size) {",
-            "  void *memory = heap + used;",
-            "  used += (size + 15u) / 16u * 16u;",
-            "  return used <= sizeof(heap) ? memory : NULL;",
-            "}",
+        text += f"#define HEAP_BYTES {total or 1}\n{_ALLOCATOR}"
+    else:
+        for name, entry in pools.items():
+            array = f"memory_{name}[{entry['macro']}]"
+            text += f"{entry['attribute_macro']} static uint8_t {array};\n"
+    statements = ""
+    for name, entry in pools.items() if placement == ALLOCATOR else ():
+        statements += f"  void *memory_{name} = Allocate({entry['macro']});\n"
+    for library in libraries:
+        text += _definitions(library)
+        statements += _statements(library, list(pools))
+    return text + _MAIN.replace("{statements}", statements)
+
+
+def _main(library: ModelLibrary) -> dict[str, Any]:
+    [main] = library.metadata["modules"][library.name]["memory"]["functions"]["main"]
+    return dict(main)
+
+
+def _definitions(library: ModelLibrary) -> str:
+    """The tensors of a model, and the pools of its constants."""
+    name = library.name
+    lines = [
+        f"static const uint8_t {name}_{spec.c_name}[{spec.size_bytes}] ALIGNED = "
+        f"{{{', '.join(map(str, array.tobytes()))}}};"
+        for spec, array in zip(library.inputs, random_inputs(library), strict=True)
+    ]
+    if _is_io_given(library):
+        lines += [
+            f"static uint8_t {name}_{spec.c_name}[{spec.size_bytes}] ALIGNED;"
+            for spec in library.outputs
         ]
-    members = {}
-    for name, entry in pools.items():
-        if placement == ALLOCATOR:
-            members[name] = f"Allocate({entry['macro']})"
-        else:
-            definitions.append(
-                f"{entry['attribute_macro']} uint8_t memory_{name}[{entry['macro']}];"
-            )
-            members[name] = f"memory_{name}"
-    for name, entry in main.get("constant_pools", {}).items():
-        definitions.append(
-            f"{entry['attribute_macro']} static const uint8_t constants_{name}[{entry['macro']}] = "
-            f"{{{entry['data_macro']}}};"
+    for pool, entry in _main(library).get("constant_pools", {}).items():
+        array = f"{name}_{pool}[{entry['macro']}]"
+        lines.append(
+            f"{entry['attribute_macro']} static const uint8_t {array} = {{{entry['data_macro']}}};"
         )
-        members[name] = f"constants_{name}"
-    arguments = []
-    is_io_given = not any("workspace_pool" in e for e in main["inputs"].values())
-    for kind, specs in (("inputs", library.inputs), ("outputs", library.outputs)):
-        if not is_io_given:
-            continue
-        statements.append(f"struct {prefix}_{kind} {kind};")
-        arguments.append(f"&{kind}")
-        for spec in specs:
-            const = "const " if kind == "inputs" else ""
-            definitions.append(
-                f"static {const}uint8_t {spec.c_name}_data[{spec.size_bytes}] ALIGNED"
-            )
-            definitions[-1] += f" = {{{_values(inputs, specs, spec)}}};" if const else ";"
-            statements.append(f"{kind}.{spec.c_name} = {spec.c_name}_data;")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _is_io_given(library: ModelLibrary) -> bool:
+    return not any("workspace_pool" in entry for entry in _main(library)["inputs"].values())
+
+
+def _statements(library: ModelLibrary, pools: Sequence[str]) -> str:
+    """Statements that run a model and print its outputs."""
+    name, prefix = library.name, f"tvmgen_{library.name}"
+    members = {pool: f"memory_{pool}" for pool in pools}
+    members |= {pool: f"{name}_{pool}" for pool in _main(library).get("constant_pools", {})}
+    lines, arguments = [], []
     if members:
-        statements.append(f"struct {prefix}_workspace_pools pools;")
-        statements += [f"pools.{name} = {value};" for name, value in members.items()]
+        lines.append(f"struct {prefix}_workspace_pools pools;")
+        lines += [f"pools.{pool} = {value};" for pool, value in members.items()]
         arguments.append("&pools")
-    if not is_io_given:
-        pools_argument = "&pools" if members else ""
-        for kind in ("inputs", "outputs"):
-            statements.append(
-                f"struct {prefix}_{kind} {kind} = {prefix}_map_{kind}({pools_argument});"
-            )
-        for spec in library.inputs:
-            definitions.append(
-                f"static const uint8_t {spec.c_name}_data[{spec.size_bytes}] = "
-                f"{{{_values(inputs, library.inputs, spec)}}};"
-            )
-            statements.append(
-                f"memcpy(inputs.{spec.c_name}, {spec.c_name}_data, {spec.size_bytes});"
-            )
-        arguments = ["&pools"] if members else []
-    statements.append(f"const int32_t status = {prefix}_run({', '.join(arguments)});")
-    statements += [
+    given = ", ".join(arguments)
+    for kind in ("inputs", "outputs"):
+        if _is_io_given(library):
+            lines.append(f"struct {prefix}_{kind} {kind};")
+        else:
+            lines.append(f"struct {prefix}_{kind} {kind} = {prefix}_map_{kind}({given});")
+    for spec in library.inputs:
+        data = f"{name}_{spec.c_name}"
+        if _is_io_given(library):
+            lines.append(f"inputs.{spec.c_name} = {data};")
+        else:
+            lines.append(f"memcpy(inputs.{spec.c_name}, {data}, sizeof({data}));")
+    if _is_io_given(library):
+        lines += [f"outputs.{spec.c_name} = {name}_{spec.c_name};" for spec in library.outputs]
+        given = ", ".join(["&inputs", "&outputs", *arguments])
+    lines.append(f"status |= {prefix}_run({given});")
+    lines += [
         f"PrintBytes((const uint8_t *)outputs.{spec.c_name}, {spec.size_bytes});"
         for spec in library.outputs
     ]
-    statements += ['Print(status == 0 ? "status 0\\n" : "failed\\n");', "return status;"]
-    return _TEMPLATE.format(
-        name=library.name,
-        definitions="".join(f"{line}\n" for line in definitions),
-        statements="\n".join(f"  {line}" for line in statements),
-    )
+    return "  {\n" + "".join(f"    {line}\n" for line in lines) + "  }\n"
 
 
-def _values(inputs: Sequence[Array], specs: Sequence[Any], spec: Any) -> str:
-    return ", ".join(map(str, inputs[specs.index(spec)].tobytes()))
+def link_on_host(root: Path, directory: Path, compiler: Sequence[str] = C99) -> Path:
+    """Build `main.c` of a folder with the models of an unpacked archive."""
+    sources = sorted(str(path) for path in (root / "codegen/host/src").glob("*_lib*.c"))
+    program = directory / "program"
+    arguments = [f"-I{directory}", str(directory / "main.c"), *sources, "-lm", "-o", str(program)]
+    compile_c(compiler, root, arguments)
+    return program
 
 
-HOST_PORT = """\
-#include <stdio.h>
-static void Print(const char *text) { fputs(text, stdout); }
-"""
-
-
-def run_on_host(
-    files: Mapping[str, bytes],
-    directory: Path,
-    placement: str = LINKER,
-    compiler: Sequence[str] = C99,
-    seed: int = 0,
-) -> list[str]:
+def run_on_host(files: Mapping[str, bytes], directory: Path, placement: str = LINKER) -> list[str]:
     """Build the program for this computer and run it; the lines that it prints."""
     library, root = open_files(files, directory)
     (directory / "port.h").write_text(HOST_PORT)
-    source = directory / "main.c"
-    source.write_text(main_of(library, random_inputs(library, seed), placement))
-    sources = sorted(str(path) for path in (root / "codegen/host/src").glob("*_lib*.c"))
-    program = directory / "program"
-    flags = ["-O1", "-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections"]
-    compile_c(
-        [*compiler, *flags, f"-I{directory}"],
-        root,
-        [str(source), *sources, "-lm", "-o", str(program)],
-    )
+    (directory / "main.c").write_text(main_of([library], placement))
+    program = link_on_host(root, directory)
     done = subprocess.run([program], capture_output=True, text=True, check=True, timeout=60)
     return done.stdout.splitlines()

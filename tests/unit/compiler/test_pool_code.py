@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from pytest_microtvm.compiler import CompileOptions, compile_to_files
+from pytest_microtvm.compiler.bundle import bundle_files
 from pytest_microtvm.compiler.pools import ConstantPoolInfo, Memory, WorkspacePoolInfo
-from pytest_microtvm.errors import ConfigError, DoesNotFit
-from pytest_microtvm.mlf.library import ModelLibrary
+from pytest_microtvm.errors import ConfigError, DoesNotFit, ModelError
+from pytest_microtvm.mlf.library import ModelLibrary, open_libraries, open_library, write_library
 from tests.unit.compiler.native import C99, CXX11, aligned, compile_c, guarded, is_untouched
 from tests.unit.compiler.pool_program import (
     ALLOCATOR,
@@ -23,7 +24,7 @@ from tests.unit.compiler.pool_program import (
     random_inputs,
     run_on_host,
 )
-from tests.unit.compiler.tflite_models import Model, Tensor, add, running_sum
+from tests.unit.compiler.tflite_models import Model, Tensor, add, running_sum, two_by_two
 
 KEYWORD = Path(__file__).parents[3] / "conftest_examples" / "models" / "keyword_int8.tflite"
 
@@ -165,3 +166,33 @@ def test_a_pool_must_not_have_the_macros_of_a_tensor(tmp_path: Path):
     with pytest.raises(ConfigError, match="those of the pool x") as refused:
         compile_to_files(path, CompileOptions(memory=memory))
     assert refused.value.cure == "choose another name for the pool"
+
+
+def small(directory: Path, name: str, memory: Memory) -> ModelLibrary:
+    """A model that keeps nothing and does little."""
+    path = directory / f"{name}.tflite"
+    path.write_bytes(two_by_two().to_bytes())
+    archive = directory / f"{name}.tar"
+    write_library(archive, compile_to_files(path, CompileOptions(memory=memory)))
+    return open_library(archive)
+
+
+def test_an_archive_of_several_models_has_what_each_of_them_has(tmp_path: Path):
+    memory = Memory((WorkspacePoolInfo("sram"),), (ConstantPoolInfo("flash2"),))
+    libraries = [small(tmp_path, name, memory) for name in ("one", "two")]
+    write_library(tmp_path / "all.tar", bundle_files("all", libraries))
+    again = open_libraries(tmp_path / "all.tar")
+    assert [library.name for library in again] == ["one", "two"]
+    assert [library.inputs for library in again] == [library.inputs for library in libraries]
+    shared = again[0].metadata["shared"]
+    largest = max(library.pools[0].size_bytes for library in libraries)
+    assert shared["workspace_pools"]["sram"]["size"] == largest
+    with pytest.raises(ModelError, match="holds 2 models, not one: one, two"):
+        open_library(tmp_path / "all.tar")
+
+
+def test_models_of_one_name_cannot_be_together(tmp_path: Path):
+    library = small(tmp_path, "one", Memory())
+    for name, libraries in (("all", [library, library]), ("ONE", [library])):
+        with pytest.raises(ConfigError, match="are the same"):
+            bundle_files(name, libraries)
