@@ -101,7 +101,7 @@ def _compile(
     prefix = f"tvmgen_{name}_"
     try:
         nested = lower_nested(model.specs, options.simd, prefix)
-        grouped = group_integers(model.module, options.simd, nested.specs)
+        grouped = group_integers(model.module, options.simd, nested.specs, is_even=model.is_even)
         program = lower(
             grouped.module,
             model.inputs,

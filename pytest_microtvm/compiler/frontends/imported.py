@@ -49,6 +49,8 @@ class ImportedModel:
         outputs: Its results, the states' next values last.
         specs: Kernels that `main` calls by `given.PREFIX` and their position.
         initial_states: What each state begins as.
+        is_even: Whether quantization rounds to the nearest values, ties to even; else as TFLite's
+            kernels do.
     """
 
     module: Any
@@ -56,6 +58,7 @@ class ImportedModel:
     outputs: list[Port]
     specs: tuple[GivenSpec, ...] = ()
     initial_states: tuple[npt.NDArray[np.generic], ...] = ()
+    is_even: bool = False
 
 
 def imported(

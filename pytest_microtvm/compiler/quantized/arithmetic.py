@@ -19,6 +19,9 @@ _MAX_SHIFT = 30
 LIMITS = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767)}
 """Least and greatest value of the element types of quantized tensors."""
 
+EVEN_SHIFT = 14
+"""The greatest shift of `Rounding.EVEN` for sums that int32_t does not hold."""
+
 
 def quantize_multiplier(real: float) -> tuple[int, int]:
     """A real factor as `multiplier * 2**(shift - 31)`.
@@ -102,6 +105,43 @@ def requantize_wide(sums: Int64Array, multiplier: int, shift: int) -> Int64Array
     return result
 
 
+def even_shift(values: Int64Array, exponent: int, is_more: Any = False) -> Int64Array:
+    """`values / 2**exponent`, rounded to nearest, ties to even, held in 31 bits.
+
+    Args:
+        values: Of up to 63 bits.
+        exponent: 1 and more.
+        is_more: Where a fraction was cut off, so that there is no tie.
+    """
+    raised = values + (1 << (exponent - 1))
+    shifted = raised >> exponent
+    is_tie = ((raised & ((1 << exponent) - 1)) == 0) & ~np.asarray(is_more)
+    result: Int64Array = np.clip(
+        shifted - (is_tie & (shifted & 1 == 1)), 1 - (1 << 30), (1 << 30) - 1
+    )
+    return result
+
+
+def requantize_even(sums: Int64Array, multiplier: int, shift: int) -> Int64Array:
+    """`sums * multiplier * 2**(shift - 31)`, rounded once, ties to even (`Rounding.EVEN`).
+
+    Args:
+        sums: Of up to 48 bits; of 32 where `shift` is above `EVEN_SHIFT`.
+        multiplier: Of 31 bits.
+        shift: At most 30.
+    """
+    if shift > EVEN_SHIFT:
+        return even_shift(sums * multiplier, 31 - shift)
+    low = (sums & 0xFFFF) * multiplier
+    high = (sums >> 16) * multiplier + (low >> 16)
+    return even_shift(high, 15 - shift, (low & 0xFFFF) != 0)
+
+
+def factors_of_2(number: int) -> int:
+    """How often 2 divides a number; 0 for 0."""
+    return (number & -number).bit_length() - 1 if number else 0
+
+
 def wrap(values: npt.NDArray[Any]) -> Int64Array:
     """What int32 holds of `values`."""
     return values.astype(np.int64).astype(np.int32).astype(np.int64)
@@ -128,6 +168,7 @@ def apply(sums: Int64Array, requantization: Requantization) -> npt.NDArray[Any]:
             Rounding.DOUBLE: requantize,
             Rounding.SINGLE: requantize_single,
             Rounding.WIDE: requantize_wide,
+            Rounding.EVEN: requantize_even,
         }[requantization.rounding]
         scaled[..., channel] = function(column, int(multipliers[channel]), int(shifts[channel]))
     clamped = np.clip(

@@ -72,20 +72,28 @@ class Grouped:
     float_operators: tuple[str, ...]
 
 
-def group_integers(module: Any, simd: str = PORTABLE, given: Sequence[GivenSpec] = ()) -> Grouped:
+def group_integers(
+    module: Any,
+    simd: str = PORTABLE,
+    given: Sequence[GivenSpec] = (),
+    *,
+    is_even: bool = False,
+) -> Grouped:
     """Replace what integer kernels can do.
 
     Args:
         module: An imported module with a function `main` in A-normal form, constants not folded.
         simd: The CPU's extension, by its name.
         given: The kernels that `main` calls by `given.PREFIX` and their positions.
+        is_even: Whether results are rounded to the nearest values, ties to even; else as TFLite's
+            kernels round.
     """
     import tvm
     from tvm import relax
 
     variable = module.get_global_var("main")
     function = module[variable]
-    rewriter = _Rewriter(function, simd, given)
+    rewriter = _Rewriter(function, simd, given, is_even)
     blocks = []
     for block in function.body.blocks:
         is_dataflow = type(block).__name__ == "DataflowBlock"
@@ -139,10 +147,11 @@ class _Rewriter:
     and what nothing reads is removed in the end.
     """
 
-    def __init__(self, function: Any, simd: str, given: Sequence[GivenSpec]) -> None:
+    def __init__(self, function: Any, simd: str, given: Sequence[GivenSpec], is_even: bool) -> None:
         self._values = Values(function)
         self._simd = simd
         self._given = given
+        self._is_even = is_even
         self._recognizers = _recognizers()
         self._twins: dict[Any, Any] = {}
         """By the variable of an image, the one that has its channels last."""
@@ -257,7 +266,7 @@ class _Rewriter:
             quantization = values.quantization(quantize)
             if quantization is None:
                 return None
-            output = Output(quantization, dtype, low, high)
+            output = Output(quantization, dtype, low, high, is_even=self._is_even)
             result, output = without_activation(values, quantize.args[0], output)
             return self._quantized(values.definition(result), output)
         match = INTEGER.get(operator_name(quantize))

@@ -31,6 +31,8 @@ class Rounding(Enum):
     """int64 accumulators times the upper 16 bits of the multiplier, rounded once, ties up."""
     REAL = "real"
     """int64 accumulators times a double, ties away from zero."""
+    EVEN = "even"
+    """Accumulators of up to 48 bits, rounded once, ties to even: as ONNX and PyTorch round."""
 
 
 @dataclass(frozen=True)
@@ -197,6 +199,8 @@ class Pool(Spec):
         minimum: Least value of the output.
         maximum: Greatest value of the output.
         dtype: int8, uint8 or int16.
+        even_from: The zero point, where ties are rounded to even numbers of steps from it; None
+            where they are rounded away from 0, the zero point as it is.
     """
 
     kind: str
@@ -206,6 +210,7 @@ class Pool(Spec):
     minimum: int
     maximum: int
     dtype: str = "int8"
+    even_from: int | None = None
 
 
 @dataclass(frozen=True)
@@ -270,6 +275,7 @@ class Quantize(Spec):
         minimum: Least value of the output.
         maximum: Greatest value of the output.
         dtype: Of the output: int8, uint8 or int16.
+        is_even: Whether ties are rounded to even, not away from zero.
     """
 
     size: int
@@ -278,6 +284,7 @@ class Quantize(Spec):
     minimum: int
     maximum: int
     dtype: str
+    is_even: bool = False
 
 
 @dataclass(frozen=True)
@@ -304,13 +311,15 @@ class Arithmetic(Spec):
     """A sum, a difference or a product, element by element.
 
     Sums and differences are taken in a common scale: each side is shifted to the left, then
-    requantized (twice rounded); the sum is requantized once more to the output.
+    requantized (twice rounded); the sum is requantized once more to the output. Those that are
+    rounded to even are the sum of each side times its multiplier, shifted to the right.
 
     Args:
         kind: "add", "subtract" or "multiply".
         output_shape: Both sides broadcast to it.
         operands: Left and right; at least one is not known.
-        left_shift: Bits that the sides of a sum are shifted by.
+        left_shift: Bits that the sides of a sum are shifted by; those that the sum is shifted by to
+            the right, where it is rounded to even.
         requantization: To the output.
         dtype: Of all: int8, uint8 or int16.
     """

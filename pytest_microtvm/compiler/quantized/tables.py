@@ -32,15 +32,30 @@ def real_table(
     source: Activation,
     output: Quantization,
     dtype: str,
+    *,
+    is_even: bool = False,
 ) -> npt.NDArray[Any]:
-    """A function of float32, evaluated between dequantization and quantization."""
+    """A function of float32, evaluated between dequantization and quantization.
+
+    Args:
+        function: It.
+        source: What it is given.
+        output: Of the result.
+        dtype: Of the result.
+        is_even: Divide by the scale and round ties to even, as ONNX does; not multiply by its
+            inverse and round them away from zero, as TFLite does.
+    """
     quantization = source.quantization
     real = quantization.scale * (inputs_of(source.dtype) - quantization.zero_point).astype(
         np.float32
     )
-    inverse = np.float32(1.0) / output.scale
-    rounded = round_away(function(real).astype(np.float32) * inverse)
-    return np.clip(rounded + output.zero_point, *LIMITS[dtype]).astype(dtype)
+    result = function(real).astype(np.float32)
+    if is_even:
+        rounded = np.rint(result / output.scale)
+    else:
+        rounded = round_away(result * (np.float32(1.0) / output.scale))
+    table: npt.NDArray[Any] = np.clip(rounded + output.zero_point, *LIMITS[dtype]).astype(dtype)
+    return table
 
 
 def requantization_table(source: Activation, requantization: Requantization) -> npt.NDArray[Any]:

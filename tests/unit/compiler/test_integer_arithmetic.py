@@ -18,6 +18,7 @@ from pytest_microtvm.compiler.quantized.arithmetic import (
     high_multiply,
     quantize_multiplier,
     requantize,
+    requantize_even,
     requantize_single,
     requantize_wide,
     round_away,
@@ -43,6 +44,16 @@ int32_t requantize_wide(int64_t a, int32_t b, int32_t c);
 int32_t requantize_wide(int64_t a, int32_t b, int32_t c) {
   return microtvm_requantize_wide(a, b, c);
 }
+int32_t requantize_even(int32_t a, int32_t b, int32_t c);
+int32_t requantize_even(int32_t a, int32_t b, int32_t c) {
+  return microtvm_requantize_even(a, b, c);
+}
+int32_t requantize_even_wide(int64_t a, int32_t b, int32_t c);
+int32_t requantize_even_wide(int64_t a, int32_t b, int32_t c) {
+  return microtvm_requantize_even_wide(a, b, c);
+}
+int32_t even_mean(int64_t a, int32_t b);
+int32_t even_mean(int64_t a, int32_t b) { return microtvm_even_mean(a, b); }
 int32_t exponential(int32_t a);
 int32_t exponential(int32_t a) { return microtvm_exp(a); }
 int32_t reciprocal(int32_t a, int32_t *b);
@@ -118,6 +129,32 @@ def test_wide_sums_agree_with_their_twin(header: ctypes.CDLL):
         sums = draw(rng, 40) >> max(0, 10 + shift)
         got = [header.requantize_wide(int(value), multiplier, shift) for value in sums]
         np.testing.assert_array_equal(got, requantize_wide(sums, multiplier, shift))
+
+
+@pytest.mark.parametrize(("name", "bits"), [("", 31), ("_wide", 46)])
+def test_sums_are_rounded_to_the_nearest_with_ties_to_even(
+    header: ctypes.CDLL, name: str, bits: int
+):
+    function = getattr(header, f"requantize_even{name}")
+    function.argtypes = [ctypes.c_int64 if name else ctypes.c_int32, ctypes.c_int32, ctypes.c_int32]
+    rng = np.random.default_rng(2)
+    limit = (1 << 30) - 1
+    for multiplier, shift in multipliers(rng):
+        sums = draw(rng, bits, 500)
+        got = [function(int(value), multiplier, shift) for value in sums]
+        factor = Fraction(multiplier, 1) * Fraction(2) ** (shift - 31)
+        # Python rounds fractions to even.
+        wanted = [max(-limit, min(limit, round(factor * int(value)))) for value in sums]
+        assert got == wanted
+        np.testing.assert_array_equal(requantize_even(sums, multiplier, shift), wanted)
+
+
+def test_means_are_rounded_to_the_nearest_with_ties_to_even(header: ctypes.CDLL):
+    header.even_mean.argtypes = [ctypes.c_int64, ctypes.c_int32]
+    for count in (1, 2, 3, 4, 6, 9, 90_000):
+        for total in (*range(-40, 41), -(1 << 31) * count, (1 << 30) * count + 1):
+            wanted = round(Fraction(total, count))
+            assert header.even_mean(total, count) == wanted
 
 
 def test_exponentials_and_reciprocals_are_close_to_the_real_ones(header: ctypes.CDLL):

@@ -12,11 +12,11 @@ from onnx.reference import ReferenceEvaluator
 
 from pytest_microtvm.compiler import compile_to_files
 from tests.unit.compiler.native import NativeModel
-from tests.unit.compiler.onnx.comparing import compiled, floats, made, node
+from tests.unit.compiler.onnx.comparing import agree, compiled, floats, made, node
 from tests.unit.compiler.onnx_models import QdqModel
 
-SCALE = 0.06
-"""Of every output: the most that one rounding may matter."""
+SCALE = 0.0613
+"""Of most outputs; no simple part of the others, or else the rounding of floats decided ties."""
 
 Built = tuple[str, tuple[int, ...]]
 
@@ -81,7 +81,7 @@ BUILDERS: list[Callable[[QdqModel], Built]] = [
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8"])
 @pytest.mark.parametrize("per_channel", [True, False], ids=["per channel", "per tensor"])
-def test_each_operator_is_an_integer_kernel_within_one_rounding(
+def test_each_operator_is_an_integer_kernel_that_gives_the_nearest_values(
     dtype: str, per_channel: bool, tmp_path: Path
 ):
     for build in BUILDERS:
@@ -96,9 +96,7 @@ def test_each_operator_is_an_integer_kernel_within_one_rounding(
         values = np.random.default_rng(1).normal(size=(1, 3, 8, 6)).astype(np.float32) * 3
         [expected] = reference.run(None, {"x": values})
         [result] = native(values)
-        step = 0.6 if build is dense else SCALE
-        assert np.abs(result - expected).max() <= 1.01 * step, build.__name__
-        assert (np.abs(result - expected) > 0.01 * step).mean() < 0.1, build.__name__
+        np.testing.assert_allclose(result, expected, atol=1e-5, err_msg=build.__name__)
 
 
 def test_images_change_their_order_once_and_not_between_operators(tmp_path: Path):
@@ -186,6 +184,53 @@ def test_elements_are_moved_as_integers_at_any_scales(
     values = floats(1, 3, 8, 6) * 3
     [expected] = ReferenceEvaluator(proto).run(None, {"x": values})
     np.testing.assert_allclose(native(values)[0], expected, atol=0.111)
+
+
+def test_the_scale_of_a_bias_is_read(tmp_path: Path):
+    constants = {
+        "s": np.float32(0.05),
+        "z": np.int8(3),
+        "w": np.random.default_rng(0).integers(-127, 128, (4, 6)).astype(np.int8),
+        "ws": np.float32(0.01),
+        "b": np.array([100, -100, 7, 0], np.int8),
+        "bs": np.float32(0.02),
+        "bz": np.int8(1),
+        "os": np.float32(0.1),
+    }
+    nodes = [
+        node("DequantizeLinear", "x s z", "real"),
+        node("DequantizeLinear", "w ws", "weights"),
+        node("DequantizeLinear", "b bs bz", "bias"),
+        node("Gemm", "real weights bias", "sum", transB=1),
+        node("QuantizeLinear", "sum os z"),
+    ]
+    model = made(nodes, {"x": ("INT8", [5, 6])}, constants=constants)
+    source = np.random.default_rng(1).integers(-128, 128, (5, 6)).astype(np.int8)
+    native = agree(model, tmp_path, [source])
+    assert native.library.float_operators is None
+
+
+@pytest.mark.parametrize("operator", ["Add", "Sub", "Mul", "ReduceMean", "AveragePool", "MatMul"])
+def test_ties_are_rounded_to_even(operator: str, tmp_path: Path):
+    """Scales that are powers of two: floats hold every sum, so that ties are what they are."""
+    constants: dict[str, Any] = {"s": np.float32(0.25), "z": np.int8(3), "os": np.float32(1.0)}
+    constants |= {"axes": np.array([3]), "w": np.full((4, 4), 2, np.int8)}
+    attributes: dict[str, Any] = {"AveragePool": {"kernel_shape": [2, 2], "pads": [1, 1, 0, 0]}}
+    arguments = {"Add": "a b", "Sub": "a b", "Mul": "a b"}
+    arguments |= {"ReduceMean": "a axes", "MatMul": "a weights"}
+    nodes = [
+        node("DequantizeLinear", "x s z", "a"),
+        node("DequantizeLinear", "other s z", "b"),
+        node("DequantizeLinear", "w s", "weights"),
+        node(operator, arguments.get(operator, "a"), "real", **attributes.get(operator, {})),
+        node("QuantizeLinear", f"real {'s' if operator == 'AveragePool' else 'os'} z"),
+    ]
+    kept = [n for n in nodes if operator == "MatMul" or n.output[0] != "weights"]
+    ports: dict[str, Any] = {"x": ("INT8", [1, 2, 9, 4]), "other": ("INT8", [1, 2, 9, 4])}
+    rng = np.random.default_rng(3)
+    sources = [rng.integers(-30, 30, (1, 2, 9, 4)).astype(np.int8) for _ in range(2)]
+    native = agree(made(kept, ports, constants=constants), tmp_path, sources)
+    assert native.library.float_operators is None
 
 
 @pytest.mark.parametrize("operator", ["HardSwish", "HardSigmoid", "Elu", "Exp", "Abs", "LeakyRelu"])

@@ -12,7 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from pytest_microtvm.compiler.frontends.onnx.graph import Builder, Graph, attribute, domain_of
+from pytest_microtvm.compiler.frontends.onnx.graph import (
+    Array,
+    Builder,
+    Graph,
+    attribute,
+    domain_of,
+)
 
 _ACTIVATIONS = frozenset({"Clip", "Relu"})
 _PAIRS = ("dilations", "kernel_shape", "strides")
@@ -148,6 +154,47 @@ def _quantized_first(graph: Graph, node: Any) -> bool:
     return True
 
 
+def _on_integers(graph: Graph, node: Any) -> bool:
+    """Integers moved in place of the floats that they stand for."""
+    chain = _Chain(graph, node)
+    first, last = chain.dequantize, chain.quantize
+    if first is None or first.input[0] in graph.constants:
+        return False
+    if node.op_type in _VIEWS and last is not None and last.input[0] == node.output[0]:
+        return False  # a recognizer knows these, and whether images have their channels last
+    parameters = list(first.input[1:3])
+    before, after = Builder(graph, node), Builder(graph, node)
+    if node.op_type == "Pad" and attribute(node, "mode", "constant") == "constant":
+        value = _pad_value(graph, node)
+        if value is None or value.any():
+            return False
+        # What stands for 0 is the zero point.
+        zero = before.constant(graph.constants[parameters[1]].reshape(()))
+        inputs = [*node.input, "", ""][:4]
+        inputs[2] = zero
+        del node.input[:]
+        node.input.extend(inputs[: 4 if inputs[3] else 3])
+    if node.op_type == "Resize" and attribute(node, "mode", "nearest") != "nearest":
+        return False
+    node.input[0] = first.input[0]
+    for position, name in enumerate(node.output):
+        if name:
+            node.output[position] = graph.fresh(f"{name}_integers")
+            after.emit("DequantizeLinear", [node.output[position], *parameters], [name])
+    _insert(graph, node, before.nodes, before=True)
+    _insert(graph, node, after.nodes, before=False)
+    return True
+
+
+def _pad_value(graph: Graph, node: Any) -> Array | None:
+    """What a Pad puts around a tensor; None where it is not known."""
+    if graph.opset < 11:
+        return np.asarray(attribute(node, "value", 0.0))
+    if len(node.input) < 3 or not node.input[2]:
+        return np.zeros(1)
+    return graph.constants.get(node.input[2])
+
+
 def _undoes(graph: Graph, node: Any) -> bool:
     """A reshape that gives back what another one was given."""
     source = graph.producers().get(node.input[0])
@@ -170,10 +217,26 @@ def _insert(graph: Graph, node: Any, nodes: list[Any], *, before: bool) -> None:
     graph.nodes[place:place] = nodes
 
 
+_VIEWS = frozenset({"Flatten", "Reshape", "Transpose"})
+_MOVES = (
+    "DepthToSpace",
+    "Expand",
+    "Flatten",
+    "Gather",
+    "GatherElements",
+    "GatherND",
+    "Pad",
+    "Resize",
+    "Slice",
+    "SpaceToDepth",
+    "Split",
+    "Tile",
+)
 _REWRITES: dict[str, tuple[Callable[[Graph, Any], bool], ...]] = {
     "AveragePool": (_with_rows,),
     "Conv": (_with_rows,),
     "MaxPool": (_with_rows, _at_its_scale),
-    "Reshape": (_undoes, _at_its_scale, _quantized_first),
-    "Transpose": (_at_its_scale, _quantized_first),
+    "Reshape": (_undoes, _at_its_scale, _quantized_first, _on_integers),
+    "Transpose": (_at_its_scale, _quantized_first, _on_integers),
+    **dict.fromkeys(_MOVES, (_on_integers,)),
 }

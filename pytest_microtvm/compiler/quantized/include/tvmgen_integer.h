@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Fixed-point arithmetic of integer kernels, to the bit as TensorFlow Lite's reference kernels compute
-   it. C99 and C++11; shifts of negative numbers to the right are arithmetic, as in every compiler for
+   it; what rounds to even is for models of ONNX and PyTorch, which are defined so. C99 and C++11; shifts of negative numbers to the right are arithmetic, as in every compiler for
    the machines this runs on. */
 #ifndef TVMGEN_INTEGER_H_
 #define TVMGEN_INTEGER_H_
@@ -60,6 +60,45 @@ static inline int32_t microtvm_requantize_real(int64_t value, double scale) {
   return (int32_t)round(scaled > limit ? limit : scaled < -limit ? -limit : scaled);
 }
 
+/* value / 2**exponent, rounded to nearest, ties to even, held in 31 bits: a zero point can be added to
+   it. The value is within 2**62, exponent 1 to 62. Where is_more is not 0, a fraction was cut off. */
+static inline int32_t microtvm_even_shift(int64_t value, int32_t exponent, int32_t is_more) {
+  const int64_t limit = (INT64_C(1) << 30) - 1;
+  const int64_t half = INT64_C(1) << (exponent - 1);
+  const int64_t raised = value + half;
+  int64_t result = raised >> exponent;
+  if (!is_more && (raised & (2 * half - 1)) == 0) {
+    result -= result & 1;
+  }
+  return (int32_t)(result > limit ? limit : result < -limit ? -limit : result);
+}
+
+/* value * multiplier * 2**(shift - 31), rounded once, ties to even. shift is at most 30. */
+static inline int32_t microtvm_requantize_even(int32_t value, int32_t multiplier, int32_t shift) {
+  return microtvm_even_shift((int64_t)value * multiplier, 31 - shift, 0);
+}
+
+/* The same for sums of 48 bits. shift is at most 14. */
+static inline int32_t microtvm_requantize_even_wide(
+    int64_t value, int32_t multiplier, int32_t shift) {
+  const int64_t low = (value & 0xffff) * multiplier;
+  const int64_t high = (value >> 16) * multiplier + (low >> 16);
+  return microtvm_even_shift(high, 15 - shift, (low & 0xffff) != 0);
+}
+
+/* sum / count, rounded to nearest, ties to even; twice the sum fits int64_t. */
+static inline int32_t microtvm_even_mean(int64_t sum, int32_t count) {
+  const int64_t twice = 2 * sum + count;
+  const int64_t divisor = 2 * (int64_t)count;
+  int64_t result = twice / divisor;
+  const int64_t rest = twice - result * divisor;
+  result -= rest < 0 ? 1 : 0;
+  if (rest == 0) {
+    result -= result & 1;
+  }
+  return (int32_t)result;
+}
+
 /* The nearest value that int32_t holds. */
 static inline int32_t microtvm_saturate32(int64_t value) {
   return (int32_t)(value > INT32_MAX ? INT32_MAX : value < INT32_MIN ? INT32_MIN : value);
@@ -69,6 +108,16 @@ static inline int32_t microtvm_saturate32(int64_t value) {
 static inline int32_t microtvm_quantize(
     float value, float scale, int32_t zero_point, int32_t minimum, int32_t maximum) {
   const float steps = roundf(value / scale);
+  if (!(steps > (float)(minimum - zero_point))) {
+    return minimum;
+  }
+  return steps < (float)(maximum - zero_point) ? (int32_t)steps + zero_point : maximum;
+}
+
+/* The same, ties to even. */
+static inline int32_t microtvm_quantize_even(
+    float value, float scale, int32_t zero_point, int32_t minimum, int32_t maximum) {
+  const float steps = rintf(value / scale);
   if (!(steps > (float)(minimum - zero_point))) {
     return minimum;
   }

@@ -19,7 +19,7 @@ def is_common(spec: Conv2D | DepthwiseConv2D | FullyConnected) -> bool:
     return (
         {spec.input_dtype, str(spec.weights.dtype), requantization.dtype} == {"int8"}
         and spec.weights_zero_point == 0
-        and requantization.rounding in (Rounding.DOUBLE, Rounding.SINGLE)
+        and requantization.rounding in (Rounding.DOUBLE, Rounding.SINGLE, Rounding.EVEN)
     )
 
 

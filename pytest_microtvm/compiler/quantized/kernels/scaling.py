@@ -23,6 +23,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pytest_microtvm.compiler.quantized.arithmetic import factors_of_2
+from pytest_microtvm.compiler.quantized.kernels.text import REQUANTIZATIONS
 from pytest_microtvm.compiler.quantized.specs import Requantization, Role, Rounding
 
 _GREATEST_SHIFT = 22  # the offset stays below 2**30
@@ -156,7 +158,7 @@ class Scaling:
         single = requantization.rounding is Rounding.SINGLE
         multiplier, shift = f"multiplier{name}", f"shift{name}"
         if not self.short:
-            function = "microtvm_requantize_single" if single else "microtvm_requantize"
+            function = REQUANTIZATIONS[requantization.rounding]
             value = f"{function}({total}, {multiplier}, {shift}) + {requantization.zero_point}"
             return f"microtvm_clamp({value}, {requantization.minimum}, {requantization.maximum})"
         if single:
@@ -181,19 +183,18 @@ def plan_scaling(requantization: Requantization, bounds: npt.NDArray[np.int64]) 
     right = -np.broadcast_to(requantization.shifts, channels)
     right = np.where(multipliers == 0, 1, right)  # 0 however it is shifted
     short = bool(
-        np.all(right >= 1) and np.all(right <= _GREATEST_SHIFT) and np.all(bounds < _SUM_LIMIT)
+        requantization.rounding is not Rounding.EVEN
+        and np.all(right >= 1)
+        and np.all(right <= _GREATEST_SHIFT)
+        and np.all(bounds < _SUM_LIMIT)
     )
     if short and requantization.rounding is Rounding.SINGLE:
-        factors_of_2 = [
-            _factors_of_2(int(multiplier)) + int(bound).bit_length()
+        factors = [
+            factors_of_2(int(multiplier)) + int(bound).bit_length()
             for multiplier, bound in zip(multipliers, bounds, strict=True)
         ]
-        short = bool(np.all(np.array(factors_of_2) < 30 + right))
+        short = bool(np.all(np.array(factors) < 30 + right))
     shifts = right if short else np.broadcast_to(requantization.shifts, channels)
     return Scaling(
         requantization, np.array(multipliers, np.int32), np.array(shifts, np.int8), short
     )
-
-
-def _factors_of_2(number: int) -> int:
-    return (number & -number).bit_length() - 1 if number else 0

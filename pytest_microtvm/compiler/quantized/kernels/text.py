@@ -11,11 +11,13 @@ from pytest_microtvm.compiler.quantized.specs import Requantization, Rounding
 
 Constants = list[npt.NDArray[Any]]
 
-_FUNCTIONS = {
+REQUANTIZATIONS = {
     Rounding.DOUBLE: "microtvm_requantize",
     Rounding.SINGLE: "microtvm_requantize_single",
     Rounding.WIDE: "microtvm_requantize_wide",
+    Rounding.EVEN: "microtvm_requantize_even",
 }
+"""By the way of rounding, the function of `tvmgen_integer.h` that scales a sum."""
 
 
 def body(text: str) -> str:
@@ -69,7 +71,15 @@ def requantized(
     else:
         multiplier = _factor(requantization.multipliers, channel, constants)
         shift = _factor(requantization.shifts.astype(np.int8), channel, constants)
-        scaled = f"{_FUNCTIONS[requantization.rounding]}({value}, {multiplier}, {shift})"
+        function = REQUANTIZATIONS[requantization.rounding]
+        if is_wide and requantization.rounding is Rounding.EVEN:
+            function += "_wide"
+        scaled = f"{function}({value}, {multiplier}, {shift})"
+    return clamped(scaled, requantization)
+
+
+def clamped(scaled: str, requantization: Requantization) -> str:
+    """An expression for an output, given its distance from the zero point."""
     if requantization.zero_point:
         scaled += f" + {requantization.zero_point}"
     if requantization.dtype == "int32":

@@ -3,5 +3,6 @@
 values              what variables stand for
 matches             what recognizers are given, and what they find
 simple, weighted    recognizers of operators without and with weights
+images              those of pools and resizes
 table               which recognizers are asked for which Relax operator
 """

@@ -7,8 +7,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from pytest_microtvm.compiler.quantized.arithmetic import quantize_multiplier, round_away
+from pytest_microtvm.compiler.quantized.arithmetic import (
+    EVEN_SHIFT,
+    factors_of_2,
+    quantize_multiplier,
+    quantize_multipliers,
+    round_away,
+)
 from pytest_microtvm.compiler.quantized.recognise.values import Values, dtype_of, operator_name
 from pytest_microtvm.compiler.quantized.specs import Requantization, Rounding, Spec
 from pytest_microtvm.compiler.quantized.tensors import Quantization
@@ -24,6 +31,8 @@ class Output:
         minimum: Least value of the result; fused activations are in it.
         maximum: Greatest value of the result.
         is_activated: Whether an activation was fused into it.
+        is_even: Whether results are the nearest values, ties to even, as ONNX and PyTorch define
+            it; else they are those of TFLite's kernels.
     """
 
     quantization: Quantization
@@ -31,6 +40,7 @@ class Output:
     minimum: int
     maximum: int
     is_activated: bool = False
+    is_even: bool = False
 
     def requantization(
         self, multiplier: int, shift: int, rounding: Rounding = Rounding.DOUBLE
@@ -50,6 +60,37 @@ class Output:
         """To this output by a factor of double precision, for sums that int32_t does not hold."""
         requantization = self.requantization(*quantize_multiplier(factor), Rounding.REAL)
         return replace(requantization, reals=np.array([factor], np.float64))
+
+    def even(self, factors: Sequence[float] | npt.NDArray[Any], reach: int) -> Requantization:
+        """To this output by the nearest value, ties to even.
+
+        Args:
+            factors: For all channels, or one each.
+            reach: How far from 0 a sum can be.
+        """
+        reals = np.asarray(factors, np.float64)
+        multipliers, shifts = quantize_multipliers(reals)
+        is_narrow = reach < 1 << 31
+        rounding = Rounding.EVEN
+        if reach >= 1 << 47 or shifts.max() > (30 if is_narrow else EVEN_SHIFT):
+            rounding = Rounding.REAL
+        elif is_narrow and reach * float(reals.max()) < 1 << 30:
+            bits = [
+                factors_of_2(int(m)) + reach.bit_length() + int(s)
+                for m, s in zip(multipliers, shifts, strict=True)
+            ]
+            # Ties need more factors of 2 than sum and multiplier have.
+            rounding = Rounding.SINGLE if max(bits) < 30 else Rounding.EVEN
+        return replace(
+            self.requantization(0, 0, rounding),
+            multipliers=multipliers,
+            shifts=shifts,
+            reals=reals,
+        )
+
+    def rounded(self, steps: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        """Real numbers of steps as whole ones."""
+        return np.rint(steps) if self.is_even else round_away(steps)
 
 
 @dataclass(frozen=True)
@@ -130,7 +171,7 @@ def _bounded(output: Output, low: float, high: float | None) -> Output:
 
     def quantized(real: float) -> int:
         steps = np.float32(real) / output.quantization.scale
-        return output.quantization.zero_point + int(round_away(np.asarray(steps)))
+        return output.quantization.zero_point + int(output.rounded(np.asarray(steps)))
 
     minimum = max(output.minimum, quantized(low))
     maximum = output.maximum if high is None else min(output.maximum, quantized(high))

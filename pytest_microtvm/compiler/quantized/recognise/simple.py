@@ -16,12 +16,10 @@ from pytest_microtvm.compiler.quantized.recognise.matches import (
     Match,
     Movement,
     Output,
-    image_of,
     last,
 )
 from pytest_microtvm.compiler.quantized.recognise.values import (
     Values,
-    dtype_of,
     operator_name,
     shape_of,
 )
@@ -31,21 +29,19 @@ from pytest_microtvm.compiler.quantized.specs import (
     Lookup,
     Mean,
     Operand,
-    Pool,
     Quantize,
     Requantize,
-    Resize,
+    Rounding,
     Softmax,
-    Window,
 )
 from pytest_microtvm.compiler.quantized.tensors import Activation, Quantization
 
 _BYTES = ("int8", "uint8")
+_MOST_SHIFT = 45
+"""Of sums of products of 31 bits and 17 bits, so that all of it fits 63."""
 _MOST_CLASSES = 4095
 """Exponentials of at most 2**19 whose sum int32_t holds."""
 _KINDS = {"add": "add", "subtract": "subtract", "multiply": "multiply"}
-_LAYOUTS = ("NHWC", "NCHW")
-_POOLS = {"nn.avg_pool2d": "average", "nn.max_pool2d": "max"}
 
 
 def match_movement(values: Values, result: Any, output: Output) -> Movement | None:
@@ -58,27 +54,6 @@ def match_movement(values: Values, result: Any, output: Output) -> Movement | No
     return Movement(call, source.expression) if is_whole and source.dtype == output.dtype else None
 
 
-def match_widened_pool(values: Values, call: Any, low: int, high: int) -> Match | None:
-    """A mean of integers that are widened for the sum, and narrowed again."""
-    pool = values.call(call.args[0], "nn.avg_pool2d")
-    widened = None if pool is None else values.call(pool.args[0], "astype")
-    if widened is None or dtype_of(widened.args[0]) != dtype_of(call):
-        return None
-    return _pool(pool, widened.args[0], low, high, dtype_of(call))
-
-
-def match_integer_pool(values: Values, call: Any, low: int, high: int) -> Match | None:
-    """A maximum of integers."""
-    return _pool(call, call.args[0], low, high, dtype_of(call))
-
-
-def match_nearest(values: Values, call: Any, low: int, high: int) -> Match | None:
-    """An image of integers in another size, each pixel that of the nearest place."""
-    if str(call.attrs.method) != "nearest_neighbor":
-        return None
-    return _resize("nearest", call, call.args[0], dtype_of(call))
-
-
 def match_quantize(source: Any, output: Output) -> Match:
     """An input of the model in float32 that is quantized."""
     spec = Quantize(
@@ -88,6 +63,7 @@ def match_quantize(source: Any, output: Output) -> Match:
         output.minimum,
         output.maximum,
         output.dtype,
+        output.is_even,
     )
     return Match("quantize", spec, (source,))
 
@@ -103,6 +79,9 @@ def match_requantize(values: Values, call: Any, output: Output) -> Match | None:
     if output.is_activated:
         real = float(scales[0] / scales[1])
     requantization = output.requantization(*quantize_multiplier(real))
+    if output.is_even:
+        reach = values_of(source.dtype, source.quantization.zero_point).reach
+        requantization = output.even([real], reach)
     if source.dtype in _BYTES and output.dtype in _BYTES:
         table = tables.requantization_table(source, requantization)
         return _lookup("requantize", source, table)
@@ -132,8 +111,14 @@ def match_unary(
     source = values.activation(call.args[0])
     if source is None or source.dtype not in _BYTES or output.dtype != source.dtype:
         return None
-    table = tables.real_table(function, source, output.quantization, output.dtype)
-    return _lookup(name, source, np.clip(table, output.minimum, output.maximum))
+    return _lookup(name, source, _real_table(function, source, output))
+
+
+def _real_table(function: Callable[..., Any], source: Activation, output: Output) -> Any:
+    table = tables.real_table(
+        function, source, output.quantization, output.dtype, is_even=output.is_even
+    )
+    return np.clip(table, output.minimum, output.maximum)
 
 
 def match_leaky_relu(values: Values, call: Any, output: Output) -> Match | None:
@@ -142,6 +127,12 @@ def match_leaky_relu(values: Values, call: Any, output: Output) -> Match | None:
     if source is None or source.dtype not in _BYTES or output.dtype != source.dtype:
         return None
     alpha = np.float32(call.attrs.alpha)
+    if output.is_even:
+        return _lookup(
+            "leaky_relu",
+            source,
+            _real_table(lambda real: np.where(real < 0, real * alpha, real), source, output),
+        )
     table = tables.leaky_relu_table(source, alpha, output.quantization, output.dtype)
     return _lookup("leaky_relu", source, np.clip(table, output.minimum, output.maximum))
 
@@ -191,11 +182,22 @@ def match_arithmetic(values: Values, call: Any, output: Output) -> Match | None:
     output_scale = output.quantization.scale
     left_shift = 0
     factors = [(0, 0), (0, 0)]
+    requantization = output.requantization(0, 0, Rounding.EVEN)
     reach = [values_of(side.dtype, side.quantization.zero_point) for side in (left, right)]
     is_wide = False
     if kind == "multiply":
         real = float(scales[0] * scales[1] / output_scale)
         is_wide = not (reach[0] * reach[1]).fits_int32
+        if output.is_even:
+            requantization = output.even([real], (reach[0] * reach[1]).reach)
+    elif output.is_even:
+        parts = [float(scale) / float(output_scale) for scale in scales]
+        # Numbers of 31 bits for the greater part.
+        left_shift = 31 - math.frexp(max(parts))[1]
+        if not 1 <= left_shift <= _MOST_SHIFT:
+            return None
+        factors = [(round(math.ldexp(part, left_shift)), 0) for part in parts]
+        factors = [(min(factor, (1 << 31) - 1), 0) for factor, _ in factors]
     else:
         zero_points = [q.zero_point for q in (left.quantization, right.quantization)]
         is_symmetric = not any((*zero_points, output.quantization.zero_point))
@@ -206,6 +208,10 @@ def match_arithmetic(values: Values, call: Any, output: Output) -> Match | None:
         common = 2 * float(max(scales))
         factors = [quantize_multiplier(float(scale) / common) for scale in scales]
         real = common / ((1 << left_shift) * float(output_scale))
+    if not output.is_even:
+        requantization = output.requantization(*quantize_multiplier(real))
+        if is_wide:
+            requantization = output.real(real)
     operands = [
         Operand(side.shape, side.quantization.zero_point, *factor, values=known)
         for side, factor, known in zip((left, right), factors, _known(values, call), strict=True)
@@ -215,7 +221,7 @@ def match_arithmetic(values: Values, call: Any, output: Output) -> Match | None:
         shape_of(call),
         (operands[0], operands[1]),
         left_shift,
-        output.real(real) if is_wide else output.requantization(*quantize_multiplier(real)),
+        requantization,
         output.dtype,
     )
     return Match(kind, spec, inputs, channels_last=_arithmetic_of_last(spec))
@@ -274,7 +280,10 @@ def match_mean(values: Values, call: Any, output: Output) -> Match | None:
     # The multiplier takes the division in, at the full width that is left.
     spare = min(count.bit_length() - 1, 32, 31 + shift)
     requantization = output.requantization((multiplier << spare) // count, shift - spare)
-    if not values_of(source.dtype, source.quantization.zero_point).summed(count).fits_int32:
+    sums = values_of(source.dtype, source.quantization.zero_point).summed(count)
+    if output.is_even:
+        requantization = output.even([real / count], sums.reach)
+    elif not sums.fits_int32:
         requantization = output.real(real / count)
     spec = Mean(source.shape, axes, source.quantization.zero_point, requantization, source.dtype)
     moved = None
@@ -297,7 +306,7 @@ def match_concatenation(values: Values, call: Any, output: Output) -> Match | No
     same = [source.quantization == output.quantization for source in found]
     if output.dtype not in _BYTES and not all(same):
         return None
-    parts = [tables.concatenation_table(s, output.quantization, output.dtype) for s in found]
+    parts = [_concatenation_table(source, output) for source in found]
     shape = shape_of(call)
     axis = int(call.attrs.axis) % len(shape)
     shapes = [source.shape for source in found]
@@ -319,63 +328,10 @@ def match_concatenation(values: Values, call: Any, output: Output) -> Match | No
     return Match("concatenate", spec, inputs, channels_last=moved)
 
 
-def match_bilinear(values: Values, call: Any, output: Output) -> Match | None:
-    """An image in another size, its pixels interpolated."""
-    source = values.activation(call.args[0])
-    if source is None or source.quantization != output.quantization or source.dtype == "uint8":
+def _concatenation_table(source: Activation, output: Output) -> Any:
+    """How a part of a concatenation gets the output's scale; None when it has it."""
+    if not output.is_even:
+        return tables.concatenation_table(source, output.quantization, output.dtype)
+    if source.quantization == output.quantization:
         return None
-    if source.dtype != output.dtype or str(call.attrs.method) != "linear":
-        return None
-    return _resize("bilinear", call, source.expression, output.dtype)
-
-
-def _resize(kind: str, call: Any, image: Any, dtype: str) -> Match | None:
-    mode = str(call.attrs.coordinate_transformation_mode)
-    if mode not in ("align_corners", "asymmetric", "half_pixel"):
-        return None
-    layout = str(call.attrs.layout)
-    if layout not in _LAYOUTS:
-        return None
-    spec = Resize(
-        kind,
-        image_of(shape_of(image), layout),
-        image_of(shape_of(call), layout),
-        mode == "align_corners",
-        mode == "half_pixel",
-        dtype,
-    )
-    return Match(f"resize_{kind}", spec, (image,), layout == "NCHW")
-
-
-def match_float_pool(values: Values, call: Any, output: Output) -> Match | None:
-    """A pool between dequantization and quantization to the same scale."""
-    source = values.activation(call.args[0])
-    if source is None or source.quantization != output.quantization:
-        return None
-    if source.dtype != output.dtype:
-        return None
-    return _pool(call, source.expression, output.minimum, output.maximum, output.dtype)
-
-
-def _pool(call: Any, image: Any, low: int, high: int, dtype: str) -> Match | None:
-    window = _window(call)
-    if window is None:
-        return None
-    kind = _POOLS[operator_name(call)]
-    layout = str(call.attrs.layout)
-    before, after = (image_of(shape_of(tensor), layout) for tensor in (image, call))
-    spec = Pool(kind, before, after, window, low, high, dtype)
-    return Match(f"{kind}_pool", spec, (image,), layout == "NCHW")
-
-
-def _window(call: Any) -> Window | None:
-    attributes = call.attrs
-    is_plain = str(attributes.layout) in _LAYOUTS and not bool(attributes.count_include_pad)
-    if not is_plain or bool(attributes.ceil_mode):
-        return None
-    if any(int(extent) != 1 for extent in attributes.dilation):
-        return None
-    height, width = (int(extent) for extent in attributes.pool_size)
-    strides = tuple(int(extent) for extent in attributes.strides)
-    padding = [int(extent) for extent in attributes.padding]
-    return Window((height, width), (strides[0], strides[1]), (1, 1), (padding[0], padding[1]))
+    return _real_table(lambda real: real, source, output)

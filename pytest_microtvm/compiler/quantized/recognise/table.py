@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from pytest_microtvm.compiler.quantized import tables
-from pytest_microtvm.compiler.quantized.recognise import simple
+from pytest_microtvm.compiler.quantized.recognise import images, simple
 from pytest_microtvm.compiler.quantized.recognise.matches import IntegerRecognizer, Recognizer
 from pytest_microtvm.compiler.quantized.recognise.weighted import match_weighted
 
@@ -16,14 +16,14 @@ QUANTIZED: Mapping[str, Sequence[Recognizer]] = {
     "dequantize": (simple.match_requantize,),
     "expand_dims": (simple.match_movement,),
     "flatten": (simple.match_movement,),
-    "image.resize2d": (simple.match_bilinear,),
+    "image.resize2d": (images.match_bilinear,),
     "matmul": (match_weighted,),
     "mean": (simple.match_mean,),
     "multiply": (simple.match_arithmetic,),
-    "nn.avg_pool2d": (simple.match_float_pool,),
+    "nn.avg_pool2d": (images.match_float_pool,),
     "nn.conv2d": (match_weighted,),
     "nn.leakyrelu": (simple.match_leaky_relu,),
-    "nn.max_pool2d": (simple.match_float_pool,),
+    "nn.max_pool2d": (images.match_float_pool,),
     "nn.softmax": (simple.match_softmax,),
     "permute_dims": (simple.match_movement,),
     "reshape": (match_weighted, simple.match_movement),
@@ -35,8 +35,8 @@ QUANTIZED: Mapping[str, Sequence[Recognizer]] = {
 """Operators whose float result is quantized."""
 
 INTEGER: Mapping[str, IntegerRecognizer] = {
-    "astype": simple.match_widened_pool,
-    "image.resize2d": simple.match_nearest,
-    "nn.max_pool2d": simple.match_integer_pool,
+    "astype": images.match_widened_pool,
+    "image.resize2d": images.match_nearest,
+    "nn.max_pool2d": images.match_integer_pool,
 }
 """Operators that take and give integers."""

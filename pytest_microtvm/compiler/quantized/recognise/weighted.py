@@ -53,7 +53,7 @@ def match_weighted(values: Values, result: Any, output: Output) -> Match | None:
 
 
 def _bias(
-    values: Values, bias: Any, scales: npt.NDArray[np.float64], channels: int
+    values: Values, bias: Any, scales: npt.NDArray[np.float64], channels: int, output: Output
 ) -> npt.NDArray[Any] | bool | None:
     """The bias in units of the accumulator; False when there is one that is not known.
 
@@ -62,17 +62,32 @@ def _bias(
         bias: An expression, or None.
         scales: Of the accumulator, one for all channels or one each.
         channels: How many there are.
+        output: What the layer ends in. TFLite takes a bias to be in units of the accumulator,
+            whatever its scale; ONNX and PyTorch do not.
     """
     if bias is None:
         return None
     known = values.weights(bias)
-    if known is not None:
-        return known.values.reshape(-1) if known.values.size == channels else False
     real = values.constant(bias)
+    if known is not None:
+        if known.values.size != channels:
+            return False
+        if not output.is_even or _has_scales(known, scales):
+            return known.values.reshape(-1)
+        real = (known.values.astype(np.float64) - known.zero_points) * known.scales
     if real is None or real.size != channels:
         return False
     steps = round_away(real.reshape(-1).astype(np.float64) / scales)
+    if np.abs(steps).max() >= 1 << 31:
+        return steps.astype(np.int64) if output.dtype == "int16" else False
     return steps.astype(np.int32)
+
+
+def _has_scales(bias: Weights, scales: npt.NDArray[np.float64]) -> bool:
+    """Whether a bias of integers is in units of the accumulator."""
+    if str(bias.values.dtype) not in ("int32", "int64") or bias.zero_points.any():
+        return False
+    return bool(np.allclose(bias.scales.reshape(-1), scales, rtol=1e-6, atol=0))
 
 
 def _fully_connected(
@@ -85,17 +100,20 @@ def _fully_connected(
     if scales is None or zero_points.size != 1 or not _fits(source, weights, output):
         return None
     accumulator = np.float64(source.quantization.scale) * scales.astype(np.float64)
-    known_bias = _bias(values, bias, accumulator, by_output.values.shape[0])
+    known_bias = _bias(values, bias, accumulator, by_output.values.shape[0], output)
     if isinstance(known_bias, bool):
         return None
     reach = _reach(source, by_output, known_bias)
+    reals = _reals(source, scales, output)
     spec = FullyConnected(
         rows=int(np.prod(source.shape[:-1], dtype=np.int64)),
         weights=np.ascontiguousarray(by_output.values),
         weights_zero_point=int(zero_points[0]),
         bias=known_bias,
         input_zero_point=source.quantization.zero_point,
-        requantization=_single(_reals(source, scales, output), reach, output),
+        requantization=output.even(reals, reach)
+        if output.is_even
+        else _single(reals, reach, output),
         input_dtype=source.dtype,
     )
     return Match("fully_connected", spec, (source.expression,))
@@ -115,7 +133,8 @@ def _fits(source: Activation, weights: Weights, output: Output) -> bool:
 def _reach(source: Activation, weights: Weights, bias: npt.NDArray[Any] | None) -> int:
     """How far from 0 a sum can be: every input at the end of its range that adds most."""
     low, high = (limit - source.quantization.zero_point for limit in LIMITS[source.dtype])
-    by_output = np.abs(weights.values.astype(np.int64) - weights.zero_points).sum(axis=1)
+    taps = np.abs(weights.values.astype(np.int64) - weights.zero_points)
+    by_output = taps.reshape(len(taps), -1).sum(axis=1)
     reach = by_output * max(-low, high)
     if bias is not None:
         reach = reach + np.abs(bias.astype(np.int64))
@@ -179,7 +198,7 @@ def _conv2d(
     if scales is None or zero_points.size != 1 or not _fits(source, weights, output):
         return None
     accumulator = np.float64(source.quantization.scale) * scales.astype(np.float64)
-    known_bias = _bias(values, bias, accumulator, output_shape[3])
+    known_bias = _bias(values, bias, accumulator, output_shape[3], output)
     if isinstance(known_bias, bool):
         return None
     is_first = layout == "NCHW"
@@ -195,13 +214,16 @@ def _conv2d(
         image, window = _unpadded(values, source, window, output_shape)
     if not window.sees_image(output_shape):
         return None
+    reals = _reals(source, scales, output)
     common: dict[str, Any] = {
         "input_shape": image_of(shape_of(image), layout),
         "output_shape": output_shape,
         "window": window,
         "bias": known_bias,
         "input_zero_point": source.quantization.zero_point,
-        "requantization": _double(_reals(source, scales, output), known_bias, output),
+        "requantization": output.even(reals, _reach(source, by_output, known_bias))
+        if output.is_even
+        else _double(reals, known_bias, output),
         "input_dtype": source.dtype,
         "weights_zero_point": int(zero_points[0]),
     }

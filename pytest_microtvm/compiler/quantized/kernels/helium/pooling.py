@@ -13,6 +13,7 @@ def fits(spec: Pool) -> bool:
     return (
         spec.kind == "average"
         and spec.dtype == "int8"
+        and spec.even_from is None
         and spec.output_shape[1:3] == (1, 1)
         and spec.window.shape == spec.input_shape[1:3]
         and spec.window.padding == (0, 0)

@@ -203,6 +203,8 @@ def plan_helium_scaling(
     Returns:
         None where these instructions do not do.
     """
+    if requantization.rounding is Rounding.EVEN:
+        return None
     channels = len(start)
     multipliers = np.array(np.broadcast_to(requantization.multipliers, channels), np.int32)
     shifts = np.array(np.broadcast_to(requantization.shifts, channels), np.int32)

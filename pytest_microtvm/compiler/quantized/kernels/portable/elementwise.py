@@ -9,14 +9,16 @@ import numpy as np
 
 from pytest_microtvm.compiler.emit.literals import float_literal
 from pytest_microtvm.compiler.program import C_TYPES
-from pytest_microtvm.compiler.quantized.arithmetic import LIMITS, apply
+from pytest_microtvm.compiler.quantized.arithmetic import LIMITS, apply, even_shift
 from pytest_microtvm.compiler.quantized.arithmetic import requantize as requantize_numbers
+from pytest_microtvm.compiler.quantized.intervals import values_of
 from pytest_microtvm.compiler.quantized.kernels.portable.linear import Linear, find_linear
 from pytest_microtvm.compiler.quantized.kernels.text import (
     Constants,
     body,
     by_bits,
     centered,
+    clamped,
     requantized,
 )
 from pytest_microtvm.compiler.quantized.specs import (
@@ -55,9 +57,10 @@ def quantize(spec: Quantize) -> KernelSource:
     """A kernel that quantizes floats."""
     scale = float_literal(float(spec.scale), "float32")
     bounds = f"{spec.zero_point}, {spec.minimum}, {spec.maximum}"
+    function = "microtvm_quantize_even" if spec.is_even else "microtvm_quantize"
     text = f"""
     for (int32_t i = 0; i < {spec.size}; ++i) {{
-      output[i] = ({C_TYPES[spec.dtype]})microtvm_quantize(input0[i], {scale}, {bounds});
+      output[i] = ({C_TYPES[spec.dtype]}){function}(input0[i], {scale}, {bounds});
     }}
     """
     return KernelSource(("float32",), (), spec.dtype, body(text))
@@ -133,9 +136,21 @@ def _result(spec: Arithmetic, left: str, right: str, constants: Constants) -> st
         for operand, element in zip(spec.operands, (left, right), strict=True)
     ]
     sign = {"add": "+", "subtract": "-", "multiply": "*"}[spec.kind]
-    if spec.requantization.rounding is Rounding.REAL:
+    requantization = spec.requantization
+    if _is_even_sum(spec):
+        value = f"microtvm_even_shift({sides[0]} {sign} {sides[1]}, {spec.left_shift}, 0)"
+        return clamped(value, requantization)
+    ends = [values_of(spec.dtype, operand.zero_point) for operand in spec.operands]
+    is_wide = spec.kind == "multiply" and not (ends[0] * ends[1]).fits_int32
+    if is_wide:
         sides[0] = f"(int64_t){sides[0]}"
-    return requantized(spec.requantization, f"{sides[0]} {sign} {sides[1]}", "0", constants)
+    value = f"{sides[0]} {sign} {sides[1]}"
+    return requantized(requantization, value, "0", constants, is_wide=is_wide)
+
+
+def _is_even_sum(spec: Arithmetic) -> bool:
+    """Whether it is a sum or difference that is rounded to even."""
+    return spec.kind != "multiply" and spec.requantization.rounding is Rounding.EVEN
 
 
 def _linear(spec: Arithmetic) -> Linear | None:
@@ -143,6 +158,15 @@ def _linear(spec: Arithmetic) -> Linear | None:
     low, high = LIMITS[spec.dtype]
     values = np.arange(low, high + 1, dtype=np.int64)
     sign = -1 if spec.kind == "subtract" else 1
+    limits = spec.requantization.minimum, spec.requantization.maximum
+    if _is_even_sum(spec):
+        left, right = (
+            (values - operand.zero_point) * operand.multiplier for operand in spec.operands
+        )
+        sums = even_shift(left[:, None] + sign * right[None, :], spec.left_shift)
+        sums = np.clip(sums + spec.requantization.zero_point, *limits)
+        slopes = [math.ldexp(operand.multiplier, -spec.left_shift) for operand in spec.operands]
+        return find_linear(values, sums, (slopes[0], sign * slopes[1]), limits)
     left, right = (
         requantize_numbers(
             (values - operand.zero_point) << spec.left_shift, operand.multiplier, operand.shift
@@ -157,7 +181,6 @@ def _linear(spec: Arithmetic) -> Linear | None:
         math.ldexp(operand.multiplier * int(requantization.multipliers[0]), bits + operand.shift)
         for operand in spec.operands
     ]
-    limits = requantization.minimum, requantization.maximum
     return find_linear(values, sums, (slopes[0], sign * slopes[1]), limits)
 
 
@@ -165,6 +188,8 @@ def _side(spec: Arithmetic, operand: Operand, element: str) -> str:
     value = centered(element, operand.zero_point)
     if spec.kind == "multiply":
         return value
+    if _is_even_sum(spec):
+        return f"(int64_t){value} * {operand.multiplier}"
     return (
         f"microtvm_requantize({value} * {1 << spec.left_shift}, "
         f"{operand.multiplier}, {operand.shift})"

@@ -93,7 +93,11 @@ def _output(spec: Pool) -> str:
     result = "value"
     if spec.kind == "average":
         result = "(value > 0 ? value + count / 2 : value - count / 2) / count"
-        if not values_of(spec.dtype).summed(math.prod(spec.window.shape)).fits_int32:
+        zero_point = spec.even_from
+        if zero_point is not None:
+            offset = f"(int64_t){zero_point} * count"
+            result = f"microtvm_even_mean(value - {offset}, count) + {zero_point}"
+        elif not values_of(spec.dtype).summed(math.prod(spec.window.shape)).fits_int32:
             result = f"(int32_t)({result})"
     if (spec.minimum, spec.maximum) != LIMITS[spec.dtype]:
         result = f"microtvm_clamp({result}, {spec.minimum}, {spec.maximum})"
