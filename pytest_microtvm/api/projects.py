@@ -110,9 +110,8 @@ class Project:
             self._environment.open_workshop() as workshop,
             long_step(what, self._environment.progress),
         ):
-            built = workshop.build_project(
-                self.directory, self._all(options), Deadline(BUILD_TIMEOUT_S)
-            )
+            deadline = Deadline(BUILD_TIMEOUT_S)
+            built = workshop.build_project(self.directory, self._all(options), deadline)
         self._record.built += 1
         self._record.elf = "" if built is None else str(built.elf or "")
         self._record.write(self.directory)
