@@ -11,11 +11,10 @@ from typing import Any
 from pytest_microtvm.api.environment import Environment, StrPath
 from pytest_microtvm.api.models import model_path, plain_shapes
 from pytest_microtvm.boards import Board
-from pytest_microtvm.compiler import CompileOptions
 from pytest_microtvm.compiler.pools import Memory
 from pytest_microtvm.errors import ConfigError
 from pytest_microtvm.executors import EXECUTORS
-from pytest_microtvm.flow.harness import HarnessOptions
+from pytest_microtvm.flow.harness_options import HarnessOptions
 from pytest_microtvm.flow.model_under_test import Inputs, ModelUnderTest
 from pytest_microtvm.measure.metrics import Metrics
 from pytest_microtvm.measure.records import Record
@@ -70,6 +69,7 @@ def check(
     executor: str = EXECUTORS[0],
     inputs: Inputs | StrPath = None,
     input_shapes: Mapping[str, Sequence[int]] | None = None,
+    signature: str | None = None,
     memory: Memory | None = None,
     reference: StrPath = HOST,
     rtol: float = Tolerance.rtol,
@@ -90,6 +90,7 @@ def check(
         executor: "aot", "graph" or "host_driven".
         inputs: As of `Device.run`; or the path of an `.npz` file with one array per input.
         input_shapes: Shapes of inputs that the model leaves open, by name.
+        signature: As of `compile`.
         memory: The pools that a model, if it is no archive, has for tensors; as of `compile`.
         reference: "host" for the same archive on this computer, an executor on the same board,
             "litert" for LiteRT on the original model, or the path of an `.npz` file of outputs.
@@ -121,6 +122,7 @@ def check(
         tolerance=Tolerance(rtol, atol, equal_nan),
         inputs=from_file,
         input_shapes=plain_shapes(input_shapes),
+        signature=signature,
         memory=memory or Memory(),
         reference=check_reference(os.fspath(reference)),
         root=Path.cwd(),
@@ -129,7 +131,7 @@ def check(
     with environment.open_harness(options) as harness:
         path = model_path(
             model,
-            CompileOptions.for_board(target, options.input_shapes, options.memory),
+            options.compile_options(target),
             harness.workshop,
         )
         under_test = ModelUnderTest(harness, path, target, executor, environment.log)

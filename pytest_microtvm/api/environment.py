@@ -12,7 +12,8 @@ from pytest_microtvm.boards import Board, load_boards
 from pytest_microtvm.boards.selection import board_of
 from pytest_microtvm.errors import ConfigError
 from pytest_microtvm.flow.cache import DEFAULT_LIMIT_BYTES, Cache, default_cache_directory
-from pytest_microtvm.flow.harness import Harness, HarnessOptions
+from pytest_microtvm.flow.harness import Harness
+from pytest_microtvm.flow.harness_options import HarnessOptions
 from pytest_microtvm.flow.opening import open_harness
 from pytest_microtvm.flow.progress import silent
 from pytest_microtvm.flow.workshop import Workshop

@@ -12,11 +12,10 @@ from numpy.typing import ArrayLike
 
 from pytest_microtvm.api.environment import Environment, StrPath
 from pytest_microtvm.api.models import model_path, plain_shapes
-from pytest_microtvm.compiler import CompileOptions
 from pytest_microtvm.errors import ConfigError
 from pytest_microtvm.executors import EXECUTORS
 from pytest_microtvm.flow.evaluation import Evaluation, Samples
-from pytest_microtvm.flow.harness import HarnessOptions
+from pytest_microtvm.flow.harness_options import HarnessOptions
 from pytest_microtvm.flow.model_under_test import ModelUnderTest
 from pytest_microtvm.verify.inputs import load_arrays
 
@@ -32,6 +31,7 @@ def evaluate(
     metric: str = "accuracy",
     output: str | None = None,
     input_shapes: Mapping[str, Sequence[int]] | None = None,
+    signature: str | None = None,
     environment: Environment | None = None,
 ) -> Evaluation:
     """Run a data set on a board and on this computer, and score the outputs of both.
@@ -48,6 +48,7 @@ def evaluate(
         metric: "accuracy", "top5", "auc" or "mse".
         output: The output that is scored; None for the first.
         input_shapes: As of `check`.
+        signature: As of `check`.
         environment: Where boards, cache and lab are; None for the defaults.
 
     Returns:
@@ -70,10 +71,11 @@ def evaluate(
         timeout_s=environment.timeout_s,
         lease_timeout_s=environment.lease_timeout_s,
         input_shapes=plain_shapes(input_shapes),
+        signature=signature,
         count_instructions=False,
     )
     with environment.open_harness(options) as harness:
-        compile_options = CompileOptions.for_board(target, options.input_shapes, options.memory)
+        compile_options = options.compile_options(target)
         path = model_path(model, compile_options, harness.workshop)
         under_test = ModelUnderTest(harness, path, target, executor, environment.log)
         return under_test.evaluate(arrays, wanted, metric, output=output)

@@ -26,6 +26,7 @@ def compile(  # noqa: A001 (microtvm.compile)
     name: str | None = None,
     io_in_arena: bool = False,
     input_shapes: Mapping[str, Sequence[int]] | None = None,
+    signature: str | None = None,
     memory: Memory | None = None,
     output: StrPath | None = None,
     environment: Environment | None = None,
@@ -46,6 +47,8 @@ def compile(  # noqa: A001 (microtvm.compile)
             runs.
         input_shapes: Shapes of inputs that the model leaves open, by name; what is open and not
             given is 1.
+        signature: The signature that is compiled, of a TFLite model with several; None for its
+            first subgraph.
         memory: The pools that tensors and constants are in; None for one pool of tensors without a
             limit, and constants in flash.
         output: Where the archive is written; None to leave it in the cache, where it stays for at
@@ -62,7 +65,7 @@ def compile(  # noqa: A001 (microtvm.compile)
     environment = environment or Environment()
     target = environment.board(board) if isinstance(board, str) else board
     options = CompileOptions.for_board(
-        target, plain_shapes(input_shapes), memory or Memory(), name, io_in_arena
+        target, plain_shapes(input_shapes), memory or Memory(), name, io_in_arena, signature
     )
     with environment.open_workshop() as workshop:
         library = workshop.compile(model_path(model, options, workshop), options).library

@@ -21,7 +21,8 @@ from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import BuildError, ConfigError
 from pytest_microtvm.executors import AOT
 from pytest_microtvm.flow.build_id import build_id_of
-from pytest_microtvm.flow.harness import Harness, HarnessOptions
+from pytest_microtvm.flow.harness import Harness
+from pytest_microtvm.flow.harness_options import HarnessOptions
 from pytest_microtvm.flow.measuring import measure
 from pytest_microtvm.flow.progress import long_step
 from pytest_microtvm.flow.serving import check_key, parse_address, reach, serve
@@ -268,15 +269,13 @@ class Project:
     def _harness(
         self, options: Mapping[str, Any], *, always_flash: bool
     ) -> contextlib.AbstractContextManager[Harness]:
-        environment = self._environment
+        environment, board = self._environment, named_board(self.board, options)
         harness_options = HarnessOptions(
             timeout_s=environment.timeout_s,
             lease_timeout_s=environment.lease_timeout_s,
             count_instructions=environment.count_instructions,
         )
-        return environment.open_harness(
-            harness_options, named_board(self.board, options), always_flash=always_flash
-        )
+        return environment.open_harness(harness_options, board, always_flash=always_flash)
 
     def _firmware(self, harness: Harness, folder: Path) -> Firmware:
         """The project as a session takes it.

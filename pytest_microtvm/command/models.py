@@ -125,6 +125,9 @@ def _add_shapes(parser: CommandParser) -> None:
         default=[],
         help="shapes of inputs that the model leaves open, as input:[1,49,10,1].",
     )
+    parser.add_argument(
+        "--signature", metavar="NAME", help="the signature to compile, of a model with several."
+    )
 
 
 def _formats(text: str) -> tuple[str, ...]:
@@ -147,6 +150,7 @@ def _compile(arguments: argparse.Namespace) -> int:
         name=arguments.name,
         io_in_arena=arguments.io_in_arena,
         input_shapes=parse_input_shapes(arguments.input_shapes),
+        signature=arguments.signature,
         memory=memory_of(arguments),
         output=arguments.output,
         environment=environment_of(arguments),
@@ -292,6 +296,7 @@ def _check(arguments: argparse.Namespace) -> int:
         executor=arguments.executor,
         inputs=arguments.inputs,
         input_shapes=parse_input_shapes(arguments.input_shapes),
+        signature=arguments.signature,
         memory=memory_of(arguments),
         reference=arguments.reference,
         rtol=arguments.rtol,
@@ -356,6 +361,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         metric=arguments.metric,
         output=arguments.output,
         input_shapes=parse_input_shapes(arguments.input_shapes),
+        signature=arguments.signature,
         environment=environment_of(arguments),
     )
     if arguments.json:

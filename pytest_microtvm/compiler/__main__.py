@@ -76,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME:[1,16]",
         help="the shape of an input that the model leaves open; what is not given is 1",
     )
+    parser.add_argument("--signature", help="the signature to compile, of a model with several")
     parser.add_argument(
         "--pool",
         action="append",
@@ -107,6 +108,7 @@ def _compile(options: argparse.Namespace, report: Report) -> None:
             io_in_arena=options.io_in_arena,
             input_shapes=parse_input_shapes(options.input_shapes),
             memory=parse_memory(options.pool, options.constant_pool, options.io_pool),
+            signature=options.signature,
         ),
         lambda step: report({"progress": step}),
         options.constants_bytes,

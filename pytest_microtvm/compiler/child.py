@@ -109,6 +109,8 @@ def _command(
         command += ["--constants-bytes", str(limits.constants_bytes)]
     for text in written_input_shapes(options.input_shapes):
         command += ["--input-shapes", text]
+    if options.signature is not None:
+        command += ["--signature", options.signature]
     for pool in options.memory.pools:
         command += ["--pool", written_pool(pool)]
     for constant_pool in options.memory.constant_pools:

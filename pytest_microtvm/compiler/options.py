@@ -29,6 +29,23 @@ class CompileLimits:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """How a model file is read where it leaves that open.
+
+    Args:
+        input_shapes: As of `CompileOptions`.
+        signature: As of `CompileOptions`.
+    """
+
+    input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    signature: str | None = None
+
+    def __str__(self) -> str:
+        told = [self.signature or "", *written_input_shapes(self.input_shapes)]
+        return f"[{';'.join(filter(None, told))}]" if any(told) else ""
+
+
+@dataclass(frozen=True)
 class CompileOptions:
     """Options of the compiler; all of them enter the archive's bytes.
 
@@ -42,6 +59,8 @@ class CompileOptions:
         input_shapes: Of inputs whose shapes the model leaves open, by name. What is open and not
             given is 1.
         memory: The pools that its tensors and constants are in.
+        signature: The signature that is compiled, of a model with several; None for the model as it
+            is without one.
     """
 
     name: str | None = None
@@ -49,6 +68,7 @@ class CompileOptions:
     io_in_arena: bool = False
     input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     memory: Memory = field(default_factory=Memory)
+    signature: str | None = None
 
     @classmethod
     def for_board(
@@ -58,6 +78,7 @@ class CompileOptions:
         memory: Memory,
         name: str | None = None,
         io_in_arena: bool = False,
+        signature: str | None = None,
     ) -> CompileOptions:
         """The options for a board's CPU and memory; for every CPU where there is no board.
 
@@ -65,7 +86,7 @@ class CompileOptions:
             ConfigError: The board's regions are to be the pools, and there are none.
         """
         simd = cls.simd if board is None else board.cpu.simd
-        return cls(name, simd, io_in_arena, input_shapes, memory.on(board))
+        return cls(name, simd, io_in_arena, input_shapes, memory.on(board), signature)
 
 
 def parse_input_shapes(texts: Iterable[str]) -> dict[str, tuple[int, ...]]:

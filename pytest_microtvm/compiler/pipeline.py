@@ -12,7 +12,12 @@ from pytest_microtvm.compiler.emit.archive import library_files
 from pytest_microtvm.compiler.emit.origin import Origin
 from pytest_microtvm.compiler.emit.pools import check_names
 from pytest_microtvm.compiler.failures import tvm_failure
-from pytest_microtvm.compiler.frontends import ImportedModel, import_model, imported
+from pytest_microtvm.compiler.frontends import (
+    ImportedModel,
+    import_model,
+    imported,
+    no_signatures,
+)
 from pytest_microtvm.compiler.frontends.torch import import_program, is_program
 from pytest_microtvm.compiler.graph import ExecutorGraph, build_graph
 from pytest_microtvm.compiler.limits import check_arena, check_constants, check_module
@@ -59,6 +64,8 @@ def compile_to_files(
     if not isinstance(model, Path):
         progress("importing")
         name = module_name(options.name or "default_model")
+        if options.signature is not None:
+            raise no_signatures("a module in memory")
         if is_program(model):
             found = import_program(model, options.input_shapes)
         else:
@@ -67,9 +74,9 @@ def compile_to_files(
     try:
         progress("importing")
         content = _read(model)
-        found = import_model(model, content, options.input_shapes)
+        found = import_model(model, content, options.input_shapes, options.signature)
         name = module_name(options.name or model.stem)
-        origin = Origin.of_file(model.name, content)
+        origin = Origin.of_file(model.name, content, options.signature)
         check_constants(found.module, constants_bytes)
         return _compile(name, found, origin, options, progress)
     except ModelError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from pytest_microtvm.face.stash import run_of
 
 if TYPE_CHECKING:
     from pytest_microtvm.boards import Board
+    from pytest_microtvm.compiler.options import Reading
     from pytest_microtvm.face.run import Run
     from pytest_microtvm.flow.model_under_test import ModelUnderTest
     from pytest_microtvm.mlf.library import ModelLibrary
@@ -50,9 +51,9 @@ def microtvm(
     request: pytest.FixtureRequest, microtvm_board: Board, microtvm_executor: str
 ) -> ModelUnderTest:
     """The marked model on a board: run it, check it against the host, see what it costs."""
-    return _run(request).model_under_test(
-        request.node, _marked_model(request), microtvm_board, microtvm_executor
-    )
+    run = _run(request)
+    path, reading = _marked_model(request)
+    return run.model_under_test(request.node, path, microtvm_board, microtvm_executor, reading)
 
 
 @pytest.fixture
@@ -96,25 +97,51 @@ def _run(request: pytest.FixtureRequest) -> Run:
     return run
 
 
-def _marked_model(request: pytest.FixtureRequest) -> Path:
+def _marked_model(request: pytest.FixtureRequest) -> tuple[Path, Reading | None]:
+    """The model that a test's marker names, and how it wants it to be read."""
     marker = request.node.get_closest_marker(MODEL_MARKER)
     if marker is None:
         raise ConfigError(
             f"{request.node.nodeid} uses a microtvm fixture but names no model",
             cure=f'mark it with @pytest.mark.{MODEL_MARKER}("path/to/model.tflite")',
         )
-    if len(marker.args) != 1 or marker.kwargs or not isinstance(marker.args[0], str | Path):
+    if len(marker.args) != 1 or not isinstance(marker.args[0], str | Path):
         raise ConfigError(
             f"{request.node.nodeid}: the marker {MODEL_MARKER} takes one path",
             cure=f'write @pytest.mark.{MODEL_MARKER}("path/to/model.tflite")',
         )
+    reading = _reading(request.node.nodeid, **marker.kwargs) if marker.kwargs else None
     named = Path(marker.args[0])
     beside, below_root = request.path.parent / named, request.config.rootpath / named
     for path in (beside, below_root):
         if path.is_file():
-            return path
+            return path, reading
     raise ConfigError(
         f"{request.node.nodeid}: there is no model {named}, neither beside the test nor below "
         f"{request.config.rootpath}",
         cure="name a file relative to one of them",
     )
+
+
+def _reading(
+    nodeid: str, *, input_shapes: object = None, signature: object = None, **others: object
+) -> Reading:
+    """How a marker wants its model to be read."""
+    from pytest_microtvm.compiler.options import Reading
+
+    shapes = {} if input_shapes is None else input_shapes
+    is_right = (
+        not others
+        and (signature is None or isinstance(signature, str))
+        and isinstance(shapes, Mapping)
+        and all(isinstance(name, str) for name in shapes)
+        and all(isinstance(shape, Sequence) for shape in shapes.values())
+        and all(isinstance(extent, int) for shape in shapes.values() for extent in shape)
+    )
+    if not is_right or not isinstance(shapes, Mapping):
+        raise ConfigError(
+            f"{nodeid}: the marker {MODEL_MARKER} takes input_shapes and signature beside the path",
+            cure='write input_shapes={"input": (1, 49, 10, 1)}, signature="serving_default"',
+        )
+    signature = signature if isinstance(signature, str) else None
+    return Reading({name: tuple(shape) for name, shape in shapes.items()}, signature)

@@ -64,6 +64,12 @@ def add_options(parser: pytest.Parser) -> None:
         metavar="SHAPE",
     )
     add(
+        "signature",
+        "compile this signature of TFLite models that have several; their first subgraph otherwise",
+        ini="microtvm_signature",
+        metavar="NAME",
+    )
+    add(
         "pool",
         "a memory for the tensors of models, as name=dtcm,size=64K; a .toml file of pools; or "
         "'board' for the board's regions of RAM; may be repeated, the fastest first",
@@ -149,6 +155,7 @@ def add_options(parser: pytest.Parser) -> None:
     parser.addini("microtvm_executor", "executors to run with", type="args")
     parser.addini("microtvm_inputs", "an .npz file with the models' inputs")
     parser.addini("microtvm_input_shapes", "shapes of inputs that models leave open", type="args")
+    parser.addini("microtvm_signature", "the signature of models that is compiled")
     parser.addini("microtvm_pools", "memory for the tensors of models", type="linelist")
     parser.addini("microtvm_reference", "what outputs are compared with", default=HOST)
     parser.addini("microtvm_cache_dir", "where compiled and built things are kept")

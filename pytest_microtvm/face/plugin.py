@@ -46,7 +46,9 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
 def pytest_configure(config: pytest.Config) -> None:
     """Check what was asked for; load the heavy part only if boards were."""
     config.addinivalue_line(
-        "markers", f"{fixtures.MODEL_MARKER}(path): the model that the microtvm fixtures run"
+        "markers",
+        f"{fixtures.MODEL_MARKER}(path, input_shapes={{NAME: SHAPE}}, signature=NAME): "
+        "the model that the microtvm fixtures run, and how it is read",
     )
     config.addinivalue_line(
         "markers",

@@ -19,6 +19,7 @@ from pytest_microtvm.flow.cache import Cache
 
 if TYPE_CHECKING:
     from pytest_microtvm.boards import Board
+    from pytest_microtvm.compiler.options import Reading
     from pytest_microtvm.flow.harness import Harness
     from pytest_microtvm.flow.model_under_test import ModelUnderTest
 
@@ -93,7 +94,7 @@ class Run:
     def harness(self) -> Harness:
         """What compiles, builds, runs and compares; made when a test first needs it."""
         if self._harness is None:
-            from pytest_microtvm.flow.harness import HarnessOptions
+            from pytest_microtvm.flow.harness_options import HarnessOptions
             from pytest_microtvm.flow.opening import open_harness
             from pytest_microtvm.verify.compare import Tolerance
 
@@ -105,6 +106,7 @@ class Run:
                 inputs=settings.inputs,
                 reference=settings.reference,
                 input_shapes=settings.input_shapes,
+                signature=settings.signature,
                 memory=settings.memory,
                 root=self._config.rootpath,
                 keep_projects=settings.keep_projects,
@@ -129,15 +131,20 @@ class Run:
         return self._harness
 
     def model_under_test(
-        self, item: pytest.Item, model: Path, board: Board, executor: str
+        self,
+        item: pytest.Item,
+        model: Path,
+        board: Board,
+        executor: str,
+        reading: Reading | None = None,
     ) -> ModelUnderTest:
-        """What a test needs of a model, a board and an executor."""
+        """What a test needs of a model, which may be read in its own way, a board, an executor."""
         from pytest_microtvm.flow.model_under_test import ModelUnderTest
 
         def on_log(line: str) -> None:
             sys.stdout.write(f"[{board.label}] {line}\n")  # into the test's captured output
 
-        under_test = ModelUnderTest(self.harness, model, board, executor, on_log)
+        under_test = ModelUnderTest(self.harness, model, board, executor, on_log, reading)
         self.results.add(item, under_test.record)
         self.processes.note_test(item.nodeid, under_test.record.to_data())
         item.stash[UNDER_TEST] = under_test

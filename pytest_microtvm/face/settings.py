@@ -39,6 +39,7 @@ class Settings:
         cache_limit_bytes: Its size.
         inputs: An `.npz` file; None to make inputs.
         input_shapes: Of inputs whose shapes a model leaves open, by name.
+        signature: The signature of models that is compiled, or None.
         memory: The pools that models have.
         build_only: Stop after the build.
         keep_projects: Where generated projects are copied to, or None.
@@ -64,6 +65,7 @@ class Settings:
     cache_limit_bytes: int
     inputs: Path | None
     input_shapes: dict[str, tuple[int, ...]]
+    signature: str | None
     memory: Memory
     build_only: bool
     keep_projects: Path | None
@@ -127,6 +129,7 @@ def read_settings(config: pytest.Config, boards: dict[str, Board]) -> Settings:
         input_shapes=parse_input_shapes(
             option.microtvm_input_shapes or config.getini("microtvm_input_shapes")
         ),
+        signature=option.microtvm_signature or config.getini("microtvm_signature") or None,
         memory=_memory(config),
         build_only=option.microtvm_build_only,
         keep_projects=(config.rootpath / KEPT_PROJECTS if option.microtvm_keep_projects else None),

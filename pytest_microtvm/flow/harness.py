@@ -6,7 +6,6 @@ import hashlib
 import io
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,15 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_microtvm.boards import Board
-from pytest_microtvm.compiler import MEMORY_BYTES, CompileOptions
-from pytest_microtvm.compiler.pools import Memory
+from pytest_microtvm.compiler.options import Reading
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import BuildError, DoesNotFit, MicroTVMError, OutputMismatch
 from pytest_microtvm.executors import AOT, HOST_DRIVEN
+from pytest_microtvm.flow.harness_options import HarnessOptions
 from pytest_microtvm.flow.measuring import describe_memory, measure
 from pytest_microtvm.flow.progress import long_step
 from pytest_microtvm.flow.rig import Rig
-from pytest_microtvm.flow.workshop import COMPILE_TIMEOUT_S, CompiledModel, Workshop
+from pytest_microtvm.flow.workshop import CompiledModel, Workshop
 from pytest_microtvm.measure.records import Record
 from pytest_microtvm.mlf.library import ModelLibrary
 from pytest_microtvm.project.firmware import Firmware
@@ -56,42 +55,6 @@ REFERENCE_FILE = "outputs.npz"
 _IN_COMPILER = "what the compiler made of the model, which both run,"
 
 
-@dataclass(frozen=True)
-class HarnessOptions:
-    """What holds for a whole run.
-
-    Attributes:
-        timeout_s: For opening a device and for each call to it.
-        tolerance: For floats, where a test says nothing else.
-        inputs: An `.npz` file with the inputs of every model; None to make them.
-        reference: What outputs are compared with: `host`, an executor, `litert`, or the path of an
-            `.npz` file with one array per output.
-        input_shapes: Of inputs whose shapes a model leaves open, by name.
-        memory: The pools that models have.
-        root: Paths of models are recorded relative to it.
-        lease_timeout_s: For waiting until a real board is free.
-        keep_projects: A folder that gets a copy of every project, also of one that fails to build.
-        count_instructions: Whether emulators count them.
-        compile_timeout_s: How long compiling a model may take.
-        compile_memory_bytes: Address space that it may take.
-        check_models: Whether compiled models are held to the models' own interpreters.
-    """
-
-    timeout_s: float = 60.0
-    tolerance: Tolerance = field(default_factory=Tolerance)
-    inputs: Path | None = None
-    reference: str | Path = HOST
-    input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    memory: Memory = field(default_factory=Memory)
-    root: Path = Path()
-    lease_timeout_s: float = 600.0
-    keep_projects: Path | None = None
-    count_instructions: bool = True
-    compile_timeout_s: float = COMPILE_TIMEOUT_S
-    compile_memory_bytes: int = MEMORY_BYTES
-    check_models: bool = True
-
-
 class Harness:
     """Models, firmware and devices of one run.
 
@@ -115,7 +78,7 @@ class Harness:
         self.boards = boards
         self.options = options
         self._rig = rig
-        self._compiled: dict[tuple[Path, str, Memory], CompiledModel] = {}
+        self._compiled: dict[tuple[Path, str], CompiledModel] = {}
         self._firmware: dict[tuple[str, str, str], Firmware] = {}
         self._failed: dict[object, MicroTVMError] = {}
         self._sessions: dict[str, tuple[Session, Record]] = {}
@@ -129,13 +92,15 @@ class Harness:
         """What was recorded so far, in the order it was first asked for."""
         return list(self._records.values())
 
-    def record(self, model: Path, board: Board, executor: str) -> Record:
+    def record(
+        self, model: Path, board: Board, executor: str, reading: Reading | None = None
+    ) -> Record:
         """The record that tests of this model, board and executor share."""
         absolute = model.absolute()
         if absolute.is_relative_to(self.options.root):
             absolute = absolute.relative_to(self.options.root)
         record = Record(
-            absolute.as_posix(),
+            absolute.as_posix() + (str(reading) if reading else ""),
             board.label,
             board.platform,
             executor,
@@ -143,15 +108,23 @@ class Harness:
         )
         return self._records.setdefault(record.key, record)
 
-    def compile(self, model: Path, board: Board, record: Record) -> CompiledModel:
+    def compile(
+        self, model: Path, board: Board, record: Record, reading: Reading | None = None
+    ) -> CompiledModel:
         """Compile a model for a board, once a run for all boards whose CPUs can do the same.
+
+        Args:
+            model: The model's file.
+            board: The board.
+            record: Gets the time.
+            reading: How a test wants the model to be read; None as the run does.
 
         Raises:
             ModelError: It cannot be compiled; said again to every test that needs it.
             DoesNotFit: Its constants are more than the board has memory.
         """
-        options = CompileOptions.for_board(board, self.options.input_shapes, self.options.memory)
-        key = (model, options.simd, options.memory)
+        options = self.options.compile_options(board, reading)
+        key = (model, repr(options))
         if key not in self._compiled:
             # All of its memory: more does not fit, whatever is put where.
             room = sum(region.bytes for region in board.memory) or None
@@ -317,10 +290,7 @@ class Harness:
 
             require_litert(model)
             deadline = Deadline(self.options.timeout_s)
-            specs = (library.inputs, library.outputs)
-            has_steps = bool(library.states)
-            found = run_interpreter(model, inputs, *specs, deadline, has_steps=has_steps)
-            return found.outputs
+            return run_interpreter(model, library, inputs, deadline).outputs
         record = Record("", board.label, board.platform, chosen)  # nobody's: not a test of its own
         session = self.open(self._built(library, board, chosen), record, lambda line: None)
         return self.run(session, inputs, record)

@@ -19,7 +19,6 @@ from pytest_microtvm.verify import interpreter_child, interpreters, model_check
 from pytest_microtvm.verify.compare import Tolerance
 from pytest_microtvm.verify.inputs import Tensors, make_inputs, make_sequence
 from pytest_microtvm.verify.interpreters import (
-    Interpreted,
     Interpreter,
     interpreter_of,
     run_interpreter,
@@ -124,7 +123,7 @@ class ModelChecks:
         self, model: Path, library: ModelLibrary, inputs: Tensors, compiled: Tensors
     ) -> ModelCheck:
         try:
-            interpreted = _interpret(model, library, inputs)
+            interpreted = run_interpreter(model, library, inputs, Deadline(TIMEOUT_S))
         except ModelError as error:
             return not_checked(error.message)
         in_float = library.float_operators is not None
@@ -139,7 +138,8 @@ class ModelChecks:
     ) -> str:
         """The line that names the first layer that differs."""
         try:
-            found = _interpret(model, library, inputs, layers=True)
+            deadline = Deadline(TIMEOUT_S)
+            found = run_interpreter(model, library, inputs, deadline, layers=True)
             tensors = [*self._debug(library, inputs), *inputs.values()]
         except MicroTVMError as error:
             return f"which layer differs first is not known: {error.one_line()}"
@@ -147,18 +147,3 @@ class ModelChecks:
         if layer is None:
             return "which layer differs first is not known: each layer's values are found again"
         return f"first layer that differs: {layer}"
-
-
-def _interpret(
-    model: Path, library: ModelLibrary, inputs: Tensors, *, layers: bool = False
-) -> Interpreted:
-    """What the model's own interpreter makes of the inputs that the compiled model was given."""
-    return run_interpreter(
-        model,
-        inputs,
-        library.inputs,
-        library.outputs,
-        Deadline(TIMEOUT_S),
-        layers=layers,
-        has_steps=bool(library.states),
-    )

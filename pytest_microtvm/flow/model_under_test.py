@@ -10,6 +10,7 @@ from pathlib import Path
 from numpy.typing import ArrayLike
 
 from pytest_microtvm.boards import Board
+from pytest_microtvm.compiler.options import Reading
 from pytest_microtvm.errors import ConfigError
 from pytest_microtvm.flow.evaluation import Evaluation, Samples, evaluate
 from pytest_microtvm.flow.harness import Harness
@@ -58,6 +59,7 @@ class ModelUnderTest:
         board: The board.
         executor: The executor.
         on_log: Told the lines that the device logs.
+        reading: How the model is read; None as the run reads all models.
 
     Attributes:
         difference: What the latest comparison that found a difference found; None before.
@@ -70,11 +72,13 @@ class ModelUnderTest:
         board: Board,
         executor: str,
         on_log: Callable[[str], None],
+        reading: Reading | None = None,
     ) -> None:
         self.model = model
         self.board = board
         self.executor = executor
-        self.record = harness.record(model, board, executor)
+        self.record = harness.record(model, board, executor, reading)
+        self._reading = reading
         self._harness = harness
         self._on_log = on_log
         self._begun: Session | None = None
@@ -92,7 +96,7 @@ class ModelUnderTest:
         Raises:
             ModelError: It cannot be compiled.
         """
-        return self._harness.compile(self.model, self.board, self.record).library
+        return self._harness.compile(self.model, self.board, self.record, self._reading).library
 
     @cached_property
     def firmware(self) -> Firmware:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from pytest_microtvm.boards import Board, load_boards
 from pytest_microtvm.flow.cache import Cache, default_cache_directory
-from pytest_microtvm.flow.harness import Harness, HarnessOptions
+from pytest_microtvm.flow.harness import Harness
+from pytest_microtvm.flow.harness_options import HarnessOptions
 from pytest_microtvm.flow.progress import Progress, silent
 from pytest_microtvm.flow.rig import Rig
 from pytest_microtvm.flow.workshop import Workshop

@@ -92,6 +92,14 @@ class ModelLibrary:
     pools: tuple[PoolSpec, ...] = ()
     constant_pools: tuple[PoolSpec, ...] = ()
 
+    @property
+    def signature(self) -> str | None:
+        """The signature of the model that was compiled, where one was asked for."""
+        module = self.metadata["modules"][self.name]
+        model = module.get("model") if isinstance(module, dict) else None
+        signature = model.get("signature") if isinstance(model, dict) else None
+        return signature if isinstance(signature, str) else None
+
 
 def open_library(path: Path) -> ModelLibrary:
     """Validate an archive of one model wholly and read what it holds.

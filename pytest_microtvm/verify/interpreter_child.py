@@ -57,6 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("model", type=Path)
     parser.add_argument("--layers", action="store_true")
     parser.add_argument("--steps", action="store_true")
+    parser.add_argument("--signature", type=json.loads, help="its name, inputs and outputs as JSON")
     parser.add_argument("--parent-pid", type=int)
     options = parser.parse_args(arguments)
     if options.parent_pid is not None:
@@ -72,7 +73,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         about, arrays = run_onnx(options.model, inputs, options.layers)
     else:
         steps = list(zip(*inputs, strict=True)) if options.steps else [inputs]
-        about, arrays = run_litert(options.model, steps, options.layers)
+        if options.signature is None:
+            about, arrays = run_litert(options.model, steps, options.layers)
+        else:
+            about, arrays = run_signature(options.model, steps, *options.signature)
         if not options.steps:
             arrays = {name: array[0] for name, array in arrays.items()}
     buffer = io.BytesIO()
@@ -96,38 +100,13 @@ def run_litert(
     Returns:
         What `Interpreted` says of it; the outputs with the steps as first dimension, and layers.
     """
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
-    def interpreter(resolver: Any) -> Any:
-        made = Interpreter(
-            model_path=str(model),
-            experimental_op_resolver_type=resolver,
-            num_threads=1,
-            experimental_preserve_all_tensors=layers,
-        )
-        made.allocate_tensors()
-        return made
-
-    release = metadata.version("ai-edge-litert")
-    title = f"LiteRT {release}'s reference kernels"
-    is_complete = True
-    try:
-        found = interpreter(OpResolverType.BUILTIN_REF)
-    except ValueError as error:
-        # ELU, CEIL and ROUND are among those that have one kernel only.
-        if "Didn't find op" not in str(error):
-            raise
-        is_complete = False
-        found = interpreter(OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES)
-        title = f"LiteRT {release}'s optimized kernels, as some operators have no reference kernel"
+    found, title, is_optimized = _litert(model, layers)
     operators = _operators(found)
-    wrong = _wrong_references(operators, release) if is_complete else []
-    if wrong:
-        found = interpreter(OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES)
-        title = (
-            f"LiteRT {release}'s optimized kernels, as its reference kernels get {wrong[0]} wrong"
-        )
     details = found.get_input_details()
+    for detail, array in zip(details, steps[0], strict=False):
+        if tuple(detail["shape"]) != array.shape:  # of a dimension that the model leaves open
+            found.resize_tensor_input(detail["index"], array.shape)
+    found.allocate_tensors()
     outputs = [detail["index"] for detail in found.get_output_details()]
     results = []
     for inputs in steps:
@@ -144,7 +123,7 @@ def run_litert(
     }
     about: About = {
         "title": title,
-        "is_optimized": bool(wrong) or not is_complete,
+        "is_optimized": is_optimized,
         "steps": [_step(producers.get(index), tensors) for index in outputs],
         "hybrid": sorted({o["op_name"] for o in operators if _is_hybrid(o)}),
         "layers": [],
@@ -163,6 +142,63 @@ def run_litert(
             for operator in operators
         ]
     return about, arrays
+
+
+def run_signature(
+    model: Path, steps: Sequence[Sequence[Array]], name: str, inputs: list[str], outputs: list[str]
+) -> tuple[About, dict[str, Array]]:
+    """Run a signature of a TFLite model, as `run_litert` runs the model.
+
+    Args:
+        model: The file.
+        steps: The inputs of each run.
+        name: Of the signature.
+        inputs: The signature's names of the inputs, in their order.
+        outputs: Those of the outputs.
+    """
+    found, title, is_optimized = _litert(model, layers=False)
+    runner = found.get_signature_runner(name)
+    results = [runner(**dict(zip(inputs, given, strict=True))) for given in steps]
+    arrays = {f"output_{i}": np.stack([r[name] for r in results]) for i, name in enumerate(outputs)}
+    about: About = {
+        "title": title,
+        "is_optimized": is_optimized,
+        "steps": [0.0] * len(outputs),
+        "hybrid": [],
+        "layers": [],
+    }
+    return about, arrays
+
+
+def _litert(model: Path, layers: bool) -> tuple[Any, str, bool]:
+    """LiteRT with a model, what to call it, and whether its optimized kernels are the ones used."""
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    def interpreter(resolver: Any) -> Any:
+        made = Interpreter(
+            model_path=str(model),
+            experimental_op_resolver_type=resolver,
+            num_threads=1,
+            experimental_preserve_all_tensors=layers,
+        )
+        made.allocate_tensors()
+        return made
+
+    release = metadata.version("ai-edge-litert")
+    optimized = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    try:
+        found = interpreter(OpResolverType.BUILTIN_REF)
+    except ValueError as error:
+        # ELU, CEIL and ROUND are among those that have one kernel only.
+        if "Didn't find op" not in str(error):
+            raise
+        title = f"LiteRT {release}'s optimized kernels, as some operators have no reference kernel"
+        return interpreter(optimized), title, True
+    wrong = _wrong_references(_operators(found), release)
+    if not wrong:
+        return found, f"LiteRT {release}'s reference kernels", False
+    title = f"LiteRT {release}'s optimized kernels, as its reference kernels get {wrong[0]} wrong"
+    return interpreter(optimized), title, True
 
 
 def _operators(interpreter: Any) -> list[dict[str, Any]]:

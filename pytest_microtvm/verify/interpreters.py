@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import ConfigError, ModelError
-from pytest_microtvm.mlf.library import TensorSpec
+from pytest_microtvm.mlf.library import ModelLibrary, TensorSpec
 from pytest_microtvm.model_files import suffix_of
 from pytest_microtvm.process import kill_group, package_environment
 from pytest_microtvm.verify.inputs import Tensors, with_steps
@@ -125,25 +125,22 @@ def require_litert(model: Path) -> None:
 
 def run_interpreter(
     model: Path,
+    library: ModelLibrary,
     inputs: Tensors,
-    input_specs: Sequence[TensorSpec],
-    output_specs: Sequence[TensorSpec],
     deadline: Deadline,
     *,
     layers: bool = False,
-    has_steps: bool = False,
 ) -> Interpreted:
     """Run a model by its own interpreter, in a child process.
 
     Args:
         model: A .tflite or .onnx file, whose interpreter is installed.
-        inputs: One array per input, by name.
-        input_specs: The model's inputs, in its order.
-        output_specs: The model's outputs, in its order.
+        library: The model compiled: its inputs and outputs, and which of its signatures they are
+            of. Of a signature, no layers are told.
+        inputs: One array per input, by name; where the model has states, the first dimension is the
+            step of a sequence over which it keeps them, as it is of the outputs.
         deadline: The child is killed when it expires.
         layers: Keep what every operator gives; in the last step, if there are several.
-        has_steps: Whether the first dimension of inputs and outputs is the step of a sequence, over
-            which the model keeps its state.
 
     Raises:
         ModelError: The interpreter cannot run the model, crashes on it, takes too long, or sees
@@ -152,11 +149,16 @@ def run_interpreter(
     interpreter = interpreter_of(model)
     assert interpreter is not None
     buffer = io.BytesIO()
+    input_specs = library.inputs
+    output_specs: Sequence[TensorSpec] = library.outputs
     arrays = {f"input_{i}": inputs[spec.name] for i, spec in enumerate(input_specs)}
     np.savez(buffer, **arrays)  # type: ignore[arg-type]
-    options = [*(["--layers"] if layers else []), *(["--steps"] if has_steps else [])]
+    options = [*(["--layers"] if layers else []), *(["--steps"] if library.states else [])]
+    if library.signature is not None:
+        sides = [[spec.signature_name or "" for spec in s] for s in (input_specs, output_specs)]
+        options += ["--signature", json.dumps([library.signature, *sides])]
     answer = _ask(interpreter.name, model, buffer.getvalue(), options, deadline)
-    if has_steps:
+    if library.states:
         output_specs = with_steps(output_specs, len(next(iter(inputs.values()))))
     try:
         with np.load(io.BytesIO(answer), allow_pickle=False) as found:

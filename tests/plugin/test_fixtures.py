@@ -5,6 +5,7 @@ import shutil
 import pytest
 
 from tests.plugin.running import MODELS
+from tests.unit.compiler.tflite_models import two_signatures
 
 
 @pytest.fixture
@@ -110,10 +111,43 @@ def test_sine(microtvm):
     assert outcome.records[0]["outcome"] == "failed"
 
 
+def test_a_marker_says_how_its_model_is_read(run_pytest, write_test, workspace):
+    (workspace / "both.tflite").write_bytes(two_signatures().to_bytes())
+    write_test("""
+@pytest.mark.microtvm_model("both.tflite")
+def test_sum(microtvm):
+    found = microtvm.run({"a": np.ones((2, 3), "float32"), "b": np.ones((2, 3), "float32")})
+    assert found["sum"].tolist() == [[2, 2, 2], [2, 2, 2]]
+
+@pytest.mark.microtvm_model("both.tflite", signature="product",
+                            input_shapes={"first": (4,), "second": [4]})
+def test_product(microtvm):
+    microtvm.check()
+    x = np.arange(4, dtype="float32")
+    assert microtvm.run({"first": x, "second": x})["product"].tolist() == [0, 1, 4, 9]
+""")
+    outcome = run_pytest("--microtvm-board=host", "--microtvm-reference=litert", status=0)
+    assert "2 passed" in outcome.summary
+    models = [record["model"] for record in outcome.records]
+    assert models == ["both.tflite", "both.tflite[product;first:[4];second:[4]]"]
+    checks = [record["model_check"] for record in outcome.records]
+    assert checks == ["exact", "exact"]
+
+
 @pytest.mark.parametrize(
     ("test", "message"),
     [
         ("def test_it(microtvm): pass", "names no model"),
+        (
+            "@pytest.mark.microtvm_model('models/sine_int8.tflite', shapes={'x': (1, 1)})\n"
+            "def test_it(microtvm): pass",
+            "takes input_shapes and signature beside the path",
+        ),
+        (
+            "@pytest.mark.microtvm_model('models/sine_int8.tflite', signature='train')\n"
+            "def test_it(microtvm): microtvm.library",
+            "the model has no signature 'train'; name one of 'serving_default'",
+        ),
         (
             "@pytest.mark.microtvm_model('models/none.tflite')\ndef test_it(microtvm): pass",
             "there is no model models/none.tflite",

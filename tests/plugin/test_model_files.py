@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.plugin.running import MODELS
+from tests.unit.compiler.tflite_models import two_signatures
 
 SCHEMA = MODELS.parents[1] / "docs" / "records.schema.json"
 
@@ -257,3 +258,12 @@ def test_the_shape_of_an_open_input_is_an_option(run_pytest, workspace):
     assert outcome.records[0]["elements"] == 6
     outcome = run_pytest(*arguments, "--microtvm-input-shapes=x")
     assert "is no shape of an input" in outcome.output
+
+
+def test_the_signature_of_a_model_is_an_option(run_pytest, workspace):
+    (workspace / "both.tflite").write_bytes(two_signatures().to_bytes())
+    arguments = ("both.tflite", "--microtvm-board=host")
+    outcome = run_pytest(*arguments, "--microtvm-signature=product", status=0)
+    assert outcome.records[0]["elements"] == 1
+    outcome = run_pytest(*arguments, "--microtvm-signature=other")
+    assert "the model has no signature 'other'; name one of 'sum', 'product'" in outcome.output

@@ -16,15 +16,17 @@ class Origin:
     Args:
         file: The name of its file; None for a module in memory.
         sha256: Of the file, in hexadecimal.
+        signature: The signature of the model that was compiled, where one was asked for.
     """
 
     file: str | None = None
     sha256: str | None = None
+    signature: str | None = None
 
     @classmethod
-    def of_file(cls, name: str, content: bytes) -> Origin:
+    def of_file(cls, name: str, content: bytes, signature: str | None = None) -> Origin:
         """The origin that is a file."""
-        return cls(name, hashlib.sha256(content).hexdigest())
+        return cls(name, hashlib.sha256(content).hexdigest(), signature)
 
     def notice(self) -> str:
         """The comment at the top of every generated file."""
@@ -38,5 +40,5 @@ class Origin:
 
     def metadata(self) -> dict[str, str]:
         """The same for metadata.json."""
-        fields = {"file": self.file, "sha256": self.sha256}
+        fields = {"file": self.file, "sha256": self.sha256, "signature": self.signature}
         return {key: value for key, value in fields.items() if value is not None}

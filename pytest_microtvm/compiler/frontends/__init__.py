@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -10,15 +11,19 @@ from pytest_microtvm.errors import ModelError
 from pytest_microtvm.extensions import FRONT_ENDS
 from pytest_microtvm.model_files import suffix_of
 
-__all__ = ["FrontEnd", "ImportedModel", "import_model", "imported"]
+__all__ = ["FrontEnd", "ImportedModel", "import_model", "imported", "no_signatures"]
 
-FrontEnd = Callable[[bytes, Mapping[str, tuple[int, ...]]], ImportedModel]
-"""Imports what a file holds, given the shapes of inputs that the file leaves open, by name; raises
-ModelError for what is damaged or cannot be compiled."""
+FrontEnd = Callable[..., ImportedModel]
+"""Imports what a file holds, given its bytes and the shapes of inputs that it leaves open, by name;
+raises ModelError for what is damaged or cannot be compiled. One whose files have signatures takes
+the name of the one that is wanted as `signature`, too."""
 
 
 def import_model(
-    path: Path, data: bytes, input_shapes: Mapping[str, tuple[int, ...]]
+    path: Path,
+    data: bytes,
+    input_shapes: Mapping[str, tuple[int, ...]],
+    signature: str | None = None,
 ) -> ImportedModel:
     """Import a model file by its suffix (see `extensions.FRONT_ENDS`).
 
@@ -26,6 +31,7 @@ def import_model(
         path: Where the file is; its suffix decides the format, whatever the letter case.
         data: What the file holds.
         input_shapes: Of inputs whose shapes the file leaves open, by name.
+        signature: The signature that is wanted; None for the model as it is without one.
 
     Raises:
         ModelError: The file is damaged, or holds what cannot be compiled.
@@ -42,4 +48,13 @@ def import_model(
     if not data:
         raise ModelError("the file is empty", cure=EXPORT_CURE)
     front_end: FrontEnd = FRONT_ENDS.load(suffix)
-    return front_end(data, input_shapes)
+    if signature is None:
+        return front_end(data, input_shapes)
+    if "signature" not in inspect.signature(front_end).parameters:
+        raise no_signatures(f"a .{suffix} file")
+    return front_end(data, input_shapes, signature=signature)
+
+
+def no_signatures(what: str) -> ModelError:
+    """The error for a signature that is asked of what has none."""
+    return ModelError(f"{what} has no signatures", cure="leave out the signature")

@@ -38,48 +38,57 @@ class TfliteFile:
 
     Args:
         flatbuffer: The `tflite.Model`.
-        inputs: Names of the inputs of the first subgraph, in order.
+        subgraph: The number of the subgraph that is run.
+        inputs: Names of its inputs, in order.
         outputs: Names of its outputs, in order.
     """
 
     flatbuffer: Any
+    subgraph: int
     inputs: list[TensorName]
     outputs: list[TensorName]
 
 
-def read_tflite(data: bytes) -> TfliteFile:
+def read_tflite(data: bytes, signature: str | None = None) -> TfliteFile:
     """Read a TFLite model.
 
+    Args:
+        data: The file's content.
+        signature: The name of the signature that is run; None for the first subgraph.
+
     Raises:
-        ModelError: The data is no TFLite model, is damaged, or has element types that cannot be
-            compiled.
+        ModelError: The data is no TFLite model, is damaged, has element types that cannot be
+            compiled, or no such signature.
     """
     if len(data) < 8 or data[4:8] != _IDENTIFIER:
         raise ModelError("the file is not a TFLite model", cure="give a file that TFLite exported")
     try:
         model = tflite.Model()
         model.Init(data, struct.unpack_from("<I", data)[0])
-        return _read(model, len(data))
+        return _read(model, len(data), signature)
     except READING_ERRORS as error:
         raise ModelError("the file is truncated or damaged", cure=_DAMAGED_CURE) from error
 
 
-def _read(model: Any, file_bytes: int) -> TfliteFile:
+def _read(model: Any, file_bytes: int, wanted: str | None) -> TfliteFile:
     # Every entry of a table takes at least the 4 bytes of its offset.
     if not 1 <= model.SubgraphsLength() <= file_bytes // 4:
         raise ValueError("subgraph count")
     for i in range(model.SubgraphsLength()):
         _check_graph(model, model.Subgraphs(i), file_bytes)
-    graph = model.Subgraphs(0)
+    signature = _signature(model, wanted)
+    subgraph = 0 if signature is None else int(signature.SubgraphIndex())
+    graph = model.Subgraphs(subgraph)
     tensors = [graph.Tensors(i) for i in range(graph.TensorsLength())]
     inputs = indices(graph.InputsAsNumpy())
     outputs = indices(graph.OutputsAsNumpy())
     for index in (*inputs, *outputs):
         _check_type(tensors[index])
     check_model(model)
-    input_aliases, output_aliases = _signature_names(model)
+    input_aliases, output_aliases = _signature_names(signature)
     return TfliteFile(
         model,
+        subgraph,
         [TensorName(tensor_name(tensors[index]), input_aliases.get(index)) for index in inputs],
         [TensorName(tensor_name(tensors[index]), output_aliases.get(index)) for index in outputs],
     )
@@ -137,12 +146,31 @@ def _check_constant(model: Any, tensor: Any) -> None:
         raise ValueError("tensor size")
 
 
-def _signature_names(model: Any) -> tuple[dict[int, str], dict[int, str]]:
-    """Names of inputs and of outputs by tensor index, when the model has just one signature."""
-    if model.SignatureDefsLength() != 1:
-        return {}, {}
-    signature = model.SignatureDefs(0)
-    if signature.SubgraphIndex() != 0:
+def _signature(model: Any, wanted: str | None) -> Any:
+    """The signature of a name; without one, the only one of the first subgraph, or None.
+
+    Raises:
+        ModelError: There is no signature of this name.
+    """
+    found = [model.SignatureDefs(i) for i in range(model.SignatureDefsLength())]
+    if not all(0 <= each.SubgraphIndex() < model.SubgraphsLength() for each in found):
+        raise IndexError("subgraph of a signature")
+    if wanted is None:
+        of_first = [each for each in found if each.SubgraphIndex() == 0]
+        return of_first[0] if len(of_first) == 1 else None
+    names = [(each.SignatureKey() or b"").decode("utf-8", errors="replace") for each in found]
+    if wanted not in names:
+        told = ", ".join(map(repr, names))
+        raise ModelError(
+            f"the model has no signature {wanted!r}",
+            cure=f"name one of {told}" if names else "leave out the signature: it has none",
+        )
+    return found[names.index(wanted)]
+
+
+def _signature_names(signature: Any) -> tuple[dict[int, str], dict[int, str]]:
+    """Names of inputs and of outputs by tensor index."""
+    if signature is None:
         return {}, {}
 
     def names(entries: list[Any]) -> dict[int, str]:

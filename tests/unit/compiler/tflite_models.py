@@ -50,7 +50,8 @@ class Operator:
 class Model:
     """A model of one subgraph; `signature` gives names to tensors by index.
 
-    `subgraphs` are further ones, which the operators of the first refer to by 1, 2 and so on.
+    `subgraphs` are further ones, which the operators of the first refer to by 1, 2 and so on. They
+    may have signatures of their own, with other names.
     """
 
     tensors: list[Tensor]
@@ -59,6 +60,7 @@ class Model:
     outputs: Sequence[int]
     signature: dict[int, str] = field(default_factory=dict)
     subgraphs: list[Model] = field(default_factory=list)
+    signature_name: str = "serving_default"
 
     def to_bytes(self) -> bytes:
         """The file's content."""
@@ -182,6 +184,21 @@ def two_by_two() -> Model:
     return Model(tensors, [add([0, 1], 2), mul([0, 1], 3)], [0, 1], [2, 3])
 
 
+def two_signatures() -> Model:
+    """ "sum": a, b -> a + b; "product": first, second of any length -> their product."""
+    names = dict(enumerate(("a", "b", "sum")))
+    others = dict(enumerate(("first", "second", "product")))
+    product = Model(
+        [Tensor(name, [1], shape_signature=[-1]) for name in others.values()],
+        *([mul([0, 1], 2)], [0, 1], [2]),
+        signature=others,
+        signature_name="product",
+    )
+    model = Model([Tensor(name, [2, 3]) for name in names.values()], [add([0, 1], 2)], [0, 1], [2])
+    model.signature, model.signature_name, model.subgraphs = names, "sum", [product]
+    return model
+
+
 class _Writer:
     def __init__(self, model: Model) -> None:
         self._model = model
@@ -201,7 +218,8 @@ class _Writer:
             ]
             graphs.append(self._subgraph(model, tensors, operators))
         buffers = [self._buffer(content) for content in self._buffers]
-        signature = self._offsets([self._signature()] if self._model.signature else [])
+        signatures = [self._signature(n, m) for n, m in enumerate(models) if m.signature]
+        signature = self._offsets(signatures)
         code_vector, graph_vector = self._offsets(codes), self._offsets(graphs)
         buffer_vector = self._offsets(buffers)
         tflite.ModelStart(builder)
@@ -296,18 +314,19 @@ class _Writer:
             tflite.BufferAddData(self._builder, data)
         return int(tflite.BufferEnd(self._builder))
 
-    def _signature(self) -> int:
-        key = self._builder.CreateString("serving_default")
-        inputs = self._offsets([self._tensor_map(i) for i in self._model.inputs])
-        outputs = self._offsets([self._tensor_map(i) for i in self._model.outputs])
+    def _signature(self, number: int, model: Model) -> int:
+        key = self._builder.CreateString(model.signature_name)
+        inputs = self._offsets([self._tensor_map(model, i) for i in model.inputs])
+        outputs = self._offsets([self._tensor_map(model, i) for i in model.outputs])
         tflite.SignatureDefStart(self._builder)
         tflite.SignatureDefAddSignatureKey(self._builder, key)
+        tflite.SignatureDefAddSubgraphIndex(self._builder, number)
         tflite.SignatureDefAddInputs(self._builder, inputs)
         tflite.SignatureDefAddOutputs(self._builder, outputs)
         return int(tflite.SignatureDefEnd(self._builder))
 
-    def _tensor_map(self, index: int) -> int:
-        name = self._builder.CreateString(self._model.signature[index])
+    def _tensor_map(self, model: Model, index: int) -> int:
+        name = self._builder.CreateString(model.signature[index])
         tflite.TensorMapStart(self._builder)
         tflite.TensorMapAddName(self._builder, name)
         tflite.TensorMapAddTensorIndex(self._builder, index)

@@ -10,7 +10,7 @@ import pytest
 
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import ConfigError, ModelError
-from pytest_microtvm.mlf.library import TensorSpec
+from pytest_microtvm.mlf.library import ModelLibrary, TensorSpec
 from pytest_microtvm.verify import interpreters
 from pytest_microtvm.verify.compare import Tolerance
 from pytest_microtvm.verify.inputs import Tensors
@@ -167,8 +167,10 @@ def interpret(
     model: Path, layers: bool = False, outputs: Any = None, timeout_s: float = TIMEOUT_S
 ) -> Interpreted:
     inputs: Tensors = {"x": np.array([[1.0, -2.0, 3.0]], np.float32)}
-    specs = ([spec("x", (1, 3))], outputs or [spec("y", (1, 4))])
-    return run_interpreter(model, inputs, *specs, Deadline(timeout_s), layers=layers)
+    given, made = (spec("x", (1, 3)),), tuple(outputs or [spec("y", (1, 4))])
+    about: dict[str, Any] = {"modules": {"m": {}}}
+    library = ModelLibrary(Path("m.tar"), "m", given, made, 0, 0, ("aot",), "", about)
+    return run_interpreter(model, library, inputs, Deadline(timeout_s), layers=layers)
 
 
 WEIGHTS = np.arange(12, dtype=np.float32).reshape(4, 3)

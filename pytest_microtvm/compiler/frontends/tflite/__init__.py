@@ -19,23 +19,28 @@ from pytest_microtvm.compiler.frontends.imported import ImportedModel, imported
 InputShapes = Mapping[str, Sequence[int]]
 
 
-def import_tflite(data: bytes, input_shapes: InputShapes | None = None) -> ImportedModel:
+def import_tflite(
+    data: bytes, input_shapes: InputShapes | None = None, signature: str | None = None
+) -> ImportedModel:
     """Import a TFLite model.
 
     Args:
         data: The file's content.
         input_shapes: Shapes of inputs by name, in place of those that the file has.
+        signature: The signature to import, of a model with several; None for its first subgraph.
 
     Raises:
-        ModelError: It is damaged, or holds what cannot be compiled.
+        ModelError: It is damaged, holds what cannot be compiled, or has no such signature.
     """
     from pytest_microtvm.compiler.frontends.tflite.converter import convert
     from pytest_microtvm.compiler.frontends.tflite.graph import read_graphs
     from pytest_microtvm.compiler.frontends.tflite.shapes import input_shapes as shapes_of
     from pytest_microtvm.compiler.frontends.tflite_file import read_tflite
 
-    model = read_tflite(data)
+    model = read_tflite(data, signature)
     graphs = read_graphs(model.flatbuffer)
-    inputs = [graphs[0].tensors[index] for index in graphs[0].inputs]
-    found = convert(graphs, shapes_of(inputs, model.inputs, input_shapes or {}))
+    graph = graphs[model.subgraph]
+    inputs = [graph.tensors[index] for index in graph.inputs]
+    shapes = shapes_of(inputs, model.inputs, input_shapes or {})
+    found = convert(graphs, shapes, model.subgraph)
     return imported(found.module, model.inputs, model.outputs, found.specs, found.initial_states)

@@ -48,17 +48,20 @@ class Converted:
     initial_states: dict[str, Array]
 
 
-def convert(graphs: Sequence[Graph], input_shapes: Sequence[Sequence[int]]) -> Converted:
+def convert(
+    graphs: Sequence[Graph], input_shapes: Sequence[Sequence[int]], subgraph: int = 0
+) -> Converted:
     """Convert a model.
 
     Args:
-        graphs: Its subgraphs; the first is run.
-        input_shapes: Of each input of the first.
+        graphs: Its subgraphs.
+        input_shapes: Of each input of the one that is run.
+        subgraph: The number of that one.
 
     Raises:
         ModelError: Some of its operators cannot be converted.
     """
-    return _Converter(graphs).run(input_shapes)
+    return _Converter(graphs, subgraph).run(input_shapes)
 
 
 class _Converter:
