@@ -19,6 +19,7 @@ from pytest_microtvm.compiler.frontends.onnx.graph import (
     attribute,
     domain_of,
 )
+from pytest_microtvm.compiler.frontends.onnx.tables import BYTES
 
 _ACTIVATIONS = frozenset({"Clip", "Relu"})
 _PAIRS = ("dilations", "kernel_shape", "strides")
@@ -63,6 +64,16 @@ class _Chain:
                 break
             name = reader.output[0]
 
+    def has_parameters(self, node: Any) -> bool:
+        """Whether a node has the scale and the zero point of what the chain ends in."""
+        constants = self._graph.constants
+        pairs = zip(node.input[1:3], self.quantize.input[1:3], strict=False)
+        known = [(constants.get(one), constants.get(other)) for one, other in pairs]
+        return all(
+            one is not None and other is not None and np.array_equal(one, other)
+            for one, other in known
+        )
+
     def _is(self, node: Any, kind: str) -> bool:
         """Whether a node quantizes or dequantizes by one scale that is known."""
         if node.op_type != f"{kind}Linear" or domain_of(node):
@@ -76,6 +87,7 @@ def _with_rows(graph: Graph, node: Any) -> bool:
     shape = graph.shape(node.input[0])
     result = graph.shape(node.output[0])
     plain = attribute(node, "auto_pad", "NOTSET") == "NOTSET" and len(node.output) == 1
+    plain = plain and attribute(node, "output_shape") is None
     if shape is None or result is None or len(shape) != 3 or not plain:
         return False
     chain = _Chain(graph, node)
@@ -98,6 +110,8 @@ def _with_rows(graph: Graph, node: Any) -> bool:
     for entry in node.attribute:
         if entry.name in _PAIRS:
             entry.ints.insert(0, 1)
+        elif entry.name == "output_padding":
+            entry.ints.insert(0, 0)
         elif entry.name == "pads":
             first, last = entry.ints
             del entry.ints[:]
@@ -120,13 +134,7 @@ def _at_its_scale(graph: Graph, node: Any) -> bool:
     first, last = chain.dequantize, chain.quantize
     if first is None or last is None or last.input[0] != node.output[0]:
         return False
-    constants = graph.constants
-    same = [
-        np.array_equal(constants[one], constants[other])
-        and constants[one].dtype == constants[other].dtype
-        for one, other in zip(first.input[1:3], last.input[1:3], strict=True)
-    ]
-    if all(same):
+    if chain.has_parameters(first) and graph.dtype(first.input[0]) == graph.dtype(last.output[0]):
         return False
     builder = Builder(graph, node)
     parameters = list(first.input[1:3])
@@ -135,6 +143,28 @@ def _at_its_scale(graph: Graph, node: Any) -> bool:
     last.input[0] = real
     _insert(graph, node, builder.nodes, before=False)
     return True
+
+
+def _parts_at_its_scale(graph: Graph, node: Any) -> bool:
+    """Parts that are quantized as their concatenation is, where it is no matter of a table."""
+    chain = _Chain(graph, node)
+    last = chain.quantize
+    if last is None or last.input[0] != node.output[0]:
+        return False
+    made = graph.producers()
+    parameters = list(last.input[1:3])
+    builder = Builder(graph, node)
+    for position, name in enumerate(node.input):
+        source = made.get(name)
+        if source is not None and source.op_type == "DequantizeLinear" and not domain_of(source):
+            if graph.dtype(source.input[0]) in BYTES or chain.has_parameters(source):
+                continue
+        elif name in graph.constants:
+            continue
+        values = builder.op("QuantizeLinear", name, *parameters)
+        node.input[position] = builder.op("DequantizeLinear", values, *parameters)
+    _insert(graph, node, builder.nodes, before=True)
+    return bool(builder.nodes)
 
 
 def _quantized_first(graph: Graph, node: Any) -> bool:
@@ -234,7 +264,9 @@ _MOVES = (
 )
 _REWRITES: dict[str, tuple[Callable[[Graph, Any], bool], ...]] = {
     "AveragePool": (_with_rows,),
+    "Concat": (_parts_at_its_scale,),
     "Conv": (_with_rows,),
+    "ConvTranspose": (_with_rows,),
     "MaxPool": (_with_rows, _at_its_scale),
     "Reshape": (_undoes, _at_its_scale, _quantized_first, _on_integers),
     "Transpose": (_at_its_scale, _quantized_first, _on_integers),

@@ -71,7 +71,8 @@ _ELEMENTWISE = frozenset(
         "ThresholdedRelu",
     }
 )
-_BYTES = (onnx.TensorProto.INT8, onnx.TensorProto.UINT8)
+BYTES = (onnx.TensorProto.INT8, onnx.TensorProto.UINT8)
+"""Element types of quantized tensors whose functions are tables."""
 
 
 def look_up(graph: Graph) -> None:
@@ -121,7 +122,7 @@ class _Function:
             return False
         is_quantize = node.op_type == "QuantizeLinear"
         integers = node.output[0] if is_quantize else node.input[0]
-        return self._graph.dtype(integers) in _BYTES
+        return self._graph.dtype(integers) in BYTES
 
     def follow(self, name: str) -> bool:
         """Find what makes a value; whether that is a function of one byte."""

@@ -99,6 +99,20 @@ static inline int32_t microtvm_even_mean(int64_t sum, int32_t count) {
   return (int32_t)result;
 }
 
+/* The square root of `value`, rounded down. */
+static inline uint32_t microtvm_root(uint64_t value) {
+  uint64_t root = 0;
+  for (uint64_t bit = UINT64_C(1) << 62; bit != 0; bit >>= 2) {
+    if (value >= root + bit) {
+      value -= root + bit;
+      root = (root >> 1) + bit;
+    } else {
+      root >>= 1;
+    }
+  }
+  return (uint32_t)root;
+}
+
 /* The nearest value that int32_t holds. */
 static inline int32_t microtvm_saturate32(int64_t value) {
   return (int32_t)(value > INT32_MAX ? INT32_MAX : value < INT32_MIN ? INT32_MIN : value);

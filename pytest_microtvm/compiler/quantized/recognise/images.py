@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from pytest_microtvm.compiler.quantized.even_specs import WEIGHT_BITS, Interpolated, Taps
 from pytest_microtvm.compiler.quantized.intervals import values_of
 from pytest_microtvm.compiler.quantized.recognise.matches import Match, Output, image_of
 from pytest_microtvm.compiler.quantized.recognise.values import (
@@ -17,6 +18,7 @@ from pytest_microtvm.compiler.quantized.recognise.values import (
 from pytest_microtvm.compiler.quantized.specs import DepthwiseConv2D, Pool, Resize, Window
 from pytest_microtvm.compiler.quantized.tensors import Activation
 
+_MODES = ("align_corners", "asymmetric", "half_pixel")
 _LAYOUTS = ("NHWC", "NCHW")
 _POOLS = {"nn.avg_pool2d": "average", "nn.max_pool2d": "max"}
 
@@ -45,16 +47,55 @@ def match_nearest(values: Values, call: Any, low: int, high: int) -> Match | Non
 def match_bilinear(values: Values, call: Any, output: Output) -> Match | None:
     """An image in another size, its pixels interpolated."""
     source = values.activation(call.args[0])
-    if source is None or source.quantization != output.quantization or source.dtype == "uint8":
+    if source is None or source.dtype != output.dtype or str(call.attrs.method) != "linear":
         return None
-    if source.dtype != output.dtype or str(call.attrs.method) != "linear":
+    if output.is_even:
+        return _interpolated(call, source, output)
+    if source.quantization != output.quantization or source.dtype == "uint8":
         return None
     return _resize("bilinear", call, source.expression, output.dtype)
 
 
+def _interpolated(call: Any, source: Activation, output: Output) -> Match | None:
+    """The same to the nearest values, at any scale."""
+    mode, layout = str(call.attrs.coordinate_transformation_mode), str(call.attrs.layout)
+    if mode not in _MODES or layout not in _LAYOUTS:
+        return None
+    before, after = (image_of(shape_of(tensor), layout) for tensor in (source.expression, call))
+    bits = WEIGHT_BITS[source.dtype]
+    rows, columns = (_taps(before[axis], after[axis], mode, bits) for axis in (1, 2))
+    factor = float(source.quantization.scale) / float(output.quantization.scale)
+    reach = values_of(source.dtype, source.quantization.zero_point).reach << (2 * bits)
+    spec = Interpolated(
+        before,
+        after,
+        rows,
+        columns,
+        source.quantization.zero_point,
+        bits,
+        output.even([factor * 2.0 ** (-2 * bits)], reach),
+        output.dtype,
+    )
+    return Match("resize_bilinear", spec, (source.expression,), layout == "NCHW")
+
+
+def _taps(extent: int, size: int, mode: str, bits: int) -> Taps:
+    at = np.arange(size, dtype=np.float64)
+    if mode == "align_corners":
+        places = at * (extent - 1) / max(1, size - 1)
+    elif mode == "half_pixel":
+        places = (at + 0.5) * extent / size - 0.5
+    else:
+        places = at * extent / size
+    places = np.clip(places, 0, extent - 1)
+    first = np.floor(places).astype(np.int32)
+    weights = np.rint((places - first) * (1 << bits)).astype(np.int32)
+    return Taps(first, np.minimum(first + 1, extent - 1).astype(np.int32), weights)
+
+
 def _resize(kind: str, call: Any, image: Any, dtype: str) -> Match | None:
     mode = str(call.attrs.coordinate_transformation_mode)
-    if mode not in ("align_corners", "asymmetric", "half_pixel"):
+    if mode not in _MODES:
         return None
     layout = str(call.attrs.layout)
     if layout not in _LAYOUTS:

@@ -69,8 +69,11 @@ class Output:
             reach: How far from 0 a sum can be.
         """
         reals = np.asarray(factors, np.float64)
-        multipliers, shifts = quantize_multipliers(reals)
         is_narrow = reach < 1 << 31
+        # The factors of wide sums may be so small that they were 0 for others.
+        excess = 0 if is_narrow else 16
+        multipliers, shifts = quantize_multipliers(np.ldexp(reals, excess))
+        shifts = shifts - np.int32(excess)
         rounding = Rounding.EVEN
         if reach >= 1 << 47 or shifts.max() > (30 if is_narrow else EVEN_SHIFT):
             rounding = Rounding.REAL

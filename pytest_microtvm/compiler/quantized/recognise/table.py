@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from pytest_microtvm.compiler.quantized import tables
-from pytest_microtvm.compiler.quantized.recognise import images, simple
+from pytest_microtvm.compiler.quantized.recognise import attention, images, simple
 from pytest_microtvm.compiler.quantized.recognise.matches import IntegerRecognizer, Recognizer
 from pytest_microtvm.compiler.quantized.recognise.weighted import match_weighted
 
@@ -17,14 +17,16 @@ QUANTIZED: Mapping[str, Sequence[Recognizer]] = {
     "expand_dims": (simple.match_movement,),
     "flatten": (simple.match_movement,),
     "image.resize2d": (images.match_bilinear,),
-    "matmul": (match_weighted,),
+    "matmul": (match_weighted, attention.match_product),
     "mean": (simple.match_mean,),
     "multiply": (simple.match_arithmetic,),
     "nn.avg_pool2d": (images.match_float_pool,),
     "nn.conv2d": (match_weighted,),
+    "nn.conv2d_transpose": (match_weighted,),
+    "nn.layer_norm": (attention.match_layer_normalization,),
     "nn.leakyrelu": (simple.match_leaky_relu,),
     "nn.max_pool2d": (images.match_float_pool,),
-    "nn.softmax": (simple.match_softmax,),
+    "nn.softmax": (attention.match_softmax, simple.match_softmax),
     "permute_dims": (simple.match_movement,),
     "reshape": (match_weighted, simple.match_movement),
     "sigmoid": (partial(simple.match_unary, "logistic", tables.sigmoid),),

@@ -97,6 +97,15 @@ class Values:
                 return product
         return None
 
+    def real(self, expression: Any) -> Array | None:
+        """The value of a float `expression`, if it is known; of integers, what they stand for."""
+        found = self.constant(expression)
+        if found is None:
+            weights = self.weights(expression)
+            if weights is not None:
+                found = (weights.values - weights.zero_points) * weights.scales
+        return found
+
     def activation(self, expression: Any) -> Activation | None:
         """The quantized tensor behind `dequantize(x)`, when one scale serves all of it."""
         call = self.call(expression, "dequantize")

@@ -26,6 +26,7 @@ from pytest_microtvm.compiler.quantized.specs import (
     Window,
 )
 from pytest_microtvm.compiler.quantized.tensors import Activation, Weights
+from pytest_microtvm.compiler.quantized.tflite_specs import TransposedConv2D
 
 _ORDERS = {"HWIO": (3, 0, 1, 2), "HWOI": (2, 0, 1, 3), "OIHW": (0, 2, 3, 1)}
 """By the layout of weights, the order of axes that makes them output, height, width, input."""
@@ -41,7 +42,7 @@ def match_weighted(values: Values, result: Any, output: Output) -> Match | None:
     if operator_name(value) == "add":
         value, bias = values.definition(value.args[0]), value.args[1]
     name = operator_name(value)
-    if name not in ("nn.conv2d", "matmul"):
+    if name not in ("nn.conv2d", "nn.conv2d_transpose", "matmul"):
         return None
     source = values.activation(value.args[0])
     weights = values.weights(value.args[1])
@@ -49,7 +50,41 @@ def match_weighted(values: Values, result: Any, output: Output) -> Match | None:
         return None
     if name == "matmul":
         return _fully_connected(values, source, weights, bias, output)
+    if name == "nn.conv2d_transpose":
+        return _transposed_conv2d(values, value, source, weights, bias, output)
     return _conv2d(values, value, source, weights, bias, output)
+
+
+def _transposed_conv2d(
+    values: Values, call: Any, source: Activation, weights: Weights, bias: Any, output: Output
+) -> Match | None:
+    attributes = call.attrs
+    layouts = str(attributes.data_layout), str(attributes.kernel_layout)
+    is_plain = int(attributes.groups) == 1 and _pair(attributes.dilation) == (1, 1)
+    if not output.is_even or layouts != ("NCHW", "IOHW") or not is_plain:
+        return None
+    by_output = weights.moved(lambda array: np.transpose(array, (1, 2, 3, 0)))
+    scales, zero_points = _by_channel(by_output)
+    if scales is None or zero_points.size != 1 or not _fits(source, weights, output):
+        return None
+    shape = by_output.values.shape
+    accumulator = np.float64(source.quantization.scale) * scales.astype(np.float64)
+    known_bias = _bias(values, bias, accumulator, shape[0], output)
+    if isinstance(known_bias, bool):
+        return None
+    reach = _reach(source, by_output, known_bias)
+    spec = TransposedConv2D(
+        image_of(source.shape, "NCHW"),
+        image_of(shape_of(call), "NCHW"),
+        Window((shape[1], shape[2]), _pair(attributes.strides), (1, 1), _pair(attributes.padding)),
+        np.ascontiguousarray(by_output.values),
+        known_bias,
+        source.quantization.zero_point,
+        output.even(_reals(source, scales, output), reach),
+        source.dtype,
+        int(zero_points[0]),
+    )
+    return Match("conv2d_transpose", spec, (source.expression,), is_channels_last=True)
 
 
 def _bias(
@@ -68,13 +103,9 @@ def _bias(
     if bias is None:
         return None
     known = values.weights(bias)
-    real = values.constant(bias)
-    if known is not None:
-        if known.values.size != channels:
-            return False
-        if not output.is_even or _has_scales(known, scales):
-            return known.values.reshape(-1)
-        real = (known.values.astype(np.float64) - known.zero_points) * known.scales
+    if known is not None and (not output.is_even or _has_scales(known, scales)):
+        return known.values.reshape(-1) if known.values.size == channels else False
+    real = values.real(bias)
     if real is None or real.size != channels:
         return False
     steps = round_away(real.reshape(-1).astype(np.float64) / scales)

@@ -1,4 +1,4 @@
-"""Operators that give a tensor another shape and leave its elements in place."""
+"""Operators that give a tensor another shape, or take parts of it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,27 @@ def _reshape(builder: Builder) -> bool:
     return True
 
 
+def _split(builder: Builder) -> bool:
+    """Slices, where not all parts are read: TVM would compute the others, too."""
+    readers = builder.graph.readers()
+    source = builder.node.input[0]
+    shape = builder.graph.shape(source)
+    parts = [builder.graph.shape(name) for name in builder.node.output]
+    if shape is None or None in parts or all(name in readers for name in builder.node.output):
+        return False
+    axis = int(builder.attribute("axis", 0)) % len(shape)
+    start = 0
+    for position, part in enumerate(parts):
+        stop = start + (part or ())[axis]
+        if builder.node.output[position] in readers:
+            builder.result(builder.slice(source, axis, start, stop), position)
+        start = stop
+    return True
+
+
 REWRITES: dict[str, Rewrite] = {
     "Flatten": _reshape,
+    "Split": _split,
     "Squeeze": _reshape,
     "Unsqueeze": _reshape,
 }

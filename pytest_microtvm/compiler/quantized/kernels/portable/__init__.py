@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from pytest_microtvm.compiler.quantized.cpu import CpuExtension
+from pytest_microtvm.compiler.quantized.even_specs import (
+    Interpolated,
+    LayerNormalization,
+    SoftmaxByTable,
+)
 from pytest_microtvm.compiler.quantized.kernels.common import (
     dense_convolution,
     is_common,
@@ -12,6 +17,7 @@ from pytest_microtvm.compiler.quantized.kernels.portable import (
     conv2d,
     depthwise,
     elementwise,
+    even,
     fixed_point,
     general,
     movement,
@@ -79,6 +85,9 @@ def _fully_connected(spec: FullyConnected) -> KernelSource:
 EXTENSION = CpuExtension(
     {
         BatchMatMul: products.batch_mat_mul,
+        Interpolated: even.interpolated,
+        LayerNormalization: even.layer_normalization,
+        SoftmaxByTable: even.softmax,
         Comparison: pairs.comparison,
         Interpolation: fixed_point.interpolation,
         L2Normalization: fixed_point.l2_normalization,
