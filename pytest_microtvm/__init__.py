@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pytest_microtvm.api.device import Device
     from pytest_microtvm.api.environment import Environment
     from pytest_microtvm.api.evaluation import evaluate
+    from pytest_microtvm.api.exports import export
     from pytest_microtvm.api.models import (
         compile,  # noqa: A004 (microtvm.compile)
         compile_together,
@@ -94,6 +95,7 @@ __all__ = [
     "compile_together",
     "create_project",
     "evaluate",
+    "export",
     "load_boards",
     "open_libraries",
     "open_library",
@@ -105,6 +107,7 @@ _MODULES = {
     "api.device": ("Device",),
     "api.environment": ("Environment",),
     "api.evaluation": ("evaluate",),
+    "api.exports": ("export",),
     "api.models": ("compile", "compile_together", "open_libraries", "open_library"),
     "api.projects": ("Project", "create_project", "open_project"),
     "boards": ("Board", "load_boards"),

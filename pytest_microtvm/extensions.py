@@ -119,6 +119,24 @@ CPU_EXTENSIONS = Group(
 OPERATORS = Group("pytest_microtvm.operators", "operator")
 """By any name: an `Operator`, computed over integers. Our own are in tables of the compiler."""
 
+EXPORTS = Group(
+    "pytest_microtvm.exports",
+    "export format",
+    {
+        "mlf": "pytest_microtvm.exports.formats.plain:archive",
+        "c": "pytest_microtvm.exports.formats.plain:c_files",
+        "cmake": "pytest_microtvm.exports.formats.plain:cmake",
+        "make": "pytest_microtvm.exports.formats.plain:make",
+        "zephyr-module": "pytest_microtvm.exports.formats.rtos:zephyr_module",
+        "arduino-library": "pytest_microtvm.exports.formats.packages:arduino_library",
+        "esp-idf-component": "pytest_microtvm.exports.formats.rtos:esp_idf_component",
+        "cmsis-pack": "pytest_microtvm.exports.formats.packages:cmsis_pack",
+        "platformio": "pytest_microtvm.exports.formats.packages:platformio",
+    },
+)
+"""By what `microtvm export --format` takes: from the `Contents` of an archive to the files of a
+folder, by path."""
+
 COMPILER_GROUPS = (FRONT_ENDS, CPU_EXTENSIONS, OPERATORS)
 
 

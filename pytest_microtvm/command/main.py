@@ -5,6 +5,7 @@
     running     run
     serving     serve
     debugging   debug
+    exporting   export
     upkeep      cache, doctor
     lab         lab scan, check, virtual
     completion  completion
@@ -20,7 +21,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 
-from pytest_microtvm.command import models, projects, running, serving, upkeep
+from pytest_microtvm.command import exporting, models, projects, running, serving, upkeep
 from pytest_microtvm.command.parsers import FAILED, USAGE, CommandParser, tell
 from pytest_microtvm.errors import (
     BuildError,
@@ -58,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="COMMAND",
         parser_class=CommandParser,
     )
-    for module in (models, projects, running, serving, upkeep):
+    for module in (models, projects, running, exporting, serving, upkeep):
         module.add_commands(commands)
     commands.add_parser("debug", help="run a project's model under gdb.").fill = _fill_debug
     commands.add_parser("lab", help="the boards that are here").fill = _fill_lab

@@ -20,12 +20,13 @@ install_system_packages() {
   docker/install/qemu_x86.sh
 }
 
-# install_every_tool: what the emulated boards of all architectures, flashing and labgrid need besides.
+# install_every_tool: what the emulated boards of all architectures, flashing, labgrid and exports need besides.
 install_every_tool() {
   docker/install/arm.sh
   docker/install/riscv.sh
   docker/install/flash.sh
   docker/install/labgrid.sh
+  docker/install/exports.sh
 }
 
 # install_package [EXTRA]: .venv with the package, editable, and the dependencies of EXTRA.

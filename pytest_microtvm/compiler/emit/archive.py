@@ -93,6 +93,7 @@ def _metadata(
         "io_size_bytes": io_bytes,
         "inputs": _tensors(program.model_inputs, macros),
         "outputs": _tensors(program.model_outputs, macros),
+        "run_parameters": macros.run_arguments,
         "workspace_pools": {
             pool.info.name: {
                 **_pool(macros, pool.info, pool.size_bytes),

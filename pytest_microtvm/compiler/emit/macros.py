@@ -86,6 +86,11 @@ class Macros:
         return [*(io if self.is_io_given else ()), *self.pools_parameter]
 
     @property
+    def run_arguments(self) -> list[str]:
+        """The names of the parameters of a run."""
+        return [parameter.rpartition("*")[2] for parameter in self.run_parameters]
+
+    @property
     def run_signature(self) -> str:
         """The declaration of tvmgen_<m>_run, without its semicolon."""
         return self.function("int32_t", "run", self.run_parameters)

@@ -28,6 +28,7 @@ C_TYPES = {
 }
 """How C stores an element of each type; a bool is one byte, 0 or 1."""
 
+_RUN_PARAMETERS = ("inputs", "outputs", "workspace_pools")  # of archives that do not tell them
 _METADATA_NAMES = ("metadata.json", "./metadata.json")
 _MAX_METADATA_BYTES = 16 * 1024 * 1024
 _C_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,255}\Z")
@@ -84,17 +85,33 @@ class InterfaceTensor:
 
 @dataclasses.dataclass(frozen=True)
 class InterfacePool:
-    """A member of the struct of workspace pools.
+    """A member of the struct of pools.
 
     Attributes:
         name: The member.
         size_macro: The macro with its bytes.
         size_bytes: The same.
+        attribute_macro: The macro that its definition begins with; empty where there is none.
+        data_macro: The macro with the constants that it is filled with; empty for a workspace.
     """
 
     name: str
     size_macro: str
     size_bytes: int
+    attribute_macro: str = ""
+    data_macro: str = ""
+
+    @classmethod
+    def of(cls, name: str, entry: Mapping[str, Any]) -> InterfacePool:
+        """Read an entry of the metadata."""
+        attribute, data = entry.get("attribute_macro"), entry.get("data_macro")
+        return cls(
+            _identifier(name),
+            _identifier(entry["macro"]),
+            int(entry["size"]),
+            _identifier(attribute) if attribute else "",
+            _identifier(data) if data else "",
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +122,8 @@ class ModelInterface:
         name: The module's name, a C identifier.
         inputs: Its inputs, in the model's order.
         outputs: Its outputs, likewise.
-        pools: The memory that it works in.
+        pools: The memory that the application gives it.
+        run_parameters: The names of what a run takes.
         has_state: Whether it keeps something from run to run, which `tvmgen_NAME_reset` begins.
     """
 
@@ -113,6 +131,7 @@ class ModelInterface:
     inputs: tuple[InterfaceTensor, ...]
     outputs: tuple[InterfaceTensor, ...]
     pools: tuple[InterfacePool, ...]
+    run_parameters: tuple[str, ...]
     has_state: bool = False
 
     @property
@@ -134,14 +153,19 @@ class ModelInterface:
         """
         (module,) = metadata["modules"].values()
         (main,) = module["memory"]["functions"]["main"]
+        given = {
+            name: pool for name, pool in main["workspace_pools"].items() if not pool.get("internal")
+        }
         return cls(
             _identifier(module["model_name"]),
             tuple(InterfaceTensor.of(*item) for item in main["inputs"].items()),
             tuple(InterfaceTensor.of(*item) for item in main["outputs"].items()),
             tuple(
-                InterfacePool(_identifier(name), _identifier(pool["macro"]), int(pool["size"]))
-                for name, pool in main["workspace_pools"].items()
+                InterfacePool.of(*item)
+                for pools in (given, main.get("constant_pools", {}))
+                for item in pools.items()
             ),
+            tuple(map(_identifier, main.get("run_parameters", _RUN_PARAMETERS))),
             has_state=bool(main.get("states")),
         )
 

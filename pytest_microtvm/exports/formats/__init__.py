@@ -1,0 +1,1 @@
+"""Each ecosystem: a function from `Contents` to the files of an export."""
