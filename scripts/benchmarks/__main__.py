@@ -12,6 +12,7 @@ from scripts.benchmarks import (
     flash,
     fuzz,
     kernels,
+    killed,
     lab_soak,
     link,
     matrix,
@@ -21,8 +22,8 @@ from scripts.benchmarks import (
     overhead,
     signals,
     soak,
+    strangers,
     wire,
-    workers,
     zoo,
 )
 
@@ -34,6 +35,7 @@ BENCHMARKS = (
     flash,
     fuzz,
     kernels,
+    killed,
     lab_soak,
     link,
     matrix,
@@ -43,8 +45,8 @@ BENCHMARKS = (
     overhead,
     signals,
     soak,
+    strangers,
     wire,
-    workers,
     zoo,
 )
 

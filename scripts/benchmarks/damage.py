@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 from pytest_microtvm.boards import load_boards
-from pytest_microtvm.errors import MicroTVMError
+from pytest_microtvm.errors import MicroTVMError, OutputMismatch
 from pytest_microtvm.flow.cache import Cache
 from pytest_microtvm.flow.model_under_test import ModelUnderTest
 from pytest_microtvm.flow.opening import open_harness
@@ -47,6 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
                 outputs, lines = verdict(directory, arguments.board)
             except MicroTVMError as error:
                 kind, lines = "errors", [error.one_line()]
+            except OutputMismatch as mismatch:
+                kind, lines = "wrong", str(mismatch).splitlines()[:1]
             else:
                 anew = any(" anew, because " in line for line in lines)
                 kind = "found" if anew else "overlooked"

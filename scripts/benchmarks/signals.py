@@ -111,17 +111,20 @@ class Runs:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(TIMEOUT_S)  # Ctrl-C is an orderly end
         end = time.monotonic() + GONE_WITHIN_S
-        token = f"{TOKEN}={self._token}"
-        while descendants(token) and time.monotonic() < end:
+        while self.processes() and time.monotonic() < end:
             time.sleep(0.05)
         left = []
-        for pid in descendants(token):
+        for pid in self.processes():
             command = Path(f"/proc/{pid}/cmdline")
             if command.exists():
                 left.append(command.read_bytes().replace(b"\0", b" ").decode()[:200])
         process.kill()
         process.wait()
         return left
+
+    def processes(self) -> list[int]:
+        """The living processes of all runs."""
+        return descendants(f"{TOKEN}={self._token}")
 
     def folders(self) -> list[str]:
         """What is in the temporary folder, without pytest's own."""
