@@ -28,6 +28,7 @@ from pytest_microtvm.compiler.options import (
     MEMORY_BYTES,
     CompileLimits,
     CompileOptions,
+    check_file_size,
     export_time_s,
 )
 from pytest_microtvm.deadline import Deadline
@@ -121,7 +122,7 @@ def _require_file(model: Path) -> None:
             what = "is not a file" if model.exists() else "does not exist"
             raise ModelError(f"the model {model} {what}", cure="check the path")
         with model.open("rb"):
-            pass
+            check_file_size(model)
     except OSError as error:
         raise _unreadable(model, error) from error
 

@@ -6,13 +6,31 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from pytest_microtvm.boards import Board
 from pytest_microtvm.compiler.pools import Memory
-from pytest_microtvm.errors import ConfigError
+from pytest_microtvm.errors import ConfigError, ModelError
 
 MEMORY_BYTES = 4 << 30
 """Address space that compiling a model may take, unless another limit is given."""
+
+MAX_MODEL_BYTES = 256 * 1024 * 1024
+
+
+def check_file_size(model: Path) -> None:
+    """Refuse a file that is too large to be read.
+
+    Raises:
+        ModelError: It is.
+        OSError: There is no such file.
+    """
+    size_bytes = model.stat().st_size
+    if size_bytes > MAX_MODEL_BYTES:
+        raise ModelError(
+            f"the model {model} has {size_bytes} bytes, more than {MAX_MODEL_BYTES}",
+            cure="use a model that fits a microcontroller",
+        )
 
 
 @dataclass(frozen=True)

@@ -24,14 +24,13 @@ from pytest_microtvm.compiler.limits import check_arena, check_constants, check_
 from pytest_microtvm.compiler.lowering import lower
 from pytest_microtvm.compiler.naming import module_name
 from pytest_microtvm.compiler.nested import lower_nested
-from pytest_microtvm.compiler.options import CompileOptions
+from pytest_microtvm.compiler.options import CompileOptions, check_file_size
 from pytest_microtvm.compiler.planning import MemoryPlan, plan_memory
 from pytest_microtvm.compiler.program import Program
 from pytest_microtvm.compiler.quantized.groups import group_integers
 from pytest_microtvm.compiler.quantized.kernels import kernel_tables
 from pytest_microtvm.errors import MicroTVMError, ModelError
 
-MAX_MODEL_BYTES = 256 * 1024 * 1024
 """Larger files are refused before they are read: nothing so large fits a microcontroller."""
 
 Progress = Callable[[str], None]
@@ -85,11 +84,7 @@ def compile_to_files(
 
 def _read(model: Path) -> bytes:
     try:
-        if model.stat().st_size > MAX_MODEL_BYTES:
-            raise ModelError(
-                f"the file has more than {MAX_MODEL_BYTES} bytes",
-                cure="use a model that fits a microcontroller",
-            )
+        check_file_size(model)
         return model.read_bytes()
     except OSError as error:
         raise ModelError(

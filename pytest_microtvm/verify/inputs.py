@@ -173,9 +173,14 @@ def load_arrays(path: Path) -> dict[str, NDArray[np.generic]]:
         ConfigError: The file cannot be read.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise ValueError("it is not a file")
         with path.open("rb") as file:
             with zipfile.ZipFile(file) as members:
                 size_bytes = sum(member.file_size for member in members.infolist())
+                names = [name.removesuffix(".npy") for name in members.namelist()]
+            if len(set(names)) < len(names):
+                raise ValueError("it holds two arrays of one name")
             if size_bytes > MAX_FILE_BYTES:
                 raise ValueError(f"they take {size_bytes} bytes, more than {MAX_FILE_BYTES}")
             file.seek(0)

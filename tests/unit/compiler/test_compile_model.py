@@ -262,11 +262,18 @@ def test_an_archive_that_could_not_be_opened_is_refused_before_anybody_has_it(
     assert not output.exists()
 
 
-@pytest.mark.parametrize("what", ["missing", "folder"])
+@pytest.mark.parametrize("what", ["missing", "folder", "pipe", "device", "loop", "huge"])
 def test_a_model_that_is_no_file_is_named(what: str, tmp_path: Path, output: Path):
     model = tmp_path / "net.tflite"
     if what == "folder":
         model.mkdir()
+    elif what == "pipe":
+        os.mkfifo(model)
+    elif what in ("device", "loop"):
+        model.symlink_to("/dev/zero" if what == "device" else model)
+    elif what == "huge":
+        with model.open("wb") as file:
+            file.truncate(100 << 30)
     for use in (
         lambda: compile_model(model, output, CompileOptions(), Deadline(TIMEOUT_S)),
         lambda: compile_key(model, CompileOptions()),

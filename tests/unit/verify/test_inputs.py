@@ -1,4 +1,6 @@
 import io
+import os
+import warnings
 import zipfile
 from dataclasses import replace
 
@@ -202,6 +204,24 @@ def test_a_damaged_file_is_one_line(tmp_path, name):
             load(path, [spec()])
         assert len(str(caught.value).splitlines()) == 1
         assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("names", [("x.npy", "x.npy"), ("x", "x.npy")])
+def test_two_arrays_of_one_name_are_refused(tmp_path, names):
+    path = tmp_path / "in.npz"
+    with warnings.catch_warnings(), zipfile.ZipFile(path, "w") as archive:
+        warnings.simplefilter("ignore")
+        for name in names:
+            archive.writestr(name, npy(np.zeros((2, 3), "int8")))
+    with pytest.raises(ConfigError, match="two arrays of one name"):
+        load_inputs(path, [spec()])
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "in.npz")
+    for path in (tmp_path / "in.npz", tmp_path, tmp_path / "missing.npz"):
+        with pytest.raises(ConfigError, match="cannot read arrays from"):
+            load_inputs(path, [spec()])
 
 
 @pytest.mark.parametrize("raised", [MemoryError(), RecursionError(), KeyError("x"), SyntaxError()])
