@@ -27,6 +27,8 @@ TESTS = 4
 ARGUMENTS = ("--microtvm-executor=aot,graph", "--microtvm-reference=host")
 WORKER = b"exec(eval(sys.stdin.readline()))"
 """What the command line of a process that execnet starts has in it."""
+NOT_STARTED = "execnet/gateway_bootstrap.py"
+"""Where pytest-xdist itself fails when a worker is killed before there is a session."""
 PARTS = {
     b"pytest_microtvm.session.bridge": "bridge",
     b"qemu-system-": "emulator",
@@ -77,6 +79,8 @@ def run(arguments: argparse.Namespace) -> int:
             output = runs.output.read_text(errors="replace")
             kind, faults = judge(process.returncode, output)
             counts[f"{victim}: {kind}"] += 1
+            for line in TOLD.findall(output):
+                print(f"{number}, {victim}: {line[:300]}", flush=True)
             faults += [f"left: {each}" for each in left]
             if faults:
                 bad += 1
@@ -113,6 +117,8 @@ def parts_of(runs: Runs, main: int) -> list[tuple[int, str]]:
 
 def judge(status: int, output: str) -> tuple[str, list[str]]:
     """What became of a run, and what is wrong with that."""
+    if NOT_STARTED in output:
+        return "xdist could not start it", []
     lines = output.strip().splitlines()
     results = {what: int(count) for count, what in COUNT.findall(lines[-1] if lines else "")}
     errors, told = results.get("error", 0), TOLD.findall(output)
