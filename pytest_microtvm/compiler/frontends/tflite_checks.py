@@ -75,6 +75,14 @@ _SUM_LIMIT = 1 << 47
 _OF_ONE_SCALE = ("MAXIMUM", "MINIMUM")
 """Operators that LiteRT computes over stored values, whatever these stand for."""
 
+_RESCALING = (
+    *("ADD", "BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D", "ELU", "EXP", "FULLY_CONNECTED"),
+    *("GELU", "HARD_SWISH", "L2_NORMALIZATION", "LEAKY_RELU", "LOG", "LOGISTIC", "LOG_SOFTMAX"),
+    *("MEAN", "MUL", "PRELU", "RELU", "RELU6", "RELU_0_TO_1", "RELU_N1_TO_1", "RSQRT", "SOFTMAX"),
+    *("SQRT", "SQUARED_DIFFERENCE", "SUB", "TANH", "TRANSPOSE_CONV"),
+)
+"""Operators that LiteRT computes by the scales of their tensors: without them it divides by 0."""
+
 _IGNORED_ACTIVATIONS = ("TANH", "SIGN_BIT")
 _RECURRENT = ("LSTM", "RNN", "SVDF")
 """Ends of the names of operators that know them."""
@@ -139,6 +147,8 @@ def check_model(model: Any) -> None:
             _check_options(name, operator)
             if name in ("ARG_MAX", "ARG_MIN"):
                 _check_output_type(name, operator, tensors)
+            if name in _RESCALING:
+                _check_scaled(name, operator, tensors)
             if name in _OF_ONE_SCALE:
                 _check_scales(name, operator, tensors)
         _check_flow(model, graph, tensors, operators)
@@ -152,6 +162,16 @@ def _check_output_type(name: str, operator: Any, tensors: list[Any]) -> None:
     for index in _present(operator.OutputsAsNumpy):
         if options is not None and options.OutputType() != tensors[index].Type():
             raise _wrong(tensors[index], f"is of another type than the options of {name} say")
+
+
+def _check_scaled(name: str, operator: Any, tensors: list[Any]) -> None:
+    """The tensors of bytes of an operator that rescales are quantized."""
+    for index in (*_present(operator.InputsAsNumpy), *_present(operator.OutputsAsNumpy)):
+        quantization = tensors[index].Quantization()
+        if type_name(tensors[index]) in ("INT8", "UINT8") and (
+            quantization is None or quantization.ScaleLength() == 0
+        ):
+            raise _wrong(tensors[index], f"has no scale, which {name} needs")
 
 
 def _check_scales(name: str, operator: Any, tensors: list[Any]) -> None:

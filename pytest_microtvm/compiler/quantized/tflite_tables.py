@@ -19,6 +19,7 @@ from pytest_microtvm.compiler.quantized.arithmetic import (
 )
 from pytest_microtvm.compiler.quantized.tables import inputs_of
 from pytest_microtvm.compiler.quantized.tensors import Quantization
+from pytest_microtvm.errors import ModelError
 
 Int64Array = npt.NDArray[np.int64]
 Table = npt.NDArray[Any]
@@ -97,6 +98,9 @@ def sigmoid_factor(scale: np.float32, greatest_shift: int) -> tuple[int, int]:
     Args:
         scale: Of the input.
         greatest_shift: Scales of 2**-12, and of up to so many bits more, are exact.
+
+    Raises:
+        ModelError: The factor is 0 or has more than 16 bits: TFLite leaves open what comes out.
     """
     fraction, exponent = math.frexp(float(scale))
     if fraction == 0.5 and 0 <= exponent - 1 + 12 <= greatest_shift:
@@ -104,6 +108,12 @@ def sigmoid_factor(scale: np.float32, greatest_shift: int) -> tuple[int, int]:
     factor, shift = float(scale) * 4096 * 3, 0
     while factor <= 32767 / 2 and shift <= 30:
         factor, shift = factor * 2, shift + 1
+    if not 1 <= factor < 1 << 16:
+        raise ModelError(
+            f"an operator over int16 has the input scale {scale:g}, for which TensorFlow Lite has "
+            "no factor",
+            cure="export the model again, with scales that fit its values",
+        )
     return int(factor), shift
 
 

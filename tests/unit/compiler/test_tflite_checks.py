@@ -127,6 +127,31 @@ def test_the_output_of_arg_max_is_of_the_type_that_its_options_say():
     assert "'y' is of another type than the options of ARG_MAX say" in refusal(model("INT64"))
 
 
+@pytest.mark.parametrize("operator", ["RELU", "LOGISTIC", "EXP"])
+@pytest.mark.parametrize("dtype", ["INT8", "UINT8"])
+def test_bytes_that_are_rescaled_have_a_scale(operator: str, dtype: str):
+    model = Model(
+        [Tensor("x", [2, 3], dtype), Tensor("y", [2, 3], dtype)],
+        [Operator(operator, [0], [1])],
+        [0],
+        [1],
+    )
+    assert f"the tensor 'x' has no scale, which {operator} needs" in refusal(model)
+    read_tflite(replace(model, operators=[Operator("SQUEEZE", [0], [1])]).to_bytes())
+
+
+@pytest.mark.parametrize("scale", [1e-30, 8.0])
+def test_a_logistic_of_int16_has_a_scale_that_litert_has_a_factor_for(scale: float, tmp_path: Path):
+    tensors = [
+        Tensor("x", [1, 3], "INT16", quantization=Quantization([scale], [0])),
+        Tensor("y", [1, 3], "INT16", quantization=Quantization([1 / 32768], [0])),
+    ]
+    path = tmp_path / "net.tflite"
+    path.write_bytes(Model(tensors, [Operator("LOGISTIC", [0], [1])], [0], [1]).to_bytes())
+    with pytest.raises(ModelError, match=rf"'y'\): .* has the input scale {scale:g}, for which"):
+        compile_to_files(path)
+
+
 @pytest.mark.parametrize("operator", ["MAXIMUM", "MINIMUM"])
 def test_the_larger_one_is_chosen_among_values_of_one_quantization(operator: str):
     def model(*zero_points: int) -> Model:
@@ -284,7 +309,7 @@ def test_an_input_without_elements_is_refused(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("operator", "dtype"), [("LOGISTIC", "INT8"), ("TANH", "INT32"), ("RSQRT", "INT8")]
+    ("operator", "dtype"), [("LOGISTIC", "INT32"), ("TANH", "INT32"), ("RSQRT", "INT64")]
 )
 def test_an_operator_of_a_type_that_it_does_not_take_is_named(
     operator: str, dtype: str, tmp_path: Path
@@ -330,3 +355,10 @@ def test_an_input_may_be_an_output_as_it_is(tmp_path: Path):
     same, more = native(model, tmp_path)(x)
     assert same.tolist() == x.tolist()
     assert more.tolist() == (x + 1).tolist()
+
+
+@pytest.mark.parametrize("names", ["x main", "main y"])
+def test_a_tensor_may_have_the_name_of_the_function(names: str, tmp_path: Path):
+    tensors = [Tensor(name, [1, 3]) for name in names.split()]
+    model = native(Model(tensors, [Operator("NEG", [0], [1])], [0], [1]), tmp_path)
+    np.testing.assert_array_equal(model(np.array([[1, 2, 3]], np.float32))[0], [[-1, -2, -3]])

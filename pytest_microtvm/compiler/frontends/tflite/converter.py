@@ -64,6 +64,10 @@ def convert(
     return _Converter(graphs, subgraph).run(input_shapes)
 
 
+_MAIN = "main"
+"""The function of a module that is the model."""
+
+
 class _Converter:
     def __init__(self, graphs: Sequence[Graph], index: int = 0, builder: Any = None) -> None:
         self.graphs = graphs
@@ -86,7 +90,7 @@ class _Converter:
         for index, shape in zip(self._graph.inputs, input_shapes, strict=True):
             parameters.append(_variable(self._graph.tensors[index], shape))
             self._values[index] = parameters[-1]
-        with self.builder.function("main"):
+        with self.builder.function(_MAIN):
             with self.builder.dataflow():
                 self._convert_operators()
                 results = [self._result(index) for index in self._graph.outputs]
@@ -102,7 +106,7 @@ class _Converter:
         initial = {name: first for name, (_, _, first) in zip(names, kept, strict=True)}
         module = self.builder.get()
         if constants:
-            module = relax.transform.BindParams("main", dict(constants))(module)
+            module = relax.transform.BindParams(_MAIN, dict(constants))(module)
         return Converted(module, tuple(self._specs), initial)
 
     def _convert_operators(self) -> None:
@@ -254,7 +258,9 @@ class _Converter:
             shape, dtype = result.shape, str(result.dtype)
         else:
             try:
-                value = self.builder.emit(result, tensor.name)  # the name is that of the layer
+                # The name is that of the layer; one that is the function's would take it away.
+                name = f"{_MAIN}_" if tensor.name == _MAIN else tensor.name
+                value = self.builder.emit(result, name)
             except Exception as error:  # of operands that the operator does not take
                 raise self._failure(operator, error) from error
             shape, dtype = _type_of(value)
@@ -268,6 +274,8 @@ class _Converter:
         return value
 
     def _failure(self, operator: Operator, error: Exception) -> Refusal:
+        if isinstance(error, ModelError):
+            return self._refusal(operator, error.message, error.cure)
         why = f"TVM cannot convert it: {type(error).__name__}: {summary(error)}"
         return self._refusal(operator, why)
 
