@@ -28,7 +28,7 @@ from pytest_microtvm.compiler.__main__ import main
 from pytest_microtvm.compiler.failures import tvm_failure
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import ConfigError, DoesNotFit, ModelError
-from pytest_microtvm.mlf import library
+from pytest_microtvm.mlf import metadata
 from pytest_microtvm.mlf.library import open_library
 from tests.unit.compiler.tflite_models import Model, Tensor, add, two_by_two
 
@@ -254,7 +254,7 @@ def test_what_ran_out_of_memory_says_so(raised: Exception):
 def test_an_archive_that_could_not_be_opened_is_refused_before_anybody_has_it(
     model: Path, output: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(library, "MAX_TENSORS", 1)  # the model has two inputs
+    monkeypatch.setattr(metadata, "MAX_TENSORS", 1)  # the model has two inputs
     monkeypatch.setattr(limits, "MAX_TENSORS", 2)
     with pytest.raises(SystemExit) as ended:
         sys.exit(main([str(model), str(output)]))
