@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         TransportTimeout,
     )
     from pytest_microtvm.executors import EXECUTORS
+    from pytest_microtvm.exports.stm32 import CodeEmitter
     from pytest_microtvm.flow.evaluation import Evaluation
     from pytest_microtvm.measure.metrics import Layer, Metric, Metrics
     from pytest_microtvm.measure.records import Record
@@ -60,6 +61,7 @@ __all__ = [
     "REFERENCES",
     "Board",
     "BuildError",
+    "CodeEmitter",
     "Comparison",
     "ConfigError",
     "ConstantPoolInfo",
@@ -113,6 +115,7 @@ _MODULES = {
     "boards": ("Board", "load_boards"),
     "compiler.pools": ("ConstantPoolInfo", "Memory", "WorkspacePoolInfo"),
     "executors": ("EXECUTORS",),
+    "exports.stm32": ("CodeEmitter",),
     "flow.evaluation": ("Evaluation",),
     "measure.metrics": ("Layer", "Metric", "Metrics"),
     "measure.records": ("Record",),

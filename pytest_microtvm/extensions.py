@@ -131,6 +131,7 @@ EXPORTS = Group(
         "arduino-library": "pytest_microtvm.exports.formats.packages:arduino_library",
         "esp-idf-component": "pytest_microtvm.exports.formats.rtos:esp_idf_component",
         "cmsis-pack": "pytest_microtvm.exports.formats.packages:cmsis_pack",
+        "stm32": "pytest_microtvm.exports.formats.stm32:stm32",
         "platformio": "pytest_microtvm.exports.formats.packages:platformio",
     },
 )

@@ -1,0 +1,5 @@
+"""The code generator for STM32, in the style of X-CUBE-AI, with the names of microTVM."""
+
+from pytest_microtvm.exports.stm32.emitter import CodeEmitter
+
+__all__ = ["CodeEmitter"]
