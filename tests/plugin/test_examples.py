@@ -69,6 +69,15 @@ def test_basic(run_pytest: RunPytest) -> None:
     assert "6 passed" in outcome.summary
 
 
+@pytest.mark.example("firmware")
+def test_firmware(run_pytest: RunPytest) -> None:
+    if shutil.which("cmake") is None:
+        pytest.skip("cmake is missing; install it: apt-get install cmake")
+    need_tools(load_boards()["mps2_an386"])
+    outcome = run_pytest(status=0)
+    assert "1 passed" in outcome.summary
+
+
 @pytest.mark.example("own_board")
 def test_own_board(run_pytest: RunPytest) -> None:
     outcome = run_pytest(status=0)
