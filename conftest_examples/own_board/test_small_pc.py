@@ -7,4 +7,4 @@ import pytest
 def test_keyword(microtvm):
     assert microtvm.board.name == "small_pc"
     microtvm.check()
-    assert microtvm.metrics.ram_bytes.value <= 112 * 1024
+    assert microtvm.metrics.ram_bytes <= 112 * 1024

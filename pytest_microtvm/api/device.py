@@ -6,7 +6,6 @@ import contextlib
 from types import TracebackType
 
 from pytest_microtvm.flow.harness import Harness
-from pytest_microtvm.flow.measuring import measure
 from pytest_microtvm.flow.model_under_test import Inputs
 from pytest_microtvm.measure.metrics import Metrics
 from pytest_microtvm.measure.records import Record
@@ -55,7 +54,8 @@ class Device:
     @property
     def metrics(self) -> Metrics:
         """What the model costs on the device; some figures are there only after a run."""
-        return measure(self.session.firmware, self.session)
+        self._harness.take_figures(self.session, self._record)
+        return self._record.figures()
 
     @property
     def run_s(self) -> float | None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_microtvm.boards import Board, load_boards
-from pytest_microtvm.boards.selection import board_of
-from pytest_microtvm.errors import ConfigError
+from pytest_microtvm.boards.selection import Readiness, board_of, unknown_board
+from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.flow.cache import DEFAULT_LIMIT_BYTES, Cache, default_cache_directory
 from pytest_microtvm.flow.harness import Harness
 from pytest_microtvm.flow.harness_options import HarnessOptions
@@ -19,6 +19,7 @@ from pytest_microtvm.flow.progress import silent
 from pytest_microtvm.flow.workshop import Workshop
 from pytest_microtvm.lab.file import LabBoard, find_lab_file, load_lab
 from pytest_microtvm.project.platforms import Platform, load_platforms
+from pytest_microtvm.project.support import readiness_of
 
 StrPath = str | os.PathLike[str]
 
@@ -81,11 +82,18 @@ class Environment:
         """
         boards = self.boards()
         if name.partition("/")[0] not in boards:
-            raise ConfigError(
-                f"unknown board {name!r}", cure=f"boards: {', '.join(boards)}; or set boards_dirs"
-            )
+            raise unknown_board(name, boards)
         board = board_of(boards, name)
         return board if platform is None else board.on(platform)
+
+    def readiness(self, boards: Iterable[Board]) -> dict[str, Readiness]:
+        """What of some boards can be had on this machine, by label.
+
+        Raises:
+            ConfigError: A platform cannot serve a board, or the lab file is wrong.
+        """
+        deadline = Deadline(self.timeout_s)
+        return readiness_of(boards, self.platforms(), self.lab_kinds(), deadline)
 
     def lab_kinds(self) -> frozenset[str]:
         """The names of boards that the lab has a real one of.

@@ -359,9 +359,7 @@ def create_project(
     target = Path(directory)
     _check_vacant(target, force)
     if template is None and board is None:
-        raise ConfigError(
-            "no board is named", cure="name one; pytest --microtvm-list-boards lists them"
-        )
+        raise ConfigError("no board is named", cure="name one; 'microtvm boards' lists them")
     definition = None
     if template is None:
         assert board is not None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import fnmatch
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_microtvm.boards import Board
@@ -14,6 +15,10 @@ AVAILABLE = "available"
 LAB = "lab"
 PLATFORM_TAG = "platform:"
 NO_SIMD = "none"
+THE_BOARD = "the board itself"
+"""What is missing of one that nothing emulates and no lab has."""
+_NEAR = 0.6
+"""How alike names are to be taken for slips of each other."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +35,41 @@ class Selection:
     by_name: frozenset[str]
 
 
+@dataclass(frozen=True)
+class Readiness:
+    """What of a board can be had on this machine.
+
+    Attributes:
+        to_build: What is missing to build firmware for it; nothing if that can be done.
+        to_run: What is missing besides to run it.
+        install: The commands that install what is missing, where they are known.
+    """
+
+    to_build: tuple[str, ...] = ()
+    to_run: tuple[str, ...] = ()
+    install: tuple[str, ...] = ()
+
+    @property
+    def runs(self) -> bool:
+        """Whether firmware can be built and run here."""
+        return not self.to_build and not self.to_run
+
+    @property
+    def word(self) -> str:
+        """It in one word or two."""
+        return "runs" if self.runs else "no" if self.to_build else "builds"
+
+
+Ready = Callable[[Sequence["Board"]], Mapping[str, Readiness]]
+"""Finds out what of some boards can be had here, by label."""
+
+
 def select_boards(
     boards: Mapping[str, Board],
     patterns: Sequence[str],
     platforms: Sequence[str] = (),
     lab: Collection[str] | None = frozenset(),
-    runnable: Callable[[Sequence[Board]], Collection[str]] = lambda boards: (),
+    ready: Ready = lambda boards: {},
 ) -> Selection:
     """Find the boards that are meant.
 
@@ -48,7 +82,7 @@ def select_boards(
             default platform, or on the one that its pattern names.
         lab: The names of boards that the lab has a real one of. Others that nothing emulates
             cannot be named, and a pattern does not mean them; None where nothing will be run.
-        runnable: Finds the labels of those of some boards that can be built and run here.
+        ready: Finds out what of some boards can be had here; asked where that matters only.
 
     Raises:
         ConfigError: A pattern means no board, or no platform that was asked for serves a board.
@@ -73,15 +107,17 @@ def select_boards(
         names_platform = "/" in pattern or pattern.startswith(PLATFORM_TAG)
         pool = every if names_platform else served
         if pattern == AVAILABLE:
-            labels = runnable(pool)
-            found = [board for board in pool if board.label in labels]
+            states = ready(pool)
+            found = [board for board in pool if states[board.label].runs]
+            if not found:
+                raise _none_available(states)
         else:
             found = [board for board in pool if matches(board, pattern, lab or ())]
         if not found:
             raise _unknown(boards, pattern)
         if platforms:
             found = [board for board in found if board.platform in platforms]
-        found = found if lab is None or not found else _here(found, lab)
+        found = found if lab is None or not found else _here(found, lab, ready)
         chosen.update((board.label, board) for board in found)
         if pattern in boards or "/" in pattern:
             by_name |= {board.label for board in found if pattern in (board.name, _full(board))}
@@ -104,15 +140,21 @@ def _full(board: Board) -> str:
     return f"{board.name}/{board.platform}"
 
 
-def _here(found: list[Board], lab: Collection[str]) -> list[Board]:
+def _here(found: list[Board], lab: Collection[str], ready: Ready) -> list[Board]:
     """Those of some boards that can be run here."""
     here = [board for board in found if board.name in lab or not board.is_real(False)]
     if not here:
         there = f"the lab has {', '.join(sorted(lab))}" if lab else "the lab has no boards"
         names = " or ".join(dict.fromkeys(board.name for board in found))
+        lacking = sorted({each for state in ready(found).values() for each in state.to_build})
+        build = (
+            f"nor can its firmware be built here without {', '.join(lacking)}"
+            if lacking
+            else "--microtvm-build-only builds its firmware all the same"
+        )
         raise ConfigError(
             f"no {names} is here, and nothing emulates it: {there}",
-            cure="plug one in and run 'microtvm lab scan', or try --microtvm-build-only",
+            cure=f"plug one in and run 'microtvm lab scan'; {build}",
         )
     return here
 
@@ -148,15 +190,32 @@ def tags(board: Board) -> tuple[str, ...]:
 
 
 def _unknown(boards: Mapping[str, Board], pattern: str) -> ConfigError:
-    if pattern == AVAILABLE:
-        return ConfigError("no board can run here", cure="install a toolchain, see docker/install")
     if pattern == LAB:
         return ConfigError("the lab has no boards", cure="'microtvm lab scan' writes a lab file")
     if ":" in pattern:
         every = [board.on(platform) for board in boards.values() for platform in board.platforms]
         known = sorted({tag for board in every for tag in tags(board)})
         return ConfigError(f"no board has the tag {pattern!r}", cure=f"tags: {', '.join(known)}")
+    return unknown_board(pattern, boards)
+
+
+def unknown_board(name: str, boards: Iterable[str]) -> ConfigError:
+    """That there is no such board, and which ones have names like it."""
+    near = difflib.get_close_matches(name, list(boards), 4, _NEAR)
+    meant = f"is {' or '.join(near)} meant? " if near else ""
     return ConfigError(
-        f"unknown board {pattern!r}",
-        cure=f"boards: {', '.join(boards)}; add your own with --microtvm-boards-dir",
+        f"unknown board {name!r}",
+        cure=f"{meant}'microtvm boards' lists all; add your own with --microtvm-boards-dir",
+    )
+
+
+def _none_available(states: Mapping[str, Readiness]) -> ConfigError:
+    boards: dict[tuple[str, ...], list[str]] = {}
+    for label, state in states.items():
+        if state.install and THE_BOARD not in state.to_run:
+            boards.setdefault(state.install, []).append(label)
+    lines = [f"for {', '.join(labels)}: {' && '.join(each)}" for each, labels in boards.items()]
+    return ConfigError(
+        "no board can run here",
+        cure=f"install what one of them takes; {'; '.join(lines)}" if lines else "",
     )

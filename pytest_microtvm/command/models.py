@@ -390,12 +390,13 @@ def _boards(arguments: argparse.Namespace) -> int:
     from pytest_microtvm.boards.selection import matches
     from pytest_microtvm.report.tables import board_table
 
-    every = environment_of(arguments).boards()
+    environment = environment_of(arguments)
+    every = environment.boards()
     found = select(every, arguments.patterns, matches)
     if arguments.json:
         print_json([_definition(board) for board in found.values()])
         return OK
-    for line in board_table(found):
+    for line in board_table(found, environment.readiness(found.values())):
         print(line)
     return OK
 

@@ -217,10 +217,10 @@ def time_table(times_s: Sequence[float]) -> str:
 
 def _profile(project: Any, metrics: Any) -> str:
     from pytest_microtvm.measure.records import Record
-    from pytest_microtvm.report.tables import layer_table
+    from pytest_microtvm.report.layers import layer_table
 
     record = Record(project.library.name, project.board.label, project.platform, project.executor)
-    record.set_metrics(metrics)
+    record.add_metrics(metrics)
     return "\n".join(layer_table(record, project.library.name))
 
 

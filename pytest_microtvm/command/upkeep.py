@@ -74,7 +74,7 @@ def _cache(arguments: argparse.Namespace) -> int:
 
 
 def _cache_lines(cache: Cache) -> Iterator[str]:
-    from pytest_microtvm.report.tables import format_table
+    from pytest_microtvm.report.layout import format_table
 
     kinds = cache.contents()
     total_bytes = sum(size for _, size in kinds.values())

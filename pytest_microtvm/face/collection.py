@@ -8,16 +8,14 @@ data of other tests.
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_microtvm.boards import Board
-from pytest_microtvm.boards.selection import matches
 from pytest_microtvm.errors import OutputMismatch
-from pytest_microtvm.face.fixtures import BOARD_MARKER
+from pytest_microtvm.face.markers import exclusion
 from pytest_microtvm.face.run import Run
 from pytest_microtvm.face.stash import run_of
 from pytest_microtvm.model_files import is_model, is_surely_model
@@ -28,7 +26,6 @@ if TYPE_CHECKING:  # NumPy and all that compares: the controlling process of xdi
 
 NAMED = "microtvm_named"
 WORKERS = "microtvm_workers"
-SKIP_MARKER = "skip_boards"
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> ModelFile | None:
@@ -90,13 +87,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if run is None or callspec is None or "microtvm_board" not in callspec.params:
         return
     board = run.board(callspec.params["microtvm_board"])
-    for marker in item.iter_markers(SKIP_MARKER):
-        if any(matches(board, pattern) for pattern in _patterns(marker.args)):
-            pytest.skip(f"{SKIP_MARKER} names {board.label}")
-    for marker in item.iter_markers(BOARD_MARKER):
-        reason = _exclusion(board, **marker.kwargs)
-        if reason:
-            pytest.skip(f"{board.label} {reason}")
+    reason = exclusion(item, board, run.boards, {each.kind for each in run.settings.lab})
+    if reason:
+        pytest.skip(reason)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -108,35 +101,6 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
         run = run_of(item.config)
         if run is not None:
             run.release_board()
-
-
-def _exclusion(
-    board: Board,
-    *,
-    requires_ram: int = 0,
-    requires_flash: int = 0,
-    only: Sequence[str] | str = (),
-    skip: Sequence[str] | str = (),
-) -> str:
-    """Why a test is not for a board; empty when it is."""
-    for kind, needed in (("ram", requires_ram), ("flash", requires_flash)):
-        there = board.memory_bytes(kind)
-        if board.memory and there < needed:
-            return f"has {there} bytes of {kind}, this test requires {needed}"
-    allowed = _patterns([only])
-    if allowed and not any(matches(board, pattern) for pattern in allowed):
-        return f"is not one of {', '.join(allowed)}"
-    if any(matches(board, pattern) for pattern in _patterns([skip])):
-        return "is excluded by this test"
-    return ""
-
-
-def _patterns(arguments: Iterable[Sequence[str] | str]) -> list[str]:
-    """The patterns in a marker's arguments, each of which is one or a list of them."""
-    patterns: list[str] = []
-    for argument in arguments:
-        patterns += [argument] if isinstance(argument, str) else argument
-    return patterns
 
 
 class ModelFile(pytest.File):
@@ -214,8 +178,8 @@ class ModelItem(pytest.Item):
         return str(super().repr_failure(excinfo))
 
     def reportinfo(self) -> tuple[Path, None, str]:
-        """What the report calls the test."""
-        return self.path, None, f"{self.path.name}::{self.name}"
+        """What the report calls the test: no part of its id, which pytest would write otherwise."""
+        return self.path, None, " ".join(self.nodeid.rsplit("::", 1))
 
 
 def _named_paths(config: pytest.Config) -> list[Path]:

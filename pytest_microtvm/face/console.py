@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from pytest_microtvm.face.workers import Processes, send_line
+from pytest_microtvm.report.layout import fold
 
 
 class Console:
@@ -51,7 +52,8 @@ class Console:
             # In one piece, so that nothing comes between; dots of xdist may be before it.
             writer = self._config.get_terminal_writer()
             start = "\n" if writer.width_of_current_line else ""
-            writer.write(f"{start}microtvm: {line}\n", flush=True)
+            lines = fold(f"microtvm: {line}", writer.fullwidth, " " * len("microtvm: "))
+            writer.write(start + "".join(f"{each}\n" for each in lines), flush=True)
 
 
 @contextlib.contextmanager

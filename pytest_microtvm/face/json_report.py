@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_microtvm.measure.records import check_writable, write_records
+from pytest_microtvm.measure.record_files import check_writable, write_records
 
 if TYPE_CHECKING:
     from pytest_microtvm.measure.records import Record
@@ -25,7 +25,7 @@ class JsonReport:
     """
 
     def __init__(self, path: Path) -> None:
-        check_writable(path)
+        check_writable(path, "--microtvm-json")
         self._path = path
 
     @pytest.hookimpl(tryfirst=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -10,6 +12,29 @@ from pytest_microtvm.executors import EXECUTORS
 from pytest_microtvm.verify.references import HOST, REFERENCES
 
 KEPT_PROJECTS = "microtvm_projects"
+
+
+PLUS = "+"
+"""Before a comma list: these besides those that were named before."""
+
+
+class _Later(argparse.Action):
+    """Keeps the later of two comma lists, as that of `addopts` and that of the command line."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        """Take one more list."""
+        earlier = getattr(namespace, self.dest) or []
+        setattr(
+            namespace,
+            self.dest,
+            [*earlier, values] if str(values).startswith(PLUS) else [values],
+        )
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -29,9 +54,10 @@ def add_options(parser: pytest.Parser) -> None:
     add(
         "board",
         "run on these boards: a comma list of names, globs, tags (arch:arm, core:cortex-m4, "
-        "platform:host, emulated), 'all', 'available' or 'lab'; may be repeated",
+        "platform:host, emulated), 'all', 'available' or 'lab'; the later of two replaces the "
+        "earlier, +NAMES adds to it",
         ini="microtvm_board",
-        action="append",
+        action=_Later,
         metavar="NAMES",
     )
     add(
@@ -39,14 +65,14 @@ def add_options(parser: pytest.Parser) -> None:
         "run the boards on these of their platforms: a comma list; without --microtvm-board, all "
         "boards that these serve. A board runs on its first platform unless this says otherwise",
         ini="microtvm_platform",
-        action="append",
+        action=_Later,
         metavar="NAMES",
     )
     add(
         "executor",
         f"run with these executors: a comma list of {', '.join(EXECUTORS)}",
         ini="microtvm_executor",
-        action="append",
+        action=_Later,
         metavar="NAMES",
     )
     add(
@@ -205,6 +231,11 @@ def text_of(config: pytest.Config, name: str) -> str | None:
 
 def comma_list(config: pytest.Config, name: str) -> list[str]:
     """The names in a repeatable option of comma lists, or else in its ini key; each once."""
-    values = getattr(config.option, f"microtvm_{name}") or config.getini(f"microtvm_{name}")
-    names = [part.strip() for value in values for part in value.split(",")]
+    given, configured = (
+        getattr(config.option, f"microtvm_{name}"),
+        config.getini(f"microtvm_{name}"),
+    )
+    adds = bool(given) and given[0].startswith(PLUS)
+    values = [*configured, *given] if adds else given or configured
+    names = [part.strip() for value in values for part in value.removeprefix(PLUS).split(",")]
     return list(dict.fromkeys(filter(None, names)))

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from pytest_microtvm.errors import ConfigError, DoesNotFit, MicroTVMError
-from pytest_microtvm.face import debugger, fixtures, hookspecs, options
+from pytest_microtvm.errors import ConfigError, MicroTVMError
+from pytest_microtvm.face import debugger, fixtures, hookspecs, markers, options
+from pytest_microtvm.face.outcomes import adapt_report, name_phases
 from pytest_microtvm.face.stash import RUN_KEY, run_of
 
 RECORDS = "microtvm_records"
@@ -34,36 +35,27 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     """Answer `--microtvm-list-boards` instead of running tests."""
     if not config.option.microtvm_list_boards:
         return None
-    from pytest_microtvm.face.settings import load_known_boards
+    from pytest_microtvm.face.settings import known_readiness, load_known_boards
     from pytest_microtvm.report.tables import board_table
 
     with _usage_errors():
         boards = load_known_boards(config)
-    sys.stdout.write("\n".join(board_table(boards)) + "\n")
+        ready = known_readiness(config, boards)
+    sys.stdout.write("\n".join(board_table(boards, ready)) + "\n")
     return 0
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Check what was asked for; load the heavy part only if boards were."""
-    config.addinivalue_line(
-        "markers",
-        f"{fixtures.MODEL_MARKER}(path, input_shapes={{NAME: SHAPE}}, signature=NAME): "
-        "the model that the microtvm fixtures run, and how it is read",
-    )
-    config.addinivalue_line(
-        "markers",
-        f"{fixtures.BOARD_MARKER}(requires_ram=BYTES, requires_flash=BYTES, only=PATTERNS, "
-        "skip=PATTERNS): the boards that a test is for",
-    )
-    config.addinivalue_line("markers", "skip_boards(*names): boards that a test is kept from")
+    for line in markers.LINES:
+        config.addinivalue_line("markers", line)
     config.pluginmanager.register(fixtures, "microtvm-fixtures")
     with _usage_errors():
         if config.option.microtvm_debug:
             debugger.check_usage(config)
+        _check_named_files(config)
         if options.asks_for_boards(config):
             _start_run(config)
-        else:
-            _refuse_models(config)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -77,39 +69,26 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     ):
         if fixture in metafunc.fixturenames:
             metafunc.parametrize(fixture, values, indirect=True, ids=values, scope="session")
+    if "microtvm_model" in metafunc.fixturenames:
+        with contextlib.suppress(ConfigError):  # told when the test is run
+            models = markers.named_models(metafunc.definition)
+            if len(models) > 1:
+                ids = markers.model_ids(models)
+                numbers = range(len(models))
+                metafunc.parametrize("microtvm_model", numbers, indirect=True, ids=ids)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Keep errors and failures apart: a broken board is no verdict on the model."""
+    """Keep errors and failures apart, and bring the records of the test."""
     run = run_of(item.config)
     if run is not None and call.when == "teardown":
         # Now: the report takes them.
         item.user_properties += run.results.properties_of(item)
     report = yield
-    error = call.excinfo.value if call.excinfo is not None else None
-    if isinstance(error, DoesNotFit) and run is not None and not run.is_named(error.board):
-        # The board was found by a glob or a tag: nobody said that this model runs there.
-        report.outcome, report.when = "skipped", "setup"
-        report.longrepr = (str(item.path), 0, f"Skipped: {error.one_line()}")
-        run.results.note_outcome(item, "skipped", error.one_line())
-        return report
-    if isinstance(error, MicroTVMError):
-        # A user needs the line and what the tools said, not the way through our code.
-        if not item.config.option.fulltrace:
-            report.longrepr = f"{type(error).__name__}: {error}"
-        if report.when == "call":
-            # pytest calls what goes wrong around a test an error, and inside it a failure.
-            report.when = "setup"
-    if run is not None and report.failed and report.when == "call":
-        run.results.note_outcome(item, "failed")
-    elif run is not None and report.failed:
-        line = error.one_line() if isinstance(error, MicroTVMError) else str(error)
-        run.results.note_outcome(item, "error", line)
-    elif run is not None and report.passed and report.when == "call":
-        run.results.note_outcome(item, "passed")
+    adapt_report(report, item, call, run)
     if run is not None and call.when == "teardown" and run.processes.worker is not None:
         # With every test: a worker that is killed later brings none at its end.
         setattr(report, RECORDS, run.results.records_of(item))
@@ -141,12 +120,15 @@ def pytest_handlecrashitem(crashitem: str, report: pytest.TestReport) -> None:
     report.when, report.longrepr = "setup", f"{type(error).__name__}: {error}"
     record = run.processes.record_of_killed(worker, crashitem)
     if record is not None:
-        run.results.add_error_of_killed(worker, record, error.one_line())
+        run.results.add_error_of_killed(worker, crashitem, record, error.one_line())
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Close the devices, and write the records or hand them to the controlling process."""
+    terminal = session.config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is not None:
+        name_phases(terminal.stats.get("error", ()))
     run = run_of(session.config)
     if run is None:
         return
@@ -185,7 +167,14 @@ def pytest_terminal_summary(
 
         terminalreporter.section("microtvm")
         verbose = config.get_verbosity() > 0
-        for line in run_report(records, verbose=verbose, layers=config.option.microtvm_layers):
+        writer = config.get_terminal_writer()
+        for line in run_report(
+            records,
+            verbose=verbose,
+            layers=config.option.microtvm_layers,
+            width=writer.fullwidth,
+            paint=lambda text, colour: writer.markup(text, **{colour: True}) if colour else text,
+        ):
             terminalreporter.line(line)
     if run.settings.keep_projects is not None:
         terminalreporter.line(f"projects are kept in {run.settings.keep_projects}")
@@ -208,17 +197,28 @@ def _start_run(config: pytest.Config) -> None:
         config.pluginmanager.register(debugger.Debugger(run), "microtvm-debug")
 
 
-def _refuse_models(config: pytest.Config) -> None:
-    """A model that is named but not run must not look like a pass."""
-    from pytest_microtvm.model_files import is_model, suffix_of
+def _check_named_files(config: pytest.Config) -> None:
+    """Refuse models that are named and cannot be run: they must not look like a pass.
 
+    Raises:
+        ConfigError: One has no board, or a suffix that nothing here reads.
+    """
+    from pytest_microtvm.model_files import NOT_COMPILED, is_model, suffix_of
+
+    has_boards = options.asks_for_boards(config)
     for argument in config.args:
         path = Path(argument.split("::")[0])
         # Most arguments are Python files: do not look for front ends because of them.
-        if suffix_of(path) not in ("", ".py") and is_model(path) and path.is_file():
+        if suffix_of(path) in ("", ".py") or not path.is_file():
+            continue
+        if suffix_of(path) in NOT_COMPILED:
+            why, cure = NOT_COMPILED[suffix_of(path)]
+            raise ConfigError(f"{path}: {why}", cure=cure)
+        if not has_boards and is_model(path):
             raise ConfigError(
                 f"{path} is a model, but no board is named",
-                cure="add --microtvm-board=NAME; --microtvm-list-boards tells the names",
+                cure="add --microtvm-board=NAME, 'available' for all that can run here; "
+                "--microtvm-list-boards tells the names",
             )
 
 

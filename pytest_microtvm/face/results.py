@@ -42,7 +42,7 @@ class Results:
     def note_outcome(self, item: pytest.Item, outcome: str, error: str | None = None) -> None:
         """Record the outcome of a test's phase for all that the test used."""
         for record in item.stash.get(USED, ()):
-            record.worsen(outcome, error)
+            record.note_test(item.nodeid, outcome, error)
 
     def properties_of(self, item: pytest.Item) -> Iterable[tuple[str, object]]:
         """What a test ran and what that cost, for reports such as JUnit's."""
@@ -62,13 +62,15 @@ class Results:
             key = (worker, record["model"], record["board"], record["executor"])
             self._elsewhere[key] = record
 
-    def add_error_of_killed(self, worker: str, record: dict[str, Any], error: str) -> None:
+    def add_error_of_killed(
+        self, worker: str, test: str, record: dict[str, Any], error: str
+    ) -> None:
         """Record that a worker was killed in a test: an error, whatever it found out before."""
         from pytest_microtvm.measure.records import Record
 
         key = (worker, record["model"], record["board"], record["executor"])
         known = Record(**self._elsewhere.get(key, record))
-        known.worsen("error", error)
+        known.note_test(test, "error", error)
         self._elsewhere[key] = known.to_data()
 
     def all_records(self) -> list[Record]:

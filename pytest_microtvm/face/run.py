@@ -34,6 +34,7 @@ class Run:
 
     Attributes:
         settings: What was asked for.
+        boards: All known boards by name.
         processes: Those of the run.
         console: Where the run tells what it does.
         results: What came of the tests.
@@ -47,7 +48,7 @@ class Run:
         self.results = Results(settings.boards, settings.executors)
         self.trouble = ""
         self._config = config
-        self._boards = boards
+        self.boards = boards
         self._resources = contextlib.ExitStack()
         self._resources.callback(self.processes.close)
         self.processes.die_with_controller()
@@ -60,7 +61,7 @@ class Run:
 
     def board(self, label: str) -> Board:
         """A board by its label, which was checked."""
-        return board_of(self._boards, label)
+        return board_of(self.boards, label)
 
     def is_named(self, board: str | None) -> bool:
         """Whether a board was asked for by its own name, not found by a glob or a tag."""
@@ -118,7 +119,7 @@ class Run:
             self._harness = self._resources.enter_context(
                 open_harness(
                     self._cache,
-                    self._boards,
+                    self.boards,
                     options,
                     platforms=settings.platforms,
                     lab=settings.lab,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_microtvm.boards import Board, load_boards
-from pytest_microtvm.boards.selection import board_of, select_boards
+from pytest_microtvm.boards.selection import Readiness, board_of, select_boards
 from pytest_microtvm.compiler.options import parse_input_shapes
 from pytest_microtvm.compiler.pools import Memory, parse_memory
 from pytest_microtvm.deadline import Deadline
@@ -19,7 +19,7 @@ from pytest_microtvm.face.options import KEPT_PROJECTS, comma_list, text_of
 from pytest_microtvm.flow.cache import default_cache_directory
 from pytest_microtvm.lab.file import LabBoard, find_lab_file, load_lab
 from pytest_microtvm.project.platforms import Platform, find_platform, load_platforms
-from pytest_microtvm.project.support import runnable_boards
+from pytest_microtvm.project.support import readiness_of
 from pytest_microtvm.verify.references import REFERENCES, check_reference
 
 ASK_TIMEOUT_S = 60.0
@@ -114,7 +114,7 @@ def read_settings(config: pytest.Config, boards: dict[str, Board]) -> Settings:
         comma_list(config, "board"),
         chosen,
         None if option.microtvm_build_only else in_lab,
-        lambda pool: runnable_boards(pool, platforms, in_lab, Deadline(ASK_TIMEOUT_S)),
+        lambda pool: readiness_of(pool, platforms, in_lab, Deadline(ASK_TIMEOUT_S)),
     )
     for label in selection.boards:
         find_platform(platforms, board_of(boards, label).platform)  # there has to be one
@@ -170,6 +170,17 @@ def load_known_platforms(config: pytest.Config) -> dict[str, Platform]:
     for found in config.hook.pytest_microtvm_platform_directories(config=config):
         folders += [config.rootpath / path for path in found]
     return load_platforms(folders)
+
+
+def known_readiness(config: pytest.Config, boards: dict[str, Board]) -> dict[str, Readiness]:
+    """What of boards can be had on this machine, by label.
+
+    Raises:
+        ConfigError: A folder, a definition or the lab file is wrong.
+    """
+    in_lab = {board.kind for board in _load_lab(config, boards)}
+    platforms = load_known_platforms(config)
+    return readiness_of(boards.values(), platforms, in_lab, Deadline(ASK_TIMEOUT_S))
 
 
 def _load_lab(config: pytest.Config, boards: dict[str, Board]) -> tuple[LabBoard, ...]:

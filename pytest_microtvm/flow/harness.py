@@ -22,8 +22,9 @@ from pytest_microtvm.flow.measuring import describe_memory, measure
 from pytest_microtvm.flow.progress import long_step
 from pytest_microtvm.flow.rig import Rig
 from pytest_microtvm.flow.workshop import CompiledModel, Workshop
-from pytest_microtvm.measure.records import Record
+from pytest_microtvm.measure.records import MISMATCH, Record
 from pytest_microtvm.mlf.library import ModelLibrary
+from pytest_microtvm.model_files import plain_path, shown_path
 from pytest_microtvm.project.firmware import Firmware
 from pytest_microtvm.project.server.api import FLASH
 from pytest_microtvm.session.bridges import Bridges
@@ -84,6 +85,7 @@ class Harness:
         self._sessions: dict[str, tuple[Session, Record]] = {}
         self._bridges = bridges
         self._references: dict[str, Tensors] = {}
+        self._titles: dict[str, str] = {}
         self._records: dict[tuple[str, str, str], Record] = {}
         self._checks: ModelChecks | None = None
 
@@ -96,7 +98,7 @@ class Harness:
         self, model: Path, board: Board, executor: str, reading: Reading | None = None
     ) -> Record:
         """The record that tests of this model, board and executor share."""
-        absolute = model.absolute()
+        absolute = plain_path(model)
         if absolute.is_relative_to(self.options.root):
             absolute = absolute.relative_to(self.options.root)
         record = Record(
@@ -136,6 +138,7 @@ class Harness:
                 error.board = board.label
                 raise
         compiled = self._compiled[key]
+        self._titles.setdefault(compiled.library.sha256, record.title)
         if "mlf" not in record.cached:
             record.cached["mlf"] = compiled.cached
             record.add_seconds("compile", compiled.compile_s)
@@ -153,7 +156,7 @@ class Harness:
             record.build_id = firmware.build_id
             record.add_seconds("generate", firmware.generate_s)
             record.add_seconds("build", firmware.build_s)
-            record.set_metrics(measure(firmware))
+            record.add_metrics(measure(firmware))
             describe_memory(record, firmware)
         return firmware
 
@@ -239,8 +242,13 @@ class Harness:
             self._rig.drop(session)
             raise
         record.add_seconds("run", time.monotonic() - start)
-        record.set_metrics(measure(session.firmware, session))
+        self.take_figures(session, record)
         return outputs
+
+    def take_figures(self, session: Session, record: Record) -> None:
+        """Add what a device's runs measured, since this was last done, to a record."""
+        record.add_metrics(measure(session.firmware, session))
+        session.forget_figures()
 
     def run_on_host(self, library: ModelLibrary, inputs: Tensors) -> Tensors:
         """Run a compiled model on this machine; nothing of it is kept."""
@@ -322,7 +330,9 @@ class Harness:
         check = self._checks.result(model, library)
         record.model_check = check.status
         if check.differs:
-            raise OutputMismatch("\n".join((f"{model.name}: {check.notes[0]}", *check.notes[1:])))
+            raise OutputMismatch(
+                "\n".join((f"{shown_path(model)}: {check.notes[0]}", *check.notes[1:]))
+            )
 
     def _host_tensors(self, library: ModelLibrary, inputs: Tensors) -> list[NDArray[np.generic]]:
         """What every kernel of a compiled model gives on this machine."""
@@ -383,7 +393,7 @@ class Harness:
                 lambda directory: self._run_on_host(host, inputs, directory),
                 Deadline(self.options.timeout_s * 2),
                 lambda: long_step(
-                    f"waiting for another process to run the reference of {library.name}",
+                    f"waiting for another process to run the reference of {self._title(library)}",
                     self.workshop.progress,
                 ),
             )
@@ -401,7 +411,11 @@ class Harness:
     ) -> Comparison:
         """Compare a device's outputs with the reference's, and record how far they are apart."""
         name = reference_title(self.options.reference)
-        comparison = compare_outputs(outputs, reference, tolerance, name, has_steps=has_steps)
+        try:
+            comparison = compare_outputs(outputs, reference, tolerance, name, has_steps=has_steps)
+        except OutputMismatch:  # of another shape: there are no elements to count
+            record.add_verdict(MISMATCH)
+            raise
         record.add_comparison(comparison.elements, comparison.mismatched, comparison.max_abs_diff)
         record.add_pictures(picture.to_data() for picture in comparison.pictures)
         return comparison
@@ -437,14 +451,21 @@ class Harness:
     def _built(self, library: ModelLibrary, board: Board, executor: str) -> Firmware:
         key = (library.sha256, board.label, executor)
         if key not in self._firmware:
+            title = self._title(library)
             self._firmware[key] = self._once(
-                key, lambda: self.workshop.build(library, board, executor)
+                key, lambda: self.workshop.build(library, board, executor, title)
             )
         return self._firmware[key]
 
+    def _title(self, library: ModelLibrary) -> str:
+        """What tells a model from others, of one name as well."""
+        return self._titles.get(library.sha256, library.name)
+
     def _run_on_host(self, host: Firmware, inputs: Tensors, directory: Path) -> None:
         with (
-            long_step(f"running the reference of {host.library.name}", self.workshop.progress),
+            long_step(
+                f"running the reference of {self._title(host.library)}", self.workshop.progress
+            ),
             Session(host, self.options.timeout_s, bridges=self._bridges) as session,
         ):
             outputs = session.run_sequence(inputs) if host.library.states else session.run(inputs)

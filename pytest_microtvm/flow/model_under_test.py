@@ -14,9 +14,9 @@ from pytest_microtvm.compiler.options import Reading
 from pytest_microtvm.errors import ConfigError
 from pytest_microtvm.flow.evaluation import Evaluation, Samples, evaluate
 from pytest_microtvm.flow.harness import Harness
-from pytest_microtvm.flow.measuring import measure
 from pytest_microtvm.measure.metrics import Metrics
 from pytest_microtvm.mlf.library import ModelLibrary, TensorSpec
+from pytest_microtvm.model_files import plain_path
 from pytest_microtvm.project.firmware import Firmware
 from pytest_microtvm.session.device import Session
 from pytest_microtvm.verify.compare import Comparison, Tolerance
@@ -74,15 +74,18 @@ class ModelUnderTest:
         on_log: Callable[[str], None],
         reading: Reading | None = None,
     ) -> None:
-        self.model = model
+        self.model = plain_path(model)
         self.board = board
         self.executor = executor
-        self.record = harness.record(model, board, executor, reading)
+        self.record = harness.record(self.model, board, executor, reading)
         self._reading = reading
         self._harness = harness
         self._on_log = on_log
         self._begun: Session | None = None
         self.difference: Difference | None = None
+
+    def __repr__(self) -> str:
+        return f"<{self.model.name} on {self.board.label}, {self.executor}>"
 
     @property
     def platform(self) -> str:
@@ -123,7 +126,8 @@ class ModelUnderTest:
     @property
     def metrics(self) -> Metrics:
         """What the model costs on the board; some figures are there only after a run."""
-        return measure(self.firmware, self.session)
+        self._harness.take_figures(self.session, self.record)
+        return self.record.figures()
 
     def run(self, inputs: Inputs = None) -> Tensors:
         """Run the model on the device; one with states goes on from what the run before left.
@@ -258,6 +262,7 @@ class ModelUnderTest:
             OutputMismatch: Some output differs: the test fails.
             MicroTVMError: There is no verdict: the test is an error.
         """
+        __tracebackhide__ = True  # a failure is of the test's line
         comparison = self.compare(inputs, rtol=rtol, atol=atol, equal_nan=equal_nan)
         comparison.raise_on_mismatch()
 

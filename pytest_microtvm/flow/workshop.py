@@ -41,7 +41,7 @@ from pytest_microtvm.measure.counting import (
 )
 from pytest_microtvm.measure.elf import RUN_FUNCTION, Image, read_image
 from pytest_microtvm.mlf.library import ModelLibrary, open_library, write_library
-from pytest_microtvm.model_files import is_library
+from pytest_microtvm.model_files import is_library, shown_path
 from pytest_microtvm.project.firmware import Firmware
 from pytest_microtvm.project.lifecycle import (
     RUNTIME,
@@ -125,7 +125,8 @@ class Workshop:
         if is_library(model):
             return _warn_of_floats(model, CompiledModel(open_library(model), True, 0.0))
 
-        label = model.name if options.simd == "none" else f"{model.name} ({options.simd})"
+        shown = shown_path(model)
+        label = shown if options.simd == "none" else f"{shown} ({options.simd})"
 
         def make(directory: Path) -> None:
             with long_step(f"compiling {label}", self.progress):
@@ -173,8 +174,16 @@ class Workshop:
         library = open_library(entry.path / "model.tar")
         return CompiledModel(library, False, time.monotonic() - start)
 
-    def build(self, library: ModelLibrary, board: Board, executor: str) -> Firmware:
+    def build(
+        self, library: ModelLibrary, board: Board, executor: str, title: str = ""
+    ) -> Firmware:
         """Generate and build the firmware that runs an MLF on a board.
+
+        Args:
+            library: The MLF.
+            board: The board.
+            executor: What walks the model's kernels.
+            title: What tells the model from others; its name in the archive unless given.
 
         Raises:
             BuildError: A tool is missing, fails, or the model does not fit the board.
@@ -183,7 +192,8 @@ class Workshop:
         platform = self.toolchains.platform(board)
         toolchain = self.toolchains.toolchain_id(board)
         build_id = build_id_of(library, board, platform, toolchain, executor, options)
-        label = f"{library.name} for {board.label} ({executor})"
+        title = title or library.name
+        label = f"{title} for {board.label} ({executor})"
         seconds = {"generate": 0.0, "build": 0.0}
 
         def make(directory: Path) -> None:
@@ -215,7 +225,7 @@ class Workshop:
                 with long_step(f"building {label}", self.progress):
                     built = self.build_project(project_dir, {}, deadline)
             except MicroTVMError:
-                self._keep(project_dir, library, board, executor)
+                self._keep(project_dir, title, board, executor)
                 raise
             seconds["build"] = time.monotonic() - generated
             (directory / BUILT_FILE).write_text(json.dumps(built and built._asdict()))
@@ -235,7 +245,7 @@ class Workshop:
         except MicroTVMError as error:
             error.board = board.label
             raise
-        self._keep(entry.path / "project", library, board, executor)
+        self._keep(entry.path / "project", title, board, executor)
         built = json.loads((entry.path / BUILT_FILE).read_text())
         found = json.loads((entry.path / IMAGE_FILE).read_text())
         image = Image(**found) if found else None
@@ -327,10 +337,10 @@ class Workshop:
             return plugin
         return Counter(plugin, functions, kernels_of(image.functions))
 
-    def _keep(self, project: Path, library: ModelLibrary, board: Board, executor: str) -> None:
+    def _keep(self, project: Path, title: str, board: Board, executor: str) -> None:
         if self.keep_projects is None:
             return
-        target = self.keep_projects / f"{library.name}-{executor}-{board.file_label}"
+        target = self.keep_projects / f"{title}-{executor}-{board.file_label}"
         if target in self._kept or not project.is_dir():
             return
         self._kept.add(target)
@@ -353,7 +363,7 @@ class Workshop:
 def _warn_of_floats(model: Path, compiled: CompiledModel) -> CompiledModel:
     in_float = compiled.library.float_operators
     if in_float is not None:
-        warnings.warn(f"{model.name}: {in_float}", FloatOperatorWarning, stacklevel=3)
+        warnings.warn(f"{shown_path(model)}: {in_float}", FloatOperatorWarning, stacklevel=3)
     return compiled
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import total_ordering
+from typing import Any
+
+from pytest_microtvm.errors import ConfigError
 
 
-@dataclass(frozen=True)
+@total_ordering
+@dataclass(frozen=True, eq=False, repr=False)
 class Metric:
-    """One measured figure.
+    """One measured figure; it compares with numbers, and with other figures, by its value.
 
     Attributes:
         value: The figure.
@@ -21,6 +26,54 @@ class Metric:
     unit: str
     source: str
     samples: int = 1
+
+    def __eq__(self, other: object) -> bool:
+        return self.value == (other.value if isinstance(other, Metric) else other)
+
+    def __lt__(self, other: Metric | float) -> bool:
+        return self.value < (other.value if isinstance(other, Metric) else other)
+
+    def __hash__(self) -> int:
+        return hash(self.value)
+
+    def __float__(self) -> float:
+        return float(self.value)
+
+    def __repr__(self) -> str:
+        return f"{self.value:,} {self.unit}"  # what `assert` shows
+
+
+class AbsentMetric(Metric):
+    """A figure that is not there: false, and an error that says why where its value is needed.
+
+    Args:
+        name: The figure's.
+        why: The reason.
+    """
+
+    def __init__(self, name: str, why: str) -> None:
+        self.name: str
+        self.why: str
+        self.__dict__.update(name=name, why=why)  # it is frozen
+
+    def __getattribute__(self, attribute: str) -> Any:
+        if attribute in ("value", "unit", "source", "samples"):
+            raise ConfigError(
+                f"there is no figure {self.name}: {self.why}",
+                cure="ask for it where it can be had; docs/metrics.md says where that is",
+            )
+        return super().__getattribute__(attribute)
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __repr__(self) -> str:
+        return f"none: {self.why}"
+
+
+_ABSENT = AbsentMetric("", "")
+_NOT_RUN = "nothing was run"
+_NOT_TOLD = "the platform does not tell"
 
 
 @dataclass(frozen=True)
@@ -45,9 +98,11 @@ class Layer:
         return round(self.instructions / self.macs, 3) if self.macs else None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Metrics:
-    """The figures of one model on one board with one executor; None where there is none.
+    """The figures of one model on one board with one executor.
+
+    One that is not there is false, and says why when it is compared or its value is asked for.
 
     Attributes:
         flash_bytes: Code, constants and initial values, in the board's flash.
@@ -76,33 +131,111 @@ class Metrics:
         absent: Why a figure that could be expected is not there, by name.
     """
 
-    flash_bytes: Metric | None = None
-    flash_constants_bytes: Metric | None = None
-    flash_kernels_bytes: Metric | None = None
-    flash_graph_bytes: Metric | None = None
-    flash_runtime_bytes: Metric | None = None
-    flash_other_bytes: Metric | None = None
-    ram_bytes: Metric | None = None
-    ram_arena_bytes: Metric | None = None
-    ram_io_bytes: Metric | None = None
-    ram_pool_bytes: Metric | None = None
-    ram_packet_bytes: Metric | None = None
-    ram_stack_bytes: Metric | None = None
-    ram_runtime_bytes: Metric | None = None
-    ram_other_bytes: Metric | None = None
-    stack_bytes: Metric | None = None
-    arena_bytes: Metric | None = None
-    io_bytes: Metric | None = None
-    constants_bytes: Metric | None = None
-    instructions: Metric | None = None
-    float_instructions: Metric | None = None
-    latency_us: Metric | None = None
+    flash_bytes: Metric = _ABSENT
+    flash_constants_bytes: Metric = _ABSENT
+    flash_kernels_bytes: Metric = _ABSENT
+    flash_graph_bytes: Metric = _ABSENT
+    flash_runtime_bytes: Metric = _ABSENT
+    flash_other_bytes: Metric = _ABSENT
+    ram_bytes: Metric = _ABSENT
+    ram_arena_bytes: Metric = _ABSENT
+    ram_io_bytes: Metric = _ABSENT
+    ram_pool_bytes: Metric = _ABSENT
+    ram_packet_bytes: Metric = _ABSENT
+    ram_stack_bytes: Metric = _ABSENT
+    ram_runtime_bytes: Metric = _ABSENT
+    ram_other_bytes: Metric = _ABSENT
+    stack_bytes: Metric = _ABSENT
+    arena_bytes: Metric = _ABSENT
+    io_bytes: Metric = _ABSENT
+    constants_bytes: Metric = _ABSENT
+    instructions: Metric = _ABSENT
+    float_instructions: Metric = _ABSENT
+    latency_us: Metric = _ABSENT
     layers: tuple[Layer, ...] = ()
     absent: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            if getattr(self, each.name) is _ABSENT:
+                why = self.absent.get(each.name) or _why_absent(each.name)
+                object.__setattr__(self, each.name, AbsentMetric(each.name, why))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Metrics):
+            return NotImplemented
+        ours, theirs = ((dict(each.items()), each.layers, each.absent) for each in (self, other))
+        return ours == theirs
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"<{len(dict(self.items()))} metrics>"  # `assert` shows the one that it is about
+
+    @classmethod
+    def from_data(
+        cls,
+        metrics: Mapping[str, Mapping[str, Any]],
+        layers: Sequence[Mapping[str, Any]] = (),
+        absent: Mapping[str, str] | None = None,
+    ) -> Metrics:
+        """The figures that a record has as plain data."""
+        names = [each.name for each in fields(Layer)]
+        return cls(
+            **{name: Metric(**metric) for name, metric in metrics.items()},
+            layers=tuple(Layer(**{name: layer[name] for name in names}) for layer in layers),
+            absent=dict(absent or {}),
+        )
 
     def items(self) -> Iterator[tuple[str, Metric]]:
         """Name and figure of all that were measured."""
         for each in fields(self):
             metric = getattr(self, each.name)
-            if isinstance(metric, Metric):
+            if isinstance(metric, Metric) and metric:
                 yield each.name, metric
+
+    def merged(self, other: Metrics) -> Metrics:
+        """These figures and those of other runs of the same firmware, as if all had been one.
+
+        The order does not matter: of latencies the fastest stays, of the stack and of instructions
+        the most, with the layers of that run. Runs add up. What is measured once, sizes for
+        instance, is the same in both.
+        """
+        found = dict(self.items())
+        for name, theirs in other.items():
+            ours = found.get(name)
+            found[name] = theirs if ours is None else _merged(name, ours, theirs)
+        longest = max(self, other, key=_cost)
+        if longest.float_instructions:
+            samples = found["float_instructions"].samples
+            found["float_instructions"] = replace(longest.float_instructions, samples=samples)
+        absent = {**other.absent, **self.absent}
+        return Metrics(
+            **found,
+            layers=longest.layers,
+            absent={name: why for name, why in absent.items() if name not in found},
+        )
+
+
+def _why_absent(name: str) -> str:
+    return _NOT_RUN if name in (*_FASTEST, *_MOST) else _NOT_TOLD
+
+
+_FASTEST = ("latency_us",)
+_MOST = ("stack_bytes", "instructions", "float_instructions")
+
+
+def _merged(name: str, ours: Metric, theirs: Metric) -> Metric:
+    if name in _FASTEST:
+        chosen = min(ours, theirs, key=lambda metric: metric.value)
+    elif name in _MOST:
+        chosen = max(ours, theirs, key=lambda metric: metric.value)
+    else:
+        return ours
+    return replace(chosen, samples=ours.samples + theirs.samples)
+
+
+def _cost(metrics: Metrics) -> tuple[float, list[int]]:
+    """What decides which of two runs took most; by the layers where the sums are the same."""
+    total = metrics.instructions.value if metrics.instructions else -1.0
+    return total, [layer.instructions for layer in metrics.layers]

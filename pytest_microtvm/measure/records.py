@@ -5,26 +5,24 @@ The schema is docs/records.schema.json.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pytest_microtvm.errors import ConfigError
+from pytest_microtvm.measure.metrics import Metrics
 
-if TYPE_CHECKING:
-    from pytest_microtvm.measure.metrics import Metrics
-
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 STEPS = ("compile", "generate", "build", "lease", "flash", "open", "run", "close")
 
 OUTCOMES = ("built", "skipped", "passed", "failed", "error")
-"""From the least to the most serious; a record keeps the worst of its tests."""
+"""Of tests, from the least to the most serious; a record keeps the worst of its tests."""
+
+MATCH, MISMATCH = "match", "mismatch"
+"""Verdicts: what comparing a device's outputs with the reference's came to."""
 
 
 @dataclass
@@ -37,9 +35,11 @@ class Record:
         platform: Platform name.
         executor: Executor name.
         reference: What its outputs were compared with.
-        outcome: One of `OUTCOMES`.
-        error: The first error on one line, where outcome is "error"; what does not fit, where it is
-            "skipped".
+        verdict: `MATCH` or `MISMATCH`, over all comparisons; None where nothing was compared.
+        outcome: One of `OUTCOMES`: what came of the tests, which may look at more than outputs.
+        error: One line, where outcome is "error": of the first of the tests, by id, that ended so;
+            what does not fit, where outcome is "skipped".
+        tests: Each test, by id: {"id", "outcome", "error"}.
         elements: Output elements compared, over all comparisons.
         mismatched: How many of them were outside the tolerance.
         max_abs_diff: The largest absolute difference; None where nothing was compared.
@@ -67,8 +67,10 @@ class Record:
     platform: str
     executor: str
     reference: str = "host"
+    verdict: str | None = None
     outcome: str = "built"
     error: str | None = None
+    tests: list[dict[str, str | None]] = field(default_factory=list)
     elements: int = 0
     mismatched: int = 0
     max_abs_diff: float | None = None
@@ -90,18 +92,45 @@ class Record:
         """What the record is about."""
         return (self.model, self.board, self.executor)
 
-    def worsen(self, outcome: str, error: str | None = None) -> None:
-        """Take the outcome of one more test."""
-        if OUTCOMES.index(outcome) > OUTCOMES.index(self.outcome):
-            self.outcome = outcome
-        if error is not None and self.error is None:
-            self.error = error
+    @property
+    def title(self) -> str:
+        """The model's path without its suffix; of one that is elsewhere, the end of it."""
+        path = Path(self.model)
+        parts = path.parts[-2:] if path.is_absolute() else path.parts
+        return Path(*parts).with_suffix("").as_posix() if parts else ""
+
+    def worsen(self, outcome: str) -> None:
+        """Take the outcome of one more check of it, without a test."""
+        self.outcome = _worse(self.outcome, outcome)
+
+    def note_test(self, test: str, outcome: str, error: str | None = None) -> None:
+        """Take what came of a test, or of one more part of it.
+
+        Args:
+            test: The test's id.
+            outcome: One of `OUTCOMES`.
+            error: One line.
+        """
+        known = {str(each["id"]): each for each in self.tests}
+        noted = known.setdefault(test, {"id": test, "outcome": outcome, "error": None})
+        noted["outcome"] = _worse(str(noted["outcome"]), outcome)
+        noted["error"] = noted["error"] or error
+        self.tests = [known[test] for test in sorted(known)]
+        self.worsen(outcome)
+        errors = (each["error"] for each in self.tests if each["outcome"] == self.outcome)
+        self.error = next(filter(None, errors), None)
 
     def add_comparison(self, elements: int, mismatched: int, max_abs_diff: float) -> None:
         """Take what one more comparison came to; arguments as the attributes of these names."""
         self.elements += elements
         self.mismatched += mismatched
         self.max_abs_diff = max(self.max_abs_diff or 0.0, max_abs_diff)
+        self.add_verdict(MISMATCH if mismatched else MATCH)
+
+    def add_verdict(self, verdict: str | None) -> None:
+        """Take one more verdict: one difference is enough."""
+        if verdict is not None and self.verdict != MISMATCH:
+            self.verdict = verdict
 
     def add_pictures(self, pictures: Iterable[dict[str, Any]]) -> None:
         """Take what one more comparison found; of each output the one that is worse stays."""
@@ -116,14 +145,19 @@ class Record:
         """Take the time of one more step."""
         self.timings_s[step] = self.timings_s.get(step, 0.0) + seconds
 
-    def set_metrics(self, metrics: Metrics) -> None:
-        """Take the latest figures."""
-        self.metrics = {name: dict(vars(metric)) for name, metric in metrics.items()}
-        self.absent = dict(metrics.absent)
+    def add_metrics(self, metrics: Metrics) -> None:
+        """Take the figures of one more run, or of the build."""
+        merged = self.figures().merged(metrics)
+        self.metrics = {name: dict(vars(metric)) for name, metric in merged.items()}
+        self.absent = dict(merged.absent)
         self.layers = [
             {**vars(layer), "instructions_per_mac": layer.instructions_per_mac}
-            for layer in metrics.layers
+            for layer in merged.layers
         ]
+
+    def figures(self) -> Metrics:
+        """The figures so far."""
+        return Metrics.from_data(self.metrics, self.layers, self.absent)
 
     def properties(self) -> list[tuple[str, object]]:
         """Name and value of what it is about and of its metrics, for reports on single tests."""
@@ -137,7 +171,10 @@ class Record:
 
     def merge(self, other: Record) -> None:
         """Take what another process recorded about the same thing."""
-        self.worsen(other.outcome, other.error)
+        self.worsen(other.outcome)
+        for test in other.tests:
+            self.note_test(str(test["id"]), str(test["outcome"]), test["error"])
+        self.add_verdict(other.verdict)
         self.elements += other.elements
         self.mismatched += other.mismatched
         if other.max_abs_diff is not None:
@@ -147,15 +184,14 @@ class Record:
             self.cached[part] = self.cached.get(part, True) and cached
         for step, seconds in other.timings_s.items():
             self.add_seconds(step, seconds)
-        if len(other.metrics) > len(self.metrics):  # one that ran knows more than one that built
-            self.metrics, self.absent, self.layers = other.metrics, other.absent, other.layers
+        self.add_metrics(other.figures())
         if self.model_check == "not checked":
             self.model_check = other.model_check
         self.board_bytes = self.board_bytes or other.board_bytes
         self.arena = self.arena or other.arena
         self.add_pictures(other.pictures)
         self.lab_boards = sorted({*self.lab_boards, *other.lab_boards})
-        self.incidents += other.incidents
+        self.incidents = sorted([*self.incidents, *other.incidents])
 
     def to_data(self) -> dict[str, Any]:
         """A copy of all fields, of plain types, to make the same record from."""
@@ -186,49 +222,5 @@ def merge_records(records: Iterable[Record]) -> list[Record]:
     return list(merged.values())
 
 
-def check_writable(path: Path) -> None:
-    """Make sure, before a long run, that its records can be written.
-
-    Raises:
-        ConfigError: They cannot.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    if path.is_dir():
-        raise _unwritable(path, "it is a folder")
-
-
-def write_records(path: Path, records: Iterable[Record]) -> None:
-    """Write a run's records, whole or not at all.
-
-    Raises:
-        ConfigError: The file cannot be written.
-    """
-    document = {"version": SCHEMA_VERSION, "records": [record.to_json() for record in records]}
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", dir=path.parent, prefix=f".{path.name}.", delete=False
-        ) as file:
-            temporary = Path(file.name)
-            json.dump(document, file, indent=2)
-            file.write("\n")
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except OSError as error:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
-        raise _unwritable(path, error) from error
-
-
-def _unwritable(path: Path, reason: OSError | str) -> ConfigError:
-    text = reason if isinstance(reason, str) else reason.strerror or str(reason)
-    return ConfigError(
-        f"cannot write {path}: {text}", cure="name another file with --microtvm-json"
-    )
+def _worse(one: str, other: str) -> str:
+    return max(one, other, key=OUTCOMES.index)

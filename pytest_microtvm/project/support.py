@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 
 from pytest_microtvm.boards import Board
+from pytest_microtvm.boards.selection import THE_BOARD, Readiness
 from pytest_microtvm.measure import counting
 
 from ..deadline import Deadline
@@ -104,17 +105,17 @@ def missing_tools(board: Board, support: BoardSupport, *, in_lab: bool) -> list[
         if tool.path is None and not (tool.purpose == EMULATE and board.is_real(in_lab))
     ]
     if board.is_real(in_lab) and not in_lab:
-        missing.append("the board itself")
+        missing.append(THE_BOARD)
     return missing
 
 
-def runnable_boards(
+def readiness_of(
     boards: Iterable[Board],
     platforms: Mapping[str, Platform],
     lab: Iterable[str],
     deadline: Deadline,
-) -> set[str]:
-    """The labels of those boards for which firmware can be built and run here.
+) -> dict[str, Readiness]:
+    """What of boards can be had on this machine, by label; each platform is asked once.
 
     Args:
         boards: Each on the platform that is meant.
@@ -129,12 +130,25 @@ def runnable_boards(
     by_platform: dict[str, list[Board]] = {}
     for board in boards:
         by_platform.setdefault(board.platform, []).append(board)
-    runnable = set()
+    found: dict[str, Readiness] = {}
     for name, served in by_platform.items():
         if name not in platforms:
+            lacking = Readiness((f"the platform {name}",))
+            found.update((board.label, lacking) for board in served)
             continue
         answers = ask_platform(platforms[name], served, deadline, identify=False)
         for board, support in zip(served, answers, strict=True):
-            if not missing_tools(board, support, in_lab=board.name in in_lab):
-                runnable.add(board.label)
-    return runnable
+            found[board.label] = _readiness(board, support, board.name in in_lab)
+    return found
+
+
+def _readiness(board: Board, support: BoardSupport, in_lab: bool) -> Readiness:
+    missing = missing_tools(board, support, in_lab=in_lab)
+    tools = {tool.name: tool for tool in support.tools if tool.path is None}
+    building = tuple(name for name in missing if name in tools and tools[name].purpose != EMULATE)
+    installs = (tools[name].install for name in missing if name in tools)
+    return Readiness(
+        building,
+        tuple(name for name in missing if name not in building),
+        tuple(dict.fromkeys(filter(None, installs))),
+    )

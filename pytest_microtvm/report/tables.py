@@ -2,93 +2,199 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from pytest_microtvm.compiler.naming import sanitize
+from pytest_microtvm.report.layers import layer_table
+from pytest_microtvm.report.layout import (
+    Column,
+    Paint,
+    fitted,
+    fold,
+    format_table,
+    plain,
+    shorten,
+)
+from pytest_microtvm.report.matrix import COLOURS, matrix
+from pytest_microtvm.report.names import short_names
 
 if TYPE_CHECKING:
     from pytest_microtvm.boards import Board
+    from pytest_microtvm.boards.selection import Readiness
     from pytest_microtvm.measure.records import Record
 
 
-def board_table(boards: dict[str, Board]) -> Iterator[str]:
-    """The known boards, a line each."""
+def board_table(boards: dict[str, Board], ready: Mapping[str, Readiness]) -> Iterator[str]:
+    """The known boards, a line each, and what those lack for which nothing can be built here.
+
+    Args:
+        boards: By name.
+        ready: What of each can be had here, by label.
+    """
     rows = [
-        (b.name, ", ".join(b.platforms), b.cpu.core or b.cpu.arch, b.description)
+        (
+            b.name,
+            ", ".join(b.platforms),
+            b.cpu.core or b.cpu.arch,
+            ready[b.label].word,
+            b.description,
+        )
         for b in boards.values()
     ]
-    rows.insert(0, ("BOARD", "PLATFORM", "CPU", "DESCRIPTION"))
-    yield from format_table(rows)
+    yield from format_table([("BOARD", "PLATFORM", "CPU", "HERE", "DESCRIPTION"), *rows])
+    lacking: dict[str, list[str]] = {}
+    for board in boards.values():
+        state = ready[board.label]
+        if state.to_build:
+            install = f"; install with: {' && '.join(state.install)}" if state.install else ""
+            lacking.setdefault(f"{', '.join(state.to_build)}{install}", []).append(board.name)
+    if lacking:
+        yield ""
+    for missing, names in lacking.items():
+        yield f"no firmware can be built here for {', '.join(names)}: missing {missing}"
 
 
-def format_table(
-    rows: Sequence[Sequence[str]], right: Callable[[int], bool] = lambda column: False
-) -> list[str]:
-    """Align columns; `right` tells which ones are numbers."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        cells = [
-            cell.rjust(width) if right(index) else cell.ljust(width)
-            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    return lines
-
-
-def run_report(records: Sequence[Record], *, verbose: bool, layers: bool) -> Iterator[str]:
+def run_report(
+    records: Sequence[Record],
+    *,
+    verbose: bool,
+    layers: bool,
+    width: int | None = None,
+    paint: Paint = plain,
+) -> Iterator[str]:
     """What a run came to.
 
     Args:
         records: Of the run.
         verbose: Tell where flash and RAM go, and why figures are absent.
         layers: Tell where the instructions of each model go.
+        width: Characters of a line; None for the terminal's.
+        paint: Gives verdicts and outcomes their colours.
     """
-    yield from verdict_table(records)
-    tables = [skipped_records(records), float_operators(records)]
+    columns = shutil.get_terminal_size().columns if width is None else width
+    columns = max(columns, _NARROWEST)
+    overview = list(matrix(records, columns, paint))
+    if overview:
+        yield from (*overview, "")
+    yield from verdict_table(records, columns, paint)
+    notes = [*skipped_records(records), *float_operators(records)]
     if verbose:
-        tables += [size_table(records, "flash"), size_table(records, "ram")]
-        tables.append(absent_figures(records))
+        for kind in ("flash", "ram"):
+            for table in size_tables(records, kind, columns):
+                yield from ("", *table)
+        notes += absent_figures(records)
+    if notes:
+        yield ""
+    for note in notes:
+        yield from fold(note, columns)
     if layers:
-        names = _short_names(records)
-        tables += [layer_table(record, names[record.model]) for record in records]
-    for table in filter(None, tables):
-        yield from ("", *table)
+        names = short_names(record.model for record in records)
+        for record in records:
+            yield from ("", *layer_table(record, names[record.model], columns))
+    yield ""
+    yield from fold(summary(records), columns)
 
 
-def verdict_table(records: Sequence[Record]) -> list[str]:
-    """The verdicts and metrics of a run, a line each."""
-    headings = [*_SUBJECT, "VERDICT", "CHECK", "MISMATCHED", "FLASH", "RAM", "ARENA", "STACK"]
-    headings += ["INSTRUCTIONS", "LATENCY"]
-    names = _short_names(records)
-    rows = [
-        [
-            *_subject(record, names),
-            record.outcome,
-            "-" if record.model_check == "not checked" else record.model_check,
-            f"{record.mismatched:,} of {record.elements:,}" if record.elements else "-",
-            *_figures(record, "flash_bytes", "ram_bytes", "arena_bytes", "stack_bytes"),
-            *_figures(record, "instructions"),
-            _milliseconds(record),
-        ]
-        for record in records
+def verdict_table(
+    records: Sequence[Record], width: int = 80, paint: Paint = plain
+) -> Iterator[str]:
+    """The verdicts and figures of a run, a line each, in groups of one model if there are many.
+
+    What is the same for all of them stands above.
+    """
+    columns = [*_subject(records), *_verdicts(records), *_figures(records)]
+    same = [column for column in columns if column.is_constant and not column.is_number]
+    shown = [column for column in columns if column not in same]
+    is_grouped = len(same) < len(columns) and _is_grouped(records)
+    if same:
+        yield from fold(_in_words({column.heading: column.cells[0] for column in same}), width)
+    if is_grouped:
+        shown = [column for column in shown if column.heading != "MODEL"]
+    for number, table in enumerate(fitted(shown, width - len(_INDENT) * is_grouped, paint)):
+        if number:
+            yield ""
+        if not is_grouped:
+            yield from table
+            continue
+        yield _INDENT + table[0]
+        names = short_names(record.model for record in records)
+        model = ""
+        for record, line in zip(records, table[1:], strict=True):
+            if record.model != model:
+                model = record.model
+                yield shorten(names[model], width)
+            yield _INDENT + line
+
+
+def _is_grouped(records: Sequence[Record]) -> bool:
+    models = {record.model for record in records}
+    return 1 < len(models) < len(records)
+
+
+def _subject(records: Sequence[Record]) -> list[Column]:
+    names = short_names(record.model for record in records)
+    return [
+        Column("MODEL", [names[record.model] for record in records], is_name=True),
+        Column("BOARD", [record.board for record in records], is_name=True),
+        Column("EXECUTOR", [record.executor for record in records], is_name=True),
     ]
-    return format_table([headings, *rows], right=lambda column: column > 4)
 
 
-def size_table(records: Sequence[Record], kind: str) -> list[str]:
+def _verdicts(records: Sequence[Record]) -> list[Column]:
+    outcomes = [record.outcome for record in records]
+    verdicts = [record.verdict or "-" for record in records]
+    columns = [
+        Column("TESTS", outcomes, colours=[COLOURS[outcome] for outcome in outcomes]),
+        Column("VERDICT", verdicts, colours=[_VERDICT_COLOURS[verdict] for verdict in verdicts]),
+        Column("CHECK", [_check(record) for record in records]),
+    ]
+    if any(record.mismatched for record in records):
+        cells = [
+            f"{record.mismatched:,} of {record.elements:,}" if record.elements else "-"
+            for record in records
+        ]
+        columns.append(Column("MISMATCHED", cells, is_number=True))
+    return columns
+
+
+def _check(record: Record) -> str:
+    if record.model_check == "not checked":
+        return "-"
+    return record.model_check.partition(" by ")[0]  # the report of the test has the rest
+
+
+def _figures(records: Sequence[Record]) -> list[Column]:
+    columns = [
+        Column(heading, [_figure(record, name) for record in records], is_number=True)
+        for heading, name in _FIGURES.items()
+    ]
+    latencies = [_milliseconds(record) for record in records]
+    return [*columns, Column("LATENCY", latencies, is_number=True)]
+
+
+def _in_words(same: Mapping[str, str]) -> str:
+    """What all records have in common."""
+    before = {"MODEL": "", "BOARD": "on ", "EXECUTOR": "by "}
+    subject = [f"{word}{same[name]}" for name, word in before.items() if name in same]
+    words = {"TESTS": "tests", "VERDICT": "verdict", "CHECK": "check"}
+    known = {"-": "none"}
+    facts = [f"{words[name]} {known.get(same[name], same[name])}" for name in words if name in same]
+    return ": ".join(filter(None, (" ".join(subject), ", ".join(facts))))
+
+
+def size_tables(records: Sequence[Record], kind: str, width: int = 80) -> Iterator[list[str]]:
     """Where the flash or the RAM goes, a line for each record that knows; nothing if none does.
 
     Args:
         records: Of a run.
         kind: "flash" or "ram".
+        width: Characters of a line.
     """
     prefix, suffix = f"{kind}_", "_bytes"
     known = [record for record in records if f"{kind}{suffix}" in record.metrics]
     if not known:
-        return []
+        return
     names = [
         name
         for name in dict.fromkeys(name for record in known for name in record.metrics)
@@ -96,40 +202,49 @@ def size_table(records: Sequence[Record], kind: str) -> list[str]:
         and name != f"{kind}{suffix}"
         and any(record.metrics.get(name, {}).get("value") for record in known)
     ]
-    parts = [name.removeprefix(prefix).removesuffix(suffix).upper() for name in names]
-    models = _short_names(records)
-    rows = [
-        [*_subject(record, models), *_figures(record, f"{kind}{suffix}", *names)]
-        for record in known
+    headings = {kind.upper(): f"{kind}{suffix}"}
+    headings |= {name.removeprefix(prefix).removesuffix(suffix).upper(): name for name in names}
+    parts = [
+        Column(heading, [_figure(record, name) for record in known], is_number=True)
+        for heading, name in headings.items()
     ]
-    headings = [*_SUBJECT, kind.upper(), *parts]
-    return format_table([headings, *rows], right=lambda column: column > 2)
+    subject = [column for column in _subject(known) if not column.is_constant]
+    yield from fitted([*(subject or _subject(known)[:1]), *parts], width)
 
 
 def skipped_records(records: Sequence[Record]) -> list[str]:
     """What was not run and why, a line for each: what a model needs, and what the board has."""
-    names = _short_names(records)
+    names = short_names(record.model for record in records)
+    executors: dict[tuple[str, str], list[str]] = {}
+    for record in records:
+        if record.outcome == "skipped" and record.error:
+            executors.setdefault((names[record.model], record.error), []).append(record.executor)
     return [
-        f"{names[record.model]} ({record.executor}) was skipped: {record.error}"
-        for record in records
-        if record.outcome == "skipped" and record.error
+        f"{model} ({', '.join(dict.fromkeys(each))}) was skipped: {error}"
+        for (model, error), each in executors.items()
     ]
 
 
 def float_operators(records: Sequence[Record]) -> list[str]:
-    """What operators without an integer kernel cost quantized models, a line for each record."""
-    lines = []
-    names = _short_names(records)
+    """What operators without an integer kernel cost quantized models, a line for each model."""
+    names = short_names(record.model for record in records)
+    shares: dict[str, list[tuple[float, Record]]] = {}
     for record in records:
-        if "float_instructions" not in record.metrics:
-            continue
+        if "float_instructions" in record.metrics:
+            part, total = (
+                record.metrics[name]["value"] for name in ("float_instructions", "instructions")
+            )
+            shares.setdefault(record.model, []).append((part / total, record))
+    lines = []
+    for model, found in shares.items():
+        share, record = max(found, key=lambda each: each[0])
         part, total = (
             int(record.metrics[name]["value"]) for name in ("float_instructions", "instructions")
         )
-        model, board, executor = _subject(record, names)
+        most = "" if len(found) == 1 else f" ({share:.0%}), of {len(found)} the most"
         lines.append(
-            f"{model} on {board}, {executor}: {part:,} of {total:,} instructions are those of "
-            "operators in float32, which have no integer kernel"
+            f"{names[model]} on {record.board}, {record.executor}: {part:,} of {total:,} "
+            f"instructions{most} are those of operators in float32, which have no integer kernel"
         )
     return lines
 
@@ -146,68 +261,43 @@ def absent_figures(records: Sequence[Record]) -> list[str]:
     ]
 
 
-def layer_table(record: Record, name: str) -> list[str]:
-    """Where the instructions of a model go, a line for each call of a kernel.
-
-    Args:
-        record: Of the model.
-        name: What the table calls the model.
-    """
-    title = f"{name} on {record.board}, {record.executor}"
-    if not record.layers:
-        return [f"{title}: {record.absent.get('instructions', 'it was not run')}"]
-    total = int(record.metrics["instructions"]["value"])
-    own = total - sum(layer["instructions"] for layer in record.layers)
-    prefix = f"tvmgen_{sanitize(Path(record.model).stem, 'model')}_"
-    rows = [("KERNEL", "INSTRUCTIONS", "SHARE", "MACS", "PER MAC", "WORKSPACE", "")]
-    for layer in record.layers:
-        macs, per_mac = layer["macs"], layer["instructions_per_mac"]
-        rows.append(
-            (
-                layer["kernel"].removeprefix(prefix),
-                *_share(layer["instructions"], total),
-                "-" if macs is None else f"{macs:,}",
-                "-" if per_mac is None else f"{per_mac:,.2f}",
-                f"{layer['workspace_bytes']:,}",
-                "#" * round(_BAR * layer["instructions"] / total),
-            )
-        )
-    rows.append(("(executor)", *_share(own, total), "-", "-", "-", ""))
-    lines = format_table(rows, right=lambda column: 0 < column < 6)
-    return [f"{title}: {total:,} instructions", *(f"  {line}" for line in lines)]
+def summary(records: Sequence[Record]) -> str:
+    """The whole run in one line."""
+    models = len({record.model for record in records})
+    boards = len({record.board for record in records})
+    executors = len({record.executor for record in records})
+    what = f"{models} model{'s' * (models > 1)} on {boards} board{'s' * (boards > 1)}"
+    if executors > 1:
+        what += f" by {executors} executors"
+    outcomes = [record.outcome for record in records]
+    counts = [f"{outcomes.count(each)} {each}" for each in COLOURS if each in outcomes]
+    elements = sum(record.elements for record in records)
+    mismatched = sum(record.mismatched for record in records)
+    compared = (
+        f"{mismatched:,} of {elements:,} elements differ" if elements else "nothing was compared"
+    )
+    return f"{what}: {', '.join(counts)}; {compared}"
 
 
-_SUBJECT = ("MODEL", "BOARD", "EXECUTOR")
-_BAR = 40
-"""Characters of a bar that stands for all instructions."""
+_FIGURES = {
+    "FLASH": "flash_bytes",
+    "RAM": "ram_bytes",
+    "ARENA": "arena_bytes",
+    "STACK": "stack_bytes",
+    "INSTRUCTIONS": "instructions",
+}
+"""By heading: the figures that matter most."""
+_VERDICT_COLOURS = {"match": "green", "mismatch": "red", "-": ""}
+_INDENT = "  "
+_NARROWEST = 40
+"""A table is not made narrower than this."""
 
 
-def _subject(record: Record, names: Mapping[str, str]) -> tuple[str, str, str]:
-    return (names[record.model], record.board, record.executor)
-
-
-def _short_names(records: Iterable[Record]) -> dict[str, str]:
-    """By the path of a model: its name, after as many folders as tell it from the others."""
-    parts = {record.model: Path(record.model).parts for record in records}
-    names = {}
-    for model, own in parts.items():
-        others = [other for path, other in parts.items() if path != model]
-        count = 1
-        while count < len(own) and any(other[-count:] == own[-count:] for other in others):
-            count += 1
-        names[model] = Path(*own[-count:]).as_posix()
-    return names
-
-
-def _figures(record: Record, *names: str) -> list[str]:
-    found = [record.metrics.get(name) for name in names]
-    return [f"{metric['value']:,.0f}" if metric else "-" for metric in found]
+def _figure(record: Record, name: str) -> str:
+    metric = record.metrics.get(name)
+    return f"{metric['value']:,.0f}" if metric else "-"
 
 
 def _milliseconds(record: Record) -> str:
     latency = record.metrics.get("latency_us")
     return f"{latency['value'] / 1000:,.3f} ms" if latency else "-"
-
-
-def _share(instructions: int, total: int) -> tuple[str, str]:
-    return f"{instructions:,}", f"{instructions / total:.1%}"

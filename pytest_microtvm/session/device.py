@@ -200,8 +200,8 @@ class Session:
         Returns:
             One array per output, by name. `run_s` then holds the time of this run, `latency_s` that
             of the fastest so far; `counts` the instructions of the one that took most, where they
-            are counted; and `stack_bytes` the most that was ever on the device's stack, where it
-            knows.
+            are counted; `stack_bytes` the most that was ever on the device's stack, where it knows;
+            and `samples` how many runs these are of.
 
         Raises:
             TransportError: The link broke, or the device did not answer in time.
@@ -223,6 +223,11 @@ class Session:
         self.samples += 1
         self.flush_log()
         return {spec.name: array for spec, array in zip(library.outputs, outputs, strict=True)}
+
+    def forget_figures(self) -> None:
+        """Begin anew with what runs measure: `latency_s`, `counts`, `stack_bytes`, `samples`."""
+        self.latency_s = self.counts = self.stack_bytes = None
+        self.samples = 0
 
     def debug(self, inputs: Mapping[str, NDArray[np.generic]]) -> list[NodeResult]:
         """Run the model once, kernel by kernel, and keep what each gave.

@@ -157,6 +157,7 @@ class Comparison:
         Raises:
             OutputMismatch: Some element is outside the tolerance; the message is `report()`.
         """
+        __tracebackhide__ = True
         if self.mismatched:
             raise OutputMismatch(self.report())
 

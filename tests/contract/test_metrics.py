@@ -162,7 +162,7 @@ def test_figures_have_units_and_sources_and_parts_add_up(session, firmware):
     metrics = measure(firmware, session)
     found = dict(metrics.items())
     assert metrics.absent == {}
-    assert metrics.instructions is not None
+    assert metrics.instructions
     assert metrics.instructions.source.startswith("QEMU plugin")
     for kind in ("flash", "ram"):
         parts = [m for name, m in found.items() if name.startswith(f"{kind}_")]

@@ -51,7 +51,7 @@ def assert_test_error(outcome: Outcome, kind: str, *texts: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "texts"),
     [
-        (["--microtvm-board=qemu_x68"], ["'qemu_x68'", "qemu_x86"]),
+        (["--microtvm-board=qemu_x68"], ["'qemu_x68'", "is qemu_x86 "]),
         (["--microtvm-platform=zephyr"], ["no platform zephyr", "baremetal"]),
         (
             ["--microtvm-board=host", "--microtvm-platform=baremetal"],
@@ -65,10 +65,20 @@ def assert_test_error(outcome: Outcome, kind: str, *texts: str) -> None:
         (["--microtvm-board=host", "-o", "microtvm_rtol=-1"], ["microtvm_rtol is '-1'"]),
         (["--microtvm-board=host", "-o", "microtvm_atol=1e999"], ["microtvm_atol is '1e999'"]),
         ([], ["sine.tflite is a model, but no board is named", "--microtvm-board"]),
+        (["net.h5"], ["net.h5: Keras models", "TFLiteConverter"]),
+        (["net.keras", "--microtvm-board=host"], ["net.keras: Keras models", "TFLiteConverter"]),
+        (["net.pt"], ["net.pt: PyTorch models", "torch.export"]),
+        (["net.PTH", "--microtvm-board=host"], ["net.PTH: PyTorch models", "torch.export"]),
+        (["net.safetensors"], ["net.safetensors: these are weights", "export the model"]),
+        (["net.TFLITE"], ["net.TFLITE is a model, but no board is named"]),
     ],
 )
-def test_wrong_usage_ends_before_any_test(run_pytest_inside, sine, arguments, texts):
-    assert_usage_error(run_pytest_inside(sine.name, *arguments), *texts)
+def test_wrong_usage_ends_before_any_test(run_pytest_inside, workspace, sine, arguments, texts):
+    named = arguments and arguments[0].startswith("net.")
+    if named:
+        (workspace / arguments[0]).write_bytes(b"model")
+    models = [] if named else [sine.name]
+    assert_usage_error(run_pytest_inside(*models, *arguments), *texts)
 
 
 def test_a_board_file_with_a_typo_names_file_and_key(run_pytest_inside, workspace, sine):
@@ -196,7 +206,7 @@ def test_damaged_models_and_hostile_archives_leave_nothing(run_of_bad_models):
 )
 def test_a_damaged_model_or_a_hostile_archive_is_an_error(run_of_bad_models, name, text):
     sections = re.split(
-        r"^_+ ERROR at setup of (\S+)::aot\[host\] _+$",
+        r"^_+ ERROR at setup of (\S+) aot\[host\] _+$",
         run_of_bad_models.outcome.output,
         flags=re.M,
     )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from pytest_microtvm.compiler.frontends.imported import ImportedModel
 from pytest_microtvm.errors import ModelError
+from pytest_microtvm.model_files import NOT_COMPILED
 
 
 def refuse_keras(
@@ -16,8 +17,5 @@ def refuse_keras(
     Raises:
         ModelError: Always.
     """
-    raise ModelError(
-        "Keras models are compiled from their TFLite form",
-        cure="convert it: open('model.tflite', 'wb').write(tf.lite.TFLiteConverter"
-        ".from_keras_model(tf.keras.models.load_model(PATH)).convert())",
-    )
+    why, cure = NOT_COMPILED[".keras"]
+    raise ModelError(why, cure=cure)

@@ -1,7 +1,13 @@
 import pytest
 
 from pytest_microtvm.boards import Board, Cpu, Emulator, Flash, PlatformTable
-from pytest_microtvm.boards.selection import board_of, select_boards, tags
+from pytest_microtvm.boards.selection import (
+    THE_BOARD,
+    Readiness,
+    board_of,
+    select_boards,
+    tags,
+)
 from pytest_microtvm.errors import ConfigError
 
 
@@ -36,12 +42,26 @@ BOARDS = {
     ],
 )
 def test_patterns_mean_boards(patterns, names):
-    assert list(select_boards(BOARDS, patterns, runnable=can_run).boards) == names
+    assert list(select_boards(BOARDS, patterns, ready=without_emulators).boards) == names
 
 
-def can_run(boards):
+def without_emulators(boards):
     """As if compilers were here, and no emulator."""
-    return {board.label for board in boards if board.emulator is None}
+    qemu = Readiness((), ("qemu",), ("apt-get install qemu",))
+    return {board.label: Readiness() if board.emulator is None else qemu for board in boards}
+
+
+def without_anything(boards):
+    """As if nothing were here, and the lab had nothing."""
+    missing = {"nucleo": ("the platform zephyr",)}
+    return {
+        board.label: Readiness(
+            missing.get(board.name, ("cc",)),
+            () if board.emulator or board.name == "host" else (THE_BOARD,),
+            (f"apt-get install gcc-{board.cpu.arch}",),
+        )
+        for board in boards
+    }
 
 
 @pytest.mark.parametrize(
@@ -56,7 +76,7 @@ def can_run(boards):
 )
 def test_the_lab_has_boards(patterns, names):
     lab = {"nucleo", "mps2_an385"}
-    assert list(select_boards(BOARDS, patterns, lab=lab, runnable=can_run).boards) == names
+    assert list(select_boards(BOARDS, patterns, lab=lab, ready=without_emulators).boards) == names
 
 
 def test_a_build_takes_no_board():
@@ -115,7 +135,12 @@ def test_a_board_that_is_named_with_a_platform_is_named():
 @pytest.mark.parametrize(
     ("patterns", "platform", "message"),
     [
-        (["mps2_an387"], None, "unknown board 'mps2_an387'; boards: mps2_an385"),
+        (
+            ["mps2_an387"],
+            None,
+            "unknown board 'mps2_an387'; is mps2_an386 or mps2_an385 meant? 'microtvm boards'",
+        ),
+        (["zzz"], None, "unknown board 'zzz'; 'microtvm boards' lists all; add your own with"),
         (["mps3_*"], None, "unknown board"),
         (["arch:avr"], None, "no board has the tag 'arch:avr'; tags: arch:arm"),
         ([], "zephyr", "no board has the platform 'zephyr'"),
@@ -149,4 +174,24 @@ def test_tags_of_a_board():
         "fpu:fpv5-d16",
         "float_abi:hard",
         "simd:dsp",
+    )
+
+
+def test_a_board_that_is_not_here_is_advised_to_be_built_only_where_that_can_be_done():
+    with pytest.raises(ConfigError) as caught:
+        select_boards(BOARDS, ["nucleo"], ready=without_emulators)
+    assert "--microtvm-build-only builds its firmware all the same" in caught.value.one_line()
+    with pytest.raises(ConfigError) as caught:
+        select_boards(BOARDS, ["nucleo"], ready=without_anything)
+    line = caught.value.one_line()
+    assert "--microtvm-build-only" not in line
+    assert line.endswith("nor can its firmware be built here without the platform zephyr")
+
+
+def test_where_no_board_can_run_the_lines_that_install_one_are_told():
+    with pytest.raises(ConfigError) as caught:
+        select_boards(BOARDS, ["available"], ready=without_anything)
+    assert caught.value.one_line() == (
+        "no board can run here; install what one of them takes; for mps2_an385, mps2_an386: "
+        "apt-get install gcc-arm; for host: apt-get install gcc-host"
     )

@@ -1,67 +1,121 @@
+import itertools
 import json
 from dataclasses import asdict
+from typing import Any
 
 import pytest
 
 from pytest_microtvm.errors import ConfigError
 from pytest_microtvm.measure.metrics import Layer, Metric, Metrics
-from pytest_microtvm.measure.records import Record, merge_records, write_records
+from pytest_microtvm.measure.record_files import write_records
+from pytest_microtvm.measure.records import Record, merge_records
 
 
 def record(**values):
     return Record("m.tflite", "host", "host", "aot", **values)
 
 
-def test_a_record_keeps_the_worst_outcome_and_the_first_error():
+def test_a_record_keeps_the_worst_outcome_and_its_reason():
     one = record()
-    for outcome, error in [("passed", None), ("error", "first"), ("failed", None)]:
-        one.worsen(outcome, error)
-    one.worsen("error", "second")
+    for test, outcome, error in [
+        ("b", "passed", None),
+        ("z", "error", "late"),
+        ("c", "error", "first"),
+        ("a", "failed", "other"),
+    ]:
+        one.note_test(test, outcome, error)
+    one.note_test("c", "error", "at the end")
     assert (one.outcome, one.error) == ("error", "first")
+    assert [(test["id"], test["outcome"]) for test in one.tests] == [
+        ("a", "failed"),
+        ("b", "passed"),
+        ("c", "error"),
+        ("z", "error"),
+    ]
 
 
 def test_comparisons_add_up():
     one = record()
-    for value in (1, 3):
-        one.add_comparison(1, int(value != 1), float(value - 1))
-    assert (one.elements, one.mismatched, one.max_abs_diff) == (2, 1, 2.0)
+    verdicts = [one.verdict]
+    for mismatched in (0, 1, 0):
+        one.add_comparison(1, mismatched, 2.0 * mismatched)
+        verdicts.append(one.verdict)
+    assert (one.elements, one.mismatched, one.max_abs_diff) == (3, 1, 2.0)
+    assert verdicts == [None, "match", "mismatch", "mismatch"]
 
 
 def test_records_of_several_processes_merge():
-    first = record(outcome="passed", elements=4, cached={"mlf": False})
-    second = record(outcome="failed", elements=6, mismatched=1, cached={"mlf": True})
+    first = record(elements=4, cached={"mlf": False}, verdict="mismatch")
+    first.note_test("test_b", "passed")
+    second = record(elements=6, mismatched=1, cached={"mlf": True})
+    second.note_test("test_a", "failed", "too slow")
     second.max_abs_diff = 2.0
     second.add_seconds("run", 1.5)
     other = Record("n.tflite", "host", "host", "aot")
     merged = merge_records([first, other, second])
     assert [r.model for r in merged] == ["m.tflite", "n.tflite"]
     assert (merged[0].outcome, merged[0].elements, merged[0].mismatched) == ("failed", 10, 1)
+    assert (merged[0].verdict, merged[0].error) == ("mismatch", "too slow")
+    assert [test["id"] for test in merged[0].tests] == ["test_a", "test_b"]
     assert merged[0].cached == {"mlf": False}
     assert merged[0].timings_s["run"] == 1.5
 
 
-def test_the_figures_of_the_process_that_ran_are_kept():
-    built, ran = record(), record()
-    built.set_metrics(Metrics(flash_bytes=Metric(9, "bytes", "ELF"), absent={"x": "y"}))
-    ran.set_metrics(
-        Metrics(
-            flash_bytes=Metric(9, "bytes", "ELF"),
-            instructions=Metric(50, "instructions", "plugin"),
-            layers=(Layer("k", 40, 16, 0),),
-        )
+def run_of(instructions: float, latency_us: float, stack_bytes: float, **more: Any) -> Metrics:
+    """The figures of one run."""
+    return Metrics(
+        flash_bytes=Metric(9, "bytes", "ELF"),
+        instructions=Metric(instructions, "instructions", "plugin"),
+        latency_us=Metric(latency_us, "us", "timer"),
+        stack_bytes=Metric(stack_bytes, "bytes", "paint"),
+        layers=(Layer("k", int(instructions) - 10, 16, 0),),
+        **more,
     )
-    for order in ((built, ran), (ran, built)):
-        (merged,) = merge_records([Record(**asdict(each)) for each in order])
-        assert merged.metrics["instructions"]["value"] == 50
-        assert merged.layers[0]["instructions_per_mac"] == 2.5
-        assert merged.absent == {}
-    assert ("microtvm_instructions", 50) in ran.properties()
-    assert ("microtvm_board", "host") in ran.properties()
+
+
+RUNS = (
+    Metrics(flash_bytes=Metric(9, "bytes", "ELF"), absent={"latency_us": "not run"}),
+    run_of(500, 7.0, 100),
+    run_of(498, 5.0, 120, float_instructions=Metric(60, "instructions", "plugin")),
+    run_of(512, 9.0, 90, float_instructions=Metric(40, "instructions", "plugin")),
+)
+
+
+@pytest.mark.parametrize("runs", list(itertools.permutations(RUNS)))
+def test_figures_of_runs_merge_by_their_own_rules_in_any_order(runs):
+    one, two, three, four = runs
+    # One process that ran all, and two of which each ran some.
+    alone, first, second = record(), record(), record()
+    for metrics in runs:
+        alone.add_metrics(metrics)
+    for metrics in (one, two):
+        first.add_metrics(metrics)
+    for metrics in (three, four):
+        second.add_metrics(metrics)
+    (merged,) = merge_records([Record(**asdict(each)) for each in (first, second)])
+    assert merged == alone
+    figures = {name: (each["value"], each["samples"]) for name, each in alone.metrics.items()}
+    assert figures == {
+        "flash_bytes": (9, 1),
+        "instructions": (512, 3),
+        "float_instructions": (40, 2),
+        "latency_us": (5.0, 3),
+        "stack_bytes": (120, 3),
+    }
+    assert [layer["instructions"] for layer in alone.layers] == [502]
+    assert alone.absent == {}
+
+
+def test_figures_are_properties_of_tests():
+    one = record()
+    one.add_metrics(RUNS[1])
+    assert ("microtvm_instructions", 500) in one.properties()
+    assert ("microtvm_board", "host") in one.properties()
 
 
 def test_the_file_is_json_even_with_infinities(tmp_path):
     one = record(max_abs_diff=float("inf"))
-    one.set_metrics(Metrics(arena_bytes=Metric(64, "bytes", "plan")))
+    one.add_metrics(Metrics(arena_bytes=Metric(64, "bytes", "plan")))
     write_records(tmp_path / "new" / "r.json", [one])
     document = json.loads((tmp_path / "new" / "r.json").read_text(), parse_constant=pytest.fail)
     assert document["records"][0]["max_abs_diff"] == "inf"

@@ -15,7 +15,7 @@ from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import BuildError, ConfigError
 from pytest_microtvm.project.platforms import Platform, find_platform, load_platforms
 from pytest_microtvm.project.server import BoardSupport, Tool
-from pytest_microtvm.project.support import ask_platform, missing_tools, runnable_boards
+from pytest_microtvm.project.support import ask_platform, missing_tools, readiness_of
 
 SERVER = "microtvm_api_server.py"
 
@@ -159,8 +159,11 @@ REAL = dataclasses.replace(board("real"), flash=Flash("gdb"))
 def test_one_server_answers_for_all_boards(tmp_path: Path) -> None:
     platform = acme(tmp_path / "acme", ANSWER)
     boards = [board("one"), board("two", none=1), board("three")]
-    runnable = runnable_boards(boards, {"acme": platform}, (), Deadline(20))
-    assert runnable == {"one", "three"}
+    elsewhere = dataclasses.replace(board("four"), tables=(PlatformTable("none"),), platform="none")
+    found = readiness_of([*boards, elsewhere], {"acme": platform}, (), Deadline(20))
+    assert [name for name, state in found.items() if state.runs] == ["one", "three"]
+    assert found["two"].to_build
+    assert found["four"].to_build == ("the platform none",)
     assert (platform.directory / "starts").read_text() == "+"
 
 
