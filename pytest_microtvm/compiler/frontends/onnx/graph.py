@@ -231,7 +231,9 @@ class Builder:
         return self.op(operator, source, axes=list(axes), keepdims=keepdims)
 
     def slice(self, source: str, axis: int, start: int, stop: int, step: int = 1) -> str:
-        """Part of one axis; Python's rules."""
+        """Part of one axis; Python's rules, but that `start` and `stop` are inside of it."""
+        if self.graph.opset < 10:  # whose Slice has attributes in place of inputs
+            return self.op("Gather", source, self.constant(np.arange(start, stop, step)), axis=axis)
         limits = [np.array([number], np.int64) for number in (start, stop, axis, step)]
         return self.op("Slice", source, *(self.constant(limit) for limit in limits))
 

@@ -13,7 +13,8 @@ from tvm.script.ir_builder import tirx as ir
 def top_k(builder: Any, inputs: list[Any], attributes: dict[str, Any]) -> Any:
     """The converter of TopK: of equal elements the first comes first, whether sorted or not."""
     source = inputs[0]
-    count = int(inputs[1].value.numpy().reshape(-1)[0])
+    known = inputs[1].value.numpy().reshape(-1)[0] if len(inputs) > 1 else attributes["k"]
+    count = int(known)
     shape = [int(extent.value) for extent in source.ty.shape]
     axis = int(attributes.get("axis", -1)) % len(shape)
     order = [*(a for a in range(len(shape)) if a != axis), axis]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 
 from tests.unit.compiler.onnx.comparing import agree, floats, made, node
@@ -183,3 +184,44 @@ def test_resizes_of_any_axes(mode: str, attributes: dict[str, Any], tmp_path: Pa
         constants={"sizes": np.array([4])},
     )
     agree(model, tmp_path, [floats(2, 7, 3)], tolerance=1e-4)
+
+
+@pytest.mark.parametrize("mode", ["SAME_UPPER", "SAME_LOWER", "VALID"])
+def test_padding_that_is_left_to_be_found(mode: str, tmp_path: Path):
+    window = {"strides": [2, 3], "auto_pad": mode}
+    nodes = [
+        node("MaxPool", "x", "greatest", kernel_shape=[3, 2], **window),
+        node("AveragePool", "x", "mean", kernel_shape=[4, 3], **window),
+        node("Conv", "x w", "sum", **window),
+        node("Conv", "x narrow", "signal", **window),
+    ]
+    constants = {"w": floats(3, 2, 4, 2, seed=1), "narrow": floats(1, 2, 1, 5, seed=2)}
+    names = "greatest mean sum signal"
+    model = made(nodes, {"x": ("FLOAT", [1, 2, 7, 8])}, names, constants)
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    source = floats(1, 2, 7, 8)
+    agree(model, tmp_path, [source], expected=session.run(None, {"x": source}))
+
+
+def test_transposed_convolutions_to_a_shape(tmp_path: Path):
+    nodes = [
+        node("ConvTranspose", "x w", "given", strides=[2, 2], output_shape=[6, 8]),
+        node("ConvTranspose", "x w", "same", strides=[2, 2], auto_pad="SAME_UPPER"),
+    ]
+    model = made(
+        nodes, {"x": ("FLOAT", [1, 2, 3, 4])}, "given same", {"w": floats(2, 3, 3, 3, seed=1)}
+    )
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    source = floats(1, 2, 3, 4)
+    agree(model, tmp_path, [source], expected=session.run(None, {"x": source}))
+
+
+def test_arguments_that_old_models_have_as_attributes(tmp_path: Path):
+    nodes = [
+        node("Slice", "x", "part", starts=[1, -3], ends=[99, -1], axes=[0, 2]),
+        node("TopK", "x", "best places", k=2, axis=1),
+        node("Split", "x", "first rest", axis=1, split=[1, 2]),
+    ]
+    model = made(nodes, {"x": ("FLOAT", [3, 3, 5])}, "part best places first", opset=9)
+    model.ir_version = 4
+    agree(model, tmp_path, [floats(3, 3, 5)])

@@ -11,6 +11,7 @@ from pytest_microtvm.compiler.frontends.onnx.rewrites import (
     reductions,
     resizing,
     views,
+    windows,
 )
 
 MICROSOFT = "com.microsoft"
@@ -26,6 +27,7 @@ REWRITES: dict[tuple[str, str], Rewrite] = {
             reductions,
             resizing,
             views,
+            windows,
         )
         for name, rewrite in group.REWRITES.items()
     },

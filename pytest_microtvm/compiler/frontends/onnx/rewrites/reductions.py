@@ -23,23 +23,6 @@ def _lp_normalization(builder: Builder) -> bool:
     return True
 
 
-def _whole_average(builder: Builder) -> bool:
-    """An average over whole images is a mean, which integer kernels take to any scale."""
-    shape = builder.graph.shape(builder.node.input[0])
-    result = builder.graph.shape(builder.node.output[0])
-    if shape is None or result is None or any(builder.attribute("pads", [])):
-        return False
-    whole = list(builder.attribute("kernel_shape")) == list(shape[2:])
-    dilated = any(step != 1 for step in builder.attribute("dilations", []))
-    if not whole or dilated or any(extent != 1 for extent in result[2:]):
-        return False
-    if builder.attribute("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
-        return False
-    builder.result(builder.op("GlobalAveragePool", builder.node.input[0]))
-    return True
-
-
 REWRITES: dict[str, Rewrite] = {
-    "AveragePool": _whole_average,
     "LpNormalization": _lp_normalization,
 }

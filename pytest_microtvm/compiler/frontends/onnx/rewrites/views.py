@@ -32,8 +32,24 @@ def _split(builder: Builder) -> bool:
     return True
 
 
+def _slice(builder: Builder) -> bool:
+    """A Slice of old models, by attributes; one axis after the other."""
+    source = builder.node.input[0]
+    shape = builder.graph.shape(source)
+    starts, ends = builder.attribute("starts"), builder.attribute("ends")
+    if shape is None or starts is None or ends is None:
+        return False
+    axes = builder.attribute("axes", list(range(len(starts))))
+    for axis, start, end in zip(axes, starts, ends, strict=True):
+        first, stop, _ = slice(start, end).indices(shape[axis])
+        source = builder.slice(source, axis % len(shape), first, max(first, stop))
+    builder.result(source)
+    return True
+
+
 REWRITES: dict[str, Rewrite] = {
     "Flatten": _reshape,
+    "Slice": _slice,
     "Split": _split,
     "Squeeze": _reshape,
     "Unsqueeze": _reshape,
