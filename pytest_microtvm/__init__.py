@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     )
     from pytest_microtvm.api.projects import Project, create_project, open_project
     from pytest_microtvm.boards import Board, load_boards
+    from pytest_microtvm.compiler.custom import CustomCall, CustomOperator, CustomTensor
     from pytest_microtvm.compiler.pools import ConstantPoolInfo, Memory, WorkspacePoolInfo
     from pytest_microtvm.errors import (
         BuildError,
@@ -65,6 +66,9 @@ __all__ = [
     "Comparison",
     "ConfigError",
     "ConstantPoolInfo",
+    "CustomCall",
+    "CustomOperator",
+    "CustomTensor",
     "Device",
     "DoesNotFit",
     "Environment",
@@ -113,6 +117,7 @@ _MODULES = {
     "api.models": ("compile", "compile_together", "open_libraries", "open_library"),
     "api.projects": ("Project", "create_project", "open_project"),
     "boards": ("Board", "load_boards"),
+    "compiler.custom": ("CustomCall", "CustomOperator", "CustomTensor"),
     "compiler.pools": ("ConstantPoolInfo", "Memory", "WorkspacePoolInfo"),
     "executors": ("EXECUTORS",),
     "exports.stm32": ("CodeEmitter",),

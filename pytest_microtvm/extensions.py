@@ -138,7 +138,16 @@ EXPORTS = Group(
 """By what `microtvm export --format` takes: from the `Contents` of an archive to the files of a
 folder, by path."""
 
-COMPILER_GROUPS = (FRONT_ENDS, CPU_EXTENSIONS, OPERATORS)
+CUSTOM_OPERATORS = Group(
+    "pytest_microtvm.custom_operators",
+    "custom operator",
+    {
+        "detection": "pytest_microtvm.compiler.custom_operators.detection:DETECTION_POSTPROCESS",
+    },
+)
+"""By any name: a `CustomOperator` of TFLite models."""
+
+COMPILER_GROUPS = (FRONT_ENDS, CPU_EXTENSIONS, OPERATORS, CUSTOM_OPERATORS)
 
 
 @functools.cache

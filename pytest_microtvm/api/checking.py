@@ -70,6 +70,7 @@ def check(
     inputs: Inputs | StrPath = None,
     input_shapes: Mapping[str, Sequence[int]] | None = None,
     signature: str | None = None,
+    custom_operators: Sequence[StrPath] = (),
     memory: Memory | None = None,
     reference: StrPath = HOST,
     rtol: float = Tolerance.rtol,
@@ -91,6 +92,7 @@ def check(
         inputs: As of `Device.run`; or the path of an `.npz` file with one array per input.
         input_shapes: Shapes of inputs that the model leaves open, by name.
         signature: As of `compile`.
+        custom_operators: As of `compile`.
         memory: The pools that a model, if it is no archive, has for tensors; as of `compile`.
         reference: "host" for the same archive on this computer, an executor on the same board,
             "litert" for LiteRT on the original model, or the path of an `.npz` file of outputs.
@@ -123,6 +125,7 @@ def check(
         inputs=from_file,
         input_shapes=plain_shapes(input_shapes),
         signature=signature,
+        custom_operators=tuple(str(Path(file)) for file in custom_operators),
         memory=memory or Memory(),
         reference=check_reference(os.fspath(reference)),
         root=Path.cwd(),

@@ -32,6 +32,7 @@ def evaluate(
     output: str | None = None,
     input_shapes: Mapping[str, Sequence[int]] | None = None,
     signature: str | None = None,
+    custom_operators: Sequence[StrPath] = (),
     environment: Environment | None = None,
 ) -> Evaluation:
     """Run a data set on a board and on this computer, and score the outputs of both.
@@ -49,6 +50,7 @@ def evaluate(
         output: The output that is scored; None for the first.
         input_shapes: As of `check`.
         signature: As of `check`.
+        custom_operators: As of `check`.
         environment: Where boards, cache and lab are; None for the defaults.
 
     Returns:
@@ -72,6 +74,7 @@ def evaluate(
         lease_timeout_s=environment.lease_timeout_s,
         input_shapes=plain_shapes(input_shapes),
         signature=signature,
+        custom_operators=tuple(str(Path(file)) for file in custom_operators),
         count_instructions=False,
     )
     with environment.open_harness(options) as harness:

@@ -27,6 +27,7 @@ def compile(  # noqa: A001 (microtvm.compile)
     io_in_arena: bool = False,
     input_shapes: Mapping[str, Sequence[int]] | None = None,
     signature: str | None = None,
+    custom_operators: Sequence[StrPath] = (),
     memory: Memory | None = None,
     output: StrPath | None = None,
     environment: Environment | None = None,
@@ -49,6 +50,7 @@ def compile(  # noqa: A001 (microtvm.compile)
             given is 1.
         signature: The signature that is compiled, of a TFLite model with several; None for its
             first subgraph.
+        custom_operators: Python files with custom operators of TFLite models.
         memory: The pools that tensors and constants are in; None for one pool of tensors without a
             limit, and constants in flash.
         output: Where the archive is written; None to leave it in the cache, where it stays for at
@@ -65,7 +67,13 @@ def compile(  # noqa: A001 (microtvm.compile)
     environment = environment or Environment()
     target = environment.board(board) if isinstance(board, str) else board
     options = CompileOptions.for_board(
-        target, plain_shapes(input_shapes), memory or Memory(), name, io_in_arena, signature
+        target,
+        plain_shapes(input_shapes),
+        memory or Memory(),
+        name,
+        io_in_arena,
+        signature,
+        tuple(str(Path(file)) for file in custom_operators),
     )
     with environment.open_workshop() as workshop:
         library = workshop.compile(model_path(model, options, workshop), options).library

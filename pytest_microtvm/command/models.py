@@ -126,6 +126,13 @@ def _add_shapes(parser: CommandParser) -> None:
         help="shapes of inputs that the model leaves open, as input:[1,49,10,1].",
     )
     parser.add_argument(
+        "--custom-operators",
+        metavar="FILE.py",
+        nargs="+",
+        default=[],
+        help="Python files with custom operators of the model.",
+    )
+    parser.add_argument(
         "--signature", metavar="NAME", help="the signature to compile, of a model with several."
     )
 
@@ -151,6 +158,7 @@ def _compile(arguments: argparse.Namespace) -> int:
         io_in_arena=arguments.io_in_arena,
         input_shapes=parse_input_shapes(arguments.input_shapes),
         signature=arguments.signature,
+        custom_operators=arguments.custom_operators,
         memory=memory_of(arguments),
         output=arguments.output,
         environment=environment_of(arguments),
@@ -297,6 +305,7 @@ def _check(arguments: argparse.Namespace) -> int:
         inputs=arguments.inputs,
         input_shapes=parse_input_shapes(arguments.input_shapes),
         signature=arguments.signature,
+        custom_operators=arguments.custom_operators,
         memory=memory_of(arguments),
         reference=arguments.reference,
         rtol=arguments.rtol,
@@ -362,6 +371,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         output=arguments.output,
         input_shapes=parse_input_shapes(arguments.input_shapes),
         signature=arguments.signature,
+        custom_operators=arguments.custom_operators,
         environment=environment_of(arguments),
     )
     if arguments.json:

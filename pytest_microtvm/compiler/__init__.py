@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_microtvm.compiler.child import run_child
+from pytest_microtvm.compiler.custom import content_of
 from pytest_microtvm.compiler.options import (
     MEMORY_BYTES,
     CompileLimits,
@@ -95,6 +96,7 @@ def compile_key(model: Path, options: CompileOptions) -> str:
         "versions": versions,
         "export_time_s": export_time_s(),
         "extensions": [group.identity() for group in COMPILER_GROUPS],
+        "custom_operators": content_of(options.custom_operators),
     }
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode())
     try:

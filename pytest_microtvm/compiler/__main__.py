@@ -76,6 +76,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME:[1,16]",
         help="the shape of an input that the model leaves open; what is not given is 1",
     )
+    parser.add_argument(
+        "--custom-operators",
+        action="append",
+        default=[],
+        metavar="FILE.py",
+        help="a Python file with custom operators",
+    )
     parser.add_argument("--signature", help="the signature to compile, of a model with several")
     parser.add_argument(
         "--pool",
@@ -109,6 +116,7 @@ def _compile(options: argparse.Namespace, report: Report) -> None:
             input_shapes=parse_input_shapes(options.input_shapes),
             memory=parse_memory(options.pool, options.constant_pool, options.io_pool),
             signature=options.signature,
+            custom_operators=tuple(options.custom_operators),
         ),
         lambda step: report({"progress": step}),
         options.constants_bytes,

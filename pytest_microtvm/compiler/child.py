@@ -109,6 +109,8 @@ def _command(
         command += ["--constants-bytes", str(limits.constants_bytes)]
     for text in written_input_shapes(options.input_shapes):
         command += ["--input-shapes", text]
+    for file in options.custom_operators:
+        command += ["--custom-operators", file]
     if options.signature is not None:
         command += ["--signature", options.signature]
     for pool in options.memory.pools:

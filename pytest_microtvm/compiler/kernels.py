@@ -97,7 +97,7 @@ def lower_kernels(
             c_name = prefix + c_names.unique(name, "kernel")
             kernel, *_ = uses = integer_kernels[name]
             layers = list(dict.fromkeys(use.layer for use in uses))
-            kernels[name] = _integer_kernel(name, c_name, kernel, layers)
+            kernels[name] = integer_kernel(name, c_name, kernel, layers)
             continue
         try:
             printed = print_kernel(by_name[name])
@@ -118,7 +118,7 @@ def lower_kernels(
     return kernels
 
 
-def _integer_kernel(name: str, c_name: str, kernel: IntegerKernel, layers: Sequence[str]) -> Kernel:
+def integer_kernel(name: str, c_name: str, kernel: IntegerKernel, layers: Sequence[str]) -> Kernel:
     """A kernel whose C is there already."""
     source = kernel.source
     roles = [role.name for role in source.roles[: len(source.constants)]]

@@ -7,11 +7,12 @@ workspace of the kernel, and their constants are constants of it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy.typing as npt
 
+from pytest_microtvm.compiler.custom_check import check_custom
 from pytest_microtvm.compiler.emit.calls import call_statements
 from pytest_microtvm.compiler.frontends import imported
 from pytest_microtvm.compiler.limits import check_module
@@ -25,7 +26,7 @@ from pytest_microtvm.compiler.program import (
     StorageKind,
     align_up,
 )
-from pytest_microtvm.compiler.quantized.given import Branch, GivenSpec, Loop, Subgraph
+from pytest_microtvm.compiler.quantized.given import Branch, Custom, GivenSpec, Loop, Subgraph
 from pytest_microtvm.compiler.quantized.groups import group_integers
 from pytest_microtvm.compiler.quantized.kernels.text import body
 from pytest_microtvm.compiler.quantized.specs import KernelSource, Written
@@ -74,6 +75,10 @@ def lower_nested(specs: Sequence[GivenSpec], simd: str, prefix: str) -> Nested:
             spec = Written(_branch(spec, *parts), _BRANCH_FACTS)
         else:
             parts = []
+            if isinstance(spec, Custom):
+                check_custom(spec, f"{prefix}custom{number}")
+                facts = (f"  the custom operator {spec.operator.name}",)
+                spec = Written(replace(spec.source, body=body(spec.source.body)), facts)
         operators += [each for part in parts for each in part.float_operators]
         found.append(GivenSpec(given.name, spec))
     return Nested(tuple(found), tuple(dict.fromkeys(operators)))

@@ -79,6 +79,7 @@ class CompileOptions:
         memory: The pools that its tensors and constants are in.
         signature: The signature that is compiled, of a model with several; None for the model as it
             is without one.
+        custom_operators: Python files with custom operators of TFLite models.
     """
 
     name: str | None = None
@@ -87,6 +88,7 @@ class CompileOptions:
     input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     memory: Memory = field(default_factory=Memory)
     signature: str | None = None
+    custom_operators: tuple[str, ...] = ()
 
     @classmethod
     def for_board(
@@ -97,6 +99,7 @@ class CompileOptions:
         name: str | None = None,
         io_in_arena: bool = False,
         signature: str | None = None,
+        custom_operators: tuple[str, ...] = (),
     ) -> CompileOptions:
         """The options for a board's CPU and memory; for every CPU where there is no board.
 
@@ -104,7 +107,15 @@ class CompileOptions:
             ConfigError: The board's regions are to be the pools, and there are none.
         """
         simd = cls.simd if board is None else board.cpu.simd
-        return cls(name, simd, io_in_arena, input_shapes, memory.on(board), signature)
+        return cls(
+            name,
+            simd,
+            io_in_arena,
+            input_shapes,
+            memory.on(board),
+            signature,
+            tuple(str(Path(file).resolve()) for file in custom_operators),
+        )
 
 
 def parse_input_shapes(texts: Iterable[str]) -> dict[str, tuple[int, ...]]:

@@ -73,7 +73,9 @@ def compile_to_files(
     try:
         progress("importing")
         content = _read(model)
-        found = import_model(model, content, options.input_shapes, options.signature)
+        found = import_model(
+            model, content, options.input_shapes, options.signature, options.custom_operators
+        )
         name = module_name(options.name or model.stem)
         origin = Origin.of_file(model.name, content, options.signature)
         check_constants(found.module, constants_bytes)

@@ -96,6 +96,13 @@ def add_options(parser: pytest.Parser) -> None:
         metavar="NAME",
     )
     add(
+        "custom-operators",
+        "a Python file with custom operators of TFLite models; may be repeated",
+        ini="microtvm_custom_operators",
+        action="append",
+        metavar="FILE.py",
+    )
+    add(
         "pool",
         "a memory for the tensors of models, as name=dtcm,size=64K; a .toml file of pools; or "
         "'board' for the board's regions of RAM; may be repeated, the fastest first",
@@ -181,6 +188,7 @@ def add_options(parser: pytest.Parser) -> None:
     parser.addini("microtvm_executor", "executors to run with", type="args")
     parser.addini("microtvm_inputs", "an .npz file with the models' inputs")
     parser.addini("microtvm_input_shapes", "shapes of inputs that models leave open", type="args")
+    parser.addini("microtvm_custom_operators", "files with custom operators", type="args")
     parser.addini("microtvm_signature", "the signature of models that is compiled")
     parser.addini("microtvm_pools", "memory for the tensors of models", type="linelist")
     parser.addini("microtvm_reference", "what outputs are compared with", default=HOST)

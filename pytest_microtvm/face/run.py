@@ -108,6 +108,7 @@ class Run:
                 reference=settings.reference,
                 input_shapes=settings.input_shapes,
                 signature=settings.signature,
+                custom_operators=settings.custom_operators,
                 memory=settings.memory,
                 root=self._config.rootpath,
                 keep_projects=settings.keep_projects,

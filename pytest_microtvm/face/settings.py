@@ -40,6 +40,7 @@ class Settings:
         inputs: An `.npz` file; None to make inputs.
         input_shapes: Of inputs whose shapes a model leaves open, by name.
         signature: The signature of models that is compiled, or None.
+        custom_operators: Python files with custom operators of models.
         memory: The pools that models have.
         build_only: Stop after the build.
         keep_projects: Where generated projects are copied to, or None.
@@ -66,6 +67,7 @@ class Settings:
     inputs: Path | None
     input_shapes: dict[str, tuple[int, ...]]
     signature: str | None
+    custom_operators: tuple[str, ...]
     memory: Memory
     build_only: bool
     keep_projects: Path | None
@@ -130,6 +132,7 @@ def read_settings(config: pytest.Config, boards: dict[str, Board]) -> Settings:
             option.microtvm_input_shapes or config.getini("microtvm_input_shapes")
         ),
         signature=option.microtvm_signature or config.getini("microtvm_signature") or None,
+        custom_operators=_custom_operators(config),
         memory=_memory(config),
         build_only=option.microtvm_build_only,
         keep_projects=(config.rootpath / KEPT_PROJECTS if option.microtvm_keep_projects else None),
@@ -146,6 +149,19 @@ def read_settings(config: pytest.Config, boards: dict[str, Board]) -> Settings:
         json_path=_path(config, "json"),
         count_instructions=not option.microtvm_no_instructions,
     )
+
+
+def _custom_operators(config: pytest.Config) -> tuple[str, ...]:
+    """The files with custom operators: of the option, or of the ini key, below the root folder."""
+    named = [Path.cwd() / file for file in config.option.microtvm_custom_operators or ()]
+    files = named or [config.rootpath / file for file in config.getini("microtvm_custom_operators")]
+    for file in files:
+        if not file.is_file():
+            raise ConfigError(
+                f"there is no file {file} with custom operators",
+                cure="check --microtvm-custom-operators",
+            )
+    return tuple(map(str, files))
 
 
 def load_known_boards(config: pytest.Config) -> dict[str, Board]:

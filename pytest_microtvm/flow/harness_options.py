@@ -27,6 +27,7 @@ class HarnessOptions:
             `.npz` file with one array per output.
         input_shapes: Of inputs whose shapes a model leaves open, by name.
         signature: The signature of models that is compiled; None for models as they are without.
+        custom_operators: Python files with custom operators of TFLite models.
         memory: The pools that models have.
         root: Paths of models are recorded relative to it.
         lease_timeout_s: For waiting until a real board is free.
@@ -43,6 +44,7 @@ class HarnessOptions:
     reference: str | Path = HOST
     input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     signature: str | None = None
+    custom_operators: tuple[str, ...] = ()
     memory: Memory = field(default_factory=Memory)
     root: Path = Path()
     lease_timeout_s: float = 600.0
@@ -67,4 +69,5 @@ class HarnessOptions:
             {**self.input_shapes, **reading.input_shapes},
             self.memory,
             signature=reading.signature or self.signature,
+            custom_operators=self.custom_operators,
         )

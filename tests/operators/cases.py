@@ -154,7 +154,16 @@ def merged(cases: Sequence[Case]) -> Model:
                 for indices in (step.inputs, step.outputs, step.intermediates)
             )
             version = case.versions.get(step.name, 1)
-            model.operators.append(Operator(step.name, given, made, options, version, inner))
+            model.operators.append(
+                replace(
+                    step,
+                    inputs=given,
+                    outputs=made,
+                    options=options,
+                    version=version,
+                    intermediates=inner,
+                )
+            )
         inputs += [start + index for index in case.inputs]
         outputs += [start + index for index in case.outputs]
     model.inputs, model.outputs = inputs, outputs

@@ -21,6 +21,7 @@ from tests.operators.cases import (
     _shape,
     _window,
 )
+from tests.operators.custom_cases import CUSTOM
 from tests.operators.flow_cases import FLOW
 from tests.operators.layer_cases import CLOSE, LAYERS, _known, _rank
 from tests.operators.moving_cases import MOVING
@@ -394,6 +395,7 @@ MORE: dict[str, Draw] = {
     "l2_pool_2d": _float_pool("L2_POOL_2D"),
     "float_resize_bilinear": _float_resize("RESIZE_BILINEAR"),
     "float_resize_nearest_neighbor": _float_resize("RESIZE_NEAREST_NEIGHBOR"),
+    **CUSTOM,
     **FLOW,
     **MOVING,
     **RECURRENT,

@@ -5,9 +5,11 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pytest_microtvm.mlf.library import extract_library
+from tests.unit.compiler.tflite_models import Model, Operator, Tensor
 
 OUTSIDE = Path(__file__).with_name("outside")
 ENTRY_POINTS = """\
@@ -15,6 +17,8 @@ ENTRY_POINTS = """\
 acme = acme_microtvm:import_acme
 [pytest_microtvm.operators]
 abs = acme_microtvm:ABS
+[pytest_microtvm.custom_operators]
+negated = acme_microtvm:NEGATED
 [pytest_microtvm.cpu_extensions]
 acme9000 = acme_microtvm:EXTENSION
 """
@@ -113,3 +117,19 @@ def test_a_model_without_the_package_is_refused(run_pytest, workspace):
     write_model(workspace / "model.acme", 8)
     outcome = run_pytest(workspace / "model.acme", "--microtvm-board=host", status=4)
     assert "model.acme" in outcome.output
+
+
+def test_a_package_adds_a_custom_operator(run_outside, workspace):
+    tensors = [Tensor("x", [3]), Tensor("y", [3])]
+    model = Model(tensors, [Operator("CUSTOM AcmeNegated", [0], [1])], [0], [1])
+    (workspace / "negated.tflite").write_bytes(model.to_bytes())
+    np.savez(workspace / "x.npz", x=np.array([1, -2, 3], np.float32))
+    np.savez(workspace / "y.npz", y=np.array([-1, 2, -3], np.float32))
+    outcome = run_outside(
+        "negated.tflite",
+        "--microtvm-board=host",
+        "--microtvm-inputs=x.npz",
+        "--microtvm-reference=y.npz",
+        status=0,
+    )
+    assert "1 passed" in outcome.summary

@@ -127,7 +127,7 @@ def _simplify(block: _Block, taken: frozenset[str]) -> None:
 def _unrolled(block: _Block) -> _Block:
     """A loop that runs once as a plain block; other blocks as they are."""
     loop = _ONCE.fullmatch(block.head)
-    if loop is None or int(loop[2]) > int(loop[3] or 1):
+    if loop is None or not 0 < int(loop[2]) <= int(loop[3] or 1):
         return block
     if re.search(r"\b(?:continue|break);", block.text()):
         return block

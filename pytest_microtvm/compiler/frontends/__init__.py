@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from pytest_microtvm.compiler.custom import custom_operators
 from pytest_microtvm.compiler.frontends.imported import EXPORT_CURE, ImportedModel, imported
 from pytest_microtvm.errors import ModelError
 from pytest_microtvm.extensions import FRONT_ENDS
@@ -16,7 +18,8 @@ __all__ = ["FrontEnd", "ImportedModel", "import_model", "imported", "no_signatur
 FrontEnd = Callable[..., ImportedModel]
 """Imports what a file holds, given its bytes and the shapes of inputs that it leaves open, by name;
 raises ModelError for what is damaged or cannot be compiled. One whose files have signatures takes
-the name of the one that is wanted as `signature`, too."""
+the name of the one that is wanted as `signature`, too; one whose files have custom operators takes
+those that are known, by name, as `custom_operators`."""
 
 
 def import_model(
@@ -24,6 +27,7 @@ def import_model(
     data: bytes,
     input_shapes: Mapping[str, tuple[int, ...]],
     signature: str | None = None,
+    custom_files: Sequence[str] = (),
 ) -> ImportedModel:
     """Import a model file by its suffix (see `extensions.FRONT_ENDS`).
 
@@ -32,6 +36,7 @@ def import_model(
         data: What the file holds.
         input_shapes: Of inputs whose shapes the file leaves open, by name.
         signature: The signature that is wanted; None for the model as it is without one.
+        custom_files: Python files with custom operators.
 
     Raises:
         ModelError: The file is damaged, or holds what cannot be compiled.
@@ -48,11 +53,15 @@ def import_model(
     if not data:
         raise ModelError("the file is empty", cure=EXPORT_CURE)
     front_end: FrontEnd = FRONT_ENDS.load(suffix)
-    if signature is None:
-        return front_end(data, input_shapes)
-    if "signature" not in inspect.signature(front_end).parameters:
-        raise no_signatures(f"a .{suffix} file")
-    return front_end(data, input_shapes, signature=signature)
+    parameters = inspect.signature(front_end).parameters
+    wanted: dict[str, Any] = {}
+    if signature is not None:
+        if "signature" not in parameters:
+            raise no_signatures(f"a .{suffix} file")
+        wanted["signature"] = signature
+    if "custom_operators" in parameters:
+        wanted["custom_operators"] = custom_operators(custom_files)
+    return front_end(data, input_shapes, **wanted)
 
 
 def no_signatures(what: str) -> ModelError:

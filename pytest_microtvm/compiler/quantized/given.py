@@ -10,6 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy.typing as npt
+
+from pytest_microtvm.compiler.custom import CustomCall, CustomOperator
+from pytest_microtvm.compiler.quantized.specs import KernelSource
+
 PREFIX = "microtvm.given."
 """Begins the names of the functions that `main` calls for given specs; a number follows."""
 
@@ -59,13 +64,32 @@ class Branch:
 
 
 @dataclass(frozen=True)
+class Custom:
+    """A custom operator.
+
+    Args:
+        operator: What the registration says of it.
+        call: Its use.
+        source: The kernel, whose statements are not tidied yet.
+        types: Shape and dtype of each output, and of each state.
+        states: What its states begin as.
+    """
+
+    operator: CustomOperator
+    call: CustomCall
+    source: KernelSource
+    types: tuple[tuple[tuple[int, ...], str], ...]
+    states: tuple[npt.NDArray[Any], ...]
+
+
+@dataclass(frozen=True)
 class GivenSpec:
     """A kernel in place of an operator.
 
     Args:
         name: The operator, for the name of the kernel.
         spec: What the kernel does: of `specs`, `tflite_specs` or another class that has a kernel,
-            or a `Loop` or `Branch`.
+            or a `Loop`, a `Branch` or a `Custom`.
     """
 
     name: str

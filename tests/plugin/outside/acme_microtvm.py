@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pytest_microtvm import CustomOperator
 from pytest_microtvm.compiler.frontends import ImportedModel, imported
 from pytest_microtvm.compiler.quantized.cpu import CpuExtension
 from pytest_microtvm.compiler.quantized.operator import Operator
@@ -79,3 +80,11 @@ def acme_abs(spec: Abs) -> KernelSource | None:
 
 ABS = Operator("abs", recognize_abs, {Abs: portable_abs})
 EXTENSION = CpuExtension({Abs: acme_abs})
+
+
+NEGATED = CustomOperator(
+    name="AcmeNegated",
+    shapes=lambda call: [tensor.shape for tensor in call.inputs if tensor is not None],
+    code=lambda call: "for (int32_t i = 0; i < 3; ++i) { output[i] = -input0[i]; }",
+    reference=lambda call, arrays: [-arrays[0]],
+)

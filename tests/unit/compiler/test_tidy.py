@@ -33,6 +33,18 @@ def test_statements(statement, expected):
     assert tidy(statement) == f"  {expected}\n"
 
 
+def test_a_loop_that_never_runs_stays_one():
+    """As the inner one does here, once the outer one is none."""
+    body = """
+    for (int32_t n = 0; n < 1; ++n) {
+      for (int32_t c = 0; c < n; ++c) {
+        f(c);
+      }
+    }
+    """
+    assert "for (int32_t c = 0; c < 0; ++c) {" in tidy(body)
+
+
 def test_a_loop_that_runs_once_is_no_loop():
     body = """
     for (int32_t n = 0; n < 1; ++n) {

@@ -36,7 +36,8 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Operator:
-    """An operator by its builtin name; indices are positions in the model's tensors."""
+    """An operator by its builtin name, or "CUSTOM" and its own; indices are positions in the
+    model's tensors."""
 
     name: str
     inputs: Sequence[int]
@@ -44,6 +45,7 @@ class Operator:
     options: tuple[str, Callable[[flatbuffers.Builder], int]] | None = None
     version: int = 1
     intermediates: Sequence[int] = ()
+    custom_options: bytes = b""
 
 
 @dataclass
@@ -241,8 +243,12 @@ class _Writer:
         return int(self._builder.CreateNumpyVector(np.array(values, dtype)))
 
     def _operator_code(self, name: str, version: int) -> int:
+        name, _, custom = name.partition(" ")
         number = getattr(tflite.BuiltinOperator, name)
+        custom_code = self._builder.CreateString(custom) if custom else None
         tflite.OperatorCodeStart(self._builder)
+        if custom_code is not None:
+            tflite.OperatorCodeAddCustomCode(self._builder, custom_code)
         tflite.OperatorCodeAddDeprecatedBuiltinCode(self._builder, min(number, 127))
         tflite.OperatorCodeAddBuiltinCode(self._builder, number)
         tflite.OperatorCodeAddVersion(self._builder, version)
@@ -284,11 +290,14 @@ class _Writer:
     def _operator(self, operator: Operator, code: int) -> int:
         inputs, outputs = self._integers(operator.inputs), self._integers(operator.outputs)
         intermediates = self._integers(operator.intermediates)
+        custom_options = self._builder.CreateByteVector(operator.custom_options)
         options = operator.options[1](self._builder) if operator.options else None
         tflite.OperatorStart(self._builder)
         tflite.OperatorAddOpcodeIndex(self._builder, code)
         tflite.OperatorAddInputs(self._builder, inputs)
         tflite.OperatorAddOutputs(self._builder, outputs)
+        if operator.custom_options:
+            tflite.OperatorAddCustomOptions(self._builder, custom_options)
         if operator.intermediates:
             tflite.OperatorAddIntermediates(self._builder, intermediates)
         if operator.options and options is not None:

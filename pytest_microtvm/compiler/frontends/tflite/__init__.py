@@ -6,6 +6,7 @@ shapes       of inputs, where the file leaves extents open
 options      the options of an operator; what nobody reads is noticed
 registry     by the name of a builtin operator, the function that converts it
 states       the variables of a model: what it keeps from run to run
+custom       custom operators that are registered
 converter    walks the operators, checks what they make, collects what is refused
 operators/   a small function for each builtin operator
 """
@@ -14,13 +15,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from pytest_microtvm.compiler.custom import CustomOperator
 from pytest_microtvm.compiler.frontends.imported import ImportedModel, imported
 
 InputShapes = Mapping[str, Sequence[int]]
 
 
 def import_tflite(
-    data: bytes, input_shapes: InputShapes | None = None, signature: str | None = None
+    data: bytes,
+    input_shapes: InputShapes | None = None,
+    signature: str | None = None,
+    custom_operators: Mapping[str, CustomOperator] | None = None,
 ) -> ImportedModel:
     """Import a TFLite model.
 
@@ -28,6 +33,7 @@ def import_tflite(
         data: The file's content.
         input_shapes: Shapes of inputs by name, in place of those that the file has.
         signature: The signature to import, of a model with several; None for its first subgraph.
+        custom_operators: Those that are known, by name.
 
     Raises:
         ModelError: It is damaged, holds what cannot be compiled, or has no such signature.
@@ -42,5 +48,5 @@ def import_tflite(
     graph = graphs[model.subgraph]
     inputs = [graph.tensors[index] for index in graph.inputs]
     shapes = shapes_of(inputs, model.inputs, input_shapes or {})
-    found = convert(graphs, shapes, model.subgraph)
+    found = convert(graphs, shapes, model.subgraph, custom_operators)
     return imported(found.module, model.inputs, model.outputs, found.specs, found.initial_states)

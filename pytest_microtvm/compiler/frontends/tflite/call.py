@@ -217,6 +217,11 @@ class Call:
         """All operands; none may be left out."""
         return [self.input(position) for position in range(len(self._operands))]
 
+    @property
+    def all_operands(self) -> list[Operand | None]:
+        """All operands; None for one that is left out."""
+        return list(self._operands)
+
     def input(self, position: int) -> Operand:
         """An operand that has to be there."""
         operand = self.optional(position)

@@ -6,16 +6,18 @@ refused. All operators that are refused are told at once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from tvm import relax
 
+from pytest_microtvm.compiler.custom import CustomOperator
 from pytest_microtvm.compiler.failures import summary
 from pytest_microtvm.compiler.frontends.tflite import operators
 from pytest_microtvm.compiler.frontends.tflite.call import Call, Operand, constant
+from pytest_microtvm.compiler.frontends.tflite.custom import PREFIX, convert_custom
 from pytest_microtvm.compiler.frontends.tflite.graph import Array, Graph, Operator, Tensor
 from pytest_microtvm.compiler.frontends.tflite.lists import with_replaced_items
 from pytest_microtvm.compiler.frontends.tflite.options import Options
@@ -49,7 +51,10 @@ class Converted:
 
 
 def convert(
-    graphs: Sequence[Graph], input_shapes: Sequence[Sequence[int]], subgraph: int = 0
+    graphs: Sequence[Graph],
+    input_shapes: Sequence[Sequence[int]],
+    subgraph: int = 0,
+    custom: Mapping[str, CustomOperator] | None = None,
 ) -> Converted:
     """Convert a model.
 
@@ -57,11 +62,12 @@ def convert(
         graphs: Its subgraphs.
         input_shapes: Of each input of the one that is run.
         subgraph: The number of that one.
+        custom: Custom operators that are known, by name.
 
     Raises:
         ModelError: Some of its operators cannot be converted.
     """
-    return _Converter(graphs, subgraph).run(input_shapes)
+    return _Converter(graphs, subgraph, custom or {}).run(input_shapes)
 
 
 _MAIN = "main"
@@ -69,8 +75,15 @@ _MAIN = "main"
 
 
 class _Converter:
-    def __init__(self, graphs: Sequence[Graph], index: int = 0, builder: Any = None) -> None:
+    def __init__(
+        self,
+        graphs: Sequence[Graph],
+        index: int,
+        custom: Mapping[str, CustomOperator],
+        builder: Any = None,
+    ) -> None:
         self.graphs = graphs
+        self.custom = custom
         self._graph = with_replaced_items(graphs[index])
         self.builder = builder or relax.BlockBuilder()
         self._states = States()
@@ -126,7 +139,7 @@ class _Converter:
         self, operator: Operator, index: int, inputs: Sequence[Operand], outputs: Sequence[int]
     ) -> tuple[Subgraph, list[tuple[tuple[int, ...], str]]]:
         """A subgraph that an operator of this graph runs (see `Subgraphs.converted`)."""
-        inner = _Converter(self.graphs, index)
+        inner = _Converter(self.graphs, index, self.custom)
         found = inner.function(inputs, outputs)
         if inner._refusals:
             self._refusals += inner._refusals
@@ -186,6 +199,18 @@ class _Converter:
 
     def _results(self, operator: Operator) -> list[Any]:
         registration = operators.OPERATORS.get(operator.name)
+        custom = self.custom.get(operator.name.removeprefix(PREFIX))
+        if custom is not None and operator.name.startswith(PREFIX):
+            registration = Registration(
+                operator.name, lambda call: convert_custom(call, custom), 1 << 30, "", (), {}
+            )
+        if registration is None and operator.name.startswith(PREFIX):
+            raise self._refusal(
+                operator,
+                "nobody registered it",
+                f"register the operator {operator.name.removeprefix(PREFIX)} "
+                "(docs/custom-operators.md)",
+            )
         if registration is None:
             raise self._refusal(
                 operator,
@@ -321,7 +346,8 @@ class _Subgraphs:
 
     def states(self, index: int) -> States:
         self.graph(index)
-        return _Converter(self._converter.graphs, index, self._converter.builder).initialize()
+        outer = self._converter
+        return _Converter(outer.graphs, index, outer.custom, outer.builder).initialize()
 
     def converted(
         self, index: int, inputs: Sequence[Operand], outputs: Sequence[int] | None = None

@@ -125,6 +125,7 @@ class Operator:
         options_name: The table of its options in the schema; empty when there is none.
         options: The flatbuffers table of its options.
         intermediates: Indices of tensors whose quantization is that of numbers inside of it.
+        custom_options: Options of a custom operator.
     """
 
     position: int
@@ -135,6 +136,7 @@ class Operator:
     options_name: str
     options: Any
     intermediates: tuple[int, ...] = ()
+    custom_options: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -253,4 +255,5 @@ def _operator(model: Any, operator: Any, position: int) -> Operator:
         options_name,
         options,
         _integers(operator.IntermediatesAsNumpy()),
+        operator.CustomOptionsAsNumpy().tobytes() if operator.CustomOptionsLength() else b"",
     )

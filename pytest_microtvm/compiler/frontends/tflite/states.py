@@ -72,6 +72,11 @@ class States:
         self._initial.setdefault(handle, np.full(tensor.shape, zero, tensor.dtype))
         return self.read(handle, tensor)
 
+    def read_kept(self, handle: Handle, tensor: Tensor, initial: Array) -> Any:
+        """What a variable that begins as `initial` holds now."""
+        self._initial.setdefault(handle, initial)
+        return self.read(handle, tensor)
+
     def assign_tensor(self, tensor: Tensor, value: Any) -> None:
         """Change a tensor of the file that is a variable."""
         self.assign(_handle_of(tensor), tensor, value)

@@ -1,0 +1,197 @@
+"""Custom operators of TFLite models: what says how one is compiled.
+
+A `CustomOperator` stands in a module of an installed package, as an entry point of the group
+`pytest_microtvm.custom_operators`, or in a Python file that is named by the option
+`--microtvm-custom-operators`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import runpy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pytest_microtvm.errors import ConfigError
+from pytest_microtvm.extensions import CUSTOM_OPERATORS
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class CustomTensor:
+    """A tensor that a custom operator reads or makes.
+
+    Attributes:
+        name: The model's.
+        shape: Its extents; of an output as the file has them, -1 where they are open.
+        dtype: NumPy's name of the element type.
+        scale: Of quantized values; None for values that are the numbers, or that have several.
+        zero_point: Of quantized values.
+        value: The values of a constant.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    scale: float | None = None
+    zero_point: int = 0
+    value: Array | None = None
+
+
+@dataclass(frozen=True)
+class CustomCall:
+    """One use of a custom operator in a model.
+
+    Attributes:
+        inputs: What it reads; None for one that is left out.
+        outputs: What it makes.
+        data: Its options as the file has them: bytes without a form of their own.
+    """
+
+    inputs: tuple[CustomTensor | None, ...]
+    outputs: tuple[CustomTensor, ...]
+    data: bytes
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options, where they are a map of FlexBuffers, as converters write them.
+
+        Raises:
+            ValueError: They are something else.
+        """
+        from flatbuffers import flexbuffers
+
+        if not self.data:
+            return {}
+        try:
+            found = flexbuffers.Loads(self.data)
+        except Exception as error:  # whatever bytes lead it to
+            raise ValueError("its options are no FlexBuffers") from error
+        if not isinstance(found, dict):
+            raise ValueError("its options are no map")
+        return found
+
+
+Shapes = Sequence[Sequence[int]]
+Code = Callable[[CustomCall], str]
+
+
+@dataclass(frozen=True)
+class CustomOperator:
+    """How a custom operator is compiled.
+
+    Each function may raise ValueError for a use that it does not know: the model is refused, with
+    what the error says.
+
+    Attributes:
+        name: The operator's, as the model has it.
+        shapes: The shapes of all outputs. Element types are those of the file.
+        code: The statements of the kernel in C99, over `input0`, `input1`, ... (pointers to const,
+            without those that are left out), `output`, `output1`, ... and, where it asks for it,
+            `workspace`. No two of them overlap. What it keeps from run to run comes behind: the old
+            values after the inputs, the new ones after the outputs. Constants are inputs, too.
+        files: Headers and C files that the statements need; they go into the archive and are
+            included before the kernel.
+        states: What it keeps begins as these arrays.
+        workspace_bytes: Scratch memory, aligned to 16 bytes.
+        reference: All outputs, and new states, as arrays, from the arrays of inputs and states. The
+            kernel is held to it on this machine when a model is compiled.
+        tolerance: How far floats of the kernel may be off the reference, and as much of the value.
+    """
+
+    name: str
+    shapes: Callable[[CustomCall], Shapes]
+    code: Code
+    files: tuple[Path, ...] = ()
+    states: Callable[[CustomCall], Sequence[Array]] = lambda call: ()
+    workspace_bytes: Callable[[CustomCall], int] = lambda call: 0
+    reference: Callable[[CustomCall, Sequence[Array]], Sequence[Array]] | None = None
+    tolerance: float = 1e-5
+
+
+def custom_operators(files: Sequence[str] = ()) -> Mapping[str, CustomOperator]:
+    """All custom operators by name: ours, those of packages, and those of Python files.
+
+    Args:
+        files: Paths of Python files; each object in them that is a `CustomOperator` counts.
+
+    Raises:
+        ConfigError: A file cannot be run or has none, or two operators have one name.
+    """
+    found: dict[str, CustomOperator] = {}
+    installed = [CUSTOM_OPERATORS.load(name) for name in CUSTOM_OPERATORS.names()]
+    named = [operator for file in files for operator in _operators_of(file)]
+    for operator in (*installed, *named):
+        if not isinstance(operator, CustomOperator):
+            raise ConfigError(
+                f"{operator!r} is registered as a custom operator, but is none",
+                cure="register a pytest_microtvm.CustomOperator",
+            )
+        if operator.name in found:
+            raise ConfigError(
+                f"the custom operator {operator.name!r} is there twice",
+                cure="remove one of the packages or files that add it",
+            )
+        found[operator.name] = operator
+    return found
+
+
+def content_of(files: Sequence[str]) -> list[str]:
+    """What tells Python files with custom operators, and the files that these need, from others."""
+    operators = [operator for file in files for operator in _operators_of(file)]
+    paths = [Path(file) for file in files] + [path for each in operators for path in each.files]
+    return [hashlib.sha256(_read(path)).hexdigest() for path in paths]
+
+
+def _operators_of(file: str) -> list[CustomOperator]:
+    try:
+        names = runpy.run_path(file)
+    except Exception as error:  # a user's code: anything may happen
+        raise ConfigError(
+            f"{file} cannot be run for its custom operators: {type(error).__name__}: {error}",
+            cure="name a Python file that defines a CustomOperator",
+        ) from error
+    found = [value for value in names.values() if isinstance(value, CustomOperator)]
+    unique = list({id(operator): operator for operator in found}.values())
+    if not unique:
+        raise ConfigError(
+            f"{file} defines no custom operator",
+            cure="bind a pytest_microtvm.CustomOperator to a name in it",
+        )
+    return unique
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"{path}, which a custom operator needs, cannot be read: {error.strerror}",
+            cure="check the operator's files",
+        ) from error
+
+
+def random_inputs(call: CustomCall) -> list[Array]:
+    """Inputs to try a kernel with: random, but constants as they are."""
+    rng = np.random.default_rng(0)
+    found = []
+    for tensor in call.inputs:
+        if tensor is None:
+            continue
+        if tensor.value is not None:
+            found.append(tensor.value)
+        elif tensor.dtype.startswith("float"):
+            found.append(rng.normal(size=tensor.shape).astype(tensor.dtype))
+        elif tensor.dtype == "bool":
+            found.append(rng.random(tensor.shape) < 0.5)
+        else:
+            limits = np.iinfo(tensor.dtype)
+            low, high = max(int(limits.min), -(1 << 15)), min(int(limits.max), (1 << 15) - 1)
+            found.append(rng.integers(low, high, tensor.shape, endpoint=True).astype(tensor.dtype))
+    return found

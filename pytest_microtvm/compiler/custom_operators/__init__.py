@@ -1,0 +1,1 @@
+"""Custom operators that TensorFlow Lite Micro has, too (see `compiler.custom`)."""
