@@ -118,13 +118,16 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if kept else 1
 
 
-def measure(model: Path, board: Board, directory: Path) -> tuple[Cost, bool]:
+def measure(
+    model: Path, board: Board, directory: Path, by_context: bool = False
+) -> tuple[Cost, bool]:
     """Build and run a model on a board and on this machine.
 
     Args:
         model: The model's file.
         board: A board of `BOARDS`.
         directory: An empty folder to work in.
+        by_context: Run it by TVMExecute, not by its own function.
 
     Returns:
         What it costs on the board, and whether the outputs are equal.
@@ -134,9 +137,13 @@ def measure(model: Path, board: Board, directory: Path) -> tuple[Cost, bool]:
     library = open_library(directory / "model.tar")
     root = directory / "library"
     extract_library(directory / "model.tar", root)
-    (directory / "model.h").write_text(_model_header(library))
+    (directory / "model.h").write_text(_model_header(library, by_context))
     sources = [str(IMAGE), *map(str, sorted((root / "codegen/host/src").glob("model_lib*.c")))]
     includes = [f"-I{directory}", f"-I{root / 'codegen/host/include'}"]
+    if by_context:
+        sources.append(str(root / "codegen/host/src/model_context.c"))
+        sources.append(str(root / "runtime/src/context.c"))
+        includes.append(f"-I{root / 'runtime/include'}")
     host = directory / "host"
     _call("gcc", *FLAGS, "-DON_HOST", *includes, *sources, "-lm", "-o", str(host))
     expected = _outputs(_call(str(host)))
@@ -187,9 +194,18 @@ def _emulator(board: Board) -> list[str]:
     ]
 
 
-def _model_header(library: ModelLibrary) -> str:
+_BY_CONTEXT = """\
+#include <microtvm/context.h>
+static inline int32_t RunByContext(const void *inputs, const void *outputs, const void *pools) {
+  struct TVMContext context = {{NULL}, NULL, 0};
+  TVMSetWorkspaces(&context, pools);
+  return TVMExecute(&tvmgen_model, inputs, outputs, &context);
+}"""
+
+
+def _model_header(library: ModelLibrary, by_context: bool) -> str:
     """Macros by which the image names the tensors of the model."""
-    lines = ['#include "tvmgen_model.h"']
+    lines = ['#include "tvmgen_model.h"', *([_BY_CONTEXT] if by_context else ())]
     for kind, ports in (("INPUT", library.inputs), ("OUTPUT", library.outputs)):
         offset, setters = 0, []
         for port in ports:
@@ -202,7 +218,7 @@ def _model_header(library: ModelLibrary) -> str:
         ]
     lines += [
         "#define MODEL_POOLS tvmgen_model_workspace_pools",
-        "#define MODEL_RUN tvmgen_model_run",
+        f"#define MODEL_RUN {'RunByContext' if by_context else 'tvmgen_model_run'}",
         f"#define WORKSPACE_BYTES {library.workspace_bytes}",
         f"#define RUNS {RUNS}",
     ]

@@ -7,8 +7,9 @@
     src/<m>_lib0.c                  constants and kernels
     src/<m>_lib1.c                  the call plan and tvmgen_<m>_run (see `call_plan`)
     src/<m>_model.c, <m>_graph.c    descriptions for the runtime (see `descriptions`)
+    src/<m>_context.c, <m>_functions.c  what finds a model at run time (see `dispatch`)
 
-All but the last two need only <stdbool.h>, <stddef.h>, <stdint.h>, <math.h> and <string.h>.
+All but the last four need only <stdbool.h>, <stddef.h>, <stdint.h>, <math.h> and <string.h>.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 from pytest_microtvm.compiler.emit import pools
 from pytest_microtvm.compiler.emit.call_plan import CallPlan
 from pytest_microtvm.compiler.emit.descriptions import graph_source, model_source
+from pytest_microtvm.compiler.emit.dispatch import context_source, functions_source
 from pytest_microtvm.compiler.emit.functions import definition, signature
 from pytest_microtvm.compiler.emit.literals import array_definition
 from pytest_microtvm.compiler.emit.macros import Macros
@@ -71,6 +73,9 @@ class CFiles:
             + CallPlan(self.macros, self._program, self._plan).text(),
             f"src/{self._name}_model.c": self._notice
             + model_source(self.macros, self._program, self._plan.arena_bytes),
+            f"src/{self._name}_context.c": self._notice + context_source(self.macros),
+            f"src/{self._name}_functions.c": self._notice
+            + functions_source(self.macros, self._program),
             f"src/{self._name}_graph.c": self._notice
             + graph_source(self._name, self._program, self._graph),
         }

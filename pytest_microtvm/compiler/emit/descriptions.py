@@ -66,7 +66,7 @@ def model_source(macros: Macros, program: Program, arena_bytes: int) -> str:
         one_arena = f"{execute_in_one_arena(macros)}"
     return (
         f"{includes}\n{one_arena}{shapes.text()}{inputs}{outputs}{initial}"
-        f"{_definition(f'MicroTVMModel {prefix}_model', fields)}"
+        f"{definition(f'MicroTVMModel {prefix}_model', fields)}"
     )
 
 
@@ -125,7 +125,7 @@ def graph_source(name: str, program: Program, graph: ExecutorGraph) -> str:
         f"static const char graph_json[{len(text)}] = {{\n"
         f"{array_initializer(np.frombuffer(text, np.int8))}\n}};\n\n"
         f"{calls}{sizes}{kernels}{shapes.text()}{constants}"
-        f"{_definition(f'MicroTVMGraph {prefix}_graph', fields)}"
+        f"{definition(f'MicroTVMGraph {prefix}_graph', fields)}"
     )
 
 
@@ -167,7 +167,7 @@ def _table(declaration: str, rows: Sequence[str]) -> str:
     return f"static const {declaration}[] = {{\n{lines}}};\n\n"
 
 
-def _definition(declaration: str, fields: Sequence[str]) -> str:
+def definition(declaration: str, fields: Sequence[str]) -> str:
     """A constant that other files see; in C++, only a declaration before it makes it so."""
     lines = "".join(f"    {field},\n" for field in fields)
     return (

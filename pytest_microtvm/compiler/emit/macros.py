@@ -71,6 +71,12 @@ class Macros:
         return bool(self.given_pools or self.constant_pools)
 
     @property
+    def num_given_pools(self) -> int:
+        """The members of the struct of the pools."""
+        pools = len(self.given_pools) + len(self.constant_pools)
+        return pools + self.has_given_state if self.has_pools else 0
+
+    @property
     def pools_parameter(self) -> list[str]:
         """The parameter with the pools, if a function of the model takes them."""
         struct = f"const struct {self.prefix}_workspace_pools *workspace_pools"
