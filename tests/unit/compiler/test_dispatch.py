@@ -65,8 +65,10 @@ int main(void) {
          tvmgen_m.num_workspaces, tvmgen_m.num_devices);
   workspaces[1] = NULL;
   TVMSetWorkspaces(&context, workspaces);
-  printf("%d %s\\n", (int)TVMExecute(&tvmgen_m, given, results, &context), TVMGetLastError());
-  printf("%d %s\\n", (int)TVMExecute(NULL, given, results, NULL), TVMGetLastError());
+  const int first = (int)TVMExecute(&tvmgen_m, given, results, &context);
+  printf("%d %s\\n", first, TVMGetLastError());
+  const int second = (int)TVMExecute(NULL, given, results, NULL);
+  printf("%d %s\\n", second, TVMGetLastError());
   return TVMExecute(&tvmgen_m, given, results, NULL) == 0;
 }
 """
