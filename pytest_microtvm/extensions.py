@@ -147,7 +147,14 @@ CUSTOM_OPERATORS = Group(
 )
 """By any name: a `CustomOperator` of TFLite models."""
 
-COMPILER_GROUPS = (FRONT_ENDS, CPU_EXTENSIONS, OPERATORS, CUSTOM_OPERATORS)
+EXTERNAL_KERNELS = Group(
+    "pytest_microtvm.external_kernels",
+    "library of external kernels",
+    {"cmsis_nn": "pytest_microtvm.compiler.external.cmsis_nn:KERNELS"},
+)
+"""By what boards call it in `cpu.external`: `ExternalKernels`, of a library or an accelerator."""
+
+COMPILER_GROUPS = (FRONT_ENDS, CPU_EXTENSIONS, OPERATORS, CUSTOM_OPERATORS, EXTERNAL_KERNELS)
 
 
 @functools.cache

@@ -29,6 +29,7 @@ def compile(  # noqa: A001 (microtvm.compile)
     signature: str | None = None,
     custom_operators: Sequence[StrPath] = (),
     memory: Memory | None = None,
+    external: str = "",
     output: StrPath | None = None,
     environment: Environment | None = None,
 ) -> ModelLibrary:
@@ -53,6 +54,8 @@ def compile(  # noqa: A001 (microtvm.compile)
         custom_operators: Python files with custom operators of TFLite models.
         memory: The pools that tensors and constants are in; None for one pool of tensors without a
             limit, and constants in flash.
+        external: Kernels of a library or an accelerator to take where they can be, as NAME or
+            NAME=PATH with the sources that they need; empty for those that the board names.
         output: Where the archive is written; None to leave it in the cache, where it stays for at
             least an hour after its last use.
         environment: Where the cache is; None for the defaults.
@@ -74,6 +77,7 @@ def compile(  # noqa: A001 (microtvm.compile)
         io_in_arena,
         signature,
         tuple(str(Path(file)) for file in custom_operators),
+        external,
     )
     with environment.open_workshop() as workshop:
         library = workshop.compile(model_path(model, options, workshop), options).library

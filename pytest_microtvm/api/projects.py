@@ -17,6 +17,7 @@ from pytest_microtvm.api.project_file import BOARD_FILE, PROJECT_FILE, ProjectRe
 from pytest_microtvm.api.real_boards import how_to_connect, named_board, words_of
 from pytest_microtvm.boards import Board
 from pytest_microtvm.compiler import CompileOptions
+from pytest_microtvm.compiler.pools import Memory
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import BuildError, ConfigError
 from pytest_microtvm.executors import AOT
@@ -442,7 +443,7 @@ def _holds_project(directory: Path) -> bool:
 
 def _library(model: Any, board: Board | None, workshop: Workshop) -> ModelLibrary:
     """The archive of a model, compiled for a board if it is not one already."""
-    options = CompileOptions() if board is None else CompileOptions(simd=board.cpu.simd)
+    options = CompileOptions.for_board(board, {}, Memory())
     return workshop.compile(model_path(model, options, workshop), options).library
 
 

@@ -22,7 +22,7 @@ from typing import Any
 
 from pytest_microtvm.boards.old_form import MOVED_TABLES, convert_old_form
 from pytest_microtvm.errors import ConfigError
-from pytest_microtvm.extensions import CPU_EXTENSIONS, directories_of
+from pytest_microtvm.extensions import CPU_EXTENSIONS, EXTERNAL_KERNELS, directories_of
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -45,7 +45,8 @@ class Cpu:
 
     `arch` is its family ("i386", "arm", "riscv32", "host"), `core` what it is exactly, `fpu` and
     `float_abi` how it computes floats. `simd` names the vector instructions that kernels over int8
-    may use: "none", "dsp", "helium", or what an installed package adds.
+    may use: "none", "dsp", "helium", or what an installed package adds. `external` names kernels of
+    a library or an accelerator that are taken before these: "cmsis_nn", or what a package adds.
     """
 
     arch: str
@@ -53,6 +54,7 @@ class Cpu:
     fpu: str = ""
     float_abi: str = ""
     simd: str = "none"
+    external: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -387,6 +389,11 @@ def _check(board: Board, path: Path) -> None:
         raise ConfigError(
             f"{path}: cpu.simd must be one of {', '.join(CPU_EXTENSIONS.names())}",
             cure="correct it, or install the package that adds this CPU extension",
+        )
+    if board.cpu.external and board.cpu.external not in EXTERNAL_KERNELS.names():
+        raise ConfigError(
+            f"{path}: cpu.external must be one of {', '.join(EXTERNAL_KERNELS.names())}",
+            cure="correct it, or install the package that adds these external kernels",
         )
     for index, region in enumerate(board.memory):
         key = f"memory[{index}]"

@@ -66,6 +66,13 @@ def _fill_compile(parser: CommandParser, _given: Sequence[str]) -> None:
     )
     add_memory(parser)
     parser.add_argument(
+        "--external",
+        metavar="NAME[=PATH]",
+        default="",
+        help="take kernels of a library or an accelerator where they can be, with the sources "
+        "that they need, a folder or a pack; those that the board names if not given.",
+    )
+    parser.add_argument(
         "--name",
         help="names the model; the stem of the file's name if not given. Several models have their "
         "own names, and this one names the archive's header.",
@@ -160,6 +167,7 @@ def _compile(arguments: argparse.Namespace) -> int:
         signature=arguments.signature,
         custom_operators=arguments.custom_operators,
         memory=memory_of(arguments),
+        external=arguments.external,
         output=arguments.output,
         environment=environment_of(arguments),
     )
@@ -177,9 +185,9 @@ def _compile_together(arguments: argparse.Namespace) -> int:
     from pytest_microtvm.api.models import compile_together
     from pytest_microtvm.compiler.options import parse_input_shapes
 
-    if arguments.io_in_arena or arguments.dump_code:
+    if arguments.io_in_arena or arguments.dump_code or arguments.external:
         raise ConfigError(
-            "--io-in-arena and --dump-code are for one model",
+            "--io-in-arena, --dump-code and --external are for one model",
             cure="leave them out, or compile the models one by one",
         )
     libraries = compile_together(

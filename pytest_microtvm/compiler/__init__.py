@@ -32,6 +32,7 @@ from pytest_microtvm.compiler.options import (
     check_file_size,
     export_time_s,
 )
+from pytest_microtvm.compiler.source_tree import digest_of
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import ConfigError, ModelError
 from pytest_microtvm.extensions import COMPILER_GROUPS
@@ -90,6 +91,7 @@ def compile_key(model: Path, options: CompileOptions) -> str:
     """
     _require_file(model)
     versions = {name: _version(name) for name in _TOOLS}
+    external = options.external.partition("=")[2]
     identity = {
         "name": model.name,
         "options": asdict(options),
@@ -97,6 +99,7 @@ def compile_key(model: Path, options: CompileOptions) -> str:
         "export_time_s": export_time_s(),
         "extensions": [group.identity() for group in COMPILER_GROUPS],
         "custom_operators": content_of(options.custom_operators),
+        "external": digest_of(Path(external)) if external else "",
     }
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode())
     try:

@@ -19,6 +19,7 @@ from pytest_microtvm.compiler.options import (
     MEMORY_BYTES,
     CompileOptions,
     export_time_s,
+    located,
     parse_input_shapes,
 )
 from pytest_microtvm.compiler.pools import parse_memory
@@ -99,6 +100,12 @@ def _parser() -> argparse.ArgumentParser:
         help="memory for constants, which the application fills",
     )
     parser.add_argument("--io-pool", default="", help="the pool that inputs and outputs are in")
+    parser.add_argument(
+        "--external",
+        default="",
+        metavar="NAME[=PATH]",
+        help="kernels of a library or an accelerator, with the sources that they need",
+    )
     parser.add_argument("--report-fd", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--parent-pid", type=int, help=argparse.SUPPRESS)
     return parser
@@ -117,6 +124,7 @@ def _compile(options: argparse.Namespace, report: Report) -> None:
             memory=parse_memory(options.pool, options.constant_pool, options.io_pool),
             signature=options.signature,
             custom_operators=tuple(options.custom_operators),
+            external=located(options.external),
         ),
         lambda step: report({"progress": step}),
         options.constants_bytes,

@@ -117,6 +117,8 @@ def _command(
         command += ["--pool", written_pool(pool)]
     for constant_pool in options.memory.constant_pools:
         command += ["--constant-pool", written_pool(constant_pool)]
+    if options.external:
+        command += ["--external", options.external]
     if options.memory.io_pool:
         command += ["--io-pool", options.memory.io_pool]
     return [*command, "--report-fd", str(report_fd), "--parent-pid", str(os.getpid())]

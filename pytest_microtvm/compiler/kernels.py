@@ -140,8 +140,10 @@ def integer_kernel(name: str, c_name: str, kernel: IntegerKernel, layers: Sequen
             for i, dtype in enumerate(source.output_dtypes)
         ),
     )
-    taken = [*(parameter.name for parameter in parameters), "workspace"]
-    comment = [f"{kernel.name}, computed over integers", *kernel.facts, *describe_constants(source)]
+    taken = [*(parameter.name for parameter in parameters), "workspace", "device"]
+    title = f"{kernel.name}, computed over integers"
+    title += f" by {source.external}" if source.external else ""
+    comment = [title, *kernel.facts, *describe_constants(source)]
     return Kernel(
         name,
         c_name,
@@ -154,6 +156,8 @@ def integer_kernel(name: str, c_name: str, kernel: IntegerKernel, layers: Sequen
         headers=source.headers,
         macs=source.macs,
         callees=source.callees,
+        external=source.external,
+        device=source.device,
         comment=(*comment, *_layer_lines(layers)),
     )
 

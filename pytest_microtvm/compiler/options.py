@@ -80,6 +80,8 @@ class CompileOptions:
         signature: The signature that is compiled, of a model with several; None for the model as it
             is without one.
         custom_operators: Python files with custom operators of TFLite models.
+        external: Kernels of a library or an accelerator (`extensions.EXTERNAL_KERNELS`) that are
+            taken where they can be, with the user's sources that they need: NAME or NAME=PATH.
     """
 
     name: str | None = None
@@ -89,6 +91,7 @@ class CompileOptions:
     memory: Memory = field(default_factory=Memory)
     signature: str | None = None
     custom_operators: tuple[str, ...] = ()
+    external: str = ""
 
     @classmethod
     def for_board(
@@ -100,8 +103,12 @@ class CompileOptions:
         io_in_arena: bool = False,
         signature: str | None = None,
         custom_operators: tuple[str, ...] = (),
+        external: str = "",
     ) -> CompileOptions:
         """The options for a board's CPU and memory; for every CPU where there is no board.
+
+        External kernels are those that the board names, unless others are given. Where their
+        sources are not named, the environment variable is asked that `external.variable_of` tells.
 
         Raises:
             ConfigError: The board's regions are to be the pools, and there are none.
@@ -115,7 +122,24 @@ class CompileOptions:
             memory.on(board),
             signature,
             tuple(str(Path(file).resolve()) for file in custom_operators),
+            located(external or ("" if board is None else board.cpu.external)),
         )
+
+
+def located(external: str) -> str:
+    """External kernels with their sources by an absolute path, where these are known.
+
+    Args:
+        external: NAME, whose sources the environment may name, or NAME=PATH.
+    """
+    name, _, path = external.partition("=")
+    path = path or (os.environ.get(variable_of(name), "") if name else "")
+    return f"{name}={Path(path).absolute()}" if path else name
+
+
+def variable_of(external: str) -> str:
+    """The environment variable that names the user's sources of external kernels."""
+    return f"MICROTVM_{re.sub('[^A-Z0-9]', '_', external.upper())}_PATH"
 
 
 def parse_input_shapes(texts: Iterable[str]) -> dict[str, tuple[int, ...]]:

@@ -11,6 +11,7 @@ from pytest_microtvm.compiler.constant_planning import plan_constants
 from pytest_microtvm.compiler.emit.archive import library_files
 from pytest_microtvm.compiler.emit.origin import Origin
 from pytest_microtvm.compiler.emit.pools import check_names
+from pytest_microtvm.compiler.external import use_of
 from pytest_microtvm.compiler.failures import tvm_failure
 from pytest_microtvm.compiler.frontends import (
     ImportedModel,
@@ -26,7 +27,8 @@ from pytest_microtvm.compiler.naming import module_name
 from pytest_microtvm.compiler.nested import lower_nested
 from pytest_microtvm.compiler.options import CompileOptions, check_file_size
 from pytest_microtvm.compiler.planning import MemoryPlan, plan_memory
-from pytest_microtvm.compiler.program import Program
+from pytest_microtvm.compiler.program import ExternalUse, Program
+from pytest_microtvm.compiler.quantized.external import load_external
 from pytest_microtvm.compiler.quantized.groups import group_integers
 from pytest_microtvm.compiler.quantized.kernels import kernel_tables
 from pytest_microtvm.errors import MicroTVMError, ModelError
@@ -98,6 +100,9 @@ def _compile(
     name: str, model: ImportedModel, origin: Origin, options: CompileOptions, progress: Progress
 ) -> Mapping[str, bytes]:
     options.memory.check()
+    external = options.external.partition("=")[0]
+    if external:
+        load_external(external)
     kernel_tables(options.simd)  # a wrong name is refused, also where no kernel asks for it
     check_module(model.module, model.inputs, model.outputs)
     progress("lowering")
@@ -105,7 +110,8 @@ def _compile(
     prefix = f"tvmgen_{name}_"
     try:
         nested = lower_nested(model.specs, options.simd, prefix)
-        grouped = group_integers(model.module, options.simd, nested.specs, is_even=model.is_even)
+        simd = f"{options.simd}+{external}" if external else options.simd
+        grouped = group_integers(model.module, simd, nested.specs, is_even=model.is_even)
         program = lower(
             grouped.module,
             model.inputs,
@@ -122,6 +128,7 @@ def _compile(
     program.float_operators = tuple(floats)
     if floats:
         progress(f"in float32, having no integer kernel: {'; '.join(floats)}")
+    program.external = _external_use(program, options.external)
     progress("planning")
     plan = _plan(program, options)
     graph = build_graph(program, plan)
@@ -135,6 +142,15 @@ def _compile(
         ir_text=ir_text,
         parameters=_serialized_constants(program, graph),
     )
+
+
+def _external_use(program: Program, external: str) -> ExternalUse | None:
+    """What the kernels from outside need, if there are some."""
+    text = "".join(kernel.body for kernel in program.kernels.values() if kernel.external)
+    if not text:
+        return None
+    name, _, folder = external.partition("=")
+    return use_of(name, folder, text)
 
 
 def _plan(program: Program, options: CompileOptions) -> MemoryPlan:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -129,6 +130,46 @@ class KernelParameter:
 
 
 @dataclass(frozen=True)
+class Device:
+    """An accelerator.
+
+    Args:
+        name: Its member in `struct tvmgen_NAME_devices`, a C identifier in lower case.
+        id: What a context names it by.
+    """
+
+    name: str
+    id: int = 0
+
+    def hook(self, what: str) -> str:
+        """The function of the application, or of the library, that does something with it.
+
+        Args:
+            what: "Activate", "Open", "Close" or "Deactivate".
+        """
+        return f"TVMDevice{''.join(word.capitalize() for word in self.name.split('_'))}{what}"
+
+
+@dataclass(frozen=True)
+class ExternalUse:
+    """What a model needs that calls kernels from outside.
+
+    Args:
+        name: Of the library, or of the accelerator.
+        headers: What its kernels include.
+        files: What goes into the archive, by path below codegen/host.
+        device: The accelerator, if it is one.
+        link_flags: Libraries that a firmware is linked with.
+    """
+
+    name: str
+    headers: tuple[str, ...] = ()
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    device: Device | None = None
+    link_flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Kernel:
     """A C function over plain pointers.
 
@@ -146,6 +187,8 @@ class Kernel:
         macs: Multiplications with accumulation in one call; None where that is not known.
         comment: Lines that say what it computes.
         callees: Kernels that the body calls.
+        external: The name of the library that it is of; empty where it is ours.
+        device: The accelerator that runs it, whose instance is one more parameter, the last.
     """
 
     name: str
@@ -160,6 +203,8 @@ class Kernel:
     macs: int | None = None
     comment: tuple[str, ...] = ()
     callees: tuple[Kernel, ...] = ()
+    external: str = ""
+    device: Device | None = None
 
     @property
     def computes_in_float(self) -> bool:
@@ -221,6 +266,13 @@ class Program:
     """Groups of operators of a quantized model that are computed in float32."""
     initial_states: tuple[int | None, ...] = ()
     """For each state the constant that it begins as; None where that is zeros."""
+    external: ExternalUse | None = None
+    """What its kernels from outside need, where it has some."""
+
+    @property
+    def device(self) -> Device | None:
+        """The accelerator that some of its kernels run on."""
+        return None if self.external is None else self.external.device
 
     @property
     def functions(self) -> list[Kernel]:

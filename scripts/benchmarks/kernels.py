@@ -13,7 +13,7 @@ import json
 import subprocess
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +89,12 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         default=[],
         help="model files beside the int8 models of conftest_examples",
     )
+    parser.add_argument(
+        "--external",
+        default="",
+        metavar="NAME=PATH",
+        help="count external kernels as well, from these sources, beside ours",
+    )
     parser.add_argument("--json", type=Path, help="write the figures to this file as well")
     parser.set_defaults(run=run)
 
@@ -111,6 +117,12 @@ def run(arguments: argparse.Namespace) -> int:
                 cost, is_equal = measure(model, boards[name], Path(directory))
             row = _row(name, theirs.get("name", model.stem), cost, theirs, is_equal)
             _print(row)
+            if arguments.external:
+                with tempfile.TemporaryDirectory() as directory:
+                    found = measure(
+                        model, boards[name], Path(directory), external=arguments.external
+                    )
+                _print_external(arguments.external.partition("=")[0], found[0], cost, found[1])
             kept = kept and _keeps(row, LIMITS.get(name, 1.0))
             rows.append(row)
     if arguments.json:
@@ -119,7 +131,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def measure(
-    model: Path, board: Board, directory: Path, by_context: bool = False
+    model: Path,
+    board: Board,
+    directory: Path,
+    by_context: bool = False,
+    external: str = "",
 ) -> tuple[Cost, bool]:
     """Build and run a model on a board and on this machine.
 
@@ -128,11 +144,14 @@ def measure(
         board: A board of `BOARDS`.
         directory: An empty folder to work in.
         by_context: Run it by TVMExecute, not by its own function.
+        external: External kernels to take where they can be, with their sources; the computer's
+            outputs are those of our own.
 
     Returns:
         What it costs on the board, and whether the outputs are equal.
     """
-    files = compile_to_files(model, CompileOptions(name="model", simd=board.cpu.simd))
+    options = CompileOptions(name="model", simd=board.cpu.simd)
+    files = compile_to_files(model, options)
     write_library(directory / "model.tar", files)
     library = open_library(directory / "model.tar")
     root = directory / "library"
@@ -147,6 +166,16 @@ def measure(
     host = directory / "host"
     _call("gcc", *FLAGS, "-DON_HOST", *includes, *sources, "-lm", "-o", str(host))
     expected = _outputs(_call(str(host)))
+    if external:
+        files = compile_to_files(model, replace(options, external=external))
+        write_library(directory / "external.tar", files)
+        library = open_library(directory / "external.tar")
+        extract_library(directory / "external.tar", directory / "external")
+        (directory / "model.h").write_text(_model_header(library, by_context))
+        folder = directory / "external/codegen/host"
+        sources = [str(IMAGE), *map(str, sorted((folder / "src").glob("model_lib*.c")))]
+        sources += [*map(str, sorted((folder / "src").glob("arm_*.c"))), "-w"]
+        includes = [f"-I{directory}", f"-I{folder / 'include'}"]
     image = directory / "image.elf"
     _build(board, directory, [*includes, *sources], image)
     lines = _call(*_emulator(board), "-kernel", str(image))
@@ -259,6 +288,16 @@ def _print(row: dict[str, Any]) -> None:
         ratio = row[name]["ratio"]
         print(f" {row[name]['ours']:{width},} {f'{ratio:.2f}' if ratio else '-':>6}", end="")
     print(f"  {'equal' if row['equal'] else 'DIFFERENT'}", flush=True)
+
+
+def _print_external(name: str, cost: Cost, ours: Cost, is_equal: bool) -> None:
+    """The same model with external kernels, and what ours take of that."""
+    print(f"{'':12} {name[:12]:12}", end="")
+    for key, width in (("instructions", 13), ("flash", 8), ("arena", 7), ("ram", 7)):
+        theirs = getattr(cost, key)
+        ratio = getattr(ours, key) / theirs if theirs else 0.0
+        print(f" {round(theirs):{width},} {ratio:>6.2f}", end="")
+    print(f"  {'equal' if is_equal else 'DIFFERENT'}", flush=True)
 
 
 def _keeps(row: dict[str, Any], limit: float) -> bool:

@@ -17,6 +17,7 @@ from pytest_microtvm.compiler.options import export_time_s
 from pytest_microtvm.compiler.planning import MemoryPlan
 from pytest_microtvm.compiler.pools import PoolInfo
 from pytest_microtvm.compiler.program import Kernel, Port, Program
+from pytest_microtvm.errors import ConfigError
 from pytest_microtvm.executors import ON_DEVICE
 from pytest_microtvm.mlf.library import VERSION
 from pytest_microtvm.version import __version__
@@ -69,6 +70,12 @@ def library_files(
     """
     c_files = CFiles(name, program, plan, graph, origin)
     files = {f"codegen/host/{path}": text.encode() for path, text in c_files.files().items()}
+    for path, content in (program.external.files if program.external else {}).items():
+        if files.setdefault(f"codegen/host/{path}", content) != content:
+            raise ConfigError(
+                f"the external kernels bring {path}, which the model has as well",
+                cure="give the model another name",
+            )
     files.update(runtime_files())
     files["LICENSE"] = license_text()
     files[f"src/{name}.relax"] = ir_text.encode()
@@ -133,7 +140,7 @@ def _metadata(
         "executors": list(ON_DEVICE),
         "runtime": "crt",
         "style": "full-model",
-        "external_dependencies": [],
+        "external_dependencies": _external(program),
         "memory": {
             "sids": _storages(graph),
             "functions": {"operator_functions": operators, "main": [main]},
@@ -145,6 +152,9 @@ def _metadata(
             "tvm_version": distributions.version("apache-tvm"),
         },
     }
+    if program.device is not None:
+        device = program.device
+        module["devices"] = {device.name: {"id": device.id, "macro": macros.device_id}}
     if program.float_operators:
         cost = program.float_cost()
         module["float_operators"] = {
@@ -154,6 +164,22 @@ def _metadata(
             "workspace_size_bytes": cost.workspace_bytes,
         }
     return {"version": VERSION, "modules": {name: module}}
+
+
+def _external(program: Program) -> list[dict[str, Any]]:
+    """The libraries that kernels call."""
+    use = program.external
+    if use is None:
+        return []
+    kernels = [kernel.c_name for kernel in program.kernels.values() if kernel.external]
+    return [
+        {
+            "name": use.name,
+            "functions": kernels,
+            "files": sorted(use.files),
+            "link_flags": list(use.link_flags),
+        }
+    ]
 
 
 def _states(program: Program, graph: ExecutorGraph) -> Mapping[str, Any]:

@@ -141,7 +141,9 @@ class CFiles:
         if any(kernel.callees for kernel in kernels):
             includes += "#include <string.h>\n"
         helpers = sorted({helper for kernel in kernels for helper in kernel.helpers})
-        integer = "".join(f'#include "{Path(header).name}"\n' for header in self._integer_headers)
+        external = self._program.external
+        headers = [*self._integer_headers, *(external.headers if external else ())]
+        integer = "".join(f'#include "{Path(header).name}"\n' for header in headers)
         parts = [
             f'{self._notice}#include "{self._prefix}_internal.h"\n{integer}\n{includes}',
             *(

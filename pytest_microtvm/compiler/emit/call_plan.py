@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pytest_microtvm.compiler.constant_planning import PlannedConstants
 from pytest_microtvm.compiler.emit import pools
 from pytest_microtvm.compiler.emit.calls import call_statements
+from pytest_microtvm.compiler.emit.devices import around
 from pytest_microtvm.compiler.emit.macros import STATE, Macros
 from pytest_microtvm.compiler.emit.states import reset_definition
 from pytest_microtvm.compiler.emit.tidy import wrapped
@@ -50,15 +51,30 @@ class CallPlan:
         signature = pools.execute_signature(macros)
         if not self._is_plain:
             signature = pools.execute_in_signature(macros)
+        between = ""
+        if macros.device is not None:
+            between, signature = f"{signature} {{\n{self._around()}}}\n\n", self._kernels()
         reset = f"\n{reset_definition(macros, program)}" if program.states else ""
         return (
             f"{includes}\n{pools.internal_memory(macros)}"
-            f"{signature} {{\n{body}  return 0;\n}}\n\n"
+            f"{signature} {{\n{body}  return 0;\n}}\n\n{between}"
             f"{macros.run_signature} {{\n{self._run_body()}}}\n"
             f"{pools.map_definitions(macros)}{reset}"
         )
 
     # The calls.
+
+    def _kernels(self) -> str:
+        """The declaration of the function that calls the kernels, between a device's hooks."""
+        return pools.over_memory(self._macros, "static int32_t run_kernels")
+
+    def _around(self) -> str:
+        """The statements that call it."""
+        device = self._macros.device
+        assert device is not None
+        run = "run_kernels(inputs, outputs, memory)"
+        lines = around(self._macros.device_failed, device, run, f"memory->{device.name}")
+        return "".join(f"  {line}\n" for line in lines)
 
     def _preamble(self, calls: Sequence[str]) -> list[str]:
         """Local variables for what is used, and a use for what is not."""
@@ -79,7 +95,8 @@ class CallPlan:
                 const = "const " if isinstance(pool, PlannedConstants) else ""
                 name = pool.info.name
                 lines.append(f"  {const}uint8_t *const {name}_pool = memory->{name};")
-        unused += [] if lines else ["memory"]
+        uses_device = any(kernel.device for kernel in self._program.kernels.values())
+        unused += [] if lines or uses_device else ["memory"]
         return [*lines, *(f"  (void){name};" for name in unused)]
 
     def via(self, storage: Storage) -> str:
@@ -132,6 +149,8 @@ class CallPlan:
             for pool in macros.all_pools:
                 start = pools.address(macros, pool.info) if pool.size_bytes else "NULL"
                 lines.append(f"memory.{pool.info.name} = {start};")
+            if macros.device is not None:
+                lines.append(f"memory.{macros.device.name} = devices->{macros.device.name};")
             lines.append(f"return {macros.prefix}_execute_in(input_data, output_data, &memory);")
         return "".join(f"{part}\n" for line in lines for part in wrapped(line, "  "))
 
@@ -157,6 +176,7 @@ class CallPlan:
             given = [*macros.given_pools, *macros.constant_pools]
             members += [f"workspace_pools->{p.info.name}" for p in given if p.size_bytes]
             members += [f"workspace_pools->{STATE}"] if macros.has_given_state else []
+        pointers += ["devices"] if macros.device is not None else []
         return [*self._null_check(pointers), *self._null_check(members)]
 
     def _null_check(self, pointers: Sequence[str]) -> list[str]:

@@ -46,4 +46,6 @@ def call_statements(program: Program, plan: MemoryPlan, places: Places) -> Itera
                 arguments.append(argument)
         if kernel.workspace_bytes:
             arguments.append(places.at(plan.workspace_offsets[position]))
+        if kernel.device is not None:
+            arguments.append(f"memory->{kernel.device.name}")
         yield f"{kernel.c_name}({', '.join(arguments)});"

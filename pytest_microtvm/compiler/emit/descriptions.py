@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pytest_microtvm.compiler.emit.devices import around
 from pytest_microtvm.compiler.emit.literals import array_initializer, string_literal
 from pytest_microtvm.compiler.emit.macros import Macros
 from pytest_microtvm.compiler.emit.pools import execute_in_one_arena, is_plain
@@ -107,6 +108,7 @@ def graph_source(name: str, program: Program, graph: ExecutorGraph) -> str:
         ],
     )
     copying = "#include <string.h>\n" if any(f.in_place for f in functions) else ""
+    copying += f'#include "{prefix}.h"\n' if program.device is not None else ""
     text = graph.text.encode("ascii")
     fields = [
         "graph_json",
@@ -206,6 +208,10 @@ def _call(name: str, function: GraphFunction) -> str:
             arguments.append(argument)
     if kernel.workspace_bytes:
         arguments.append("workspace")
-    lines += [f"{kernel.c_name}({', '.join(arguments)});", "return 0;"]
+    if kernel.device is None:
+        lines += [f"{kernel.c_name}({', '.join(arguments)});", "return 0;"]
+    else:
+        run = f"({kernel.c_name}({', '.join([*arguments, 'NULL'])}), 0)"
+        lines += around("-2", kernel.device, run, "NULL")
     body = "".join(f"{part}\n" for line in lines for part in wrapped(line, "  "))
     return f"static int32_t {name}(void *const *args, uint8_t *workspace) {{\n{body}}}\n\n"

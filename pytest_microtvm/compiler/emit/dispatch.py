@@ -31,7 +31,15 @@ def context_source(macros: Macros) -> str:
             "context->memory_layout.workspaces;"
         )
         arguments.append("pools")
-    else:
+    if macros.device is not None:
+        device = macros.device.name
+        lines += [
+            f"struct {macros.prefix}_devices devices;",
+            f"devices.{device} = context == NULL ? NULL : "
+            f"TVMFindDevice(context, {macros.device_id});",
+        ]
+        arguments.append("&devices")
+    elif not macros.has_pools:
         unused.append("context")
     lines = [*(f"(void){name};" for name in unused), *lines]
     lines.append(f"return {macros.prefix}_run({', '.join(arguments)});")
@@ -40,7 +48,7 @@ def context_source(macros: Macros) -> str:
         string_literal(macros.name),
         *(str(len(macros.ports(kind)) if macros.is_io_given else 0) for kind in _KINDS),
         str(macros.num_given_pools),
-        "0",
+        "0" if macros.device is None else "1",
         "execute",
     ]
     return (

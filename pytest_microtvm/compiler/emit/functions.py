@@ -20,6 +20,8 @@ def signature(kernel: Kernel) -> str:
             parameters.append(f"{const}{c_type} *{restrict}{parameter.name}")
     if kernel.workspace_bytes:
         parameters.append(f"uint8_t *{restrict}workspace")
+    if kernel.device is not None:
+        parameters.append("void *device")
     return function(f"void {kernel.c_name}", parameters or ["void"])
 
 

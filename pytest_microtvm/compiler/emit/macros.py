@@ -40,6 +40,8 @@ class Macros:
             for port, offset in zip(ports if offsets else (), offsets, strict=True)
         }
         """By the C name of an input or output that has a place in a pool: the pool, and where."""
+        self.device = program.device
+        """The accelerator that kernels run on, if there is one."""
         self.is_io_given = not plan.io_pool
         """Whether a run takes inputs and outputs; else they are at their places."""
 
@@ -89,7 +91,8 @@ class Macros:
             f"const struct {self.prefix}_inputs *inputs",
             f"const struct {self.prefix}_outputs *outputs",
         ]
-        return [*(io if self.is_io_given else ()), *self.pools_parameter]
+        devices = [f"const struct {self.prefix}_devices *devices"] if self.device else []
+        return [*(io if self.is_io_given else ()), *self.pools_parameter, *devices]
 
     @property
     def run_arguments(self) -> list[str]:
@@ -139,6 +142,17 @@ class Macros:
     def null_pointer(self) -> str:
         """The status of a run that was given a null pointer."""
         return f"{self.macro_prefix}_ERROR_NULL_POINTER"
+
+    @property
+    def device_failed(self) -> str:
+        """The status of a run in which a hook of a device failed."""
+        return f"{self.macro_prefix}_ERROR_DEVICE"
+
+    @property
+    def device_id(self) -> str:
+        """The id of the device in a context."""
+        name = "" if self.device is None else self.device.name.upper()
+        return f"{self.macro_prefix}_{name}_DEVICE_ID"
 
     @property
     def workspace_size(self) -> str:

@@ -33,7 +33,7 @@ _POOL_MEMORY = """\
 
 
 def check_names(program: Program, plan: MemoryPlan) -> None:
-    """Refuse a pool whose macros would be those of a tensor.
+    """Refuse a pool that has the name of a device, or the macros of a tensor.
 
     Raises:
         ConfigError: There is one.
@@ -41,6 +41,11 @@ def check_names(program: Program, plan: MemoryPlan) -> None:
     taken = {port.c_name.lower() for port in (*program.inputs, *program.outputs)}
     names = [pool.info.name for pool in plan.pools]
     for name in (*names, *(pool.info.name for pool in plan.constant_pools)):
+        if program.device is not None and name.lower() == program.device.name:
+            raise ConfigError(
+                f"a pool has the name of the device {name}",
+                cure="choose another name for the pool",
+            )
         for kind in ("workspace", "constant"):
             if f"{name.lower()}_{kind}_pool" in taken:
                 raise ConfigError(
@@ -145,15 +150,16 @@ def address(macros: Macros, pool: PoolInfo) -> str:
 
 def is_plain(macros: Macros) -> bool:
     """Whether a run needs one pointer to memory only."""
-    return len(macros.pools) == 1 and not macros.constant_pools
+    return len(macros.pools) == 1 and not macros.constant_pools and macros.device is None
 
 
 def memory_struct(macros: Macros) -> str:
-    """The struct by which the sources of a model with several pools know where these are."""
+    """The struct by which the sources of a model know where its pools and devices are."""
     members = "".join(
         [
             *(f"  uint8_t *{pool.info.name};\n" for pool in macros.pools),
             *(f"  const uint8_t *{pool.info.name};\n" for pool in macros.constant_pools),
+            *([f"  void *{macros.device.name}; /* a device */\n"] if macros.device else ()),
         ]
     )
     return (
@@ -164,8 +170,13 @@ def memory_struct(macros: Macros) -> str:
 
 def execute_in_signature(macros: Macros) -> str:
     """The declaration of the call plan over several pools, without its semicolon."""
+    return over_memory(macros, f"int32_t {macros.prefix}_execute_in")
+
+
+def over_memory(macros: Macros, name: str) -> str:
+    """The declaration of a function that is told where tensors, pools and devices are."""
     return (
-        f"int32_t {macros.prefix}_execute_in(void *const *inputs, void *const *outputs,\n"
+        f"{name}(void *const *inputs, void *const *outputs,\n"
         f"    const struct {macros.prefix}_memory *memory)"
     )
 
@@ -194,6 +205,8 @@ def execute_in_one_arena(macros: Macros) -> str:
                 f"TVMGEN_ALIGNED static const uint8_t {name}_constants[] = {{\n"
                 f"    {macros.pool(constants.info, 'DATA')}}};\n"
             )
+    if macros.device is not None:
+        lines.append(f"memory.{macros.device.name} = NULL;")
     lines.append(f"return {macros.prefix}_execute_in(inputs, outputs, &memory);")
     body = "".join(f"  {line}\n" for line in lines)
     return (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pytest_microtvm.compiler.emit.devices import device_declarations
 from pytest_microtvm.compiler.emit.literals import float_literal
 from pytest_microtvm.compiler.emit.macros import Macros
 from pytest_microtvm.compiler.emit.pools import attributes, map_declarations, pool_struct
@@ -41,6 +42,9 @@ def public_header(notice: str, macros: Macros, plan: MemoryPlan, graph: Executor
     """
     prefix = macros.prefix
     is_in_arena = bool(plan.input_offsets or plan.output_offsets)
+    comma, failed = ("", "")
+    if macros.device is not None:
+        comma, failed = (",", f"  {macros.device_failed} = -2 /* a hook of a device */\n")
     body = (
         "#include <stdint.h>\n\n"
         "#ifdef __cplusplus\n"
@@ -54,7 +58,8 @@ def public_header(notice: str, macros: Macros, plan: MemoryPlan, graph: Executor
         "/* What running a model returns. */\n"
         f"enum {prefix}_status {{\n"
         f"  {macros.ok} = 0,\n"
-        f"  {macros.null_pointer} = -1 /* a struct, a tensor or the workspace */\n"
+        f"  {macros.null_pointer} = -1{comma} /* a struct, a tensor or the workspace */\n"
+        f"{failed}"
         "};\n\n"
         f"{_INPUTS_IN_ARENA if is_in_arena else _INPUTS}"
         f"{_struct(f'{prefix}_inputs', macros.inputs, 'void' if is_in_arena else 'const void')}\n"
@@ -62,6 +67,7 @@ def public_header(notice: str, macros: Macros, plan: MemoryPlan, graph: Executor
         f"{_struct(f'{prefix}_outputs', macros.outputs, 'void')}\n"
         f"{pool_struct(macros)}"
         f"{attributes(macros)}"
+        f"{device_declarations(macros)}"
         f"{map_declarations(macros)}"
         f"{_reset_declaration(macros)}"
         f"/* Run the model once. Returns a value of enum {prefix}_status. */\n"

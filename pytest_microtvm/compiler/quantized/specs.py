@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pytest_microtvm.compiler.program import Kernel
+from pytest_microtvm.compiler.program import Device, Kernel
 
 
 class Spec:
@@ -426,6 +426,8 @@ class KernelSource:
         roles: What the constants are, in their order; those without a role keep their number.
         more_outputs: Element types of further outputs.
         callees: Kernels that the body calls by their C names.
+        external: The name of the library that it is of; empty where it is ours.
+        device: The accelerator that runs it: the body may use `device`, a void *.
     """
 
     input_dtypes: tuple[str, ...]
@@ -439,6 +441,8 @@ class KernelSource:
     roles: tuple[Role, ...] = ()
     more_outputs: tuple[str, ...] = ()
     callees: tuple[Kernel, ...] = ()
+    external: str = ""
+    device: Device | None = None
 
     @property
     def output_dtypes(self) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from .errors import ProjectError, no_room
 
+_LINK_FLAG = re.compile(r"-l[A-Za-z0-9_.+-]+\Z")
 _C_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _TENSOR_ALIGNMENT_BYTES = 16  # MICROTVM_ALIGNMENT_BYTES of the runtime
 _POOL_BLOCK_BYTES = 16  # MICROTVM_POOL_BLOCK_BYTES of the runtime
@@ -62,7 +63,8 @@ class ModelMetadata:
 
     `tensors` counts inputs and outputs, and each state as one of both; `io_bytes` holds them all,
     each rounded up to the alignment of tensors. `scratch_bytes` is the most that one kernel needs
-    besides its tensors. `graph` is None for an archive that has no graph.
+    besides its tensors. `graph` is None for an archive that has no graph. `link_flags` name the
+    libraries that its kernels call, as `-lname`.
     """
 
     name: str
@@ -72,6 +74,7 @@ class ModelMetadata:
     io_bytes: int
     scratch_bytes: int = 0
     graph: GraphCounts | None = None
+    link_flags: tuple[str, ...] = ()
 
     @property
     def pool_bytes(self) -> int:
@@ -138,9 +141,25 @@ class ModelMetadata:
                 io_bytes=sum(_align(int(tensor["size"])) for tensor in tensors),
                 scratch_bytes=max(scratch, default=0),
                 graph=None if graph is None else GraphCounts.of(graph),
+                link_flags=_link_flags(module),
             )
         except Exception as exc:  # whatever tarfile and json raise of bytes made to hurt them
             raise ProjectError(f"{archive.name} is not a usable MLF archive: {exc}") from exc
+
+
+def _link_flags(module: Mapping[str, Any]) -> tuple[str, ...]:
+    """The libraries of external kernels; nothing else that a linker would read."""
+    libraries = module.get("external_dependencies", ())
+    flags = [
+        str(flag)
+        for library in libraries
+        if isinstance(library, dict)
+        for flag in library.get("link_flags", ())
+    ]
+    for flag in flags:
+        if not _LINK_FLAG.match(flag):
+            raise ValueError(f"it asks for the link flag {flag[:80]!r}")
+    return tuple(flags)
 
 
 def _align(size_bytes: int) -> int:

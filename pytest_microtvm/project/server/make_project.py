@@ -9,7 +9,7 @@ import re
 import shlex
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .api import Tool
 from .board_keys import BoardKey
@@ -18,6 +18,9 @@ from .errors import HOW_TO_MAKE_ROOM, DoesNotFitError, ProjectError
 from .options import ProjectOption
 from .process import run_tool
 from .project import ProjectHandler
+
+if TYPE_CHECKING:
+    from .archive import ModelMetadata
 
 _ASK_TIMEOUT_S = 30.0
 _OVERFLOW = re.compile(r"region [`']([^`']+)' overflowed by (\d+) bytes?")
@@ -118,6 +121,12 @@ class MakeProjectHandler(ProjectHandler):
             help="A folder in which ccache, where it is installed, keeps compiled objects.",
         )
         return [*super().project_options(), objects]
+
+    def model_settings(self, model: ModelMetadata) -> dict[str, str]:
+        """model.mk, for a model whose kernels call libraries that have to be linked."""
+        if not model.link_flags:
+            return {}
+        return {"model.mk": _makefile({"MODEL_LINK": for_shell(model.link_flags)})}
 
     def build_firmware(self, board: Mapping[str, Any], options: Mapping[str, Any]) -> None:
         """Run make."""

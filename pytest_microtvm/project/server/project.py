@@ -143,6 +143,10 @@ class ProjectHandler(ProjectAPIHandler):
         """The files that tell the build what the board and the options ask for: path to text."""
         return {}
 
+    def model_settings(self, model: ModelMetadata) -> dict[str, str]:
+        """The files that tell the build what the model asks for: path to text."""
+        return {}
+
     def board_values(self, board: Mapping[str, Any]) -> dict[str, str]:
         """Macros for microtvm_board.h, which the template's drivers include.
 
@@ -312,6 +316,7 @@ class ProjectHandler(ProjectAPIHandler):
             **self.build_settings(
                 board, definitions, warnings_are_errors=bool(options.get("warning_as_error"))
             ),
+            **self.model_settings(model),
             **self.project_files(board),
             **sources,
         }

@@ -10,9 +10,12 @@ text, c_text                 pieces of C that several of them need
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 from pytest_microtvm.compiler.quantized.cpu import CpuExtension, Generator
+from pytest_microtvm.compiler.quantized.external import load_external
 from pytest_microtvm.compiler.quantized.operator import installed_operators
 from pytest_microtvm.compiler.quantized.specs import KernelSource, Spec
 from pytest_microtvm.errors import ConfigError
@@ -29,11 +32,16 @@ def generate(spec: Spec, simd: str = PORTABLE) -> KernelSource:
         spec: What is to be done.
         simd: A CPU extension by its name. Its kernels are asked first, then those of the
             extensions that it includes, then the portable ones; the first that does not decline
-            is taken.
+            is taken. After a plus sign may follow the name of external kernels, which are asked
+            before all others.
 
     Raises:
         ConfigError: There is no such extension, or an operator from outside has no kernel.
     """
+    simd, _, external = simd.partition("+")
+    source = _external(spec, external) if external else None
+    if source is not None:
+        return source
     for kernels in kernel_tables(simd):
         generator = kernels.get(type(spec))
         source = None if generator is None else generator(spec)
@@ -43,6 +51,19 @@ def generate(spec: Spec, simd: str = PORTABLE) -> KernelSource:
         f"there is no portable kernel for the spec {type(spec).__name__}",
         cure="add one to the operator that brings this spec",
     )
+
+
+def _external(spec: Spec, name: str) -> KernelSource | None:
+    """The kernel of a library or an accelerator, if it has one."""
+    external = load_external(name)
+    generator = external.kernels.get(type(spec))
+    source = None if generator is None else generator(spec)
+    if source is None:
+        return None
+    body = source.body
+    if external.device is not None and re.search(r"\bdevice\b", body) is None:
+        body = f"  (void)device;\n{body}"
+    return replace(source, body=body, external=name, device=external.device)
 
 
 @functools.cache
