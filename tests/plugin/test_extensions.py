@@ -1,4 +1,4 @@
-"""What another package adds to the compiler: a front end, an operator, kernels for a CPU."""
+"""What another package adds to the compiler: a front end, an operator, kernels of its own."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pytest_microtvm.boards import load_boards
 from pytest_microtvm.mlf.library import extract_library
 from tests.unit.compiler.tflite_models import Model, Operator, Tensor
 
@@ -21,6 +22,8 @@ abs = acme_microtvm:ABS
 negated = acme_microtvm:NEGATED
 [pytest_microtvm.cpu_extensions]
 acme9000 = acme_microtvm:EXTENSION
+[pytest_microtvm.external_kernels]
+acme_npu = acme_microtvm:NPU
 """
 BOARD = """\
 name = "{name}"
@@ -66,12 +69,12 @@ def write_model(path: Path, size: int) -> None:
 
 
 def kernels(cache: Path) -> list[str]:
-    """Of each archive that was compiled, the kernels and the other package's header."""
+    """Of each archive that was compiled, the kernels and the other package's files."""
     found = []
     for number, path in enumerate((cache / "mlf").rglob("model.tar")):
         folder = cache.parent / f"archive{number}"
         extract_library(path, folder)
-        paths = [*folder.rglob("*_lib0.c"), *folder.rglob("acme_abs.h")]
+        paths = [*folder.rglob("*_lib0.c"), *folder.rglob("acme_*")]
         found.append("\n".join(path.read_text() for path in paths))
         shutil.rmtree(folder)
     return sorted(found, key=len)
@@ -133,3 +136,33 @@ def test_a_package_adds_a_custom_operator(run_outside, workspace):
         status=0,
     )
     assert "1 passed" in outcome.summary
+
+
+def test_an_accelerator_has_the_layers_of_boards_that_name_it(run_outside, workspace, tmp_path):
+    """On an emulated Cortex-M4; the accelerator gives zeros where its hooks are not in order."""
+    board = load_boards()["mps2_an386"].path
+    assert board is not None
+    text = board.read_text().replace('"mps2_an386"', '"npu_board"')
+    text = text.replace("[cpu]\n", '[cpu]\nexternal = "acme_npu"\n')
+    (workspace / "npu_board.toml").write_text(text)
+    write_model(workspace / "model.acme", 8)
+    outcome = run_outside(
+        workspace / "model.acme",
+        "--microtvm-board=npu_board,plain_board",
+        "--microtvm-executor=aot,graph",
+        status=0,
+    )
+    assert "4 passed" in outcome.summary
+    ours, theirs = kernels(tmp_path / "cache")
+    assert "AcmeNpuAbs" not in ours
+    assert "  AcmeNpuAbs(device, input, output, 8, 3);\n" in theirs
+    assert "int32_t TVMDeviceAcmeNpuActivate(void *context) {" in theirs
+
+
+def test_a_board_that_names_an_accelerator_that_is_not_there_is_refused(run_pytest, workspace):
+    text = BOARD.format(name="npu_board", simd="none") + 'external = "acme_npu"\n'
+    (workspace / "npu_board.toml").write_text(text)
+    outcome = run_pytest(
+        "--microtvm-board=npu_board", f"--microtvm-boards-dir={workspace}", status=4
+    )
+    assert "cpu.external must be one of cmsis_nn" in outcome.output

@@ -1,4 +1,4 @@
-"""A package of somebody else's: a front end, an operator, and kernels for a CPU."""
+"""A package of somebody else's: a front end, an operator, kernels for a CPU, an accelerator."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from typing import Any
 
 from pytest_microtvm import CustomOperator
 from pytest_microtvm.compiler.frontends import ImportedModel, imported
+from pytest_microtvm.compiler.program import Device
 from pytest_microtvm.compiler.quantized.cpu import CpuExtension
+from pytest_microtvm.compiler.quantized.external import ExternalKernels
 from pytest_microtvm.compiler.quantized.operator import Operator
 from pytest_microtvm.compiler.quantized.recognise.matches import Match, Output
 from pytest_microtvm.compiler.quantized.recognise.values import Values
@@ -87,4 +89,19 @@ NEGATED = CustomOperator(
     shapes=lambda call: [tensor.shape for tensor in call.inputs if tensor is not None],
     code=lambda call: "for (int32_t i = 0; i < 3; ++i) { output[i] = -input0[i]; }",
     reference=lambda call, arrays: [-arrays[0]],
+)
+
+
+def npu_abs(spec: Abs) -> KernelSource:
+    """For ACME's accelerator."""
+    body = f"  AcmeNpuAbs(device, input0, output, {spec.size}, {spec.zero_point});\n"
+    return KernelSource(("int8",), (), "int8", body)
+
+
+NPU = ExternalKernels(
+    kernels={Abs: npu_abs},
+    device=Device("acme_npu", 9),
+    headers=("acme_npu.h",),
+    files=tuple(Path(__file__).with_name(f"acme_npu.{suffix}") for suffix in "ch"),
+    link_flags=("-lm",),
 )
