@@ -12,27 +12,29 @@ from typing import Any, NoReturn
 
 from pytest_microtvm.api.device import Device
 from pytest_microtvm.api.environment import Environment, StrPath
-from pytest_microtvm.api.models import model_path
-from pytest_microtvm.api.project_file import BOARD_FILE, PROJECT_FILE, ProjectRecord, board_of
-from pytest_microtvm.api.real_boards import how_to_connect, named_board, words_of
+from pytest_microtvm.api.generation import (
+    QUERY_TIMEOUT_S,
+    generate_for_board,
+    generate_from_template,
+    project_library,
+)
+from pytest_microtvm.api.project_file import PROJECT_FILE, ProjectRecord, board_of
+from pytest_microtvm.api.real_boards import how_to_connect, named_board
 from pytest_microtvm.boards import Board
-from pytest_microtvm.compiler import CompileOptions
 from pytest_microtvm.compiler.pools import Memory
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import BuildError, ConfigError
 from pytest_microtvm.executors import AOT
-from pytest_microtvm.flow.build_id import build_id_of
 from pytest_microtvm.flow.harness import Harness
 from pytest_microtvm.flow.harness_options import HarnessOptions
 from pytest_microtvm.flow.measuring import measure
 from pytest_microtvm.flow.progress import long_step
 from pytest_microtvm.flow.serving import check_key, parse_address, reach, serve
-from pytest_microtvm.flow.workshop import BUILD_TIMEOUT_S, PROJECT_TYPE, Workshop
+from pytest_microtvm.flow.workshop import BUILD_TIMEOUT_S
 from pytest_microtvm.measure.metrics import Metrics
 from pytest_microtvm.measure.records import Record
 from pytest_microtvm.mlf.library import ModelLibrary, open_library
-from pytest_microtvm.project import flash_project, generate_project
-from pytest_microtvm.project.client import ProjectAPIClient
+from pytest_microtvm.project import flash_project
 from pytest_microtvm.project.firmware import Firmware
 from pytest_microtvm.project.platforms import Platform
 from pytest_microtvm.project.server.api import DEBUG
@@ -44,8 +46,6 @@ from pytest_microtvm.session.tracker import Tracker
 
 TEMPLATE = "template"
 """The platform of projects that are made from a template that is named by its folder."""
-_QUERY_TIMEOUT_S = 30.0
-_DEFINITIONS = "compile_definitions"
 
 
 class Project:
@@ -198,7 +198,7 @@ class Project:
                 cure=how_to_connect(self.directory, self.elf, self.library, real),
             )
         own = Platform(self.platform, self.directory)
-        deadline = Deadline(_QUERY_TIMEOUT_S)
+        deadline = Deadline(QUERY_TIMEOUT_S)
         (support,) = ask_platform(own, [self.board], deadline, identify=False)
         if DEBUG not in support.abilities:
             raise ConfigError(
@@ -326,6 +326,7 @@ def create_project(
     executor: str = AOT,
     template: StrPath | None = None,
     force: bool = False,
+    memory: Memory | None = None,
     environment: Environment | None = None,
     **options: Any,
 ) -> Project:
@@ -344,6 +345,7 @@ def create_project(
         template: The folder of a template, with its `microtvm_api_server.py`, in place of a
             platform; one that was written for TVM's microTVM runs after changing one import.
         force: Replace the folder, if it holds a project.
+        memory: The pools that a model, if it is no archive, has for tensors; as of `compile`.
         environment: Where boards and cache are; None for the defaults.
         options: The platform's project options.
 
@@ -366,15 +368,15 @@ def create_project(
         assert board is not None
         definition = environment.board(board, platform)
     with environment.open_workshop() as workshop:
-        library = _library(model, definition, workshop)
+        library = project_library(model, definition, memory, workshop)
         if target.exists():
             shutil.rmtree(target)
         if definition is not None:
-            record = _generate(library, definition, executor, target, options, workshop)
+            record = generate_for_board(library, definition, executor, target, options, workshop)
         else:
             assert template is not None
             given = options if board is None else {"board": board, **options}
-            record = _generate_from_template(library, Path(template), executor, target, given)
+            record = generate_from_template(library, Path(template), executor, target, given)
     record.write(target)
     return Project(target, board_of(target, record), record, environment)
 
@@ -439,59 +441,6 @@ def _check_vacant(directory: Path, force: bool) -> None:
 
 def _holds_project(directory: Path) -> bool:
     return (directory / SERVER_FILE).is_file() and (directory / MODEL_FILE).is_file()
-
-
-def _library(model: Any, board: Board | None, workshop: Workshop) -> ModelLibrary:
-    """The archive of a model, compiled for a board if it is not one already."""
-    options = CompileOptions.for_board(board, {}, Memory())
-    return workshop.compile(model_path(model, options, workshop), options).library
-
-
-def _generate(
-    library: ModelLibrary,
-    board: Board,
-    executor: str,
-    directory: Path,
-    options: dict[str, Any],
-    workshop: Workshop,
-) -> ProjectRecord:
-    """Create a project of a platform for a board, whose firmware knows its build id."""
-    given = {**options, "board": board.name}
-    if executor != AOT:  # which every platform has
-        given["executor"] = executor
-    platform = workshop.toolchains.platform(board)
-    toolchain = workshop.toolchains.toolchain_id(board)
-    build_id = build_id_of(library, board, platform, toolchain, executor, given)
-    with tempfile.TemporaryDirectory(prefix="microtvm-create-") as folder:
-        definition = Path(folder) / BOARD_FILE
-        definition.write_text(board.to_json())
-        generate_project(
-            platform.directory,
-            library.path,
-            directory,
-            {
-                **given,
-                _DEFINITIONS: [
-                    *words_of(options.get(_DEFINITIONS)),
-                    f"-DMICROTVM_BUILD_ID={build_id}",
-                ],
-            },
-            Deadline(BUILD_TIMEOUT_S),
-            {"project_type": PROJECT_TYPE, "board_definition": str(definition)},
-        )
-    return ProjectRecord(board.platform, executor, build_id, given)
-
-
-def _generate_from_template(
-    library: ModelLibrary, template: Path, executor: str, directory: Path, options: dict[str, Any]
-) -> ProjectRecord:
-    """Create a project of somebody else's template; its firmware knows no build id."""
-    if not template.is_dir():
-        raise ConfigError(f"Template directory {template} does not exist!", cure="check its path")
-    with ProjectAPIClient(template, Deadline(_QUERY_TIMEOUT_S)) as client:
-        info = client.info
-    generate_project(template, library.path, directory, options, Deadline(BUILD_TIMEOUT_S))
-    return ProjectRecord(info.platform_name, executor, "", options)
 
 
 def _ignore(_line: str) -> None:

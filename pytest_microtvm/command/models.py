@@ -12,7 +12,9 @@ from pytest_microtvm.command.parsers import (
     OK,
     CommandParser,
     add_environment,
+    add_memory,
     environment_of,
+    memory_of,
     print_json,
 )
 from pytest_microtvm.errors import ConfigError
@@ -20,7 +22,6 @@ from pytest_microtvm.executors import EXECUTORS
 
 if TYPE_CHECKING:
     from pytest_microtvm.boards import Board
-    from pytest_microtvm.compiler.pools import Memory
     from pytest_microtvm.mlf.library import ModelLibrary
 
 CODE = {
@@ -87,41 +88,6 @@ def _fill_compile(parser: CommandParser, _given: Sequence[str]) -> None:
     parser.add_argument("--json", action="store_true", help="print what was made as JSON.")
     add_environment(parser, device=False)
     parser.set_defaults(run=_compile)
-
-
-def add_memory(parser: CommandParser) -> None:
-    """Add the options that say which memory a model has."""
-    parser.add_argument(
-        "--pool",
-        metavar="name=NAME,size=SIZE",
-        nargs="+",
-        action="extend",
-        default=[],
-        help="memory for tensors, fastest first; or a .toml file with pools, or 'board' for the "
-        "board's regions of RAM.",
-    )
-    parser.add_argument(
-        "--constant-pool",
-        metavar="name=NAME,size=SIZE",
-        nargs="+",
-        action="extend",
-        default=[],
-        help="memory for constants, which the application fills; the rest stays in flash.",
-    )
-    parser.add_argument(
-        "--io-pool", metavar="NAME", default="", help="the pool that inputs and outputs are in."
-    )
-
-
-def memory_of(arguments: argparse.Namespace) -> Memory:
-    """The memory that the options name.
-
-    Raises:
-        ConfigError: One of them is written in another way.
-    """
-    from pytest_microtvm.compiler.pools import parse_memory
-
-    return parse_memory(arguments.pool, arguments.constant_pool, arguments.io_pool)
 
 
 def _add_shapes(parser: CommandParser) -> None:

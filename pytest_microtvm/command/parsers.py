@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pytest_microtvm.api.environment import Environment
+    from pytest_microtvm.compiler.pools import Memory
 
 OK, FAILED, USAGE = 0, 1, 2
 """Exit statuses: success, a step failed, wrong usage."""
@@ -133,3 +134,42 @@ def answers_directory(arguments: argparse.Namespace) -> Path:
 
 def _silent(_line: str) -> None:
     """Tell nothing."""
+
+
+def add_memory(parser: CommandParser, *, several: bool = True) -> None:
+    """Add the options that say which memory a model has.
+
+    Args:
+        parser: Gets them.
+        several: Whether one option takes several pools; not where more arguments may follow.
+    """
+    many: dict[str, Any] = {"nargs": "+", "action": "extend"} if several else {"action": "append"}
+    parser.add_argument(
+        "--pool",
+        metavar="name=NAME,size=SIZE",
+        **many,
+        default=[],
+        help="memory for tensors, fastest first; or a .toml file with pools, or 'board' for the "
+        "board's regions of RAM.",
+    )
+    parser.add_argument(
+        "--constant-pool",
+        metavar="name=NAME,size=SIZE",
+        **many,
+        default=[],
+        help="memory for constants, which the application fills; the rest stays in flash.",
+    )
+    parser.add_argument(
+        "--io-pool", metavar="NAME", default="", help="the pool that inputs and outputs are in."
+    )
+
+
+def memory_of(arguments: argparse.Namespace) -> Memory:
+    """The memory that the options name.
+
+    Raises:
+        ConfigError: One of them is written in another way.
+    """
+    from pytest_microtvm.compiler.pools import parse_memory
+
+    return parse_memory(arguments.pool, arguments.constant_pool, arguments.io_pool)

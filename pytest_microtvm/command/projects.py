@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 from pytest_microtvm.command.parsers import (
     CommandParser,
     add_environment,
+    add_memory,
     answers_directory,
     environment_of,
+    memory_of,
     tell,
 )
 from pytest_microtvm.command.platform_options import MethodOptions
@@ -75,6 +77,7 @@ def _fill_create(parser: CommandParser, given: Sequence[str]) -> None:
         "board.",
     )
     _add_force(parser, "force project creating even if the specified project directory exists.")
+    add_memory(parser, several=False)
     add_environment(parser, device=False)
     names = _add_platforms(parser, given, "generate_project", _PLATFORMS_HELP, required=True)
     parser.usage = f"%(prog)s [-h] [-f] PROJECT_DIR MODEL {names} ..."
@@ -302,6 +305,7 @@ def _create(arguments: argparse.Namespace) -> int:
         platform=None if is_template else arguments.platform,
         template=arguments.template_dir if is_template else None,
         force=arguments.force,
+        memory=memory_of(arguments),
         environment=environment_of(arguments),
         **values,
     )

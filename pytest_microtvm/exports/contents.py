@@ -22,7 +22,7 @@ NONE, AOT, GRAPH, RPC = "none", "aot", "graph", "rpc"
 _CODE = "codegen/host/"
 _RUNTIME = "runtime/"
 _NEEDS_RUNTIME = re.compile(rb'^#include [<"]microtvm/', re.MULTILINE)
-_EXECUTOR = ("executor", "status")
+_EXECUTOR = ("executor", "status", "context", "functions")
 _RUNTIME_SOURCES: Mapping[str, tuple[str, ...] | None] = {
     NONE: (),
     AOT: (*_EXECUTOR, "aot_executor"),

@@ -251,6 +251,8 @@ def _main(model: ModelInterface, printing: Printing) -> list[str]:
         structs.append(f"struct {prefix}_workspace_pools pools;")
     if takes_io:
         structs += [f"struct {prefix}_inputs inputs;", f"struct {prefix}_outputs outputs;"]
+    if "devices" in model.run_parameters:  # a driver that needs no instance
+        structs.append(f"static const struct {prefix}_devices devices;")
     members = []
     for pool in model.pools if has_pools else ():
         members.append(f"pools.{pool.name} = {f'{pool.name}_pool' if pool.size_bytes else 'NULL'};")
