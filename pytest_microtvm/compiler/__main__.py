@@ -32,10 +32,15 @@ Report = Callable[[dict[str, Any]], None]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Compile one model; returns the exit status."""
+    """Compile one model; returns the exit status.
+
+    Args:
+        arguments: The command line; that of this process, whose memory is limited then, if None.
+    """
     options = _parser().parse_args(arguments)
     if options.parent_pid is not None:
         die_with_parent(options.parent_pid)
+    if arguments is None:  # this process is the compiler's
         _limit_resources(options.memory_bytes)
     report = _printer() if options.report_fd is None else _pipe(options.report_fd)
     try:

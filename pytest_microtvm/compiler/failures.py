@@ -20,6 +20,21 @@ def summary(error: BaseException) -> str:
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."
 
 
+def out_of_memory(step: str, error: BaseException) -> ModelError | None:
+    """The error to raise where memory ran out; None where something else is wrong.
+
+    Args:
+        step: What was being done, as in "to ... the model takes".
+        error: What was raised.
+    """
+    if not isinstance(error, MemoryError) and "bad_alloc" not in str(error):
+        return None
+    return ModelError(
+        f"to {step} the model takes more memory than it may",
+        cure="use a smaller model, or raise the ini key microtvm_compile_memory_mb",
+    )
+
+
 def tvm_failure(step: str, error: BaseException) -> ModelError:
     """The error to raise when TVM fails for a reason of its own.
 
@@ -27,12 +42,7 @@ def tvm_failure(step: str, error: BaseException) -> ModelError:
         step: What TVM was doing, as in "TVM cannot ... the model".
         error: What it raised.
     """
-    if isinstance(error, MemoryError) or "bad_alloc" in str(error):
-        return ModelError(
-            f"to {step} the model takes more memory than it may",
-            cure="use a smaller model, or raise the ini key microtvm_compile_memory_mb",
-        )
-    return ModelError(
+    return out_of_memory(step, error) or ModelError(
         f"TVM cannot {step} the model: {type(error).__name__}: {summary(error)}",
         cure="check that its shapes are fixed and its operators supported, or leave out the "
         "operator that TVM names",

@@ -2,7 +2,8 @@
 
 Each time one bit of one file is flipped, both chosen at random, and the model is run once more as a
 run of pytest would: with all that the cache has. What the device answers must be what it answered
-before, without an error, and a line must say that something was made anew.
+before, without an error, and a line must say that something was made anew. What ccache keeps is its
+own to check: the firmware is removed, so that it is used.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import collections
 import random
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from scripts.benchmarks.devices import CACHE_LIMIT_BYTES, MODELS, same_bytes
 
 MODEL = MODELS / "sine_int8.tflite"
 EXECUTOR = "aot"
+GOOD = {"found", "right"}
 
 
 def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -43,6 +46,9 @@ def run(arguments: argparse.Namespace) -> int:
         expected, _lines = verdict(directory, arguments.board)
         for number in range(1, arguments.count + 1):
             damaged = flip_bit(directory, generator)
+            is_ccaches = damaged.parts[0] == "objects"
+            if is_ccaches:
+                shutil.rmtree(directory / "firmware")
             try:
                 outputs, lines = verdict(directory, arguments.board)
             except MicroTVMError as error:
@@ -51,15 +57,15 @@ def run(arguments: argparse.Namespace) -> int:
                 kind, lines = "wrong", str(mismatch).splitlines()[:1]
             else:
                 anew = any(" anew, because " in line for line in lines)
-                kind = "found" if anew else "overlooked"
+                kind = "right" if is_ccaches else "found" if anew else "overlooked"
                 if not same_bytes(outputs, expected):
                     kind = "wrong"
             counts[kind] += 1
-            if kind != "found":
+            if kind not in GOOD:
                 print(f"{number}: {damaged}: {kind}: {lines}", flush=True)
             if number % 50 == 0 or number == arguments.count:
                 print(f"{number} flips: {dict(counts)}", flush=True)
-    return 0 if set(counts) == {"found"} else 1
+    return 0 if set(counts) <= GOOD else 1
 
 
 def verdict(directory: Path, board_name: str) -> tuple[Tensors, list[str]]:

@@ -24,6 +24,7 @@ from pytest_microtvm.compiler import (
     compile_model,
     limits,
 )
+from pytest_microtvm.compiler import __main__ as main_module
 from pytest_microtvm.compiler.__main__ import main
 from pytest_microtvm.compiler.failures import tvm_failure
 from pytest_microtvm.deadline import Deadline
@@ -223,6 +224,19 @@ def test_the_compiler_gets_no_more_memory_than_it_may_have(model: Path, output: 
         )
     assert list(output.parent.iterdir()) == []
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_started_by_hand_the_compiler_has_the_same_limit(
+    tmp_path: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+):
+    limits_bytes: list[int] = []
+    monkeypatch.setattr(main_module, "_limit_resources", limits_bytes.append)
+    arguments = [str(tmp_path / "missing.tflite"), str(output)]
+    monkeypatch.setattr(sys, "argv", ["compiler", *arguments])
+    assert main() == 1
+    assert limits_bytes == [4 << 30]
+    assert main(arguments) == 1  # in somebody's process
+    assert len(limits_bytes) == 1
 
 
 def test_more_constants_than_a_board_has_memory_are_refused_before_lowering(

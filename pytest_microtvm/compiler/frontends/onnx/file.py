@@ -15,6 +15,8 @@ _PORT_TYPES = frozenset(
     {"BFLOAT16", "BOOL", "DOUBLE", "FLOAT", "FLOAT16"}
     | {f"{sign}INT{bits}" for sign in ("", "U") for bits in _INT_BITS}
 )
+_POSITIVE = frozenset({"blocksize", "dilations", "group", "kernel_shape", "strides"})
+"""Attributes that operators divide or step by."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def read_onnx(data: bytes) -> OnnxFile:
             "the file is not an ONNX model, or has no outputs",
             cure="export the model again, or copy the whole file",
         )
-    _refuse_external(model)
+    _check_message(model)
     initializers = {tensor.name for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in initializers]
     for value in inputs:
@@ -64,11 +66,14 @@ def read_onnx(data: bytes) -> OnnxFile:
     )
 
 
-def _refuse_external(message: Any) -> None:
-    """Refuse tensors that are stored in other files, wherever a message holds them.
+def _check_message(message: Any) -> None:
+    """Check tensors and nodes, wherever a message holds them.
 
-    A model may name any file of this machine there: in initializers, constants, attributes,
-    subgraphs, sparse tensors and functions.
+    That is in initializers, constants, attributes, subgraphs, sparse tensors and functions.
+
+    Raises:
+        ModelError: A tensor is stored in another file, which may be any of this machine; or an
+            operator is to step by nothing.
     """
     if isinstance(message, onnx.TensorProto) and (
         message.data_location == onnx.TensorProto.EXTERNAL or message.external_data
@@ -77,11 +82,28 @@ def _refuse_external(message: Any) -> None:
             f"the tensor {message.name!r} is stored in another file",
             cure="save the model with onnx.save(..., save_as_external_data=False)",
         )
+    if isinstance(message, onnx.NodeProto) and message.domain in ("", "ai.onnx"):
+        _check_steps(message)
     for field, value in message.ListFields():
         if field.type != field.TYPE_MESSAGE:
             continue
         for part in [value] if hasattr(value, "ListFields") else value:
-            _refuse_external(part)
+            _check_message(part)
+
+
+def _check_steps(node: Any) -> None:
+    """Windows, steps and groups of an operator are 1 or more."""
+    for attribute in node.attribute:
+        if attribute.name not in _POSITIVE or attribute.ref_attr_name:
+            continue
+        is_list = attribute.type == onnx.AttributeProto.INTS
+        values = list(attribute.ints) if is_list else [attribute.i]
+        if any(value < 1 for value in values):
+            raise ModelError(
+                f"{node.op_type} at {', '.join(map(repr, node.output))} has the {attribute.name} "
+                f"{values if is_list else values[0]}, not of 1 or more",
+                cure="export the model again, with what ONNX defines",
+            )
 
 
 def _check_type(value: Any) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import onnx
 
+from pytest_microtvm.compiler.failures import out_of_memory, summary
 from pytest_microtvm.compiler.frontends.onnx.graph import Graph, ValueType
 from pytest_microtvm.errors import ModelError
 
@@ -44,6 +45,11 @@ def fix_input_shapes(graph: Graph, shapes: Mapping[str, tuple[int, ...]]) -> Non
                 cure=f"say it, as in --input-shapes '{value.name}:[1,16]'",
             )
         for dim in tensor.shape.dim:
+            if dim.dim_value < -1:
+                raise ModelError(
+                    f"the input {value.name!r} has the extent {dim.dim_value}",
+                    cure="export the model again, with extents of 1 or more",
+                )
             if dim.dim_value <= 0:
                 extent, _ = symbols.get(dim.dim_param, (1, ""))
                 dim.dim_value = extent
@@ -89,8 +95,9 @@ def infer_types(graph: Graph) -> None:
     try:
         inferred = onnx.shape_inference.infer_shapes(proto, strict_mode=False, data_prop=True)
     except Exception as error:
-        raise ModelError(
-            f"the model's shapes cannot be inferred: {str(error).splitlines()[0]}",
+        # Lists of extents are followed element by element, as long as these may be.
+        raise out_of_memory("infer the shapes of", error) or ModelError(
+            f"the model's shapes cannot be inferred: {summary(error)}",
             cure="check the model with onnx.checker.check_model(..., full_check=True)",
         ) from error
     graph.types = {

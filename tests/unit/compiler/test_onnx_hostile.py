@@ -1,4 +1,4 @@
-"""An ONNX model may name any file of this machine as that of its weights: it is refused."""
+"""Hostile ONNX models: what names files of this machine, or steps by nothing, is refused."""
 
 from __future__ import annotations
 
@@ -97,4 +97,44 @@ def test_a_tensor_that_names_a_file_without_saying_so_is_refused(tmp_path: Path)
     found.graph.initializer.append(external(SECRET, marked=False))
     (tmp_path / "net.onnx").write_bytes(found.SerializeToString())
     with pytest.raises(ModelError, match="stored in another file"):
+        compile_to_files(tmp_path / "net.onnx")
+
+
+def pooling(**attributes: Any) -> Any:
+    """A node that pools 2x2 windows, but for what is given."""
+    given = {"kernel_shape": [2, 2], **attributes}
+    return onnx.helper.make_node("MaxPool", ["x"], ["y"], **given)
+
+
+STEPS = {
+    "kernel_shape": [0, 2],
+    "strides": [1, 0],
+    "dilations": [-1, 1],
+}
+
+
+@pytest.mark.parametrize("name", STEPS)
+@pytest.mark.parametrize("is_nested", [False, True])
+def test_an_operator_that_steps_by_nothing_is_refused(name: str, is_nested: bool, tmp_path: Path):
+    node = pooling(**{name: STEPS[name]})
+    ports = [
+        [onnx.helper.make_tensor_value_info(port, onnx.TensorProto.FLOAT, [1, 1, 4, 4])]
+        for port in "xy"
+    ]
+    if is_nested:
+        branch = onnx.helper.make_graph([node], "branch", [], ports[1])
+        node = onnx.helper.make_node("If", ["c"], ["y"], then_branch=branch, else_branch=branch)
+    path = tmp_path / "net.onnx"
+    graph = onnx.helper.make_graph([node], "g", *ports)
+    path.write_bytes(onnx.helper.make_model(graph).SerializeToString())
+    with pytest.raises(ModelError, match=rf"MaxPool at 'y' has the {name} \[.*, not of 1 or more"):
+        compile_to_files(path)
+
+
+@pytest.mark.parametrize("extent", [-2, -(1 << 40)])
+def test_an_input_of_a_negative_extent_is_refused(extent: int, tmp_path: Path):
+    found = model()
+    found.graph.input[0].type.tensor_type.shape.dim[0].dim_value = extent
+    (tmp_path / "net.onnx").write_bytes(found.SerializeToString())
+    with pytest.raises(ModelError, match=f"the input 'x' has the extent {extent}"):
         compile_to_files(tmp_path / "net.onnx")
