@@ -7,6 +7,7 @@
     debugging   debug
     exporting   export
     upkeep      cache, doctor
+    reports     report
     lab         lab scan, check, virtual
     completion  completion
 
@@ -21,7 +22,15 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 
-from pytest_microtvm.command import exporting, models, projects, running, serving, upkeep
+from pytest_microtvm.command import (
+    exporting,
+    models,
+    projects,
+    reports,
+    running,
+    serving,
+    upkeep,
+)
 from pytest_microtvm.command.parsers import FAILED, USAGE, CommandParser, tell
 from pytest_microtvm.errors import (
     BuildError,
@@ -59,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="COMMAND",
         parser_class=CommandParser,
     )
-    for module in (models, projects, running, exporting, serving, upkeep):
+    for module in (models, projects, running, exporting, serving, reports, upkeep):
         module.add_commands(commands)
     commands.add_parser("debug", help="run a project's model under gdb.").fill = _fill_debug
     commands.add_parser("lab", help="the boards that are here").fill = _fill_lab

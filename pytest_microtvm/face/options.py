@@ -182,6 +182,7 @@ def add_options(parser: pytest.Parser) -> None:
     )
     add("layers", "show where the instructions of each model go", action="store_true")
     add("json", "write a record of the run here", ini="microtvm_json", metavar="PATH")
+    add("html", "write a report about the run here", ini="microtvm_html", metavar="PATH")
 
     parser.addini("microtvm_board", "boards to run on", type="args")
     parser.addini("microtvm_platform", "platforms to run boards on", type="args")
@@ -204,6 +205,7 @@ def add_options(parser: pytest.Parser) -> None:
         "microtvm_lease_timeout", "seconds to wait for a board that others use", default="600"
     )
     parser.addini("microtvm_json", "where a record of the run is written")
+    parser.addini("microtvm_html", "where a report about the run is written")
     parser.addini("microtvm_rtol", "relative tolerance for floats", default="1e-5")
     parser.addini("microtvm_atol", "absolute tolerance for floats", default="1e-6")
     parser.addini("microtvm_compile_timeout", "seconds for compiling a model", default="300")

@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_microtvm.errors import DoesNotFit, MicroTVMError
+from pytest_microtvm.face.results import IN_TEST
 
 if TYPE_CHECKING:
     from pytest_microtvm.face.run import Run
-
-IN_TEST = "microtvm_in_test"
-"""Set on the report of an error that a test's own body met."""
 
 _OURS = Path(__file__).parents[1]
 

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from pytest_microtvm.flow.model_under_test import ModelUnderTest
     from pytest_microtvm.measure.records import Record
 
+IN_TEST = "microtvm_in_test"
+"""Set on the report of an error that a test's own body met."""
+
 USED: pytest.StashKey[list[Record]] = pytest.StashKey()
 """The records of what a test used. By the test itself: two may have the same node id."""
 

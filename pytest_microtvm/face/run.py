@@ -90,6 +90,19 @@ class Run:
             self._config.pluginmanager.register(
                 JsonReport(self.settings.json_path), "microtvm-json"
             )
+        is_controller = self.processes.worker is None
+        if is_controller and self.settings.html_path is not None:
+            from pytest_microtvm.face.html_report import HtmlReport
+
+            self._config.pluginmanager.register(
+                HtmlReport(self.settings.html_path, self._config), "microtvm-html"
+            )
+        if is_controller and self._config.pluginmanager.hasplugin("html"):
+            from pytest_microtvm.face.pytest_html import PytestHtml
+
+            self._config.pluginmanager.register(
+                PytestHtml(self.results.all_records), "microtvm-pytest-html"
+            )
 
     @property
     def harness(self) -> Harness:

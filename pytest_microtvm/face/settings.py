@@ -55,6 +55,7 @@ class Settings:
         compile_memory_bytes: Address space that it may take.
         atol: Absolute tolerance for floats.
         json_path: Where the records go, or None.
+        html_path: Where the report goes, or None.
         count_instructions: Whether emulators count them.
     """
 
@@ -82,6 +83,7 @@ class Settings:
     compile_timeout_s: float
     compile_memory_bytes: int
     json_path: Path | None
+    html_path: Path | None
     count_instructions: bool
 
 
@@ -147,6 +149,7 @@ def read_settings(config: pytest.Config, boards: dict[str, Board]) -> Settings:
         compile_timeout_s=_number(config, "compile_timeout", above_zero=True),
         compile_memory_bytes=int(_number(config, "compile_memory_mb", above_zero=True) * (1 << 20)),
         json_path=_path(config, "json"),
+        html_path=_path(config, "html"),
         count_instructions=not option.microtvm_no_instructions,
     )
 

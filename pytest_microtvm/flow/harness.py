@@ -158,6 +158,7 @@ class Harness:
             record.add_seconds("build", firmware.build_s)
             record.add_metrics(measure(firmware))
             describe_memory(record, firmware)
+            record.toolchain = self.workshop.toolchains.name_of(board)
         return firmware
 
     def is_real(self, board: Board) -> bool:

@@ -80,6 +80,10 @@ class Toolchains:
         toolchain = self.support(board).toolchain
         return _unknown_toolchain() if toolchain is None else toolchain
 
+    def name_of(self, board: Board) -> str:
+        """The toolchain as its compiler names itself; empty where its platform does not tell."""
+        return (self.support(board).toolchain or "").partition("\n")[0]
+
     def require(self, board: Board, ability: str) -> None:
         """Make sure that a board's platform can do something with it.
 

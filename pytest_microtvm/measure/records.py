@@ -60,6 +60,7 @@ class Record:
             where the archive has no graph.
         pictures: How far, where and from which values each output that differs is off, see
             `pytest_microtvm.verify.pictures`; of all comparisons the worst.
+        toolchain: The compiler of the firmware, as it names itself; empty where that is not known.
     """
 
     model: str
@@ -86,6 +87,7 @@ class Record:
     board_bytes: dict[str, int] = field(default_factory=dict)
     arena: dict[str, Any] = field(default_factory=dict)
     pictures: list[dict[str, Any]] = field(default_factory=list)
+    toolchain: str = ""
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -187,6 +189,7 @@ class Record:
         self.add_metrics(other.figures())
         if self.model_check == "not checked":
             self.model_check = other.model_check
+        self.toolchain = self.toolchain or other.toolchain
         self.board_bytes = self.board_bytes or other.board_bytes
         self.arena = self.arena or other.arena
         self.add_pictures(other.pictures)
@@ -204,8 +207,8 @@ class Record:
         data = self.to_data()
         if self.max_abs_diff is not None and not math.isfinite(self.max_abs_diff):
             data["max_abs_diff"] = str(self.max_abs_diff)  # JSON has no infinity
-        for name in ("board_bytes", "arena", "pictures"):
-            if not data[name]:  # there is nothing to draw
+        for name in ("board_bytes", "arena", "pictures", "toolchain"):
+            if not data[name]:  # there is nothing to tell
                 del data[name]
         data["timings_s"] = {step: round(s, 6) for step, s in self.timings_s.items()}
         return data

@@ -64,9 +64,10 @@ def copy_cache(cache: Path, copy: Path, since: float) -> None:
 def plugin_command(*arguments: str | Path) -> list[str]:
     """A pytest command line that is not touched by this project's own settings.
 
-    labgrid's plugin takes half a second of each process; `-p labgrid` brings it back.
+    labgrid's plugin takes half a second of each process; `-p labgrid` brings it back, and so does
+    `-p html` the report of pytest-html.
     """
-    plugins = ["-p", "no:cacheprovider", "-p", "no:labgrid"]
+    plugins = ["-p", "no:cacheprovider", "-p", "no:labgrid", "-p", "no:html"]
     return [sys.executable, "-m", "pytest", *plugins, "--color=no", *map(str, arguments)]
 
 
