@@ -128,7 +128,7 @@ def _kept_support(path: Path, question: str) -> BoardSupport | None:
 def _keep_support(path: Path, question: str, support: BoardSupport) -> None:
     """Keep an answer, if it is one that can be relied upon later. Never raises."""
     grounds = _grounds(support)
-    if support.toolchain is not None and grounds is not None:
+    if support.lasting and support.toolchain is not None and grounds is not None:
         keep_answer(path, {"question": question, "grounds": grounds, **support._asdict()})
 
 

@@ -270,8 +270,11 @@ class Workshop:
 
         See `pytest_microtvm.project.build_project`.
         """
-        objects = self.cache.folder("objects", "ccache")
-        return build_project(project_dir, options, deadline, {"object_cache": str(objects)})
+        folders = {
+            "object_cache": str(self.cache.folder("objects", "ccache")),
+            "build_cache": str(self.cache.folder("builds", "zephyr")),
+        }
+        return build_project(project_dir, options, deadline, folders)
 
     def firmware_of(
         self,

@@ -29,6 +29,9 @@ _RAM_SYMBOLS = {
     "microtvm_server": "runtime",
     "microtvm_executor": "runtime",
     "microtvm_table": "runtime",
+    "z_main_stack": "stack",  # of Zephyr's threads and interrupts
+    "z_idle_stacks": "stack",
+    "z_interrupt_stacks": "stack",
 }
 _STACK_SECTION = ".stack"
 

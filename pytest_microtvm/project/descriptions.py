@@ -99,6 +99,7 @@ def parse_support(reply: Mapping[str, Any]) -> BoardSupport:
         toolchain=None if reply["toolchain"] is None else str(reply["toolchain"]),
         abilities=tuple(map(str, reply["abilities"])),
         environment=tuple(map(str, reply["environment"])),
+        lasting=bool(reply.get("lasting", True)),
     )
 
 

@@ -24,6 +24,7 @@ install_system_packages() {
 install_every_tool() {
   docker/install/arm.sh
   docker/install/riscv.sh
+  docker/install/zephyr.sh
   docker/install/flash.sh
   docker/install/labgrid.sh
   docker/install/exports.sh

@@ -31,7 +31,7 @@ def build_firmware(
         "warning_as_error": True,
     }
     generate_project(platform_directory(board.platform), archive, project, options, Deadline(30))
-    built = build_project(project, {"object_cache": str(directory / "objects")}, Deadline(60))
+    built = build_project(project, {}, Deadline(60), {"object_cache": str(directory / "objects")})
     assert built is not None
     assert built.elf is not None
     return Firmware(

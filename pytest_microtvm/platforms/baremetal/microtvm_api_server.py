@@ -16,9 +16,6 @@ from pytest_microtvm.project import server
 # What CpuHalt in src/ makes QEMU end with.
 EXIT_STATUSES = {3: "the firmware gave up, and its log says why"}
 
-# Stands for the firmware's path in the emulator's arguments.
-FIRMWARE = "{firmware}"
-
 
 class BareMetal(server.MakeProjectHandler):
     """Builds with a cross compiler, runs on a real board or in an emulator."""
@@ -204,20 +201,11 @@ class BareMetal(server.MakeProjectHandler):
 
     def project_options(self) -> list[server.ProjectOption]:
         """The emulator's own option, and those that say which real board is meant."""
-        plugin = server.ProjectOption(
-            "qemu_plugin",
-            optional=["open_transport"],
-            type="str",
-            default="",
-            help="A plugin for the emulator, as QEMU's -plugin takes it.",
-        )
-        gdb_port = server.ProjectOption(
-            "gdbserver_port",
-            optional=["open_transport"],
-            type="int",
-            help="Start the emulator stopped, with a gdb server at this port of this computer.",
-        )
-        return [*super().project_options(), plugin, gdb_port, *server.real_board_options()]
+        return [
+            *super().project_options(),
+            *server.emulator_options(),
+            *server.real_board_options(),
+        ]
 
     def open_transport(self, options: dict[str, Any]) -> server.TransportTimeouts:
         """Start the emulator or open the board; one that gdb holds has all the time there is."""
@@ -241,7 +229,9 @@ class BareMetal(server.MakeProjectHandler):
             reset = self._was_opened or bool(options.get("reset", True))
             self._was_opened = True
             return self._real_board(board, options).open(reset=reset)
-        return self._start_emulator(board, options)
+        return server.start_emulator(
+            board["emulator"], self.directory / self.firmware, options, EXIT_STATUSES
+        )
 
     def _real_board(self, board: Mapping[str, Any], options: Mapping[str, Any]) -> server.RealBoard:
         table = self.table(board)
@@ -259,34 +249,6 @@ class BareMetal(server.MakeProjectHandler):
     def startup_folder(self, board: Mapping[str, Any]) -> str:
         """The folder in src/ with the CPU's code."""
         return str(self.table(board)["startup"] or board["cpu"]["arch"])
-
-    def _start_emulator(
-        self, board: Mapping[str, Any], options: Mapping[str, Any]
-    ) -> server.ChildTransport:
-        """Start the emulator; its UART is its standard input and output."""
-        emulator = board["emulator"]
-        program = server.find_tool(emulator["program"], server.install_cure(emulator["install"]))
-        firmware = str(self.directory / self.firmware)
-        arguments = [with_firmware(argument, firmware) for argument in emulator["arguments"]]
-        command = [
-            program,
-            *("-machine", emulator["machine"]),
-            *arguments,
-            *("-display", "none", "-nodefaults", "-no-reboot"),
-            *("-chardev", "stdio,id=uart,signal=off", "-serial", "chardev:uart"),
-        ]
-        if arguments == list(emulator["arguments"]):
-            command += ["-kernel", firmware]
-        if options.get("qemu_plugin"):
-            command += ["-plugin", options["qemu_plugin"]]
-        if options.get("gdbserver_port"):
-            command += ["-gdb", f"tcp:127.0.0.1:{options['gdbserver_port']}", "-S"]
-        return server.ChildTransport(command, EXIT_STATUSES)
-
-
-def with_firmware(argument: str, path: str) -> str:
-    """Put the firmware's path into an argument of QEMU's, where a comma ends a value."""
-    return argument.replace(FIRMWARE, path.replace(",", ",,"))
 
 
 def memory_script(board: Mapping[str, Any], stack_bytes: int) -> str:

@@ -7,9 +7,9 @@ Only the standard library is imported, so the server starts fast and runs wherev
 `api` holds the published interface, `json_rpc` serves it, `options` and `board_keys` say what a
 platform asks for, `process` runs tools and emulators that never outlive the server, `project` and
 `make_project` are bases for templates, `archive` what such a template reads from an MLF archive,
-`real_board` boards on a desk: their serial ports and how they are flashed. A server is started for
-every device that is opened, so what only generating or real boards need is loaded when it is asked
-for.
+`emulator` QEMU in a board's place, `real_board` boards on a desk: their serial ports and how they
+are flashed. A server is started for every device that is opened, so what only generating or real
+boards need is loaded when it is asked for.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from .api import (
     write_with_timeout,
 )
 from .board_keys import BoardKey, check_table
+from .emulator import emulator_options, start_emulator
 from .errors import (
     DoesNotFitError,
     ErrorCode,
@@ -52,7 +53,7 @@ from .project_types import ProjectKind
 from .real_board import RealBoard, is_real, real_board_options
 
 if TYPE_CHECKING:
-    from .archive import ModelMetadata
+    from .archive import ModelMetadata, unpack_extra_files
 
 __all__ = [
     "BUILD",
@@ -88,6 +89,7 @@ __all__ = [
     "UnsupportedTVMVersionError",
     "check_table",
     "default_project_options",
+    "emulator_options",
     "find_tool",
     "for_shell",
     "install_cure",
@@ -96,13 +98,15 @@ __all__ = [
     "read_with_timeout",
     "real_board_options",
     "run_tool",
+    "start_emulator",
+    "unpack_extra_files",
     "write_with_timeout",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "ModelMetadata":
-        from .archive import ModelMetadata
+    if name in ("ModelMetadata", "unpack_extra_files"):
+        from . import archive
 
-        return ModelMetadata
+        return getattr(archive, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -67,12 +67,15 @@ class BoardSupport(NamedTuple):
         abilities: Of `COUNT_INSTRUCTIONS` (by the option `qemu_plugin`), `DEBUG` (of an emulated
             board, by the option `gdbserver_port`), `EMULATE`, `FLASH`.
         environment: The variables, beside PATH, that decide which toolchain is used.
+        lasting: Whether the answer may be kept for later runs: it is another one only when one of
+            `tools` or of `environment` is.
     """
 
     tools: tuple[Tool, ...] = ()
     toolchain: str | None = None
     abilities: tuple[str, ...] = ()
     environment: tuple[str, ...] = ()
+    lasting: bool = True
 
 
 class BuiltFiles(NamedTuple):

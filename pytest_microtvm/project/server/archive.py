@@ -202,3 +202,34 @@ def extract_codegen(archive: pathlib.Path, directory: pathlib.Path) -> None:
         raise no_room(exc) or ProjectError(
             f"{archive.name} cannot be unpacked: {type(exc).__name__}: {exc}"
         ) from exc
+
+
+def unpack_extra_files(archive: pathlib.Path, directory: pathlib.Path) -> None:
+    """Unpack the files that a user adds to a project, in place of those of the same names.
+
+    Raises:
+        ProjectError: There is no such archive, it is broken, or a member is not a plain file below
+            the project.
+    """
+    try:
+        with tarfile.open(archive) as tar:
+            for member in tar:
+                path = pathlib.PurePosixPath(member.name)
+                if member.isdir():
+                    continue
+                if not member.isreg() or path.is_absolute() or ".." in path.parts:
+                    raise ProjectError(
+                        f"extra_files_tar: {archive.name} holds a member that is not allowed: "
+                        f"{member.name!r}",
+                        cure="pack plain files, with paths below the project",
+                    )
+                content = tar.extractfile(member)
+                assert content is not None  # a regular file has one
+                target = directory / path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with target.open("wb") as file:
+                    shutil.copyfileobj(content, file)
+    except ProjectError:
+        raise
+    except Exception as exc:  # whatever tarfile raises of bytes made to hurt it
+        raise ProjectError(f"extra_files_tar: {archive} cannot be unpacked: {exc}") from exc

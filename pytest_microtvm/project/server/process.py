@@ -52,7 +52,8 @@ def run_tool(
     command: Sequence[str],
     cwd: Path,
     timeout_s: float | None = None,
-    variables: Mapping[str, str] = MappingProxyType({}),
+    variables: Mapping[str, str | None] = MappingProxyType({}),
+    on_line: Callable[[str], object] | None = None,
 ) -> tuple[int | None, str]:
     """Run a tool to its end.
 
@@ -60,7 +61,8 @@ def run_tool(
         command: Program and arguments.
         cwd: Where it runs.
         timeout_s: After how long it is killed, with all that it started; None for no limit.
-        variables: For its environment, beside those of this process.
+        variables: For its environment, beside those of this process; None removes one.
+        on_line: Told each line as it is printed, where there is no limit of time.
 
     Returns:
         Its exit status, None when its time ran out, and what it printed, shortened when very long.
@@ -76,7 +78,7 @@ def run_tool(
     with subprocess.Popen(
         command,
         cwd=cwd,
-        env=environment,
+        env={name: value for name, value in environment.items() if value is not None},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -86,7 +88,8 @@ def run_tool(
     ) as process:
         status: int | None
         try:
-            output, _ = process.communicate(timeout=timeout_s)
+            output = _lines_of(process, on_line) if timeout_s is None and on_line else ""
+            output += process.communicate(timeout=timeout_s)[0]
             status = process.returncode
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
@@ -96,6 +99,16 @@ def run_tool(
         left_out = len(output) - _KEPT_OUTPUT_CHARACTERS
         output = f"{output[:_KEPT_OUTPUT_CHARACTERS]}\n[{left_out} more characters]\n"
     return status, output
+
+
+def _lines_of(process: subprocess.Popen[str], on_line: Callable[[str], object]) -> str:
+    """All that a process prints, told line by line."""
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        on_line(line.rstrip("\n"))
+        lines.append(line)
+    return "".join(lines)
 
 
 class DeviceTransport(Protocol):
