@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from pathlib import Path
 
 import flatbuffers
@@ -11,6 +12,7 @@ import tflite
 
 from pytest_microtvm.compiler import CompileOptions, compile_to_files
 from pytest_microtvm.errors import ModelError
+from pytest_microtvm.mlf.library import extract_library, open_library, write_library
 from tests.unit.compiler.native import C99, CXX11, NativeModel, compile_c
 from tests.unit.compiler.tflite_models import (
     Model,
@@ -238,3 +240,47 @@ def test_an_lstm_goes_on_from_the_states_of_the_last_run(tmp_path):
 
 def sigmoid(values: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-values))
+
+
+def test_two_models_in_one_program_keep_their_states_apart(tmp_path):
+    """They take turns in one arena; what each remembers is its own."""
+    sources, libraries = [], []
+    for name in ("first", "second"):
+        files = compile_to_files(written(running_sum(), tmp_path), CompileOptions(name=name))
+        write_library(tmp_path / f"{name}.tar", files)
+        libraries.append(open_library(tmp_path / f"{name}.tar"))
+        extract_library(tmp_path / f"{name}.tar", tmp_path / name)
+        for part in (0, 1):
+            sources.append(str(tmp_path / name / f"codegen/host/src/{name}_lib{part}.c"))
+    objects = [f"{source}.o" for source in sources]
+    for source, made in zip(sources, objects, strict=True):
+        root = Path(source).parents[3]
+        compile_c([*C99, "-fPIC", "-c"], root, [source, "-o", made])
+    compile_c(["gcc", "-shared"], tmp_path, [*objects, "-o", str(tmp_path / "both.so")])
+    both = ctypes.CDLL(str(tmp_path / "both.so"))
+    arena = np.zeros(max(library.workspace_bytes for library in libraries) + 16, np.uint8)
+    states = {library.name: np.full(64, 0x5A, np.uint8) for library in libraries}
+
+    def call(name: str, function: str, *arrays: np.ndarray) -> None:
+        pools = (ctypes.c_void_p * 2)(arena.ctypes.data, states[name].ctypes.data)
+        structs = [ctypes.byref(ctypes.c_void_p(array.ctypes.data)) for array in arrays]
+        assert getattr(both, f"tvmgen_{name}_{function}")(*structs, pools) == 0
+
+    totals = {name: np.array([1, 2, 3], np.float32) for name in states}
+    for name in states:
+        call(name, "reset")
+    for number, name in enumerate(["first", "second", "second", "first", "second", "first"]):
+        x, result = np.full(3, number, np.float32), np.zeros(3, np.float32)
+        call(name, "run", x, result)
+        totals[name] += x
+        np.testing.assert_array_equal(result, totals[name])
+    call("first", "reset")
+    x, result = np.zeros(3, np.float32), np.zeros(3, np.float32)
+    call("second", "run", x, result)
+    np.testing.assert_array_equal(result, totals["second"])
+
+
+def written(model: Model, directory: Path) -> Path:
+    path = directory / "model.tflite"
+    path.write_bytes(model.to_bytes())
+    return path
