@@ -25,6 +25,7 @@ from tests.operators.custom_cases import CUSTOM
 from tests.operators.flow_cases import FLOW
 from tests.operators.layer_cases import CLOSE, LAYERS, _known, _rank
 from tests.operators.moving_cases import MOVING
+from tests.operators.quotient_cases import QUOTIENTS
 from tests.operators.recurrent_cases import RECURRENT
 from tests.unit.compiler.tflite_models import Quantization
 
@@ -349,8 +350,9 @@ MORE: dict[str, Draw] = {
     "hard_swish": _unary("HARD_SWISH", "int8", "uint8", "float32", reach=8),
     **{
         name: _float_unary(name.upper())
-        for name in ("ceil", "cos", "floor", "neg", "round", "sin", "square")
+        for name in ("ceil", "cos", "floor", "round", "sin", "square")
     },
+    "neg": _unary("NEG", "int16", "float32"),
     "float_logistic": _float_unary("LOGISTIC"),
     "float_tanh": _float_unary("TANH"),
     "logistic_int16": _int16_unary("LOGISTIC"),
@@ -398,6 +400,7 @@ MORE: dict[str, Draw] = {
     **CUSTOM,
     **FLOW,
     **MOVING,
+    **QUOTIENTS,
     **RECURRENT,
 }
 """What is drawn beside `cases.OPERATORS`."""

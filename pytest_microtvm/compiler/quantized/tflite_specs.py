@@ -107,6 +107,23 @@ class SquaredDifference(Spec):
 
 
 @dataclass(frozen=True)
+class Quotient(Spec):
+    """One tensor by another, which broadcast, by reciprocals in fixed point.
+
+    Args:
+        output_shape: What both sides broadcast to.
+        operands: Left and right; their factors are without meaning.
+        requantization: From the quotient to the output.
+        dtype: int8, uint8 or int16.
+    """
+
+    output_shape: tuple[int, ...]
+    operands: tuple[Operand, Operand]
+    requantization: Requantization
+    dtype: str
+
+
+@dataclass(frozen=True)
 class Comparison(Spec):
     """Whether elements of two tensors, which broadcast, are in a relation.
 

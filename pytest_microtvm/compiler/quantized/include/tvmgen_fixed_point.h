@@ -87,4 +87,34 @@ static inline int32_t microtvm_log(int32_t value) {
   return microtvm_saturating_shift(powers + quotient, 1);
 }
 
+/* dividend / divisor * multiplier * 2**(shift - 31), by the reciprocal of the divisor; where that is
+   0, what is beyond every output. */
+static inline int32_t microtvm_quotient(
+    int32_t dividend, int32_t divisor, int32_t multiplier, int32_t shift) {
+  if (divisor == 0) {
+    return dividend < 0 ? INT32_MIN / 2 : INT32_MAX / 2;
+  }
+  if (divisor < 0) {
+    dividend = -dividend;
+    divisor = -divisor;
+  }
+  int32_t exponent;
+  const int32_t inverse = microtvm_reciprocal(divisor, &exponent);
+  const uint32_t bits = dividend < 0 ? 2u * (uint32_t)-dividend - 1u : 2u * (uint32_t)dividend;
+  int32_t headroom = 0;
+  while (headroom < 31 && !((bits << headroom) & UINT32_C(0x80000000))) {
+    ++headroom;
+  }
+  const int32_t scaled = (int32_t)((uint32_t)dividend << headroom);
+  const int32_t quotient = microtvm_high_multiply(scaled, inverse);
+  const int32_t right = exponent + 19 + headroom - shift;
+  const int32_t result = microtvm_high_multiply(quotient, multiplier);
+  if (right > 31) {
+    /* What TensorFlow Lite's rounded shift makes of more bits than there are. */
+    return (result >> (right & 31)) + (result >= 0);
+  }
+  return right < 0 ? microtvm_saturating_shift(result, -right)
+                   : microtvm_rounding_shift(result, right);
+}
+
 #endif /* TVMGEN_FIXED_POINT_H_ */

@@ -18,11 +18,12 @@ from pytest_microtvm.compiler.frontends.tflite.operators.tables import (
     side_of,
 )
 from pytest_microtvm.compiler.frontends.tflite.registry import operator
-from pytest_microtvm.compiler.quantized.arithmetic import quantize_multiplier
+from pytest_microtvm.compiler.quantized.arithmetic import LIMITS, quantize_multiplier
 from pytest_microtvm.compiler.quantized.tflite_specs import (
     Comparison,
     PowerOfTwoSum,
     Prelu,
+    Quotient,
     SquaredDifference,
 )
 
@@ -62,7 +63,8 @@ def _binary(
         known = _folded(call, numpy_function)
         if known is not None and activation == "NONE":
             return known
-        found = _power_of_two_sum(call, activation) if name == "ADD" else None
+        exact = _EXACT.get(name)
+        found = None if exact is None else exact(call, activation)
         if found is not None:
             return found
         left, right = sides(call)
@@ -112,9 +114,50 @@ def _truncated(left: Array, right: Array) -> Array:
     return result
 
 
+def _quotient(call: Call, activation: str) -> Any:
+    """A quotient of quantized tensors of one type."""
+    operands = call.operands
+    known = [one_quantization(tensor) for tensor in (*operands, call.output)]
+    dtype = call.output.dtype
+    left, right, output = known
+    if {operand.dtype for operand in operands} != {dtype} or not _variables(operands):
+        return None
+    if dtype not in LIMITS or left is None or right is None or output is None:
+        return None
+    dividend, divisor = side_of(operands[0]), side_of(operands[1])
+    if dividend is None or divisor is None:
+        return None
+    factor = float(left.scale / (right.scale * output.scale))
+    shape = np.broadcast_shapes(operands[0].shape, operands[1].shape)
+    scaling = factor_of(factor, output, dtype, bounds=call.bounds(activation))
+    spec = Quotient(shape, (dividend, divisor), scaling, dtype)
+    return call.kernel("div", spec, _variables(operands), shape)
+
+
 def _floored(left: Any, right: Any) -> Any:
     return relax.op.floor_divide(left, right)
 
+
+def _of_values(function: Numbers) -> Callable[[Call, str], Any]:
+    """TFLite computes these over stored values, whatever these stand for."""
+
+    def convert(call: Call, activation: str) -> Any:
+        left, right = call.operands
+        if {left.dtype, right.dtype, call.output.dtype} not in ({"int8"}, {"int16"}):
+            return None
+        wide = [relax.op.astype(operand.expression, "int32") for operand in (left, right)]
+        return relax.op.astype(function(*wide), call.output.dtype)
+
+    return convert
+
+
+_EXACT: dict[str, Callable[[Call, str], Any]] = {
+    "ADD": _power_of_two_sum,
+    "DIV": _quotient,
+    "FLOOR_DIV": _of_values(_floored),
+    "FLOOR_MOD": _of_values(relax.op.floor_mod),
+}
+"""Operators that TFLite computes in ways of its own; each is asked first, and may decline."""
 
 _binary("ADD", relax.op.add, np.add, 5, "AddOptions", True)
 _binary("SUB", relax.op.subtract, np.subtract, 5, "SubOptions", True)

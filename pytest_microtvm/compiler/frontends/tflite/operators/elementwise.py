@@ -107,6 +107,13 @@ def _table(name: str, function: Callable[[Any], Any], is_wide: bool = False) -> 
     return exact
 
 
+def _exact_neg(call: Call) -> Any:
+    """Of int16, TFLite turns the stored values' sign, whatever these stand for."""
+    if call.input(0).dtype == call.output.dtype == "int16":
+        return relax.op.negative(call.input(0).expression)
+    return _table("neg", np.negative)(call)
+
+
 _unary("ABS", relax.op.abs, 5, "AbsOptions", _exact_abs)
 _unary("CEIL", relax.op.ceil, exact=_table("ceil", np.ceil))
 _unary("COS", relax.op.cos, 1, "CosOptions", _table("cos", np.cos))
@@ -123,7 +130,7 @@ _unary(
 _unary("LOG", relax.op.log, 2, exact=_exact_log)
 _unary("LOGICAL_NOT", relax.op.logical_not, 1, "LogicalNotOptions")
 _unary("LOGISTIC", relax.op.sigmoid, 3, exact=partial(_exact_sigmoid, "logistic", False))
-_unary("NEG", relax.op.negative, 1, "NegOptions", _table("neg", np.negative))
+_unary("NEG", relax.op.negative, 1, "NegOptions", _exact_neg)
 _unary("RELU", relax.op.nn.relu, 3)
 _unary("RELU6", partial(_relu, 0.0, 6.0), 3)
 _unary("RELU_0_TO_1", partial(_relu, 0.0, 1.0))

@@ -17,6 +17,7 @@ from pytest_microtvm.compiler.quantized.tflite_specs import (
     Comparison,
     PowerOfTwoSum,
     Prelu,
+    Quotient,
     SquaredDifference,
 )
 
@@ -35,11 +36,12 @@ def _elements(operands: Sequence[Operand], constants: Constants) -> tuple[list[s
 
 
 def _kernel(
-    spec: Comparison | PowerOfTwoSum | Prelu | SquaredDifference,
+    spec: Comparison | PowerOfTwoSum | Prelu | Quotient | SquaredDifference,
     statements: str,
     inputs: int,
     constants: Constants,
     output_dtype: str,
+    headers: tuple[str, ...] = (),
 ) -> KernelSource:
     shapes = [operand.shape for operand in spec.operands]
     extents, steps = collapsed(spec.output_shape, shapes)
@@ -48,6 +50,7 @@ def _kernel(
         tuple(constants),
         output_dtype,
         body(nest(extents, steps, statements)),
+        headers=headers,
     )
 
 
@@ -86,6 +89,22 @@ def squared_difference(spec: SquaredDifference) -> KernelSource:
         *output++ = ({C_TYPES[spec.dtype]}){output};
     """
     return _kernel(spec, statements, inputs, constants, spec.dtype)
+
+
+def quotient(spec: Quotient) -> KernelSource:
+    """A kernel that multiplies by reciprocals."""
+    constants: Constants = []
+    names, inputs = _elements(spec.operands, constants)
+    left, right = (
+        centered(name, operand.zero_point)
+        for operand, name in zip(spec.operands, names, strict=True)
+    )
+    scale = spec.requantization
+    factor = f"{int(scale.multipliers[0])}, {int(scale.shifts[0])}"
+    value = f"microtvm_quotient({left}, {right}, {factor}) + {scale.zero_point}"
+    held = f"microtvm_clamp({value}, {scale.minimum}, {scale.maximum})"
+    statements = f"*output++ = ({C_TYPES[spec.dtype]}){held};"
+    return _kernel(spec, statements, inputs, constants, spec.dtype, ("tvmgen_fixed_point.h",))
 
 
 def comparison(spec: Comparison) -> KernelSource:
