@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from pytest_microtvm.measure.metrics import Layer, Metric, Metrics
     from pytest_microtvm.measure.records import Record
     from pytest_microtvm.mlf.library import ModelLibrary, TensorSpec
+    from pytest_microtvm.session.console import Console
     from pytest_microtvm.verify.compare import Comparison, TensorComparison
     from pytest_microtvm.verify.references import REFERENCES
 
@@ -65,6 +66,7 @@ __all__ = [
     "CodeEmitter",
     "Comparison",
     "ConfigError",
+    "Console",
     "ConstantPoolInfo",
     "CustomCall",
     "CustomOperator",
@@ -125,6 +127,7 @@ _MODULES = {
     "measure.metrics": ("Layer", "Metric", "Metrics"),
     "measure.records": ("Record",),
     "mlf.library": ("ModelLibrary", "TensorSpec"),
+    "session.console": ("Console",),
     "verify.compare": ("Comparison", "TensorComparison"),
     "verify.references": ("REFERENCES",),
 }

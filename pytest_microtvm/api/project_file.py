@@ -12,6 +12,8 @@ from typing import Any
 
 from pytest_microtvm.boards import Board, Cpu, PlatformTable, board_from_json
 from pytest_microtvm.errors import ConfigError
+from pytest_microtvm.project.server.project import MODEL_FILE
+from pytest_microtvm.project.server_process import SERVER_FILE
 
 BOARD_FILE = "board.json"
 PROJECT_FILE = ".microtvm.json"
@@ -101,3 +103,8 @@ def board_of(directory: Path, record: ProjectRecord) -> Board:
         return board_from_json(definition.read_text(encoding="utf-8"))
     name = str(record.options.get("board") or record.platform)
     return Board(name=name, cpu=Cpu(arch=""), tables=(PlatformTable(record.platform),))
+
+
+def holds_project(directory: Path) -> bool:
+    """Whether a folder holds a generated project."""
+    return (directory / SERVER_FILE).is_file() and (directory / MODEL_FILE).is_file()

@@ -18,7 +18,7 @@ from pytest_microtvm.api.generation import (
     generate_from_template,
     project_library,
 )
-from pytest_microtvm.api.project_file import PROJECT_FILE, ProjectRecord, board_of
+from pytest_microtvm.api.project_file import PROJECT_FILE, ProjectRecord, board_of, holds_project
 from pytest_microtvm.api.real_boards import how_to_connect, named_board
 from pytest_microtvm.boards import Board
 from pytest_microtvm.compiler.pools import Memory
@@ -39,10 +39,13 @@ from pytest_microtvm.project.firmware import Firmware
 from pytest_microtvm.project.platforms import Platform
 from pytest_microtvm.project.server.api import DEBUG
 from pytest_microtvm.project.server.project import MODEL_FILE
+from pytest_microtvm.project.server.project_types import ALIASES, HOST_DRIVEN
 from pytest_microtvm.project.server_process import SERVER_FILE
 from pytest_microtvm.project.support import ask_platform
+from pytest_microtvm.session.console import Console
 from pytest_microtvm.session.device import FLASH_TIMEOUT_S
 from pytest_microtvm.session.tracker import Tracker
+from pytest_microtvm.session.transport import ProjectTransport
 
 TEMPLATE = "template"
 """The platform of projects that are made from a template that is named by its folder."""
@@ -76,6 +79,12 @@ class Project:
     def options(self) -> dict[str, Any]:
         """The project options that it was created with; a copy."""
         return dict(self._record.options)
+
+    @property
+    def project_type(self) -> str:
+        """What its firmware does: "host_driven", "standalone" or "mlperftiny"."""
+        given = self._record.options.get("project_type") or HOST_DRIVEN
+        return ALIASES.get(given, str(given))
 
     @property
     def is_built(self) -> bool:
@@ -135,6 +144,10 @@ class Project:
         """
         self._require_built()
         given = self._all(options)
+        if self.project_type != HOST_DRIVEN:  # no session could tell which firmware it is
+            flash_project(self.directory, given, Deadline(FLASH_TIMEOUT_S))
+            self._note_flashed()
+            return
         with self._harness(given, always_flash=True) as harness:
             if harness.is_real(self.board):
                 harness.open(self._firmware(harness, self.directory), self._new_record(), _ignore)
@@ -159,6 +172,7 @@ class Project:
             MicroTVMError: The device cannot be had, flashed or opened.
         """
         self._require_built()
+        self._require_type(is_served=True)
         given = self._all(options)
         record = self._new_record()
         with contextlib.ExitStack() as resources:
@@ -177,6 +191,29 @@ class Project:
                 self._note_flashed()
             return Device(session, harness, record, resources.pop_all())
         raise AssertionError("unreachable")
+
+    def open_console(self, **options: Any) -> Console:
+        """Start the firmware of a project that is not "host_driven", and read what it says.
+
+        A real board is the one that the options `port` and so on name; it is flashed before, by
+        `flash`.
+
+        Args:
+            options: The platform's project options, beside those that it was created with.
+
+        Returns:
+            The device's console; use it as a context manager, or close it.
+
+        Raises:
+            ConfigError: The firmware is served to the host, or an option that the platform refuses.
+            BuildError: The project was not built.
+            MicroTVMError: The device cannot be had.
+        """
+        self._require_built()
+        self._require_type(is_served=False)
+        console = Console(ProjectTransport(self.directory, self._all(options)))
+        console.open()
+        return console
 
     def require_debug(self, **options: Any) -> None:
         """Make sure that the firmware can be run under gdb: that its platform emulates the board.
@@ -260,6 +297,15 @@ class Project:
     def _all(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """The options of a step: those that the project was created with, and further ones."""
         return {**self._record.options, **options}
+
+    def _require_type(self, *, is_served: bool) -> None:
+        if (self.project_type == HOST_DRIVEN) is is_served:
+            return
+        what = "is no program by itself" if not is_served else "has no RPC server"
+        raise ConfigError(
+            f"the firmware of {self.directory}, a project of type {self.project_type}, {what}",
+            cure="open its device" if not is_served else "open its console: microtvm run does",
+        )
 
     def _require_built(self) -> None:
         if not self.is_built:
@@ -396,7 +442,7 @@ def open_project(directory: StrPath, *, environment: Environment | None = None) 
     target = Path(directory)
     if not target.is_dir():
         raise ConfigError(f"{target} doesn't exist.", cure="create a project there")
-    if not _holds_project(target):
+    if not holds_project(target):
         raise ConfigError(
             f"{target} is no project: it lacks {SERVER_FILE} or {MODEL_FILE}",
             cure="name the folder of a generated project",
@@ -432,15 +478,11 @@ def _check_vacant(directory: Path, force: bool) -> None:
             "The specified project dir already exists.",
             cure=f"to overwrite {directory}, use force (-f or --force)",
         )
-    if not directory.is_dir() or not _holds_project(directory):
+    if not directory.is_dir() or not holds_project(directory):
         raise ConfigError(
             f"{directory} holds no project, so that it is not overwritten",
             cure="name another folder, or remove it yourself",
         )
-
-
-def _holds_project(directory: Path) -> bool:
-    return (directory / SERVER_FILE).is_file() and (directory / MODEL_FILE).is_file()
 
 
 def _ignore(_line: str) -> None:

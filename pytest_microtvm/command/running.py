@@ -14,13 +14,18 @@ from pytest_microtvm.command.projects import (
     project_and_options,
     require_build,
 )
-from pytest_microtvm.errors import ConfigError
+from pytest_microtvm.errors import ConfigError, TransportClosed
+from pytest_microtvm.project.server.project_types import HOST_DRIVEN, STANDALONE
 
 if TYPE_CHECKING:
     from pytest_microtvm.api.device import Device
     from pytest_microtvm.api.projects import Project
     from pytest_microtvm.verify.inputs import Tensors
 
+DONE = "done"
+"""The last line of a standalone program."""
+READY = "m-ready"
+"""The last line that a device under test of MLPerf Tiny says by itself."""
 FILL_MODES = ("zeros", "ones", "random")
 _TIME_COLUMNS = ("mean", "median", "max", "min", "std")
 
@@ -93,6 +98,8 @@ def _run(arguments: argparse.Namespace) -> int:
     if project is None:
         return 0
     require_build(project)
+    if project.project_type != HOST_DRIVEN:
+        return _show(arguments, project, values)
     inputs = make_given_inputs(arguments, project.library)
     with _open(arguments, project, values) as device:
         outputs, times_s = _measure(device, inputs, arguments.repeat, arguments.number)
@@ -112,6 +119,22 @@ def _run(arguments: argparse.Namespace) -> int:
     if not (arguments.outputs or arguments.profile or arguments.print_top or arguments.print_time):
         tell(f"{project.library.name} ran on {board}; --print-top, --print-time and -o show more")
     return 0
+
+
+def _show(arguments: argparse.Namespace, project: Project, values: dict[str, Any]) -> int:
+    """Print what a program without the RPC server says, until it is done."""
+    if arguments.json or arguments.outputs or arguments.profile or arguments.rpc_tracker:
+        raise ConfigError(
+            f"a project of type {project.project_type} only prints",
+            cure="leave out --json, --outputs, --profile and --rpc-tracker",
+        )
+    last = DONE if project.project_type == STANDALONE else READY
+    with project.open_console(**values) as console:
+        while (line := console.read_line(arguments.timeout)) is not None:
+            print(line, flush=True)
+            if line == last:
+                return 0
+    raise TransportClosed(f"{project.library.name} ended before it was done")
 
 
 def _open(arguments: argparse.Namespace, project: Project, values: dict[str, Any]) -> Device:

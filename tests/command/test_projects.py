@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pytest_microtvm import ConfigError, open_project
 from pytest_microtvm.boards import load_boards
 from pytest_microtvm.project.platforms import load_platforms
 from tests.command.conftest import Microtvm
@@ -184,6 +185,25 @@ def test_inputs_and_outputs(microtvm: Microtvm) -> None:
     assert "instructions" in microtvm("run", "p", "--profile", status=0).out
     for inputs, message in (("no.npz", "there is no file no.npz"), ("y.npz", "unknown tensor 'y'")):
         assert message in microtvm("run", "p", "-i", inputs, status=2).err
+
+
+def test_programs_without_the_host(microtvm: Microtvm) -> None:
+    need_tools(load_boards()["host"])
+    for kind, last in (("example_project", "done"), ("mlperftiny", "m-ready")):
+        more = ["benchmark=ad01"] if kind == "mlperftiny" else []
+        options = ["board=host", f"project_type={kind}", *more]
+        microtvm("create-project", kind, SINE, "host", "-o", *options, status=0)
+        microtvm("build", kind, status=0)
+        assert microtvm("run", kind, status=0).out.splitlines()[-1] == last
+        assert "only prints" in microtvm("run", kind, "--json", status=2).err
+    project = open_project("example_project")
+    assert project.project_type == "standalone"
+    with pytest.raises(ConfigError, match="of type standalone, has no RPC server"):
+        project.open()
+    with project.open_console() as console:
+        name, _, value = str(console.read_line()).partition(":")
+        assert (name, -128 <= int(value) <= 127) == ("y", True)
+        assert [console.read_line(), console.read_line()] == ["done", None]
 
 
 def test_recorded_options(microtvm: Microtvm) -> None:
