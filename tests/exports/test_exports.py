@@ -18,7 +18,9 @@ import numpy as np
 import pytest
 import yaml
 
+from pytest_microtvm import extensions
 from pytest_microtvm.boards import load_boards
+from pytest_microtvm.command.main import main
 from pytest_microtvm.errors import BuildError, ConfigError, ModelError
 from pytest_microtvm.exports import RUNTIMES, export_model
 from pytest_microtvm.extensions import EXPORTS
@@ -351,3 +353,33 @@ def test_an_archive_of_another_maker_is_refused(tmp_path: Path, keyword: ModelLi
     with pytest.raises(ModelError, match="has no LICENSE"):
         export_model(open_library(path), tmp_path / "out", "c")
     assert not (tmp_path / "out").exists()
+
+
+NEWCOMER = """\
+def iar(contents):
+    listed = "\\n".join(contents.compiled())
+    return {**contents.code(), f"{contents.name}.ewp": listed.encode()}
+"""
+
+
+def test_a_package_adds_a_format(
+    keyword: ModelLibrary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = tmp_path / "newcomer-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: newcomer\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[pytest_microtvm.exports]\niar = newcomer:iar\n")
+    (tmp_path / "newcomer.py").write_text(NEWCOMER)
+    monkeypatch.syspath_prepend(tmp_path)
+    extensions._installed.cache_clear()
+    try:
+        folder = tmp_path / "out"
+        command = ["export", str(keyword.path), "--format", "iar", "-o", str(folder)]
+        assert main([*command, "--cache-dir", str(tmp_path / "cache")]) == 0
+    finally:
+        monkeypatch.undo()
+        extensions._installed.cache_clear()
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"include", "src", "LICENSE", "model.json", f"{NAME}.ewp"}
+    listed = (folder / f"{NAME}.ewp").read_text().split()
+    assert listed == ["src/keyword_int8_lib0.c", "src/keyword_int8_lib1.c"]
