@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,10 +36,11 @@ class Tolerance:
     equal_nan: bool = False
 
     def __post_init__(self) -> None:
-        for name, value in (("rtol", self.rtol), ("atol", self.atol)):
+        values: dict[str, Any] = {"rtol": self.rtol, "atol": self.atol}
+        for name, value in values.items():
             try:
-                is_good = 0 <= float(value) < math.inf
-            except (TypeError, ValueError):
+                is_good = not isinstance(value, str) and 0 <= float(value) < math.inf
+            except (TypeError, ValueError, OverflowError):
                 is_good = False
             if not is_good:
                 raise ConfigError(f"{name} is {value!r}", cure="give a finite number of 0 or more")
