@@ -108,7 +108,10 @@ class BridgeProcess:
         """Pass events on; runs in a thread until the process ends."""
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            event = json.loads(line)
+            try:
+                event = json.loads(line)
+            except ValueError:  # it was killed in the middle of a line
+                break
             if event["event"] == "closed":
                 self._in_order = True
                 self._end_session()

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import itertools
 import os
 import pickle
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from pytest_microtvm.boards import load_boards
-from pytest_microtvm.errors import ProtocolError, TransportError
+from pytest_microtvm.errors import MicroTVMError, ProtocolError, TransportError
 from pytest_microtvm.process import package_environment
 from pytest_microtvm.project.firmware import Firmware
 from pytest_microtvm.session import bridges as bridges_module
 from pytest_microtvm.session.bridges import BridgeProcess, Bridges
 from pytest_microtvm.session.device import Session
+from pytest_microtvm.session.rpc import RpcClient
 from tests.contract.libraries import DOUBLE
 from tests.contract.sessions import build_firmware
 
@@ -130,6 +135,97 @@ def test_a_session_on_a_dead_bridge_is_told_so():
     assert told == [{"event": "closed"}]
     assert not bridge.finish()
     bridge.kill()
+
+
+def test_a_bridge_that_dies_in_the_middle_of_a_line_has_ended(tmp_path, monkeypatch):
+    program = tmp_path / "bridge"
+    program.write_text("""#!/bin/sh\nread -r line; printf '{"event": "log", "te'\n""")
+    program.chmod(0o755)
+    monkeypatch.setattr(bridges_module, "sys", SimpleNamespace(executable=str(program)))
+    told: list[object] = []
+    bridge = BridgeProcess()
+    bridge.start({}, told.append)
+    bridge._events.join(TIMEOUT_S)
+    assert told == [{"event": "closed"}]
+    assert not bridge.finish()
+    bridge.kill()
+
+
+def victims_of(bridge: int) -> dict[str, int]:
+    """The processes of a session, by what they are."""
+    found = {"bridge": bridge}
+    for server in children_of(bridge):
+        found["server"] = server
+        for device in children_of(server):
+            found["device"] = device
+    return found
+
+
+@pytest.mark.parametrize(
+    ("phase", "victim"),
+    [
+        *[("start", victim) for victim in ("bridge", "server")],
+        *itertools.product(("ready", "open", "run", "close"), ("bridge", "server", "device")),
+    ],
+)
+def test_a_part_that_is_killed_in_any_phase_is_one_error(
+    firmware, bridges, monkeypatch, victim, phase
+):
+    session = Session(firmware, TIMEOUT_S, bridges=bridges)
+    everything: dict[str, int] = {}
+    killed = threading.Event()
+
+    def kill_it() -> None:
+        end = time.monotonic() + TIMEOUT_S
+        while victim not in everything and time.monotonic() < end:
+            everything.update(victims_of(pid_of(session)))
+        os.kill(everything[victim], signal.SIGKILL)
+        killed.set()
+
+    def call_after(function):
+        def call(*arguments, **named):
+            kill_it()
+            return function(*arguments, **named)
+
+        return call
+
+    def call_before(function):
+        def call(*arguments, **named):
+            result = function(*arguments, **named)
+            threading.Thread(target=kill_it, daemon=True).start()
+            return result
+
+        return call
+
+    if phase == "start":
+        monkeypatch.setattr(session, "_start_bridge", call_before(session._start_bridge))
+    elif phase in ("ready", "open"):
+        change = call_after if phase == "ready" else call_before
+        monkeypatch.setattr("pytest_microtvm.session.device.RpcClient", change(RpcClient))
+    start = time.monotonic()
+    is_error = phase != "close"
+    with pytest.raises(MicroTVMError) if is_error else contextlib.nullcontext() as caught:
+        session.open()
+        if phase in ("run", "close"):
+            kill_it()
+        assert killed.wait(TIMEOUT_S)
+        if is_error:
+            session.run(X)
+    if caught is not None:
+        assert "\n" not in caught.value.one_line()
+    session.close()
+    assert time.monotonic() - start < TIMEOUT_S
+    end = time.monotonic() + TIMEOUT_S
+    while time.monotonic() < end and any(
+        Path(f"/proc/{everything[part]}").exists()
+        for part in ("server", "device")
+        if part in everything
+    ):
+        time.sleep(0.02)
+    assert not Path(f"/proc/{everything.get('device', -1)}").exists()
+    monkeypatch.undo()
+    with Session(firmware, TIMEOUT_S, bridges=bridges) as session:
+        run_once(session)
 
 
 def test_a_stale_firmware_does_not_spoil_the_bridge(firmware, bridges):
