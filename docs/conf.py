@@ -60,6 +60,7 @@ NAVIGATION = {
         "howto_ci",
         "howto_debugging",
         "lab",
+        "zephyr",
         "porting",
         "howto_operator",
         "product",

@@ -25,10 +25,12 @@ class MethodOptions:
     Attributes:
         method: The step, as the Project API calls it.
         options: All options of the platform; those of other steps are taken as well.
+        typed: Whether what is declared as a number has to be one.
     """
 
     method: str
     options: tuple[Option, ...]
+    typed: bool = True
 
     @property
     def shown(self) -> tuple[Option, ...]:
@@ -66,7 +68,7 @@ class MethodOptions:
                     f"Option '{name}' is invalid. Use --list-options to see all available options."
                     + _did_you_mean(name, known)
                 )
-            values[name] = _convert(known[name], value)
+            values[name] = _convert(known[name], value, typed=self.typed)
         for name in self.required:
             if name not in values and name not in recorded:
                 raise ConfigError(
@@ -76,7 +78,7 @@ class MethodOptions:
         return values
 
 
-def _convert(option: Option, text: str) -> Any:
+def _convert(option: Option, text: str, *, typed: bool) -> Any:
     """The value of an option, of the type that its server declares."""
     value: Any = text
     if option.type == "bool":
@@ -87,9 +89,10 @@ def _convert(option: Option, text: str) -> Any:
         try:
             value = int(text, 0)
         except ValueError:
-            raise ConfigError(
-                f"Option '{option.name}' takes a whole number, not '{text}'."
-            ) from None
+            if typed:
+                raise ConfigError(
+                    f"Option '{option.name}' takes a whole number, not '{text}'."
+                ) from None
     if option.type == "list":
         value = shlex.split(text)
     if option.choices is not None and value not in option.choices:

@@ -201,7 +201,8 @@ def _platform_filler(
         template = directory or _template_directory(given)
         if template is None:
             return  # which argparse tells
-        options = MethodOptions(method, _options_of(template, name, early, method))
+        known = _options_of(template, name, early, method)
+        options = MethodOptions(method, known, typed=directory is not None)
         needed = bool(options.required)
         parser.add_argument(
             "-o",
@@ -378,7 +379,8 @@ def project_and_options(
             cure="leave the platform out",
         )
     recorded = project.options
-    options = MethodOptions(arguments.method, _query(directory, arguments).options)
+    known = _query(directory, arguments)
+    options = MethodOptions(arguments.method, known.options, known.typed)
     values = options.read(pairs, {*recorded, *_FILLED_IN}) if pairs else {}
     for name, value in values.items():
         if name in recorded and recorded[name] != value:

@@ -234,7 +234,13 @@ class ProjectAPIClient:
                 data = base64.b64decode(reply["data"], validate=True)
             else:
                 data = base64.b85decode(reply["data"])
-        if not 1 <= len(data) <= size:
+        if not data:  # what TVM's serial templates answer when nothing came in time
+            raise TransportTimeout(
+                _MESSAGE_OF_CLASS["IoTimeoutError"],
+                operation="read_transport",
+                elapsed_s=deadline.elapsed_s,
+            )
+        if len(data) > size:
             raise ProtocolError(
                 f"platform {self._name}: read_transport gave {len(data)} bytes, not 1 to {size}"
             )

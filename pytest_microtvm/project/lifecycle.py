@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,12 +10,13 @@ from types import MappingProxyType
 from typing import Any
 
 from ..deadline import Deadline
-from ..errors import ConfigError, MicroTVMError
+from ..errors import BuildError, ConfigError, MicroTVMError
 from .client import ProjectAPIClient
 from .descriptions import ServerDescription
 from .options import check_options
 from .server.api import BuiltFiles
 
+_MISSING_RUNTIME_FILE = re.compile(r"FileNotFoundError: .*/pytest_microtvm/runtime/([^']*)'")
 _PACKAGE = Path(__file__).absolute().parents[1]
 RUNTIME = _PACKAGE / "runtime"
 SERVER = _PACKAGE / "project" / "server"
@@ -34,7 +36,20 @@ def generate_project(
         raise ConfigError(f"{project_dir} exists already", cure="name a new folder")
 
     def generate(client: ProjectAPIClient, values: dict[str, Any]) -> None:
-        client.generate_project(library_path, RUNTIME, project_dir, values, deadline)
+        try:
+            client.generate_project(library_path, RUNTIME, project_dir, values, deadline)
+        except BuildError as error:
+            missing = _MISSING_RUNTIME_FILE.search(error.message)
+            if missing is None or client.info.board_keys is not None:
+                raise
+            raise BuildError(
+                f"the template of platform {client.info.platform_name} was written for TVM's own C "
+                f"runtime: it takes {missing[1]} of it, which the runtime of this package lacks",
+                cure="let it copy include/ and src/ of this one, as docs/porting.md says, or "
+                "choose a platform of this package",
+                operation=error.operation,
+                details=error.details,
+            ) from error
 
     try:
         _run(
@@ -94,7 +109,7 @@ def _run(
             known = {option.name for option in info.options}
             given = {name: value for name, value in offered.items() if name in known}
             given.update(options)
-            step(client, check_options(info.platform_name, method, info.options, given))
+            step(client, check_options(info, method, given))
     except MicroTVMError as error:
         if error.board is None and "board" in options:
             error.board = str(options["board"])

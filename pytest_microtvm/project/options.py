@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from ..errors import ConfigError
-from .descriptions import Option
+from .descriptions import Option, ServerDescription
 
 
 def check_options(
-    platform: str, method: str, options: Sequence[Option], given: Mapping[str, Any]
+    server: ServerDescription, method: str, given: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Check `given` before it goes to a platform's `method`.
 
     Options that other methods use are allowed: one set of options serves the whole life of a
-    project.
+    project. A server that was written for TVM gets a value of another type than it declares, as
+    it got text for everything from TVM's command.
 
     Returns:
         `given` without the options that are None.
@@ -23,6 +24,7 @@ def check_options(
     Raises:
         ConfigError: An unknown option, a missing one, a wrong type or a value not offered.
     """
+    platform, options = server.platform_name, server.options
     known = {option.name: option for option in options}
     values = {name: value for name, value in given.items() if value is not None}
     for name, value in values.items():
@@ -31,7 +33,7 @@ def check_options(
                 f"platform {platform} has no option {name}",
                 cure=f"its options are {', '.join(sorted(known)) or 'none'}",
             )
-        _check_value(platform, known[name], value)
+        _check_value(platform, known[name], value, typed=server.board_keys is not None)
     missing = [
         option.name for option in options if method in option.required and option.name not in values
     ]
@@ -40,10 +42,10 @@ def check_options(
     return values
 
 
-def _check_value(platform: str, option: Option, value: Any) -> None:
-    if option.type == "bool" and not isinstance(value, bool):
+def _check_value(platform: str, option: Option, value: Any, *, typed: bool) -> None:
+    if typed and option.type == "bool" and not isinstance(value, bool):
         raise ConfigError(f"platform {platform}: option {option.name} is true or false: {value!r}")
-    if option.type == "int" and (isinstance(value, bool) or not isinstance(value, int)):
+    if typed and option.type == "int" and (isinstance(value, bool) or not isinstance(value, int)):
         raise ConfigError(f"platform {platform}: option {option.name} is a number: {value!r}")
     if option.choices is not None and value not in option.choices:
         raise ConfigError(

@@ -29,11 +29,14 @@ class KnownOptions:
         platform_name: What its server calls its platform.
         is_template: Whether it is a template's server, not a project's.
         options: The project options that it takes.
+        typed: Whether values have to be of the types that they declare; one that was written for
+            TVM had text for all of them.
     """
 
     platform_name: str
     is_template: bool
     options: tuple[Option, ...]
+    typed: bool = True
 
 
 def query_options(directory: Path, answers: Path, timeout_s: float) -> KnownOptions:
@@ -63,7 +66,9 @@ def _ask(directory: Path, timeout_s: float) -> KnownOptions:
 
     with ProjectAPIClient(directory, Deadline(timeout_s)) as client:
         info = client.info
-    return KnownOptions(info.platform_name, info.is_template, info.options)
+    return KnownOptions(
+        info.platform_name, info.is_template, info.options, info.board_keys is not None
+    )
 
 
 def _kept(path: Path) -> KnownOptions | None:

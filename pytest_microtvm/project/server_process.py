@@ -169,9 +169,10 @@ class ServerProcess:
 
     def _command(self) -> list[str]:
         script = self._directory / LAUNCH_SCRIPT
-        if script.is_file():
-            return [str(script)] if os.access(script, os.X_OK) else ["/bin/sh", str(script)]
         server = self._directory / SERVER_FILE
+        if script.is_file():  # is given the server's path first, as TVM's own scripts expect
+            shell = [] if os.access(script, os.X_OK) else ["/bin/sh"]
+            return [*shell, str(script), str(server)]
         if server.is_file():
             return [sys.executable, str(server)]
         raise ConfigError(

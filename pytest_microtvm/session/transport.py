@@ -83,9 +83,7 @@ class ProjectTransport(Transport):
         """
         client = self._start_server(deadline)
         info = client.info
-        client.flash(
-            check_options(info.platform_name, "flash", info.options, self._options), deadline
-        )
+        client.flash(check_options(info, "flash", self._options), deadline)
 
     def open(self, deadline: Deadline) -> RecommendedTimeouts:
         """See `Transport.open`: a restart is `close_transport` and `open_transport`."""
@@ -97,7 +95,7 @@ class ProjectTransport(Transport):
         client = self._start_server(deadline)
         self._is_open = True  # in part, if it fails
         info = client.info
-        options = check_options(info.platform_name, "open_transport", info.options, self._options)
+        options = check_options(info, "open_transport", self._options)
         return client.open_transport(options, deadline)
 
     def close(self) -> None:

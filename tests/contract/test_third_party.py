@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,24 @@ def test_its_life(tmp_path: Path) -> None:
         with pytest.raises(TransportTimeout, match="did not send"):
             client.read_transport(1, Deadline(0.1))
         client.close_transport(Deadline(5))
+
+
+def test_a_template_that_builds_tvms_own_runtime_is_told(tmp_path: Path) -> None:
+    template = tmp_path / "template"
+    shutil.copytree(TEMPLATE, template, ignore=shutil.ignore_patterns("__pycache__"))
+    server = template / "microtvm_api_server.py"
+    old = '        assert (standalone_crt_dir / "include").is_dir()\n'
+    copying = '        shutil.copy2(standalone_crt_dir / "CMakeLists.txt", "/dev/null")\n'
+    text = server.read_text()
+    assert old in text
+    server.write_text(text.replace(old, copying))
+    options = {"board": "cat", "project_type": "host_driven"}
+    library = DOUBLE.write(tmp_path / "model.tar")
+    with pytest.raises(BuildError) as caught:
+        generate_project(template, library, tmp_path / "project", options, Deadline(10))
+    assert "written for TVM's own C runtime: it takes CMakeLists.txt of it" in str(caught.value)
+    assert "\n" not in caught.value.one_line()
+    assert not (tmp_path / "project").exists()
 
 
 def test_its_failures_are_told(tmp_path: Path) -> None:

@@ -273,6 +273,7 @@ def main(handler: ProjectAPIHandler, argv: Sequence[str] | None = None) -> None:
     import argparse  # only a server that really runs pays for it
 
     parser = argparse.ArgumentParser(description="microTVM Project API server")
+    parser.add_argument("server", nargs="?", help=argparse.SUPPRESS)  # of a launch script
     parser.add_argument("--read-fd", type=int, required=True, help="pipe to read requests from")
     parser.add_argument("--write-fd", type=int, required=True, help="pipe to write replies to")
     parser.add_argument("--debug", action="store_true", help="log each request to stderr")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
 
 from pytest_microtvm.errors import ConfigError
-from pytest_microtvm.project.descriptions import Option
+from pytest_microtvm.project.descriptions import Option, ServerDescription
 from pytest_microtvm.project.options import check_options
 
 OPTIONS = [
@@ -17,8 +18,20 @@ OPTIONS = [
 ]
 
 
+ARDUINO = ServerDescription("arduino", True, None, tuple(OPTIONS), (), None)
+
+
 def check(method: str, **given: Any) -> dict[str, Any]:
-    return check_options("arduino", method, OPTIONS, given)
+    return check_options(ARDUINO, method, given)
+
+
+def test_a_server_written_for_tvm_gets_text_as_it_did() -> None:
+    """v0.16's for Arduino declares its port as a number, and takes the path of one."""
+    written_for_tvm = dataclasses.replace(ARDUINO, board_keys=None)
+    given = {"port": "/dev/ttyACM0", "verbose": "true"}
+    assert check_options(written_for_tvm, "flash", given) == given
+    with pytest.raises(ConfigError, match="cannot be 'mega'"):
+        check_options(written_for_tvm, "generate_project", {"board": "mega"})
 
 
 def test_good_options_pass_and_none_is_left_out() -> None:
