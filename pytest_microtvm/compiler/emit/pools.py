@@ -203,7 +203,7 @@ def execute_in_one_arena(macros: Macros) -> str:
         if constants.size_bytes:
             arrays.append(
                 f"TVMGEN_ALIGNED static const uint8_t {name}_constants[] = {{\n"
-                f"    {macros.pool(constants.info, 'DATA')}}};\n"
+                f"    {macros.pool(constants.info, 'DATA')}}};\n\n"
             )
     if macros.device is not None:
         lines.append(f"memory.{macros.device.name} = NULL;")

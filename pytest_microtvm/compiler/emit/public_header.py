@@ -13,7 +13,7 @@ from pytest_microtvm.compiler.planning import MemoryPlan
 from pytest_microtvm.compiler.program import Port
 
 _SIZES = "/* Sizes in bytes. */\n"
-_SIZES_AND_PLACES = "/* Sizes in bytes, and places in the workspace (_OFFSET). */\n"
+_SIZES_AND_PLACES = "/* Sizes in bytes, and places in their pools (_OFFSET). */\n"
 _INPUTS = "/* Input tensors: row-major, aligned for their element type; only read. */\n"
 _INPUTS_IN_ARENA = (
     "/* Input tensors: row-major, aligned for their element type. They may be in the workspace,\n"
@@ -28,6 +28,7 @@ _OUTPUTS_IN_ARENA = (
     "   each at its own place; elsewhere they must not overlap the inputs, each other or the\n"
     "   workspace. */\n"
 )
+_IN_POOL = "/* {} tensors: row-major, each at its own place in the pool {}; {}. */\n"
 _QUANTIZATION = "/* Quantized tensors: real number = _SCALE * (element - _ZERO_POINT). */\n"
 
 
@@ -61,9 +62,9 @@ def public_header(notice: str, macros: Macros, plan: MemoryPlan, graph: Executor
         f"  {macros.null_pointer} = -1{comma} /* a struct, a tensor or the workspace */\n"
         f"{failed}"
         "};\n\n"
-        f"{_INPUTS_IN_ARENA if is_in_arena else _INPUTS}"
+        f"{_tensors_comment(macros, plan, 'Input')}"
         f"{_struct(f'{prefix}_inputs', macros.inputs, 'void' if is_in_arena else 'const void')}\n"
-        f"{_OUTPUTS_IN_ARENA if is_in_arena else _OUTPUTS}"
+        f"{_tensors_comment(macros, plan, 'Output')}"
         f"{_struct(f'{prefix}_outputs', macros.outputs, 'void')}\n"
         f"{pool_struct(macros)}"
         f"{attributes(macros)}"
@@ -82,6 +83,17 @@ def public_header(notice: str, macros: Macros, plan: MemoryPlan, graph: Executor
     if macros.constant_pools:
         body += f'\n#include "{prefix}_constants.h"\n'
     return notice + guarded(f"{macros.macro_prefix}_H_", body)
+
+
+def _tensors_comment(macros: Macros, plan: MemoryPlan, kind: str) -> str:
+    """What is said above the struct of inputs or outputs."""
+    is_input = kind == "Input"
+    if plan.io_pool:
+        kept = "what is in them is lost in a run" if is_input else "kept until the next run"
+        return _IN_POOL.format(kind, plan.io_pool, kept)
+    if macros.io_places:
+        return _INPUTS_IN_ARENA if is_input else _OUTPUTS_IN_ARENA
+    return _INPUTS if is_input else _OUTPUTS
 
 
 def guarded(guard: str, body: str) -> str:

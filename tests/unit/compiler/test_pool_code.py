@@ -6,6 +6,7 @@ import ctypes
 import functools
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -121,6 +122,30 @@ def test_what_is_planned_is_told(memory: Memory, tmp_path: Path):
     for entry in entries.values():
         assert f'"{entry["section"]}"' in header
         assert f"#define {entry['attribute_macro']} " in header
+
+
+@pytest.mark.parametrize(
+    ("memory", "written"),
+    [
+        (SPLIT, set()),
+        (IO, set()),
+        (INTERNAL_TWO, {"dtcm_memory", "sram_memory"}),
+        (EVERYTHING, {"dtcm_memory"}),
+    ],
+)
+def test_nothing_global_is_written_but_internal_pools(
+    memory: Memory, written: set[str], tmp_path: Path
+):
+    _, root = open_files(compiled(memory), tmp_path)
+    found = set()
+    for source in sorted((root / "codegen/host/src").glob("*.c")):
+        compile_c([*C99, "-c", "-fno-pic"], root, [str(source), "-o", str(tmp_path / "o.o")])
+        symbols = subprocess.run(
+            ["nm", tmp_path / "o.o"], capture_output=True, text=True, check=True, timeout=30
+        ).stdout
+        found |= set(re.findall(r"^[0-9a-f]+ [bBdDC] (\S+)$", symbols, re.M))
+        assert not re.search(r" U (malloc|free|calloc|realloc)$", symbols, re.M)
+    assert found == written
 
 
 def test_pools_of_constants_hold_what_the_archive_holds(tmp_path: Path):
