@@ -199,9 +199,10 @@ class Memory:
         """Refuse pools that cannot be together.
 
         Raises:
-            ConfigError: Two have one name, whatever the letter case; there are too many; or
-                `io_pool` is none of them.
+            ConfigError: Two have one name, whatever the letter case; there are too many;
+                `io_pool` is none of them; or no board has said which its regions are.
         """
+        self.on(None)
         given = self.pools or (WorkspacePoolInfo(DEFAULT_POOL),)
         names = [pool.name for pool in (*given, *self.constant_pools)]
         if len(names) > _MAX_POOLS:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pytest_microtvm.boards import load_boards
-from pytest_microtvm.mlf.library import open_library
+from pytest_microtvm.mlf.library import open_libraries, open_library
 from tests.command.conftest import Microtvm
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,6 +34,38 @@ def test_compile_tells_what_it_made(microtvm: Microtvm) -> None:
     assert facts["inputs"] == [{"name": "x", "dtype": "int8", "shape": [1, 1]}]
 
 
+def test_compile_tells_what_is_in_each_pool(microtvm: Microtvm) -> None:
+    Path("pools.toml").write_text(
+        '[[workspace_pools]]\nname = "fast"\nsize = "48"\n'
+        '[[workspace_pools]]\nname = "slow"\n[[constant_pools]]\nname = "weights"\nsize = "1K"\n'
+    )
+    ended = microtvm("compile", SINE, "-o", "m.tar", "--pool", "pools.toml", status=0)
+    library = open_library(Path("m.tar"))
+    fast, slow = library.pools
+    assert fast.size_bytes <= 48
+    told = [line for line in ended.out.splitlines() if "pool" in line]
+    assert told[:2] == [f"  pool {fast}", f"  pool {slow}"]
+    assert f"{fast.size_bytes} of 48 bytes, {fast.bound_bytes} alive at once" in told[0]
+    assert told[2].startswith("  constant pool weights ")
+    facts = json.loads(microtvm("compile", SINE, "-o", "n.tar", "--json", status=0).out)
+    assert [pool["name"] for pool in facts["pools"]] == ["workspace"]
+
+
+def test_several_models_become_one_archive(microtvm: Microtvm) -> None:
+    Path("other.tflite").write_bytes(SINE.read_bytes())
+    arguments = ("-o", "both.tar", "--pool", "name=sram")
+    ended = microtvm("compile", SINE, "other.tflite", *arguments, status=0)
+    assert [name for name in ("sine_int8", "other") if f"model {name}" in ended.out] == [
+        "sine_int8",
+        "other",
+    ]
+    assert [library.name for library in open_libraries(Path("both.tar"))] == ["sine_int8", "other"]
+    refused = microtvm("check", "both.tar", "--board", "host", status=1)
+    assert "holds 2 models, not one: sine_int8, other" in refused.err
+    refused = microtvm("compile", SINE, SINE, "-o", "both.tar", status=2)
+    assert "the same" in refused.err
+
+
 def test_compile_refuses(microtvm: Microtvm) -> None:
     assert "required: -o/--output" in microtvm("compile", SINE, status=2).err
     assert "does not exist" in microtvm("compile", "no.tflite", "-o", "m.tar", status=1).err
@@ -43,6 +75,16 @@ def test_compile_refuses(microtvm: Microtvm) -> None:
     assert "is no shape of an input" in (
         microtvm("compile", SINE, "-o", "m.tar", "--input-shapes", "x=1", status=2).err
     )
+    for option, value, message in (
+        ("--pool", "dtcm", "is no KEY=VALUE"),
+        ("--pool", "none.toml", "cannot read none.toml"),
+        ("--pool", "board", "no board is named"),
+        ("--io-pool", "sram", "no workspace pool 'sram'"),
+        ("--external", "tpu", "no library of external kernels 'tpu'"),
+    ):
+        ended = microtvm("compile", SINE, "-o", "m.tar", option, value, status=2)
+        assert message in ended.err
+        assert "Traceback" not in ended.err
     Path("bad.tflite").write_bytes(b"nonsense")
     assert "bad.tflite" in microtvm("compile", "bad.tflite", "-o", "m.tar", status=1).err
     assert not Path("m.tar").exists()
