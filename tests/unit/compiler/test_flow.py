@@ -12,7 +12,17 @@ import tflite
 from pytest_microtvm.compiler import compile_to_files
 from pytest_microtvm.errors import ModelError
 from tests.unit.compiler.native import NativeModel
-from tests.unit.compiler.tflite_models import Model, Operator, Quantization, Tensor, add, mul
+from tests.unit.compiler.tflite_models import (
+    Model,
+    Operator,
+    Quantization,
+    Tensor,
+    add,
+    assign_variable,
+    mul,
+    read_variable,
+    var_handle,
+)
 
 
 def while_operator(condition: int, body: int, values: list[int], results: list[int]) -> Operator:
@@ -180,3 +190,38 @@ def test_a_loop_whose_values_grow_is_refused(tmp_path):
     outer.subgraphs[1] = body
     with pytest.raises(ModelError, match="change their shapes from step to step"):
         native(outer, tmp_path)
+
+
+def test_a_subgraph_that_runs_itself_is_refused(tmp_path):
+    model = branched(mul)
+    inner = model.subgraphs[0]
+    inner.tensors.append(Tensor("which", [], "BOOL", np.array(True)))
+    inner.operators[0] = if_operator(1, 2, [3, 0, 1], [2])
+    with pytest.raises(ModelError, match="the subgraph 1 runs itself"):
+        native(model, tmp_path)
+
+
+def test_the_subgraphs_that_are_run_are_bounded(tmp_path):
+    """Each of twelve runs the next one twice."""
+    model = branched(mul)
+    count = 12
+    graphs = [
+        Model(
+            [*(Tensor(name, [3]) for name in "abc"), Tensor("w", [], "BOOL", np.array(True))],
+            *([if_operator(n + 2, n + 2, [3, 0, 1], [2])], [0, 1], [2]),
+        )
+        for n in range(count)
+    ]
+    model.subgraphs = [*graphs, model.subgraphs[1]]
+    model.operators[0] = if_operator(1, 1, [0, 1, 2], [3])
+    with pytest.raises(ModelError, match="in more than 256 places"):
+        native(model, tmp_path)
+
+
+def test_variables_of_a_branch_are_refused(tmp_path):
+    model = branched(mul)
+    tensors = [*(Tensor(name, [3]) for name in "abc"), Tensor("handle", [], "RESOURCE")]
+    steps = [var_handle("v", 3), read_variable(3, 2), assign_variable(3, 0)]
+    model.subgraphs[0] = Model(tensors, steps, [0, 1], [2])
+    with pytest.raises(ModelError, match="what it runs uses variables"):
+        native(model, tmp_path)

@@ -70,6 +70,8 @@ def convert(
     return _Converter(graphs, subgraph, custom or {}).run(input_shapes)
 
 
+_MAX_RUNS = 256
+"""Most subgraphs that are converted, each as often as it is run."""
 _MAIN = "main"
 """The function of a module that is the model."""
 
@@ -80,10 +82,20 @@ class _Converter:
         graphs: Sequence[Graph],
         index: int,
         custom: Mapping[str, CustomOperator],
+        outer: _Converter | None = None,
         builder: Any = None,
     ) -> None:
         self.graphs = graphs
         self.custom = custom
+        self.chain: tuple[int, ...] = (*(outer.chain if outer else ()), index)
+        """The subgraphs that are being run, each by the one before."""
+        self.runs: list[int] = outer.runs if outer else [0]
+        self.runs[0] += 1
+        if self.runs[0] > _MAX_RUNS:
+            raise ModelError(
+                f"the model runs subgraphs in more than {_MAX_RUNS} places",
+                cure="use a model that fits a microcontroller",
+            )
         self._graph = with_replaced_items(graphs[index])
         self.builder = builder or relax.BlockBuilder()
         self._states = States()
@@ -139,8 +151,11 @@ class _Converter:
         self, operator: Operator, index: int, inputs: Sequence[Operand], outputs: Sequence[int]
     ) -> tuple[Subgraph, list[tuple[tuple[int, ...], str]]]:
         """A subgraph that an operator of this graph runs (see `Subgraphs.converted`)."""
-        inner = _Converter(self.graphs, index, self.custom)
-        found = inner.function(inputs, outputs)
+        inner = _Converter(self.graphs, index, self.custom, self)
+        try:
+            found = inner.function(inputs, outputs)
+        except ValueError as error:
+            raise self._refusal(operator, str(error)) from error
         if inner._refusals:
             self._refusals += inner._refusals
             names = [self._graph.tensors[output].name for output in operator.outputs]
@@ -157,7 +172,7 @@ class _Converter:
             if operand.value is None:
                 parameters.append(_variable(self._graph.tensors[index], operand.shape))
                 self._values[index] = parameters[-1]
-        with self.builder.function("main"):
+        with self.builder.function(_MAIN):
             with self.builder.dataflow():
                 self._convert_operators()
                 results = [self._result(self._graph.outputs[position]) for position in outputs]
@@ -166,7 +181,7 @@ class _Converter:
                 output = self.builder.emit_output(value)
             self.builder.emit_func_output(output, parameters)
         if self._states.kept() or self._states.constants():
-            raise ValueError("it uses variables in a subgraph")
+            raise ValueError("what it runs uses variables")
         types = [] if self._refusals else [_type_of(result) for result in normalized]
         return Subgraph(self.builder.get(), tuple(self._specs)), types
 
@@ -231,7 +246,7 @@ class _Converter:
         )
         try:
             made = registration.convert(call)
-        except Refusal:
+        except (Refusal, ModelError):
             raise
         except Exception as error:
             raise self._failure(operator, error) from error
@@ -342,12 +357,15 @@ class _Subgraphs:
         graphs = self._converter.graphs
         if not 0 < index < len(graphs):
             raise ValueError(f"the model has no subgraph {index}")
+        if index in self._converter.chain:
+            raise ValueError(f"the subgraph {index} runs itself")
         return graphs[index]
 
     def states(self, index: int) -> States:
         self.graph(index)
         outer = self._converter
-        return _Converter(outer.graphs, index, outer.custom, outer.builder).initialize()
+        inner = _Converter(outer.graphs, index, outer.custom, outer, outer.builder)
+        return inner.initialize()
 
     def converted(
         self, index: int, inputs: Sequence[Operand], outputs: Sequence[int] | None = None
