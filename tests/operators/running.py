@@ -181,7 +181,7 @@ def samples(model: CompiledModel) -> list[list[Array]]:
 def compared(model: CompiledModel, outputs: Sequence[Sequence[Array]]) -> list[Difference]:
     """What differs from LiteRT, at most one difference for each case."""
     found: dict[str, Difference] = {}
-    reference = run_litert(merged(model.cases).to_bytes(), samples(model))
+    reference = _references(model)
     for number, (results, expected) in enumerate(zip(outputs, reference, strict=True)):
         position = 0
         for case in model.cases:
@@ -192,6 +192,24 @@ def compared(model: CompiledModel, outputs: Sequence[Sequence[Array]]) -> list[D
                     what = f"output {case.tensors[index].name}, sample {number}, {text}"
                     found[case.name] = Difference(case, what, count)
     return list(found.values())
+
+
+def _references(model: CompiledModel) -> list[list[Array]]:
+    """What LiteRT gives for each sample.
+
+    A model that has one operator without a reference kernel is run by other kernels throughout,
+    which round otherwise: its cases are run one by one then.
+    """
+    from ai_edge_litert.interpreter import OpResolverType
+
+    together = merged(model.cases).to_bytes()
+    try:
+        return _run_litert(together, samples(model), OpResolverType.BUILTIN_REF)
+    except ValueError as error:
+        if "Didn't find op" not in str(error):
+            raise
+    by_case = [run_litert(merged([case]).to_bytes(), case.samples) for case in model.cases]
+    return [[array for given in by_case for array in given[n]] for n in range(SAMPLES)]
 
 
 def run_litert(model: bytes, sequence: Sequence[Sequence[Array]]) -> list[list[Array]]:
