@@ -99,7 +99,7 @@ def _known_results(graph: Graph, node: Any) -> list[Array] | None:
 def _must_fold(graph: Graph, node: Any) -> bool:
     """Whether a DequantizeLinear is one that nothing but floats come from."""
     values = graph.constants[node.input[0]]
-    is_integer = np.issubdtype(values.dtype, np.integer)
+    is_integer = np.issubdtype(values.dtype, np.integer) or "int" in str(values.dtype)
     return bool(attribute(node, "block_size", 0)) or not is_integer
 
 

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
+from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
 from tests.unit.compiler.onnx.comparing import Array, agree, compiled, floats, made, node
@@ -171,4 +173,62 @@ def test_elements_are_moved_without_floats(operator: str, tmp_path: Path):
     kept = {"s": constants["s"], "z": constants["z"], **named}
     source = np.random.default_rng(0).integers(-60, 60, (1, 4, 3, 2)).astype(np.int8)
     native = agree(made(nodes, {"x": ("INT8", [1, 4, 3, 2])}, constants=kept), tmp_path, [source])
+    assert native.library.float_operators is None
+
+
+@pytest.mark.parametrize("opset", [12, 13])
+def test_the_version_of_a_quantized_softmax_is_read(opset: int, tmp_path: Path):
+    """Before version 13, all axes from the given one on are one."""
+    constants = {"s": np.float32(0.05), "z": np.uint8(120), "so": np.float32(1 / 256)}
+    softmax = node("QLinearSoftmax", "x s z so z", axis=1, opset=opset, domain="com.microsoft")
+    model = made([softmax], {"x": ("UINT8", [2, 3, 4])}, constants=constants)
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    source = np.random.default_rng(0).integers(90, 150, (2, 3, 4)).astype(np.uint8)
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    native = agree(model, tmp_path, [source], expected=session.run(None, {"x": source}))
+    assert native.library.float_operators is None
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_weights_of_few_bits_in_blocks(bits: int, tmp_path: Path):
+    rng = np.random.default_rng(bits)
+    constants = {
+        "b": rng.integers(0, 256, (6, 2, 2 * bits)).astype(np.uint8),
+        "s": np.abs(floats(12)) + 0.01,
+        "zeros": rng.integers(0, 256, 6 * -(-2 * bits // 8)).astype(np.uint8),
+    }
+    attributes: dict[str, Any] = {
+        "K": 28,
+        "N": 6,
+        "bits": bits,
+        "block_size": 16,
+        "domain": "com.microsoft",
+    }
+    product = node("MatMulNBits", "x b s zeros", **attributes)
+    model = made([product], {"x": ("FLOAT", [3, 28])}, constants=constants)
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    source = floats(3, 28)
+    agree(model, tmp_path, [source], expected=session.run(None, {"x": source}))
+
+
+def test_weights_of_4_bits_stay_integers(tmp_path: Path):
+    weights = np.random.default_rng(0).integers(-8, 8, (8, 6))
+    packed = helper.make_tensor("w", TensorProto.INT4, (8, 6), weights.reshape(-1).tolist())
+    nodes = [
+        node("DequantizeLinear", "x s z", "real"),
+        node("DequantizeLinear", "w ws", "weights", axis=1),
+        node("MatMul", "real weights", "sum"),
+        node("QuantizeLinear", "sum os z"),
+    ]
+    constants = {
+        "s": np.float32(0.05),
+        "z": np.int8(3),
+        "ws": np.abs(floats(6)) + np.float32(0.01),
+        "os": np.float32(0.173),
+    }
+    model = made(nodes, {"x": ("INT8", [3, 8])}, constants=constants)
+    model.graph.initializer.append(packed)
+    source = np.random.default_rng(1).integers(-128, 128, (3, 8)).astype(np.int8)
+    native = agree(model, tmp_path, [source])
     assert native.library.float_operators is None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 from onnx import TensorProto
 
-from pytest_microtvm.compiler.frontends.onnx.graph import Builder, Rewrite
+from pytest_microtvm.compiler.frontends.onnx.graph import Array, Builder, Rewrite
 from pytest_microtvm.compiler.frontends.onnx.rewrites.elementwise import scalar_like
 from pytest_microtvm.compiler.frontends.onnx.rewrites.quantized import (
     attributes_of,
@@ -30,6 +31,57 @@ def _unary(operator: str, *left_out: str) -> Rewrite:
         return True
 
     return rewrite
+
+
+def _softmax(builder: Builder) -> bool:
+    """Softmax as the version of ONNX has it that an attribute names."""
+    shape = builder.graph.shape(builder.node.input[0])
+    if shape is None:
+        return False
+    axis = int(builder.attribute("axis", -1)) % len(shape)
+    source = dequantized(builder, 0)
+    if int(builder.attribute("opset", 1)) >= 13:
+        quantized(builder, builder.op("Softmax", source, axis=axis), 3)
+        return True
+    # All axes from this one on are one.
+    flat = builder.reshape(source, (math.prod(shape[:axis]), math.prod(shape[axis:])))
+    result = builder.op("Softmax", flat, axis=1)
+    quantized(builder, builder.reshape(result, shape), 3)
+    return True
+
+
+def _matmul_n_bits(builder: Builder) -> bool:
+    """Weights of a few bits in blocks: rows of B, scales and zero points."""
+    bits, block = int(builder.attribute("bits", 4)), int(builder.attribute("block_size", 0))
+    depth, columns = int(builder.attribute("K")), int(builder.attribute("N"))
+    known = [builder.graph.constants.get(builder.input(position) or "") for position in (1, 2)]
+    packed, scales = known
+    if packed is None or scales is None or bits not in (2, 4, 8) or builder.input(4) is not None:
+        return False
+    zeros = np.full(scales.size, 1 << (bits - 1))
+    if builder.input(3) is not None:
+        given = builder.graph.constants.get(builder.input(3) or "")
+        if given is None:
+            return False
+        if given.dtype == np.uint8:
+            given = _unpacked(given.reshape(columns, -1), bits)[:, : scales.size // columns]
+        zeros = given.reshape(-1)
+    values = _unpacked(packed.reshape(-1, packed.shape[-1]), bits)
+    real = (values - zeros.reshape(-1, 1).astype(np.float32)) * scales.reshape(-1, 1)
+    if real.size != columns * -(-depth // block) * block:
+        return False
+    weights = real.reshape(columns, -1)[:, :depth].T.astype(np.float32)
+    result = builder.op("MatMul", builder.node.input[0], builder.constant(weights))
+    bias = builder.input(5)
+    builder.result(result if bias is None else builder.op("Add", result, bias))
+    return True
+
+
+def _unpacked(rows: Array, bits: int) -> Array:
+    """Numbers of a few bits out of bytes, the lowest bits first."""
+    shifts = np.arange(0, 8, bits)
+    wide: Array = (rows[..., None] >> shifts) & ((1 << bits) - 1)
+    return wide.reshape(len(rows), -1)
 
 
 def _binary(operator: str) -> Rewrite:
@@ -233,6 +285,7 @@ REWRITES: dict[str, Rewrite] = {
     "FusedMatMul": _fused_matmul,
     "Gelu": _gelu("none", has_bias=False),
     "MatMulIntegerToFloat": _matmul_to_float,
+    "MatMulNBits": _matmul_n_bits,
     "QGemm": _gemm,
     "QLinearAdd": _binary("Add"),
     "QLinearAveragePool": _unary("AveragePool"),
@@ -242,7 +295,7 @@ REWRITES: dict[str, Rewrite] = {
     "QLinearMul": _binary("Mul"),
     "QLinearReduceMean": _reduce_mean,
     "QLinearSigmoid": _unary("Sigmoid"),
-    "QLinearSoftmax": _unary("Softmax"),
+    "QLinearSoftmax": _softmax,
     "QLinearWhere": _where,
     "QuantizeLinear": _quantize("QuantizeLinear"),
     "QuickGelu": _quick_gelu,
