@@ -18,6 +18,8 @@ step failed, and 2 for wrong usage; messages go to stderr.
 from __future__ import annotations
 
 import argparse
+import errno
+import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -40,8 +42,10 @@ from pytest_microtvm.errors import (
     MicroTVMError,
     OutputMismatch,
 )
+from pytest_microtvm.process import fill_standard_streams
 from pytest_microtvm.version import __version__
 
+_STREAM_ERRORS = frozenset({errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO})
 INTERRUPTED = 130
 """As a shell reports a program that Ctrl-C ended."""
 
@@ -55,6 +59,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status.
     """
+    _open_streams()
+    try:
+        status = _run(arguments)
+        sys.stdout.flush()
+    except OSError as error:
+        if error.errno not in _STREAM_ERRORS or error.filename is not None:
+            raise
+        _discard_output()
+        if error.errno == errno.EPIPE:  # who reads has had enough, as `head` does
+            return FAILED
+        print(f"microtvm: cannot write what there is to show: {error.strerror}", file=sys.stderr)
+        return FAILED
+    return status
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    """Parse the command line and run what it names."""
     parser = argparse.ArgumentParser(
         prog="microtvm",
         description="Machine-learning models on microcontrollers, step by step; pytest runs the "
@@ -99,6 +120,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("microtvm: interrupted", file=sys.stderr)
         return INTERRUPTED
+
+
+def _open_streams() -> None:
+    """Open those of the three standard streams that are closed, to and from nowhere."""
+    fill_standard_streams()
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w" if number else "r"))
+
+
+def _discard_output() -> None:
+    """What is still to be written has nowhere to go; Python would try once more at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def _tell_warning(message: Warning | str, *_where: object, **_more: object) -> None:
