@@ -25,6 +25,7 @@ import warnings
 from collections.abc import Callable, Sequence
 
 from pytest_microtvm.command import (
+    comparing,
     exporting,
     models,
     projects,
@@ -89,7 +90,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         metavar="COMMAND",
         parser_class=CommandParser,
     )
-    for module in (models, projects, running, exporting, serving, reports, upkeep):
+    for module in (models, projects, running, exporting, serving, comparing, reports, upkeep):
         module.add_commands(commands)
     commands.add_parser("debug", help="run a project's model under gdb.").fill = _fill_debug
     commands.add_parser("lab", help="the boards that are here").fill = _fill_lab

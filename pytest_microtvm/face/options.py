@@ -181,6 +181,23 @@ def add_options(parser: pytest.Parser) -> None:
         action="store_true",
     )
     add("layers", "show where the instructions of each model go", action="store_true")
+    add(
+        "baseline",
+        "hold flash, RAM, arena and instructions to this file of records: growth fails",
+        ini="microtvm_baseline",
+        metavar="PATH",
+    )
+    add(
+        "baseline-update",
+        "write what the run measures into the file of --microtvm-baseline",
+        action="store_true",
+    )
+    add(
+        "markdown",
+        "write the run as Markdown here, for a note at a merge request",
+        ini="microtvm_markdown",
+        metavar="PATH",
+    )
     add("json", "write a record of the run here", ini="microtvm_json", metavar="PATH")
     add("html", "write a report about the run here", ini="microtvm_html", metavar="PATH")
 
@@ -204,6 +221,16 @@ def add_options(parser: pytest.Parser) -> None:
     parser.addini(
         "microtvm_lease_timeout", "seconds to wait for a board that others use", default="600"
     )
+    parser.addini("microtvm_baseline", "a file of records that figures are held to")
+    parser.addini(
+        "microtvm_limits", "how far figures may grow: NAME = 1% or NAME = 64", type="linelist"
+    )
+    parser.addini(
+        "microtvm_budgets",
+        "what model files may take: MODELS on BOARDS: NAME = NUMBER, ...",
+        type="linelist",
+    )
+    parser.addini("microtvm_markdown", "where the run is written as Markdown")
     parser.addini("microtvm_json", "where a record of the run is written")
     parser.addini("microtvm_html", "where a report about the run is written")
     parser.addini("microtvm_rtol", "relative tolerance for floats", default="1e-5")

@@ -176,6 +176,8 @@ def pytest_terminal_summary(
             paint=lambda text, colour: writer.markup(text, **{colour: True}) if colour else text,
         ):
             terminalreporter.line(line)
+    for note in run.notes:
+        terminalreporter.line(note)
     if run.settings.keep_projects is not None:
         terminalreporter.line(f"projects are kept in {run.settings.keep_projects}")
     if run.trouble:
@@ -184,6 +186,7 @@ def pytest_terminal_summary(
 
 def _start_run(config: pytest.Config) -> None:
     from pytest_microtvm.face import collection
+    from pytest_microtvm.face.reports import register_reports
     from pytest_microtvm.face.run import Run
     from pytest_microtvm.face.settings import load_known_boards, read_settings
 
@@ -191,6 +194,7 @@ def _start_run(config: pytest.Config) -> None:
     run = Run(config, read_settings(config, boards), boards)
     config.add_cleanup(run.close)
     run.open()
+    register_reports(config, run)
     config.stash[RUN_KEY] = run
     config.pluginmanager.register(collection, "microtvm-collection")
     if config.option.microtvm_debug:

@@ -39,6 +39,7 @@ class Run:
         console: Where the run tells what it does.
         results: What came of the tests.
         trouble: Why the run itself failed; empty if it did not.
+        notes: What is to be told with the table.
     """
 
     def __init__(self, config: pytest.Config, settings: Settings, boards: dict[str, Board]) -> None:
@@ -47,6 +48,7 @@ class Run:
         self.console = Console(config, self.processes)
         self.results = Results(settings.boards, settings.executors)
         self.trouble = ""
+        self.notes: list[str] = []
         self._config = config
         self.boards = boards
         self._resources = contextlib.ExitStack()
@@ -77,32 +79,13 @@ class Run:
         """Make sure that the run can start.
 
         Raises:
-            ConfigError: The cache or the records cannot be written.
+            ConfigError: The cache cannot be written.
         """
         self._cache = Cache(
             self.cache_dir, self.settings.cache_limit_bytes, progress=self.console.tell
         )
         self._cache.open()
         self._resources.callback(self._cache.close)
-        if self.settings.json_path is not None:
-            from pytest_microtvm.face.json_report import JsonReport
-
-            self._config.pluginmanager.register(
-                JsonReport(self.settings.json_path), "microtvm-json"
-            )
-        is_controller = self.processes.worker is None
-        if is_controller and self.settings.html_path is not None:
-            from pytest_microtvm.face.html_report import HtmlReport
-
-            self._config.pluginmanager.register(
-                HtmlReport(self.settings.html_path, self._config), "microtvm-html"
-            )
-        if is_controller and self._config.pluginmanager.hasplugin("html"):
-            from pytest_microtvm.face.pytest_html import PytestHtml
-
-            self._config.pluginmanager.register(
-                PytestHtml(self.results.all_records), "microtvm-pytest-html"
-            )
 
     @property
     def harness(self) -> Harness:

@@ -18,6 +18,9 @@ from pytest_microtvm.executors import EXECUTORS
 from pytest_microtvm.face.options import KEPT_PROJECTS, comma_list, text_of
 from pytest_microtvm.flow.cache import default_cache_directory
 from pytest_microtvm.lab.file import LabBoard, find_lab_file, load_lab
+from pytest_microtvm.measure.baseline import DEFAULT_LIMITS, Limit, parse_limits
+from pytest_microtvm.measure.budgets import Budget, parse_budgets
+from pytest_microtvm.measure.metrics import METRICS
 from pytest_microtvm.project.platforms import Platform, find_platform, load_platforms
 from pytest_microtvm.project.support import readiness_of
 from pytest_microtvm.verify.references import REFERENCES, check_reference
@@ -56,6 +59,11 @@ class Settings:
         atol: Absolute tolerance for floats.
         json_path: Where the records go, or None.
         html_path: Where the report goes, or None.
+        markdown_path: Where the run goes as Markdown, or None.
+        baseline: The records that figures are held to, or None.
+        baseline_update: Whether the run is written there.
+        limits: How far figures may grow, by name.
+        budgets: What model files may take.
         count_instructions: Whether emulators count them.
     """
 
@@ -84,6 +92,11 @@ class Settings:
     compile_memory_bytes: int
     json_path: Path | None
     html_path: Path | None
+    markdown_path: Path | None
+    baseline: Path | None
+    baseline_update: bool
+    limits: Mapping[str, Limit]
+    budgets: tuple[Budget, ...]
     count_instructions: bool
 
 
@@ -150,6 +163,11 @@ def read_settings(config: pytest.Config, boards: dict[str, Board]) -> Settings:
         compile_memory_bytes=int(_number(config, "compile_memory_mb", above_zero=True) * (1 << 20)),
         json_path=_path(config, "json"),
         html_path=_path(config, "html"),
+        markdown_path=_path(config, "markdown"),
+        baseline=_baseline(config),
+        baseline_update=option.microtvm_baseline_update,
+        limits=parse_limits(config.getini("microtvm_limits"), METRICS) or DEFAULT_LIMITS,
+        budgets=parse_budgets(config.getini("microtvm_budgets"), METRICS),
         count_instructions=not option.microtvm_no_instructions,
     )
 
@@ -241,6 +259,19 @@ def _reference(config: pytest.Config) -> str | Path:
     path = _path(config, "reference")
     assert path is not None
     return check_reference(path)
+
+
+def _baseline(config: pytest.Config) -> Path | None:
+    path, updates = _path(config, "baseline"), config.option.microtvm_baseline_update
+    if updates and path is None:
+        raise ConfigError(
+            "--microtvm-baseline-update needs a file", cure="name it with --microtvm-baseline=PATH"
+        )
+    if path is not None and not updates and not path.is_file():
+        raise ConfigError(
+            f"there is no baseline {path}", cure="--microtvm-baseline-update writes one"
+        )
+    return path
 
 
 def _number(config: pytest.Config, name: str, *, above_zero: bool = False) -> float:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+from typing import Any
+
+from pytest_microtvm.errors import ModelError
 from pytest_microtvm.executors import HOST_DRIVEN
 from pytest_microtvm.measure.arena import arena_of
 from pytest_microtvm.measure.metrics import Layer, Metric, Metrics
 from pytest_microtvm.measure.records import Record
+from pytest_microtvm.mlf.graph import parse_graph
+from pytest_microtvm.mlf.library import read_graph
 from pytest_microtvm.project.firmware import Firmware
 from pytest_microtvm.session.device import Session
 
@@ -50,7 +56,7 @@ def measure(firmware: Firmware, session: Session | None = None) -> Metrics:
 
 
 def describe_memory(record: Record, firmware: Firmware) -> None:
-    """Record what memory the board has, and what lies where in the arena.
+    """Record what memory the board has, what takes it, and what lies where in the arena.
 
     Args:
         record: Is told.
@@ -62,9 +68,30 @@ def describe_memory(record: Record, firmware: Firmware) -> None:
     board = firmware.board
     kinds = {region.kind for region in board.memory}
     record.board_bytes = {kind: board.memory_bytes(kind) for kind in sorted(kinds)}
+    record.sizes = sizes_of(firmware)
     arena = arena_of(firmware.library)
     if arena is not None:
         record.arena = arena.to_data()
+
+
+def sizes_of(firmware: Firmware) -> dict[str, Any]:
+    """What a linked program consists of, with the layers that symbols belong to."""
+    image, library = firmware.image, firmware.library
+    if image is None or not image.sections:
+        return {}
+    prefix = f"tvmgen_{library.name}_"
+    layers = {kernel.name: kernel.name.removeprefix(prefix) for kernel in library.kernels}
+    with contextlib.suppress(ModelError):  # a foreign archive may have no graph
+        graph = parse_graph(read_graph(library))
+        readers = {entry: node.function for node in reversed(graph.nodes) for entry in node.inputs}
+        for name, entry in graph.sources.items():
+            constant = f"{prefix}data_{name.removeprefix('p')}"
+            if entry in readers and constant in image.symbols:
+                layers[constant] = readers[entry].removeprefix(prefix)
+    symbols = {
+        name: {**symbol, "layer": layers.get(name)} for name, symbol in image.symbols.items()
+    }
+    return {"sections": image.sections, "symbols": symbols}
 
 
 def _why_uncounted(firmware: Firmware, session: Session) -> str:

@@ -51,6 +51,8 @@ class Image:
             all else.
         functions: Addresses of `RUN_FUNCTION` and of the kernels, by name, those that are there.
         digest: Of all bytes that are loaded and their addresses, in hexadecimal.
+        sections: By name: {"bytes", "memories"}: "flash", "ram" or both of them.
+        symbols: By name: {"bytes", "section"}; several of one name and section are one.
     """
 
     flash_bytes: int
@@ -59,6 +61,8 @@ class Image:
     ram: dict[str, int] = field(default_factory=dict)
     functions: dict[str, int] = field(default_factory=dict)
     digest: str = ""
+    sections: dict[str, dict[str, Any]] = field(default_factory=dict)
+    symbols: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,7 @@ class _Symbol:
     size_bytes: int
     is_function: bool
     is_in_ram: bool
+    section: str = ""
 
 
 def read_image(
@@ -93,6 +98,8 @@ def read_image(
     flash = dict.fromkeys(FLASH_PARTS, 0)
     ram = dict.fromkeys(RAM_PARTS, 0)
     functions = {}
+    sections: dict[str, dict[str, Any]] = {}
+    symbols: dict[str, dict[str, Any]] = {}
     flash_bytes = ram_bytes = 0
     loaded = hashlib.blake2b(digest_size=16)
     try:
@@ -101,6 +108,7 @@ def read_image(
             for section in elf.iter_sections():
                 if not section["sh_flags"] & SHF_ALLOC:
                     continue
+                _add_section(sections, section)
                 if section["sh_type"] != "SHT_NOBITS":
                     flash_bytes += section["sh_size"]
                     loaded.update(f"{section['sh_addr']}:{section['sh_size']}\n".encode())
@@ -110,6 +118,8 @@ def read_image(
                 if section.name == _STACK_SECTION:
                     ram["stack"] += section["sh_size"]
             for symbol in _symbols(elf):
+                known = symbols.setdefault(symbol.name, {"bytes": 0, "section": symbol.section})
+                known["bytes"] += symbol.size_bytes
                 if symbol.is_in_ram:
                     ram[_ram_part(symbol, runtime_sources)] += symbol.size_bytes
                 else:
@@ -123,7 +133,18 @@ def read_image(
     # What no symbol names is text of messages, padding, and initial values of variables.
     flash["other"] += flash_bytes - sum(flash.values())
     ram["other"] += ram_bytes - sum(ram.values())
-    return Image(flash_bytes, ram_bytes, flash, ram, functions, loaded.hexdigest())
+    return Image(
+        flash_bytes, ram_bytes, flash, ram, functions, loaded.hexdigest(), sections, symbols
+    )
+
+
+def _add_section(sections: dict[str, dict[str, Any]], section: Any) -> None:
+    """Take a section that has room in the board's memories."""
+    memories = ["flash"] * (section["sh_type"] != "SHT_NOBITS")
+    memories += ["ram"] * bool(section["sh_flags"] & SHF_WRITE)
+    if section["sh_size"] and memories:
+        known = sections.setdefault(section.name, {"bytes": 0, "memories": memories})
+        known["bytes"] += section["sh_size"]
 
 
 def _symbols(elf: Any) -> Iterator[_Symbol]:
@@ -156,6 +177,7 @@ def _symbols(elf: Any) -> Iterator[_Symbol]:
             size_bytes=symbol["st_size"],
             is_function=kind == "STT_FUNC",
             is_in_ram=bool(flags & SHF_WRITE),
+            section=sections[index].name,
         )
 
 

@@ -239,3 +239,7 @@ def _cost(metrics: Metrics) -> tuple[float, list[int]]:
     """What decides which of two runs took most; by the layers where the sums are the same."""
     total = metrics.instructions.value if metrics.instructions else -1.0
     return total, [layer.instructions for layer in metrics.layers]
+
+
+METRICS = tuple(each.name for each in fields(Metrics) if each.name not in ("layers", "absent"))
+"""The names of all figures."""

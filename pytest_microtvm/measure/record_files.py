@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from pytest_microtvm.errors import ConfigError
 from pytest_microtvm.measure.records import SCHEMA_VERSION, Record
@@ -68,6 +70,57 @@ def write_records(path: Path, records: Iterable[Record], option: str = "--microt
     """
     document = {"version": SCHEMA_VERSION, "records": [record.to_json() for record in records]}
     write_file(path, json.dumps(document, indent=2) + "\n", option)
+
+
+def read_records(path: Path, option: str) -> list[Record]:
+    """Read a file of records, of this version or an earlier one; a baseline is one, too.
+
+    Args:
+        path: The file.
+        option: What names it, in errors.
+
+    Raises:
+        ConfigError: There is no such file, or it holds something else.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read {path}: {error.strerror or error}", cure=f"check {option}"
+        ) from error
+    except ValueError as error:
+        raise _foreign(path, f"it is no JSON: {error}") from error
+    version = document.get("version") if isinstance(document, dict) else None
+    if not isinstance(version, int) or not isinstance(document.get("records"), list):
+        raise _foreign(path, "it has no version and records")
+    if version > SCHEMA_VERSION:
+        raise _foreign(path, f"it is of version {version}, this is up to {SCHEMA_VERSION}")
+    return [_record_of(data, path) for data in document["records"]]
+
+
+def _record_of(data: Any, path: Path) -> Record:
+    known = {each.name for each in dataclasses.fields(Record)}
+    if not isinstance(data, dict):
+        raise _foreign(path, "a record is no object")
+    values = {name: value for name, value in data.items() if name in known}
+    values.setdefault("platform", "")
+    if values.get("max_abs_diff") == "inf":
+        values["max_abs_diff"] = float("inf")
+    try:
+        record = Record(**values)
+        for name, metric in record.metrics.items():
+            record.metrics[name] = {**metric, "value": float(metric["value"])}
+            metric["unit"].strip()
+        "".join(record.key)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise _foreign(path, f"a record lacks something: {error}") from error
+    return record
+
+
+def _foreign(path: Path, why: str) -> ConfigError:
+    return ConfigError(
+        f"{path} is no file of records: {why}", cure="name one that --microtvm-json wrote"
+    )
 
 
 def _unwritable(path: Path, reason: OSError | str, option: str) -> ConfigError:

@@ -56,6 +56,9 @@ class Record:
             "instructions_per_mac", "workspace_bytes"}; empty where instructions are not counted.
         board_bytes: The memory that the board has, by kind: "flash", "ram"; empty where its
             definition does not say.
+        sizes: What the linked program consists of: {"sections": {NAME: {"bytes", "memories"}},
+            "symbols": {NAME: {"bytes", "section", "layer"}}}, where "layer" is the kernel that a
+            symbol is the code or a constant of, or None; empty where there is no ELF file.
         arena: What lies where in the arena and when, see `pytest_microtvm.measure.arena`; empty
             where the archive has no graph.
         pictures: How far, where and from which values each output that differs is off, see
@@ -85,6 +88,7 @@ class Record:
     layers: list[dict[str, Any]] = field(default_factory=list)
     model_check: str = "not checked"
     board_bytes: dict[str, int] = field(default_factory=dict)
+    sizes: dict[str, Any] = field(default_factory=dict)
     arena: dict[str, Any] = field(default_factory=dict)
     pictures: list[dict[str, Any]] = field(default_factory=list)
     toolchain: str = ""
@@ -191,6 +195,7 @@ class Record:
             self.model_check = other.model_check
         self.toolchain = self.toolchain or other.toolchain
         self.board_bytes = self.board_bytes or other.board_bytes
+        self.sizes = self.sizes or other.sizes
         self.arena = self.arena or other.arena
         self.add_pictures(other.pictures)
         self.lab_boards = sorted({*self.lab_boards, *other.lab_boards})
@@ -207,7 +212,7 @@ class Record:
         data = self.to_data()
         if self.max_abs_diff is not None and not math.isfinite(self.max_abs_diff):
             data["max_abs_diff"] = str(self.max_abs_diff)  # JSON has no infinity
-        for name in ("board_bytes", "arena", "pictures", "toolchain"):
+        for name in ("board_bytes", "sizes", "arena", "pictures", "toolchain"):
             if not data[name]:  # there is nothing to tell
                 del data[name]
         data["timings_s"] = {step: round(s, 6) for step, s in self.timings_s.items()}

@@ -166,10 +166,10 @@ def _check(record: Record) -> str:
 
 def _figures(records: Sequence[Record]) -> list[Column]:
     columns = [
-        Column(heading, [_figure(record, name) for record in records], is_number=True)
-        for heading, name in _FIGURES.items()
+        Column(heading, [figure(record, name) for record in records], is_number=True)
+        for heading, name in FIGURES.items()
     ]
-    latencies = [_milliseconds(record) for record in records]
+    latencies = [milliseconds(record) for record in records]
     return [*columns, Column("LATENCY", latencies, is_number=True)]
 
 
@@ -205,7 +205,7 @@ def size_tables(records: Sequence[Record], kind: str, width: int = 80) -> Iterat
     headings = {kind.upper(): f"{kind}{suffix}"}
     headings |= {name.removeprefix(prefix).removesuffix(suffix).upper(): name for name in names}
     parts = [
-        Column(heading, [_figure(record, name) for record in known], is_number=True)
+        Column(heading, [figure(record, name) for record in known], is_number=True)
         for heading, name in headings.items()
     ]
     subject = [column for column in _subject(known) if not column.is_constant]
@@ -279,7 +279,7 @@ def summary(records: Sequence[Record]) -> str:
     return f"{what}: {', '.join(counts)}; {compared}"
 
 
-_FIGURES = {
+FIGURES = {
     "FLASH": "flash_bytes",
     "RAM": "ram_bytes",
     "ARENA": "arena_bytes",
@@ -293,11 +293,13 @@ _NARROWEST = 40
 """A table is not made narrower than this."""
 
 
-def _figure(record: Record, name: str) -> str:
+def figure(record: Record, name: str) -> str:
+    """A figure of a record as people read it."""
     metric = record.metrics.get(name)
     return f"{metric['value']:,.0f}" if metric else "-"
 
 
-def _milliseconds(record: Record) -> str:
+def milliseconds(record: Record) -> str:
+    """The latency of a record, as people read it."""
     latency = record.metrics.get("latency_us")
     return f"{latency['value'] / 1000:,.3f} ms" if latency else "-"

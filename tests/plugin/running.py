@@ -76,7 +76,7 @@ def plugin_environment(**changes: str) -> dict[str, str]:
     environment = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("PYTEST_", "COV_")) and name != "CI"
+        if not name.startswith(("PYTEST_", "COV_", "GITHUB_")) and name != "CI"
     }
     return {**environment, "COLUMNS": "200", **changes}
 
