@@ -83,6 +83,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Keep a test from the boards that its markers exclude."""
     run = run_of(item.config)
+    if run is not None:
+        run.current = item
     callspec = getattr(item, "callspec", None)
     if run is None or callspec is None or "microtvm_board" not in callspec.params:
         return

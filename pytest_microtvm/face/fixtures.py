@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_microtvm.errors import ConfigError
 from pytest_microtvm.face.markers import marked_model
 from pytest_microtvm.face.stash import run_of
 
@@ -64,6 +66,33 @@ def microtvm(
     return run.model_under_test(
         request.node, microtvm_model, microtvm_board, microtvm_executor, reading
     )
+
+
+@pytest.fixture(scope="session")
+def microtvm_models(
+    request: pytest.FixtureRequest, microtvm_board: Board, microtvm_executor: str
+) -> Callable[[str | os.PathLike[str]], ModelUnderTest]:
+    """Models for fixtures of any scope, and for Hypothesis: `microtvm_models("kws.tflite")`.
+
+    A path is relative to pytest's root folder; what comes back is as of `microtvm`, and the same
+    for the same model.
+    """
+    from pytest_microtvm.model_files import plain_path
+
+    run = _run(request)
+    known: dict[Path, ModelUnderTest] = {}
+
+    def model(path: str | os.PathLike[str]) -> ModelUnderTest:
+        file = plain_path(request.config.rootpath / path)
+        if not file.is_file():
+            raise ConfigError(
+                f"there is no model {file}", cure="name a file relative to pytest's root folder"
+            )
+        if file not in known:
+            known[file] = run.shared_model(file, microtvm_board, microtvm_executor)
+        return known[file]
+
+    return model
 
 
 @pytest.fixture

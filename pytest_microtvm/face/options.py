@@ -19,7 +19,15 @@ PLUS = "+"
 
 
 class _Later(argparse.Action):
-    """Keeps the later of two comma lists, as that of `addopts` and that of the command line."""
+    """Keeps the later of two comma lists, as that of `addopts` and that of the command line.
+
+    Attributes:
+        completer: What argcomplete asks for values.
+    """
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.completer = complete_names
 
     def __call__(
         self,
@@ -251,6 +259,28 @@ def add_options(parser: pytest.Parser) -> None:
         type="bool",
         default=False,
     )
+
+
+def complete_names(prefix: str, action: argparse.Action, **_more: object) -> list[str]:
+    """The comma lists that a part of one may become, for completion by argcomplete.
+
+    Args:
+        prefix: The list so far; its last name is completed.
+        action: The option.
+    """
+    before, comma, begun = prefix.rpartition(",")
+    if action.dest == "microtvm_executor":
+        names = list(EXECUTORS)
+    else:
+        from pytest_microtvm.boards import load_boards
+
+        boards = load_boards()
+        names = ["all", "available", "emulated", "lab", *boards]
+        if action.dest == "microtvm_platform":
+            names = sorted({name for board in boards.values() for name in board.platforms})
+    plus = PLUS if not comma and begun.startswith(PLUS) else ""
+    begun = begun.removeprefix(PLUS)
+    return [f"{before}{comma}{plus}{name}" for name in names if name.startswith(begun)]
 
 
 def asks_for_boards(config: pytest.Config) -> bool:

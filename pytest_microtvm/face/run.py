@@ -40,6 +40,7 @@ class Run:
         results: What came of the tests.
         trouble: Why the run itself failed; empty if it did not.
         notes: What is to be told with the table.
+        current: The test that is run now.
     """
 
     def __init__(self, config: pytest.Config, settings: Settings, boards: dict[str, Board]) -> None:
@@ -49,6 +50,7 @@ class Run:
         self.results = Results(settings.boards, settings.executors)
         self.trouble = ""
         self.notes: list[str] = []
+        self.current: pytest.Item | None = None
         self._config = config
         self.boards = boards
         self._resources = contextlib.ExitStack()
@@ -149,6 +151,32 @@ class Run:
         if self.settings.build_only:
             under_test.firmware  # noqa: B018 (a property that builds)
             pytest.skip(f"built for {board.label}, not run: --microtvm-build-only")
+        return under_test
+
+    def shared_model(self, model: Path, board: Board, executor: str) -> ModelUnderTest:
+        """What tests need that share a model, in a fixture of a wider scope than a test.
+
+        Each test that uses the device is recorded as one of the model's, and begins with its
+        initial state.
+        """
+        from pytest_microtvm.flow.model_under_test import ModelUnderTest
+
+        def on_log(line: str) -> None:
+            sys.stdout.write(f"[{board.label}] {line}\n")
+
+        def on_use(used: ModelUnderTest) -> None:
+            item = self.current
+            if item is None or item.stash.get(UNDER_TEST, None) is used:
+                return
+            self.results.add(item, used.record)
+            item.stash[UNDER_TEST] = used
+            used.begin_anew()
+            if self.settings.build_only:
+                used.firmware  # noqa: B018 (a property that builds)
+                pytest.skip(f"built for {board.label}, not run: --microtvm-build-only")
+
+        under_test = ModelUnderTest(self.harness, model, board, executor, on_log)
+        under_test.on_use = on_use
         return under_test
 
     def share_with_worker(self, *, is_child: bool) -> dict[str, str]:

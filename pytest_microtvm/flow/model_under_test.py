@@ -30,6 +30,7 @@ from pytest_microtvm.verify.inputs import (
     make_sequence,
     signature_names,
 )
+from pytest_microtvm.verify.quantization import quantized, real_numbers
 
 Inputs = Mapping[str, ArrayLike] | ArrayLike | None
 
@@ -62,6 +63,7 @@ class ModelUnderTest:
         reading: How the model is read; None as the run reads all models.
 
     Attributes:
+        on_use: Told before each use of the device.
         difference: What the latest comparison that found a difference found; None before.
     """
 
@@ -82,6 +84,7 @@ class ModelUnderTest:
         self._harness = harness
         self._on_log = on_log
         self._begun: Session | None = None
+        self.on_use: Callable[[ModelUnderTest], None] = lambda used: None
         self.difference: Difference | None = None
 
     def __repr__(self) -> str:
@@ -117,11 +120,16 @@ class ModelUnderTest:
         Raises:
             MicroTVMError: It cannot be opened.
         """
+        self.on_use(self)
         session = self._harness.open(self.firmware, self.record, self._on_log)
         if session is not self._begun:
             session.reset()  # another test may have left a state behind
             self._begun = session
         return session
+
+    def begin_anew(self) -> None:
+        """Have the next use of the device begin with the model's initial state."""
+        self._begun = None
 
     @property
     def metrics(self) -> Metrics:
@@ -154,6 +162,24 @@ class ModelUnderTest:
             tensors = self._fit(None)
         outputs = self._harness.run_step(self.session, tensors, self.record)
         return NamedTensors(outputs, self.library.outputs)
+
+    def run_float(self, inputs: Mapping[str, ArrayLike] | ArrayLike) -> Tensors:
+        """Run the model on real numbers, whatever it computes in.
+
+        Args:
+            inputs: As of `run`; an input that is quantized takes real numbers, by its scale and
+                zero point, which `library.inputs` has.
+
+        Returns:
+            One array per output by name: float32 for those that are quantized.
+
+        Raises:
+            ConfigError: The inputs do not fit the model.
+            MicroTVMError: As of `run`.
+        """
+        specs = self.library.inputs
+        outputs = self.run(quantized(inputs, specs))
+        return NamedTensors(real_numbers(outputs, self.library.outputs), self.library.outputs)
 
     def reset(self) -> None:
         """Give a model with states its initial state; others have none to lose.

@@ -190,6 +190,7 @@ class MetadataReader:
         dtype = self.field(entry, "dtype", str)
         c_name = self.field(entry, "c_name", str)
         signature_name = entry.get("signature_name")
+        scale, zero_point = entry.get("scale"), entry.get("zero_point")
         size_bytes = self.size(entry, "size")
         is_good = (
             dtype in DTYPE_BYTES
@@ -198,6 +199,7 @@ class MetadataReader:
             and math.prod(shape) * DTYPE_BYTES[dtype] == size_bytes
             and _IDENTIFIER.match(c_name)
             and (signature_name is None or isinstance(signature_name, str))
+            and _is_quantization(scale, zero_point)
             and all(map(_is_text, (name, signature_name or "")))
         )
         if not is_good:
@@ -205,7 +207,9 @@ class MetadataReader:
                 f"has metadata with a wrong shape, type, size or C name of {name[:80]!r}",
                 FOREIGN_CURE,
             )
-        return TensorSpec(name, tuple(shape), dtype, size_bytes, c_name, signature_name)
+        return TensorSpec(
+            name, tuple(shape), dtype, size_bytes, c_name, signature_name, scale, zero_point
+        )
 
 
 def _is_text(name: str) -> bool:
@@ -215,3 +219,16 @@ def _is_text(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _is_quantization(scale: object, zero_point: object) -> bool:
+    """Whether a tensor's quantization is one, or there is none."""
+    if scale is None or zero_point is None:
+        return scale is zero_point
+    is_scale = isinstance(scale, int | float) and not isinstance(scale, bool)
+    return (
+        is_scale
+        and 0 < float(scale) < math.inf  # type: ignore[arg-type]
+        and isinstance(zero_point, int)
+        and not isinstance(zero_point, bool)
+    )

@@ -16,6 +16,9 @@ class TensorSpec:
         size_bytes: Bytes without padding.
         c_name: Its member in the structs of the C interface.
         signature_name: Its name in the model's signature, where the model has one.
+        scale: What an integer counts, of a quantized tensor: real = scale * (integer - zero_point);
+            None for others.
+        zero_point: The integer that stands for 0.
     """
 
     name: str
@@ -24,6 +27,8 @@ class TensorSpec:
     size_bytes: int
     c_name: str = ""
     signature_name: str | None = None
+    scale: float | None = None
+    zero_point: int | None = None
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """`microtvm compare`."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -37,3 +38,11 @@ def test_a_limit_decides_the_exit_status(microtvm: Microtvm, runs: list[str]) ->
 def test_what_is_no_file_of_records_is_told(microtvm: Microtvm, runs: list[str]) -> None:
     assert "cannot read none.json" in microtvm("compare", runs[0], "none.json", status=2).err
     assert "the limit 'x'" in microtvm("compare", *runs, "--limit", "x", status=2).err
+
+
+def test_both_runs_are_a_page(microtvm: Microtvm, runs: list[str], tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    microtvm("compare", *runs, "--html", str(page), status=0)
+    text = page.read_text()
+    assert "a.json and b.json" in text
+    assert "1064" in text

@@ -189,3 +189,91 @@ def test_sine(microtvm):
         "deep/test_it.py",
     )
     run_pytest("--microtvm-board=host", status=0)
+
+
+def test_models_take_real_numbers(run_pytest, write_test):
+    write_test("""
+@pytest.mark.microtvm_model("models/sine_int8.tflite")
+def test_sine(microtvm):
+    [x] = microtvm.library.inputs
+    assert x.scale > 0
+    assert -128 <= x.zero_point <= 127
+    sine = microtvm.run_float([[np.pi / 2]])["y"]
+    assert sine.dtype == np.float32
+    assert sine[0, 0] == pytest.approx(1.0, abs=0.1)
+    integers = np.round(np.full((1, 1), np.pi / 2) / x.scale) + x.zero_point
+    [y] = microtvm.library.outputs
+    again = microtvm.run(integers.astype("int8"))["y"]
+    assert sine == ((again - y.zero_point) * y.scale).astype("float32")
+
+@pytest.mark.microtvm_model("models/motion_float32.tflite")
+def test_float(microtvm):
+    inputs = {"gravity": np.zeros((1, 3)), "acceleration": np.ones((1, 32, 3))}
+    outputs = microtvm.run_float(inputs)
+    assert microtvm.library.outputs[0].scale is None
+    assert outputs["activity"].dtype == np.float32
+""")
+    run_pytest("--microtvm-board=host", status=0)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_model_is_shared_by_fixtures_of_wider_scopes(run_pytest, write_test, workers):
+    write_test("""
+@pytest.fixture(scope="module")
+def sine(microtvm_models):
+    return microtvm_models("models/sine_int8.tflite")
+
+@pytest.fixture(scope="module")
+def zero(sine):
+    return sine.run(np.zeros((1, 1), "int8"))["y"].item()
+
+@pytest.mark.parametrize("value", [-5, 0, 5])
+def test_values(sine, zero, value):
+    assert (sine.run(np.full((1, 1), value, "int8"))["y"].item() == zero) == (value == 0)
+
+def test_check(sine, microtvm_models):
+    assert microtvm_models("models/../models/sine_int8.tflite") is sine
+    sine.check()
+
+def test_fails(sine):
+    assert sine.metrics.flash_bytes < 1
+
+def test_other(microtvm_board):
+    pass
+""")
+    outcome = run_pytest(f"-n{workers}", "--microtvm-board=host,qemu_x86", status=1)
+    assert "2 failed, 10 passed" in outcome.summary
+    assert [record["board"] for record in outcome.records] == ["host", "qemu_x86"]
+    for record in outcome.records:
+        assert (record["verdict"], record["outcome"]) == ("match", "failed")
+        tests = {test["id"].split("::")[1].split("[")[0]: test for test in record["tests"]}
+        assert sorted(tests) == ["test_check", "test_fails", "test_values"]
+        assert tests["test_check"]["outcome"] == "passed"
+        assert len(record["tests"]) == 5
+
+
+def test_hypothesis_draws_inputs_of_one_model(run_pytest, write_test):
+    write_test("""
+from hypothesis import given, settings, strategies
+
+@settings(max_examples=10, deadline=None)
+@given(value=strategies.integers(-128, 127))
+def test_values(microtvm_models, value):
+    microtvm_models("models/sine_int8.tflite").check(np.full((1, 1), value, "int8"))
+""")
+    [record] = run_pytest("--microtvm-board=host", status=0).records
+    assert record["elements"] >= 2
+    assert len(record["tests"]) == 1
+
+
+def test_what_assert_shows_of_figures_is_short(run_pytest, write_test):
+    write_test("""
+@pytest.mark.microtvm_model("models/sine_int8.tflite")
+def test_size(microtvm):
+    assert microtvm.metrics.flash_bytes < 10_000
+""")
+    outcome = run_pytest("--microtvm-board=host", status=1)
+    lines = [line for line in outcome.output.splitlines() if line.startswith("E  ")]
+    assert len(lines) == 3
+    assert lines[0].endswith(" bytes < 10000")
+    assert max(map(len, lines)) < 100
