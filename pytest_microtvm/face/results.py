@@ -22,6 +22,9 @@ USED: pytest.StashKey[list[Record]] = pytest.StashKey()
 UNDER_TEST: pytest.StashKey[ModelUnderTest] = pytest.StashKey()
 """The model, board and executor of a test."""
 
+SHARED: pytest.StashKey[list[ModelUnderTest]] = pytest.StashKey()
+"""Those that a test shares with others and has used."""
+
 
 class Results:
     """The records of one pytest process, and in the controlling one those of its workers.

@@ -12,7 +12,7 @@ import pytest
 
 from pytest_microtvm.boards.selection import board_of
 from pytest_microtvm.face.console import Console
-from pytest_microtvm.face.results import UNDER_TEST, Results
+from pytest_microtvm.face.results import SHARED, UNDER_TEST, Results
 from pytest_microtvm.face.settings import Settings
 from pytest_microtvm.face.workers import PARENT, Processes
 from pytest_microtvm.flow.cache import Cache
@@ -166,10 +166,14 @@ class Run:
 
         def on_use(used: ModelUnderTest) -> None:
             item = self.current
-            if item is None or item.stash.get(UNDER_TEST, None) is used:
+            if item is None:
                 return
-            self.results.add(item, used.record)
             item.stash[UNDER_TEST] = used
+            begun = item.stash.setdefault(SHARED, [])
+            if any(each is used for each in begun):
+                return
+            begun.append(used)
+            self.results.add(item, used.record)
             used.begin_anew()
             if self.settings.build_only:
                 used.firmware  # noqa: B018 (a property that builds)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pytest_microtvm.boards import Board
+from pytest_microtvm.boards.selection import unknown_board
 from pytest_microtvm.errors import ConfigError
 from pytest_microtvm.process import die_with_parent
 from pytest_microtvm.virtual_lab.client import VirtualLab
@@ -34,7 +35,7 @@ def boards_of(counts: Sequence[str], known: Mapping[str, Board]) -> dict[str, Bo
     for text in counts:
         kind, _, count = text.partition("=")
         if kind not in known:
-            raise ConfigError(f"unknown board {kind!r}", cure=f"boards: {', '.join(known)}")
+            raise unknown_board(kind, known)
         if not (count or "1").isdecimal() or int(count or "1") < 1:
             raise ConfigError(f"{text!r} is no number of boards", cure="write KIND=COUNT")
         boards |= {f"{kind}-{number + 1}": known[kind] for number in range(int(count or "1"))}

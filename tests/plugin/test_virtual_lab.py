@@ -58,7 +58,7 @@ def test_its_exit_status_is_the_commands(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("boards", "command", "message"),
     [
-        ("nothing", "true", "unknown board 'nothing'; boards: "),
+        ("nothing", "true", "unknown board 'nothing'; "),
         (f"{KIND}=none", "true", "'netduinoplus2=none' is no number of boards"),
         ("host", "true", "there is no virtual host"),
         (KIND, "no-such-program", "cannot start no-such-program"),
