@@ -5,10 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from pytest_microtvm.compiler.naming import sanitize
 from pytest_microtvm.errors import ConfigError
 from pytest_microtvm.measure.records import Record
 
@@ -181,8 +179,7 @@ def _by_layer(before: Record, now: Record) -> dict[str, tuple[float, float]]:
 
 
 def _layer(record: Record, kernel: str) -> str:
-    prefix = f"tvmgen_{sanitize(Path(record.model).stem, 'model')}_"
-    return f"layer {kernel.removeprefix(prefix)}"
+    return f"layer {record.layer_name(kernel)}"
 
 
 def _by_symbol(

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pytest_microtvm.compiler.naming import sanitize
 from pytest_microtvm.measure.metrics import Metrics
 
 SCHEMA_VERSION = 2
@@ -104,6 +105,12 @@ class Record:
         path = Path(self.model)
         parts = path.parts[-2:] if path.is_absolute() else path.parts
         return Path(*parts).with_suffix("").as_posix() if parts else ""
+
+    def layer_name(self, kernel: str) -> str:
+        """What reports call a kernel: its name in the archive, less that of the model."""
+        symbol = self.sizes.get("symbols", {}).get(kernel, {})
+        prefix = f"tvmgen_{sanitize(Path(self.model).stem, 'model')}_"
+        return str(symbol.get("layer") or kernel.removeprefix(prefix))
 
     def worsen(self, outcome: str) -> None:
         """Take the outcome of one more check of it, without a test."""

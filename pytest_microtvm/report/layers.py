@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import zip_longest
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_microtvm.compiler.naming import sanitize
 from pytest_microtvm.report.layout import GAP, Column, fitted, fold
 
 if TYPE_CHECKING:
@@ -31,13 +29,12 @@ def layer_table(record: Record, name: str, width: int = 80) -> list[str]:
         return fold(f"{title}: {record.absent.get('instructions', 'it was not run')}", width)
     total = int(record.metrics["instructions"]["value"])
     own = total - sum(layer["instructions"] for layer in record.layers)
-    prefix = f"tvmgen_{sanitize(Path(record.model).stem, 'model')}_"
     rows = []
     for layer in record.layers:
         macs, per_mac = layer["macs"], layer["instructions_per_mac"]
         rows.append(
             (
-                layer["kernel"].removeprefix(prefix),
+                record.layer_name(layer["kernel"]),
                 *_share(layer["instructions"], total),
                 "-" if macs is None else f"{macs:,}",
                 "-" if per_mac is None else f"{per_mac:,.2f}",
