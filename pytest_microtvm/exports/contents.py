@@ -13,6 +13,7 @@ from pytest_microtvm.errors import ModelError
 from pytest_microtvm.exports.stack import StackUse
 from pytest_microtvm.mlf.archive import FOREIGN_CURE, opened
 from pytest_microtvm.mlf.library import ModelLibrary
+from pytest_microtvm.project.server.archive import ModelMetadata
 from pytest_microtvm.project.server.interface import ModelInterface
 
 Files = dict[str, bytes]
@@ -47,6 +48,7 @@ class Contents:
         sources: The model's, by file name.
         runtime_sources: Of the runtime, by file name; they include headers of their own folder.
         license: The text of the license.
+        libraries: Machine code that external kernels bring, by file name.
         stack: What the kernels take of the stack, where that was measured.
     """
 
@@ -58,6 +60,7 @@ class Contents:
     sources: Files
     runtime_sources: Files
     license: bytes
+    libraries: tuple[str, ...] = ()
     stack: StackUse | None = None
 
     @property
@@ -70,6 +73,11 @@ class Contents:
         """The module's part of the metadata."""
         module: Mapping[str, Any] = self.library.metadata["modules"][self.library.name]
         return module
+
+    @property
+    def link_flags(self) -> tuple[str, ...]:
+        """The libraries that a program needs, as a linker takes them."""
+        return ("-lm", *ModelMetadata.read(self.library.path).link_flags)
 
     @property
     def description(self) -> str:
@@ -138,6 +146,7 @@ def read_contents(
         sources,
         runtime_sources,
         files["LICENSE"],
+        tuple(name for name in files if name.startswith(_CODE) and name.endswith(".a")),
         stack,
     )
 

@@ -20,6 +20,7 @@ RUNTIMES = (NONE, AOT, GRAPH, RPC)
 MARK = "model.json"
 """The file by which a folder is known to be an export."""
 
+_ARCHIVE = "mlf"
 _VERSION = re.compile(r"\d+\.\d+\.\d+\Z")
 
 
@@ -71,6 +72,12 @@ def export_model(
             plain.name,
         )
     contents = read_contents(library, runtime, version, stack)
+    if contents.libraries and format_name.lower() != _ARCHIVE:
+        raise ConfigError(
+            f"{library.name} has kernels in machine code ({', '.join(contents.libraries)}), which "
+            f"the format {format_name} has no place for",
+            cure=f"choose the format {_ARCHIVE}",
+        )
     files = {
         **to_files(contents),
         "LICENSE": contents.license,

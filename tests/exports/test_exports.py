@@ -7,7 +7,6 @@ import json
 import re
 import shutil
 import subprocess
-import tarfile
 import xml.etree.ElementTree as ElementTree
 import zipfile
 from collections.abc import Callable
@@ -21,13 +20,16 @@ import yaml
 from pytest_microtvm import extensions
 from pytest_microtvm.boards import load_boards
 from pytest_microtvm.command.main import main
-from pytest_microtvm.errors import BuildError, ConfigError, ModelError
+from pytest_microtvm.compiler import CompileOptions, compile_to_files
+from pytest_microtvm.compiler.pools import ConstantPoolInfo, Memory, WorkspacePoolInfo
+from pytest_microtvm.errors import BuildError, ConfigError
 from pytest_microtvm.exports import RUNTIMES, export_model
 from pytest_microtvm.extensions import EXPORTS
-from pytest_microtvm.mlf.library import ModelLibrary, open_library
+from pytest_microtvm.mlf.library import ModelLibrary, open_library, write_library
 from tests.contract.running import need_tools
 from tests.exports.conftest import MODELS
 from tests.operators.running import run_litert
+from tests.unit.compiler import external_kernels
 
 FORMATS = EXPORTS.names()
 STRICT = ["-Wall", "-Wextra", "-Wconversion", "-Wcast-qual", "-Werror"]
@@ -117,7 +119,7 @@ def test_code_and_example_compile_without_a_warning(
         files = [*folder.glob("src/*.c"), *folder.glob("examples/*/*.c")]
     else:  # the runtime is C11
         files = list(folder.glob("src/*.c"))
-    assert len(files) == 3 + (runtime != "none")
+    assert len(files) >= 3
     run(*compiler, *STRICT, "-O1", "-Iinclude", "-c", *files, cwd=folder)
 
 
@@ -317,11 +319,6 @@ def test_a_platformio_library_has_the_keys_of_one(export: Export) -> None:
 
 
 def test_pools_are_given_by_the_example(tmp_path: Path) -> None:
-    pytest.importorskip("tvm")
-    from pytest_microtvm.compiler import CompileOptions, compile_to_files
-    from pytest_microtvm.compiler.pools import ConstantPoolInfo, Memory, WorkspacePoolInfo
-    from pytest_microtvm.mlf.library import write_library
-
     memories = {
         "two": Memory(
             (
@@ -337,22 +334,38 @@ def test_pools_are_given_by_the_example(tmp_path: Path) -> None:
         path = tmp_path / f"{name}.tar"
         files = compile_to_files(MODELS / "keyword_int8.tflite", CompileOptions(memory=memory))
         write_library(path, files)
-        folder = export_model(open_library(path), tmp_path / name, "c")
-        sources = list(folder.rglob("*.c"))
-        for compiler in (["gcc", "-std=c99"], ["g++", "-std=c++11", "-xc++"]):
-            run(*compiler, *STRICT, "-Iinclude", *sources, "-lm", "-o", "program", cwd=folder)
-        assert run("./program", cwd=folder) == scores(), name
+        for kind, more in (("c", []), ("stm32", ["-Wl,-T,ai/ai_models.ld"])):
+            folder = export_model(open_library(path), tmp_path / name / kind, kind)
+            assert run_both(folder, *more) == scores(), name
 
 
-def test_an_archive_of_another_maker_is_refused(tmp_path: Path, keyword: ModelLibrary) -> None:
-    path = tmp_path / "bare.tar"
-    with tarfile.open(keyword.path) as source, tarfile.open(path, "w") as target:
-        for member in source:
-            if member.name != "LICENSE":
-                target.addfile(member, source.extractfile(member))
-    with pytest.raises(ModelError, match="has no LICENSE"):
-        export_model(open_library(path), tmp_path / "out", "c")
-    assert not (tmp_path / "out").exists()
+def run_both(folder: Path, *more: str) -> str:
+    """What the example of C files prints, which is C++ as well."""
+    include = "-Iai" if (folder / "ai").is_dir() else "-Iinclude"
+    sources = sorted(folder.rglob("*.c"))
+    printed = set()
+    for compiler in (["gcc", "-std=c99"], ["g++", "-std=c++11", "-xc++"]):
+        command = [*compiler, *STRICT, include, *map(str, sources), *more, "-lm"]
+        run(*command, "-o", "program", cwd=folder)
+        printed.add(run("./program", cwd=folder))
+    (text,) = printed
+    return text
+
+
+def test_an_accelerator_is_given_by_the_example(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernels = external_kernels.npu(tmp_path)
+    monkeypatch.setattr(external_kernels, "NPU", kernels, raising=False)
+    place = f"{external_kernels.__name__}:NPU"
+    monkeypatch.setitem(extensions.EXTERNAL_KERNELS.built_in, "npu", place)
+    path = tmp_path / "model.tar"
+    options = CompileOptions(external="npu")
+    write_library(path, compile_to_files(MODELS / "keyword_int8.tflite", options))
+    for name, more in (("c", []), ("stm32", ["-Wl,-T,ai/ai_models.ld"])):
+        folder = export_model(open_library(path), tmp_path / name, name)
+        assert run_both(folder, *more) == scores()
+        assert "NpuMaxPool" in run("nm", "program", cwd=folder)
 
 
 NEWCOMER = """\

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_microtvm.errors import ConfigError
-from pytest_microtvm.exports.contents import NONE, Files, read_contents
+from pytest_microtvm.exports.contents import AOT, NONE, Files, read_contents
 from pytest_microtvm.exports.stm32.kernels import kernel_files
 from pytest_microtvm.exports.stm32.model import Layout, Quantization, StmModel, StmTensor
 from pytest_microtvm.exports.stm32.sources import data_header, data_source, header, source
@@ -111,7 +111,8 @@ class CodeEmitter:
             raise ConfigError("no model was read", cure="call parse_library_format first")
         name = sanitized(model_name)
         contents = read_contents(library, NONE, "1.0.0", None)
-        kernels, constants = kernel_files(contents, name)
+        runtime = read_contents(library, AOT, "1.0.0", None)
+        kernels, constants = kernel_files(contents, runtime, name)
         metadata = ModelMetadata.read(library.path)
         model = StmModel(
             name=name,

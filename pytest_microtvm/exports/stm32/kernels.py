@@ -9,12 +9,17 @@ from pytest_microtvm.exports.contents import Contents, Files
 from pytest_microtvm.exports.stm32.model import Constant
 from pytest_microtvm.mlf.archive import FOREIGN_CURE
 
+_MODEL_HEADER = "microtvm/model.h"
 
-def kernel_files(contents: Contents, name: str) -> tuple[Files, tuple[Constant, ...]]:
+
+def kernel_files(
+    contents: Contents, runtime: Contents, name: str
+) -> tuple[Files, tuple[Constant, ...]]:
     """Take the constants out of a model's sources, and name the model anew.
 
     Args:
         contents: The model, without the runtime.
+        runtime: The same with an executor.
         name: What it is called.
 
     Returns:
@@ -46,12 +51,26 @@ def kernel_files(contents: Contents, name: str) -> tuple[Files, tuple[Constant, 
         )
     texts[internal] = _with_pointer(declared, texts[internal], old, name)
     plan = f"{contents.library.name}_lib1.c"
+    if f"int32_t {old}_execute(" not in texts[plan]:
+        # With several pools or a device, what runs the model in one arena is the executors'.
+        texts |= _in_one_arena(runtime)
     texts[plan] = _with_nodes(texts[plan], old)
     renamed = {
         _renamed(path, contents, name): _rename(text, contents, name).encode()
         for path, text in texts.items()
     }
     return renamed, tuple(found[number] for number in sorted(found))
+
+
+def _in_one_arena(runtime: Contents) -> dict[str, str]:
+    """The source that runs a model in one arena, and the header that it needs."""
+    model = f"{runtime.library.name}_model.c"
+    header = _MODEL_HEADER.replace("/", "_")
+    text = runtime.sources[model].decode().replace(f"<{_MODEL_HEADER}>", f'"{header}"')
+    return {
+        f"{runtime.library.name}_lib2.c": text,
+        header: runtime.headers[_MODEL_HEADER].decode(),
+    }
 
 
 def _with_pointer(declared: re.Pattern[str], text: str, old: str, name: str) -> str:

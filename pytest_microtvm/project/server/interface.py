@@ -125,6 +125,7 @@ class ModelInterface:
         pools: The memory that the application gives it.
         run_parameters: The names of what a run takes.
         has_state: Whether it keeps something from run to run, which `tvmgen_NAME_reset` begins.
+        devices: The accelerators that it runs on.
     """
 
     name: str
@@ -133,6 +134,7 @@ class ModelInterface:
     pools: tuple[InterfacePool, ...]
     run_parameters: tuple[str, ...]
     has_state: bool = False
+    devices: tuple[str, ...] = ()
 
     @property
     def prefix(self) -> str:
@@ -167,6 +169,7 @@ class ModelInterface:
             ),
             tuple(map(_identifier, main.get("run_parameters", _RUN_PARAMETERS))),
             has_state=bool(main.get("states")),
+            devices=tuple(map(_identifier, module.get("devices", {}))),
         )
 
     @classmethod

@@ -251,9 +251,10 @@ def _main(model: ModelInterface, printing: Printing) -> list[str]:
         structs.append(f"struct {prefix}_workspace_pools pools;")
     if takes_io:
         structs += [f"struct {prefix}_inputs inputs;", f"struct {prefix}_outputs outputs;"]
-    if "devices" in model.run_parameters:  # a driver that needs no instance
-        structs.append(f"static const struct {prefix}_devices devices;")
+    structs += [f"struct {prefix}_devices devices;"] if model.devices else []
     members = []
+    for device in model.devices:
+        members.append(f"devices.{device} = NULL; /* for drivers that need no instance */")
     for pool in model.pools if has_pools else ():
         members.append(f"pools.{pool.name} = {f'{pool.name}_pool' if pool.size_bytes else 'NULL'};")
     if takes_io:
