@@ -7,6 +7,7 @@ inputs. The table says for each model: exact, within tolerance, how far off, or 
 from __future__ import annotations
 
 import argparse
+import warnings
 from collections import Counter
 from pathlib import Path
 
@@ -36,10 +37,13 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"there are no models in {folder}")
         return 1
     counts: Counter[str] = Counter()
-    with open_harness() as harness:
+    told: list[str] = []
+    with open_harness(detail=told.append) as harness, warnings.catch_warnings():
+        # What falls back to float is in the table.
+        warnings.simplefilter("ignore")
         board = load_boards()["host"]
         for model in models:
-            kind, text = _verdict(harness, model, board)
+            kind, text = _verdict(harness, model, board, told)
             counts[kind] += 1
             print(f"{kind:12} {model.relative_to(folder)}  {text[:_SHOWN]}".rstrip(), flush=True)
     total = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
@@ -47,8 +51,15 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if counts["differs"] else 0
 
 
-def _verdict(harness: Harness, model: Path, board: Board) -> tuple[str, str]:
-    """What came of a model, in a word and in a line."""
+def _verdict(harness: Harness, model: Path, board: Board, told: list[str]) -> tuple[str, str]:
+    """What came of a model, in a word and in a line.
+
+    Args:
+        harness: Compiles and compares.
+        model: The file.
+        board: This machine.
+        told: What went on so far, the latest last; the reason of a missing check is there.
+    """
     record = harness.record(model, board, _EXECUTOR)
     try:
         library = harness.compile(model, board, record).library
@@ -64,4 +75,6 @@ def _verdict(harness: Harness, model: Path, board: Board) -> tuple[str, str]:
     except MicroTVMError as error:
         return "error", error.one_line()
     status = record.model_check or NOT_CHECKED
-    return {EXACT: "exact", WITHIN: "within", NOT_CHECKED: "not checked"}[status], in_float
+    if status == NOT_CHECKED:
+        return "not checked", (told[-1] if told else "") + in_float
+    return {EXACT: "exact", WITHIN: "within"}[status], in_float
