@@ -77,6 +77,7 @@ class Port:
         type: Shape and element type.
         signature_name: The name in the model's signature, where it has one.
         quantization: Of its values, where all have the same.
+        index_limit: Where its elements number those of an axis, the extent of that.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Port:
     type: TensorType
     signature_name: str | None = None
     quantization: Quantization | None = None
+    index_limit: int | None = None
 
 
 class StorageKind(Enum):

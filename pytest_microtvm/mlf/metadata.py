@@ -191,6 +191,7 @@ class MetadataReader:
         c_name = self.field(entry, "c_name", str)
         signature_name = entry.get("signature_name")
         scale, zero_point = entry.get("scale"), entry.get("zero_point")
+        limit = entry.get("index_limit")
         size_bytes = self.size(entry, "size")
         is_good = (
             dtype in DTYPE_BYTES
@@ -200,6 +201,7 @@ class MetadataReader:
             and _IDENTIFIER.match(c_name)
             and (signature_name is None or isinstance(signature_name, str))
             and _is_quantization(scale, zero_point)
+            and (limit is None or (type(limit) is int and 0 < limit <= _MAX_SIZE))
             and all(map(_is_text, (name, signature_name or "")))
         )
         if not is_good:
@@ -208,7 +210,15 @@ class MetadataReader:
                 FOREIGN_CURE,
             )
         return TensorSpec(
-            name, tuple(shape), dtype, size_bytes, c_name, signature_name, scale, zero_point
+            name,
+            tuple(shape),
+            dtype,
+            size_bytes,
+            c_name,
+            signature_name,
+            scale,
+            zero_point,
+            limit,
         )
 
 

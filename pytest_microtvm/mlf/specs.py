@@ -19,6 +19,7 @@ class TensorSpec:
         scale: What an integer counts, of a quantized tensor: real = scale * (integer - zero_point);
             None for others.
         zero_point: The integer that stands for 0.
+        index_limit: Where its elements number those of an axis, the extent of that.
     """
 
     name: str
@@ -29,6 +30,7 @@ class TensorSpec:
     signature_name: str | None = None
     scale: float | None = None
     zero_point: int | None = None
+    index_limit: int | None = None
 
 
 @dataclass(frozen=True)

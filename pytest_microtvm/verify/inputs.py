@@ -63,7 +63,8 @@ def make_inputs(model_name: str, specs: Sequence[TensorSpec]) -> Tensors:
     """Make the same inputs for the same model, on every machine and in every run.
 
     Integers of up to 16 bits are uniform over the whole range of their dtype; wider ones, which
-    models use as indices, lie in 0..9; floats are standard normal; booleans are fair coins.
+    models use as indices, lie in 0..9, and inside of the axis that they number; floats are standard
+    normal; booleans are fair coins.
 
     Args:
         model_name: Seeds the generator, together with each tensor's name.
@@ -86,7 +87,8 @@ def make_inputs(model_name: str, specs: Sequence[TensorSpec]) -> Tensors:
             limits = np.iinfo(dtype)
             tensors[spec.name] = random.randint(limits.min, limits.max + 1, spec.shape, dtype)
         else:
-            tensors[spec.name] = random.randint(0, 10, spec.shape).astype(dtype)
+            limit = min(10, spec.index_limit or 10)
+            tensors[spec.name] = random.randint(0, limit, spec.shape).astype(dtype)
     return tensors
 
 

@@ -248,6 +248,8 @@ def _tensors(ports: Sequence[Port], macros: Macros) -> Mapping[str, Any]:
         if port.quantization is not None:
             entry["scale"] = float(port.quantization.scale)
             entry["zero_point"] = port.quantization.zero_point
+        if port.index_limit is not None:
+            entry["index_limit"] = port.index_limit
         if port.signature_name is not None:
             entry["signature_name"] = port.signature_name
         tensors[port.name] = entry

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_microtvm.compiler.failures import summary, tvm_failure
+from pytest_microtvm.compiler.frontends.indices import index_limits
 from pytest_microtvm.compiler.lowering import tensor_type
 from pytest_microtvm.compiler.naming import Namespace, unique_names
 from pytest_microtvm.compiler.program import Port
@@ -132,6 +133,7 @@ def _ports(
     fallback: str,
 ) -> list[Port]:
     unique = unique_names(item.name for item in names)
+    limits = index_limits(values)
     return [
         Port(
             name,
@@ -139,6 +141,7 @@ def _ports(
             tensor_type(tensor.ty, item.name),
             item.signature_name,
             values.quantization_of(tensor) if dtype_of(tensor) in LIMITS else None,
+            limits.get(tensor),
         )
         for name, item, tensor in zip(unique, names, tensors, strict=True)
     ]

@@ -31,6 +31,7 @@ from tests.unit.compiler.tflite_models import (
 
 
 def native(model: Model, directory: Path) -> NativeModel:
+    directory.mkdir(exist_ok=True)
     path = directory / "net.tflite"
     path.write_bytes(model.to_bytes())
     return NativeModel(compile_to_files(path), directory)
@@ -241,6 +242,11 @@ def test_a_gather_with_batch_axes_takes_of_each_batch_its_own(tmp_path: Path):
     x = np.arange(24, dtype=np.float32).reshape(2, 4, 3)
     [result] = native(Model(tensors, [operator], [0], [2]), tmp_path)(x)
     np.testing.assert_array_equal(result, [x[0, [3, 0]], x[1, [1, 1]]])
+    tensors[1] = Tensor("places", [2, 2], "INT32")
+    computed = native(Model(tensors, [operator], [0, 1], [2]), tmp_path / "computed")
+    places = np.array([[3, 0], [1, 1]], np.int32)
+    np.testing.assert_array_equal(computed(x, places)[0], result)
+    assert [spec.index_limit for spec in computed.library.inputs] == [None, 4]
 
 
 @pytest.mark.parametrize("dtype", ["FLOAT32", "INT8"])

@@ -56,6 +56,12 @@ def test_wide_integers_are_small_enough_for_indices():
     assert (values.min(), values.max()) == (0, 9)
 
 
+def test_indices_are_inside_of_the_axis_that_they_number():
+    limited = replace(spec(shape=(1000,), dtype="int32"), index_limit=3)
+    values = make_inputs("m", [limited])["x"]
+    assert (values.min(), values.max()) == (0, 2)
+
+
 def test_floats_are_standard_normal():
     values = make_inputs("m", [spec(shape=(10_000,), dtype="float32")])["x"]
     assert values.dtype == np.float32

@@ -225,3 +225,12 @@ def test_arguments_that_old_models_have_as_attributes(tmp_path: Path):
     model = made(nodes, {"x": ("FLOAT", [3, 3, 5])}, "part best places first", opset=9)
     model.ir_version = 4
     agree(model, tmp_path, [floats(3, 3, 5)])
+
+
+def test_inputs_that_are_indices_are_told_with_their_limit(tmp_path: Path):
+    nodes = [node("Gather", "x places", "y", axis=1), node("Add", "places places", "z")]
+    inputs: dict[str, Any] = {"x": ("FLOAT", [2, 3]), "places": ("INT64", [4])}
+    source, places = floats(2, 3), np.array([2, 0, -1, 1])
+    native = agree(made(nodes, inputs, "y z"), tmp_path, [source, places])
+    assert [spec.index_limit for spec in native.library.inputs] == [None, 3]
+    assert [spec.index_limit for spec in native.library.outputs] == [None, None]
