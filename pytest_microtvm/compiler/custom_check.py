@@ -8,10 +8,11 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pytest_microtvm.compiler.custom import Array, random_inputs
+from pytest_microtvm.compiler.custom import random_inputs
 from pytest_microtvm.compiler.emit.functions import definition
 from pytest_microtvm.compiler.kernels import integer_kernel
 from pytest_microtvm.compiler.quantized.given import Custom
@@ -19,6 +20,9 @@ from pytest_microtvm.compiler.quantized.groups import IntegerKernel
 from pytest_microtvm.compiler.quantized.kernels.text import body
 from pytest_microtvm.errors import ModelError
 from pytest_microtvm.temporary import TemporaryFolder
+
+if TYPE_CHECKING:
+    from pytest_microtvm.compiler.custom import Array
 
 _INCLUDE = Path(__file__).parent / "quantized" / "include"
 _TIMEOUT_S = 60

@@ -90,38 +90,38 @@ _NAMES = """
     SEEK_DATA SEEK_END SEEK_HOLE SEEK_SET SEM_NSEMS_MAX SEM_VALUE_MAX SET SHRT_MAX SHRT_MIN
     SHRT_WIDTH SIG_ATOMIC_MAX SIG_ATOMIC_MIN SIG_ATOMIC_WIDTH SIZE_MAX SIZE_WIDTH SNAN SNANF
     SNANF128 SNANF32 SNANF32X SNANF64 SNANF64X SNANL SSIZE_MAX SYMLOOP_MAX TIMESPEC_TO_TIMEVAL
-    TIMEVAL_TO_TIMESPEC TINY_STDIO TMP_MAX TRUE TTY_NAME_MAX TZNAME_MAX UCHAR_MAX UCHAR_WIDTH
-    UINT16_C UINT16_MAX UINT16_WIDTH UINT32_C UINT32_MAX UINT32_WIDTH UINT64_C UINT64_MAX
-    UINT64_WIDTH UINT8_C UINT8_MAX UINT8_WIDTH UINTMAX_C UINTMAX_MAX UINTMAX_WIDTH UINTPTR_MAX
-    UINTPTR_WIDTH UINT_FAST16_MAX UINT_FAST16_WIDTH UINT_FAST32_MAX UINT_FAST32_WIDTH
-    UINT_FAST64_MAX UINT_FAST64_WIDTH UINT_FAST8_MAX UINT_FAST8_WIDTH UINT_LEAST16_MAX
-    UINT_LEAST16_WIDTH UINT_LEAST32_MAX UINT_LEAST32_WIDTH UINT_LEAST64_MAX UINT_LEAST64_WIDTH
-    UINT_LEAST8_MAX UINT_LEAST8_WIDTH UINT_MAX UINT_WIDTH ULLONG_MAX ULLONG_WIDTH ULONG_LONG_MAX
-    ULONG_MAX ULONG_WIDTH UNDERFLOW USHRT_MAX USHRT_WIDTH WCHAR_MAX WCHAR_MIN WCHAR_WIDTH WCONTINUED
-    WCOREDUMP WEXITED WEXITSTATUS WIFCONTINUED WIFEXITED WIFSIGNALED WIFSTOPPED WINT_MAX WINT_MIN
-    WINT_WIDTH WNOHANG WNOWAIT WORD_BIT WSTOPPED WSTOPSIG WTERMSIG WUNTRACED XATTR_LIST_MAX
-    XATTR_NAME_MAX XATTR_SIZE_MAX alloca arm assert assert_perror be16toh be32toh be64toh blkcnt_t
-    blksize_t caddr_t clearerr clearerr_unlocked clearerror clock_t clockid_t daddr_t dev_t div_t
-    double_t drand48_data errno error_t fast_putc fd_mask fd_set fdev_close fdev_setup_stream feof
-    feof_unlocked ferror ferror_unlocked float16_t float32_t float_t fp_except fp_rdi fp_rnd
-    fpclassify fpos_t fropen fsblkcnt_t fsfilcnt_t fsid_t fwopen getc getchar getchar_unlocked gid_t
-    htobe16 htobe32 htobe64 htole16 htole32 htole64 i386 id_t ieee_ext ieee_ext_u imaxdiv_t
-    in_addr_t in_port_t ino_t int16_t int16x2_t int32_t int64_t int8_t int8x4_t int_fast16_t
-    int_fast32_t int_fast64_t int_fast8_t int_least16_t int_least32_t int_least64_t int_least8_t
-    intmax_t intptr_t iseqsig isfinite isfinitef isgreater isgreaterequal isinf isinff isless
-    islessequal islessgreater isnan isnanf isnormal isnormalf issignaling issubnormal isunordered
-    iszero iszerof itimerspec key_t ldiv_t le16toh le32toh le64toh linux lldiv_t locale_t loff_t
-    log2 math_errhandling max_align_t mips mode_t nlink_t noreturn off_t offsetof physadr pid_t
-    printf_float pthread_attr_t pthread_barrier_t pthread_barrierattr_t pthread_cond_t
-    pthread_condattr_t pthread_key_t pthread_mutex_t pthread_mutexattr_t pthread_once_t
-    pthread_rwlock_t pthread_rwlockattr_t pthread_spinlock_t pthread_t ptrdiff_t putc putchar
-    putchar_unlocked quad quad_t random_data register_t sbintime_t sched_param signbit signgam
-    sigset_t size_t sparc ssize_t stderr stdin stdout strdupa strndupa strtodf suseconds_t time_t
-    timer_t timespec timeval tvm_crt_error_t u_char u_int u_int16_t u_int32_t u_int64_t u_int8_t
-    u_long u_quad_t u_register_t u_short uid_t uint uint16_t uint16x2_t uint32_t uint64_t uint8_t
-    uint8x4_t uint_fast16_t uint_fast32_t uint_fast64_t uint_fast8_t uint_least16_t uint_least32_t
-    uint_least64_t uint_least8_t uintmax_t uintptr_t ulong unix useconds_t ushort va_arg va_copy
-    va_end va_list va_start vax wint_t
+    TIMEVAL_TO_TIMESPEC TINY_STDIO TMP_MAX TRUE TTY_NAME_MAX TVMContext TVMDevice TVMFunc
+    TVMFuncRegistry TVMModel TZNAME_MAX UCHAR_MAX UCHAR_WIDTH UINT16_C UINT16_MAX UINT16_WIDTH
+    UINT32_C UINT32_MAX UINT32_WIDTH UINT64_C UINT64_MAX UINT64_WIDTH UINT8_C UINT8_MAX UINT8_WIDTH
+    UINTMAX_C UINTMAX_MAX UINTMAX_WIDTH UINTPTR_MAX UINTPTR_WIDTH UINT_FAST16_MAX UINT_FAST16_WIDTH
+    UINT_FAST32_MAX UINT_FAST32_WIDTH UINT_FAST64_MAX UINT_FAST64_WIDTH UINT_FAST8_MAX
+    UINT_FAST8_WIDTH UINT_LEAST16_MAX UINT_LEAST16_WIDTH UINT_LEAST32_MAX UINT_LEAST32_WIDTH
+    UINT_LEAST64_MAX UINT_LEAST64_WIDTH UINT_LEAST8_MAX UINT_LEAST8_WIDTH UINT_MAX UINT_WIDTH
+    ULLONG_MAX ULLONG_WIDTH ULONG_LONG_MAX ULONG_MAX ULONG_WIDTH UNDERFLOW USHRT_MAX USHRT_WIDTH
+    WCHAR_MAX WCHAR_MIN WCHAR_WIDTH WCONTINUED WCOREDUMP WEXITED WEXITSTATUS WIFCONTINUED WIFEXITED
+    WIFSIGNALED WIFSTOPPED WINT_MAX WINT_MIN WINT_WIDTH WNOHANG WNOWAIT WORD_BIT WSTOPPED WSTOPSIG
+    WTERMSIG WUNTRACED XATTR_LIST_MAX XATTR_NAME_MAX XATTR_SIZE_MAX alloca arm assert assert_perror
+    be16toh be32toh be64toh blkcnt_t blksize_t caddr_t clearerr clearerr_unlocked clearerror clock_t
+    clockid_t daddr_t dev_t div_t double_t drand48_data errno error_t fast_putc fd_mask fd_set
+    fdev_close fdev_setup_stream feof feof_unlocked ferror ferror_unlocked float16_t float32_t
+    float_t fp_except fp_rdi fp_rnd fpclassify fpos_t fropen fsblkcnt_t fsfilcnt_t fsid_t fwopen
+    getc getchar getchar_unlocked gid_t htobe16 htobe32 htobe64 htole16 htole32 htole64 i386 id_t
+    ieee_ext ieee_ext_u imaxdiv_t in_addr_t in_port_t ino_t int16_t int16x2_t int32_t int64_t int8_t
+    int8x4_t int_fast16_t int_fast32_t int_fast64_t int_fast8_t int_least16_t int_least32_t
+    int_least64_t int_least8_t intmax_t intptr_t iseqsig isfinite isfinitef isgreater isgreaterequal
+    isinf isinff isless islessequal islessgreater isnan isnanf isnormal isnormalf issignaling
+    issubnormal isunordered iszero iszerof itimerspec key_t ldiv_t le16toh le32toh le64toh linux
+    lldiv_t locale_t loff_t log2 math_errhandling max_align_t memory_layout mips mode_t nlink_t
+    noreturn off_t offsetof physadr pid_t printf_float pthread_attr_t pthread_barrier_t
+    pthread_barrierattr_t pthread_cond_t pthread_condattr_t pthread_key_t pthread_mutex_t
+    pthread_mutexattr_t pthread_once_t pthread_rwlock_t pthread_rwlockattr_t pthread_spinlock_t
+    pthread_t ptrdiff_t putc putchar putchar_unlocked quad quad_t random_data register_t sbintime_t
+    sched_param signbit signgam sigset_t size_t sparc ssize_t stderr stdin stdout strdupa strndupa
+    strtodf suseconds_t time_t timer_t timespec timeval tvm_crt_error_t u_char u_int u_int16_t
+    u_int32_t u_int64_t u_int8_t u_long u_quad_t u_register_t u_short uid_t uint uint16_t uint16x2_t
+    uint32_t uint64_t uint8_t uint8x4_t uint_fast16_t uint_fast32_t uint_fast64_t uint_fast8_t
+    uint_least16_t uint_least32_t uint_least64_t uint_least8_t uintmax_t uintptr_t ulong unix
+    useconds_t ushort va_arg va_copy va_end va_list va_start vax wint_t
 """
 
 HEADER_NAMES: frozenset[str] = frozenset(_NAMES.split())

@@ -10,12 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pytest_microtvm.compiler.custom import Array, CustomCall, CustomOperator, CustomTensor
+from pytest_microtvm.compiler.custom import CustomCall, CustomOperator, CustomTensor
 from pytest_microtvm.compiler.emit.literals import literal
+
+if TYPE_CHECKING:
+    from pytest_microtvm.compiler.custom import Array
 
 _HEADER = Path(__file__).parents[1] / "quantized" / "include" / "tvmgen_detection.h"
 _SCALES = ("y_scale", "x_scale", "h_scale", "w_scale")
