@@ -228,6 +228,7 @@ def _read_library(
         if member not in archive.members:
             raise archive.error(f"lacks {member}", FOREIGN_CURE)
     module = reader.field(metadata["modules"], name, dict)
+    reader.check_external(module)
     memory = reader.field(module, "memory", dict)
     functions = reader.field(memory, "functions", dict)
     mains = reader.field(functions, "main", list)

@@ -28,6 +28,7 @@ MAX_MODULES = 64
 
 _IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}\Z")
 _KERNEL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,255}\Z")
+_LINK_FLAG = re.compile(r"-l[A-Za-z0-9_.+-]+\Z")
 _MAX_SIZE = 2**32 - 1
 
 
@@ -75,6 +76,21 @@ class MetadataReader:
         if len({name.lower() for name in names}) != len(names):
             raise self._archive.error("holds modules whose macros are the same", FOREIGN_CURE)
         return names
+
+    def check_external(self, module: dict[str, Any]) -> None:
+        """Refuse what a linker would take for more than the name of a library."""
+        libraries = module.get("external_dependencies", [])
+        for library in libraries if isinstance(libraries, list) else [libraries]:
+            if not isinstance(library, dict):
+                raise self._archive.error(
+                    "has metadata with an external dependency that is not an object", FOREIGN_CURE
+                )
+            flags = self.field(library, "link_flags", list) if "link_flags" in library else []
+            for flag in flags:
+                if not isinstance(flag, str) or not _LINK_FLAG.match(flag):
+                    raise self._archive.error(
+                        f"asks for the link flag {str(flag)[:80]!r}", HOSTILE_CURE
+                    )
 
     def kernels(self, functions: dict[str, Any]) -> tuple[KernelSpec, ...]:
         """The kernels."""

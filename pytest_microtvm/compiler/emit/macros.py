@@ -120,8 +120,8 @@ class Macros:
 
     def function(self, result: str, name: str, parameters: Sequence[str]) -> str:
         """A declaration with each parameter on its own line, without its semicolon."""
-        listed = ",\n    ".join(parameters)
-        return f"{result} {self.prefix}_{name}({f'{chr(10)}    {listed}' if listed else 'void'})"
+        listed = "".join(f",\n    {parameter}" for parameter in parameters)
+        return f"{result} {self.prefix}_{name}({listed.removeprefix(',') or 'void'})"
 
     def ports(self, kind: str) -> Sequence[Port]:
         """The "inputs" or the "outputs"."""

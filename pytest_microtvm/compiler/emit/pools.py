@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 
 from pytest_microtvm.compiler.emit.macros import STATE, Macros
@@ -17,6 +16,7 @@ _SCRATCH = (
     f"/* Scratch memory, aligned to {ALIGNMENT_BYTES} bytes; may be NULL when its size is "
     "0. Its\n   contents need not be kept between runs. */\n"
 )
+_BYTES_PER_LINE = 16
 _POOL_MEMORY = """\
 /* What the definition of a pool's memory begins with: how it is aligned, and the section in which
    a linker script finds it. */
@@ -105,10 +105,13 @@ def constants_header(macros: Macros, program: Program) -> str:
     """The macros with the bytes of the pools of constants."""
     parts = []
     for pool in macros.constant_pools:
-        text = ", ".join(map(str, pool.data(program))) or "0"
-        lines = textwrap.wrap(text, 96)
-        continued = " \\\n  ".join(["", *lines]).lstrip(" ")
-        parts.append(f"#define {macros.pool(pool.info, 'DATA')} {continued}\n")
+        data = pool.data(program) or b"\0"
+        lines = [
+            ", ".join(map(str, data[start : start + _BYTES_PER_LINE]))
+            for start in range(0, len(data), _BYTES_PER_LINE)
+        ]
+        listed = ", \\\n  ".join(lines)
+        parts.append(f"#define {macros.pool(pool.info, 'DATA')} \\\n  {listed}\n")
     return (
         "/* What the pools of constants hold, byte by byte, as the initializer of an array of\n"
         "   uint8_t; numbers of several bytes begin with the lowest. */\n"

@@ -28,6 +28,11 @@ def rename(name: str) -> Callable[[dict[str, Any]], None]:
     return lambda metadata: metadata.update(modules={name: metadata["modules"]["net"]})
 
 
+def pool(name: str = "a", **entry: Any) -> Callable[[dict[str, Any]], None]:
+    whole = {"size": 16, "offset": 0, "bound": 16, "internal": False, **entry}
+    return main(workspace_pools={name: whole}, workspace_size_bytes=16)
+
+
 WRONG: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "newer": (lambda m: m.update(version=VERSION + 1), "update pytest-microtvm"),
     "older": (lambda m: m.update(version=7), "older TVM"),
@@ -35,6 +40,16 @@ WRONG: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "version as bool": (lambda m: m.update(version=True), "'version' is not of type int"),
     "no modules": (lambda m: m.pop("modules"), "'modules'"),
     "two modules": (lambda m: m["modules"].update(b={}), "lacks codegen"),
+    "flag of a linker": (
+        lambda m: m["modules"]["net"].update(
+            external_dependencies=[{"name": "x", "link_flags": ["-lm", "-Wl,-T,/etc/passwd"]}]
+        ),
+        "asks for the link flag '-Wl,",
+    ),
+    "library as text": (
+        lambda m: m["modules"]["net"].update(external_dependencies=["x"]),
+        "external dependency that is not an object",
+    ),
     "module as list": (lambda m: m["modules"].update(net=[]), "'net'"),
     "name with dots": (rename("../x"), "a module named"),
     "name with space": (rename("a b"), "a module named"),
@@ -68,6 +83,16 @@ WRONG: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
             }
         ),
         "'constants_size_bytes'",
+    ),
+    "pool with a foreign name": (pool("a b"), "with the pool 'a b'"),
+    "pool that is no object": (main(workspace_pools={"a": 3}), "with the pool 'a'"),
+    "pool behind a gap": (pool(offset=16), "at a wrong place"),
+    "pool of another size": (pool(size=32), "pools are not its arena"),
+    "pool of negative size": (pool(size=-16), "'size' is -16"),
+    "pool that may be internal": (pool(internal=1), "'internal' is not of type bool"),
+    "pool with a limit as text": (
+        pool(properties={"size_hint_bytes": "64K"}),
+        "'size_hint_bytes' is not of type int",
     ),
     "odd executor": (lambda m: m["modules"]["net"].update(executors=["vm"]), "'vm'"),
     "negative workspace": (main(workspace_size_bytes=-1), "workspace_size_bytes"),
