@@ -14,8 +14,6 @@ from pytest_microtvm.errors import ModelError
 Int32Array = npt.NDArray[np.int32]
 Int64Array = npt.NDArray[np.int64]
 
-_MAX_SHIFT = 30
-
 LIMITS = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767)}
 """Least and greatest value of the element types of quantized tensors."""
 
@@ -23,11 +21,12 @@ EVEN_SHIFT = 14
 """The greatest shift of `Rounding.EVEN` for sums that int32_t does not hold."""
 
 
-def quantize_multiplier(real: float) -> tuple[int, int]:
+def quantize_multiplier(real: float, greatest_shift: int = 30) -> tuple[int, int]:
     """A real factor as `multiplier * 2**(shift - 31)`.
 
     Args:
         real: Not negative.
+        greatest_shift: That the kernel can do.
 
     Returns:
         The multiplier, 0 or in [2**30, 2**31), and the shift; positive is to the left.
@@ -42,10 +41,10 @@ def quantize_multiplier(real: float) -> tuple[int, int]:
     if multiplier == 1 << 31:
         multiplier //= 2
         shift += 1
-    if shift > _MAX_SHIFT:
+    if shift > greatest_shift:
         raise ModelError(
             f"the scales of an operator's tensors are a factor of {real:g} apart, and TensorFlow "
-            f"Lite defines products below 2**{_MAX_SHIFT} alone",
+            f"Lite defines products below 2**{greatest_shift} alone",
             cure="export the model again, with scales that fit its values",
         )
     # All bits would be shifted out.

@@ -104,15 +104,18 @@ def test_int16_activations_keep_the_width_of_their_bias(bias_dtype: str, tmp_pat
     compared(Model(tensors, [layer], [0], [3]), tmp_path, [2, 20], "int16")
 
 
-@pytest.mark.parametrize("beta", [0.5, 1.0, 3.0])
-def test_softmax_has_its_beta(beta: float, tmp_path: Path):
+@pytest.mark.parametrize(
+    ("beta", "scale"),
+    [(0.5, 0.02), (1.0, 0.02), (3.0, 0.02), (1.0, 24.0), (1.0, 31.9), (1.0, 500.0)],
+)
+def test_softmax_has_its_beta_and_any_scale(beta: float, scale: float, tmp_path: Path):
     def write(builder: flatbuffers.Builder) -> int:
         tflite.SoftmaxOptionsStart(builder)
         tflite.SoftmaxOptionsAddBeta(builder, beta)
         return int(tflite.SoftmaxOptionsEnd(builder))
 
     tensors = [
-        Tensor("x", [3, 7], "INT8", None, Quantization([0.02], [5])),
+        Tensor("x", [3, 7], "INT8", None, Quantization([scale], [5])),
         Tensor("y", [3, 7], "INT8", None, Quantization([1 / 256], [-128])),
     ]
     operator = Operator("SOFTMAX", [0], [1], ("SoftmaxOptions", write))

@@ -154,7 +154,7 @@ def match_softmax(values: Values, call: Any, output: Output) -> Match | None:
     factor = 1.0 if beta is None else float(beta.reshape(-1)[0])
     # 5 bits before the point, as TFLite has it.
     real = min(factor * float(source.quantization.scale) * (1 << 26), 2.0**31 - 1.0)
-    multiplier, shift = quantize_multiplier(real)
+    multiplier, shift = quantize_multiplier(real, 31)
     if shift < 0:
         return None
     spec = Softmax(

@@ -72,7 +72,7 @@ def _log_softmax_of_bytes(call: Call) -> Any:
     if pair[1] != Quantization(np.float32(1 / 16), LIMITS[data.dtype][1]):
         return None
     real = min(float(pair[0].scale) * (1 << 26), 2.0**31 - 1.0)
-    multiplier, shift = quantize_multiplier(real)
+    multiplier, shift = quantize_multiplier(real, 31)
     if shift < 1:
         return None
     least = -math.floor(31 * (1 << 26) / (1 << shift))
