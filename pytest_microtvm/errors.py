@@ -23,6 +23,17 @@ An error is never a verdict: only `OutputMismatch` may fail a test, everything e
 from __future__ import annotations
 
 
+def printable(text: str) -> str:
+    """A text that may come from a file, a folder or a model, for one line of a terminal.
+
+    Line breaks and control characters are shown as Python writes them: they could make up lines
+    that nobody printed, or hide some.
+    """
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
+    )
+
+
 class MicroTVMError(Exception):
     """Base of every error that is not a verdict.
 
@@ -66,7 +77,7 @@ class MicroTVMError(Exception):
             line += f" ({', '.join(context)})"
         if self.cure:
             line += f"; {self.cure}"
-        return " ".join(line.split())
+        return printable(" ".join(line.split()))
 
     def __str__(self) -> str:
         return f"{self.one_line()}\n{self.details}" if self.details else self.one_line()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from pytest_microtvm.errors import printable
 from pytest_microtvm.face.workers import Processes, send_line
 from pytest_microtvm.report.layout import fold
 
@@ -52,7 +53,7 @@ class Console:
             # In one piece, so that nothing comes between; dots of xdist may be before it.
             writer = self._config.get_terminal_writer()
             start = "\n" if writer.width_of_current_line else ""
-            lines = fold(f"microtvm: {line}", writer.fullwidth, " " * len("microtvm: "))
+            lines = fold(printable(f"microtvm: {line}"), writer.fullwidth, " " * len("microtvm: "))
             writer.write(start + "".join(f"{each}\n" for each in lines), flush=True)
 
 
