@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from microtvm_api_server import Zephyr
 
 from pytest_microtvm.boards import load_boards
@@ -186,3 +187,14 @@ def test_a_board_that_zephyr_lacks_is_answered_with_the_nearest(tmp_path, standi
     project = generate(tmp_path, "qemu_riscv32")
     with pytest.raises(BuildError, match=r"has no board qemu_riscv32"):
         build_project(project, {"zephyr_base": str(standin)}, Deadline(60))
+
+
+@pytest.mark.parametrize("project_type", ["aot_standalone_demo", "host_driven"])
+def test_twister_is_told_what_to_do(tmp_path, project_type):
+    project = generate(tmp_path, project_type=project_type)
+    (test,) = yaml.safe_load((project / "sample.yaml").read_text())["tests"].values()
+    if project_type == "aot_standalone_demo":
+        assert test["harness_config"] == {"type": "one_line", "regex": ["done"]}
+        assert test["platform_allow"] == "mps2/an385"
+    else:
+        assert test["build_only"] is True

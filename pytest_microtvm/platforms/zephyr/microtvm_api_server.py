@@ -25,13 +25,20 @@ from zephyr_build import (
     python_of,
 )
 from zephyr_options import FVP, board_keys, zephyr_options
+from zephyr_sample import PROJECT_TYPE_ALIASES, sample_text
 from zephyr_toolchain import SDK, TOOLCHAIN_FILE, Toolchain, choose_toolchain, sdk_folder
 from zephyr_tree import ZephyrTree, unknown_board
 
 from pytest_microtvm.project import server
 
 SETTINGS_FILE = "zephyr.json"
-HELPERS = ("zephyr_build.py", "zephyr_options.py", "zephyr_toolchain.py", "zephyr_tree.py")
+HELPERS = (
+    "zephyr_build.py",
+    "zephyr_options.py",
+    "zephyr_sample.py",
+    "zephyr_toolchain.py",
+    "zephyr_tree.py",
+)
 ENVIRONMENT = (
     *("ZEPHYR_BASE", "ZEPHYR_TOOLCHAIN_VARIANT", "ZEPHYR_SDK_INSTALL_DIR", "CROSS_COMPILE"),
     *("ZEPHYR_MODULES", "ZEPHYR_EXTRA_MODULES", "EXTRA_ZEPHYR_MODULES", "BOARD_ROOT"),
@@ -53,7 +60,7 @@ class Zephyr(server.ProjectHandler):
 
     platform_name = "zephyr"
     firmware = "build/zephyr/zephyr.elf"
-    build_files = ("CMakeLists.txt", "Kconfig", "sample.yaml", *HELPERS)
+    build_files = ("CMakeLists.txt", "Kconfig", *HELPERS)
     how_to_build = "Build it with `west build -b BOARD`, or with `microtvm build`."
 
     _was_opened = False
@@ -131,9 +138,22 @@ class Zephyr(server.ProjectHandler):
             "prj.conf": self._settings_text(board),
             SETTINGS_FILE: json.dumps(self._chosen(), indent=2, sort_keys=True) + "\n",
         }
+        files["sample.yaml"] = sample_text(self._project_type(), self._zephyr_name(board))
         if self.table(board)["overlay"]:
             files["app.overlay"] = self.table(board)["overlay"].rstrip() + "\n"
         return files
+
+    def _project_type(self) -> str:
+        given = str(self._given.get("project_type") or "host_driven")
+        return PROJECT_TYPE_ALIASES.get(given, given)
+
+    def _zephyr_name(self, board: Mapping[str, Any]) -> str:
+        """What Zephyr calls the board; without one at hand, what the latest does."""
+        table = self.table(board)
+        try:
+            return self.tree().board_name(table["board"], table["old_board"])
+        except server.ProjectError:
+            return str(table["board"])
 
     def _chosen(self) -> dict[str, Any]:
         """What the options said about Zephyr and the compilers; the rest is the environment's."""
