@@ -109,7 +109,11 @@ class Zephyr(server.ProjectHandler):
         super().generate_project(
             model_library_format_path, standalone_crt_dir, project_dir, options
         )
-        shutil.copytree(standalone_crt_dir / "zephyr", project_dir / "runtime" / "zephyr")
+        shutil.copytree(
+            standalone_crt_dir / "zephyr",
+            project_dir / "runtime" / "zephyr",
+            ignore=shutil.ignore_patterns("sample"),
+        )
         board = self.read_board(project_dir / "board.json")
         with contextlib.suppress(server.ProjectError):  # which the build tells of
             text = self.toolchain(board).cmake_text()
@@ -166,8 +170,6 @@ class Zephyr(server.ProjectHandler):
         lines = [f"CONFIG_MAIN_STACK_SIZE={stack_bytes}"]
         if cpu["arch"] == "arm" and cpu.get("fpu"):
             lines.append("CONFIG_FPU=y")
-        if str(cpu.get("fpu", "")).startswith("mve"):
-            lines += ["CONFIG_ARMV8_1_M_MVEI=y", "CONFIG_ARMV8_1_M_MVEF=y"]
         lines += table["kconfig"]
         lines += words_of(self._given.get("extra_kconfig"))
         text = (self.directory / "prj.conf").read_text(encoding="utf-8")

@@ -39,7 +39,7 @@ _NO_PYTHON_MODULE = re.compile(r"(?:ModuleNotFoundError|ImportError): No module 
 _REASONS = (
     re.compile(r"^\S+?:\d+:(?:\d+:)? (?:fatal )?error: .*$", re.MULTILINE | re.IGNORECASE),
     re.compile(r"^.*(?:undefined reference to|multiple definition of|cannot find -l).*$", re.M),
-    re.compile(r"^\S*ld(?:\.bfd)?: (?!warning).*$", re.MULTILINE),
+    re.compile(r"^\S*ld(?:\.bfd)?: (?!warning|NOTE).*$", re.MULTILINE),
     re.compile(r"^error: .*$", re.MULTILINE),
     re.compile(r"CMake Error at [^\n]*:\n\s*([^\n]+)"),
     re.compile(r"^CMake Error: .*$", re.MULTILINE),
