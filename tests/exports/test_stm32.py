@@ -15,6 +15,7 @@ import pytest
 from pytest_microtvm import CodeEmitter, ConfigError
 from pytest_microtvm.boards import load_boards
 from pytest_microtvm.compiler import compile_to_files
+from pytest_microtvm.exports.stm32 import get_input_tensor_name, get_output_tensor_name
 from pytest_microtvm.mlf.library import ModelLibrary, open_library, write_library
 from tests.contract.running import need_tools
 from tests.exports.conftest import MODELS
@@ -268,6 +269,11 @@ def test_quantization_may_be_given(digits_library: ModelLibrary, tmp_path: Path)
     ):
         with pytest.raises(ConfigError, match=message):
             emitter.parse_library_format(digits_library, wrong)
+
+
+def test_tensors_are_called_as_by_microtvm() -> None:
+    assert get_input_tensor_name("pixels") == "pixels"
+    assert get_output_tensor_name("softmax", 1) == "softmax_1"
 
 
 def test_wrong_use_is_refused(digits_library: ModelLibrary, tmp_path: Path) -> None:

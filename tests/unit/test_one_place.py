@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from pytest_microtvm.boards import Board, load_boards
+from pytest_microtvm.compiler import program
 from pytest_microtvm.errors import ConfigError
 from pytest_microtvm.executors import EXECUTORS
 from pytest_microtvm.lab.file import load_lab
 from pytest_microtvm.project import server
+from pytest_microtvm.project.server import interface
 from pytest_microtvm.verify.references import REFERENCES, reference_title
 
 BOARDS = load_boards()
@@ -21,6 +23,10 @@ def test_servers_offer_the_executors_of_the_table() -> None:
     (option,) = (option for option in options if option.name == "executor")
     assert tuple(option.choices or ()) == EXECUTORS
     assert option.default == EXECUTORS[0]
+
+
+def test_servers_know_the_element_types_of_the_compiler() -> None:
+    assert interface.C_TYPES == program.C_TYPES
 
 
 @pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS)
