@@ -6,7 +6,6 @@ import ctypes
 import shutil
 import subprocess
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,6 @@ from pytest_microtvm.compiler.emit.functions import definition
 from pytest_microtvm.compiler.kernels import integer_kernel
 from pytest_microtvm.compiler.quantized.given import Custom
 from pytest_microtvm.compiler.quantized.groups import IntegerKernel
-from pytest_microtvm.compiler.quantized.kernels.text import body
 from pytest_microtvm.errors import ModelError
 from pytest_microtvm.temporary import TemporaryFolder
 
@@ -79,8 +77,7 @@ def _compare(spec: Custom, number: int, found: Array, expected: Array) -> None:
 
 
 def _run(spec: Custom, c_name: str, compiler: str, inputs: Sequence[Array]) -> list[Array]:
-    source = replace(spec.source, body=body(spec.source.body))
-    kernel = integer_kernel(c_name, c_name, IntegerKernel(c_name, source, (), ""), ())
+    kernel = integer_kernel(c_name, c_name, IntegerKernel(c_name, spec.source, (), ""), ())
     headers = ["tvmgen_integer.h", *spec.source.headers]
     includes = "".join(f'#include "{header}"\n' for header in headers)
     text = (

@@ -124,7 +124,7 @@ def integer_kernel(name: str, c_name: str, kernel: IntegerKernel, layers: Sequen
     roles = [role.name for role in source.roles[: len(source.constants)]]
     roles += [f"constant{i}" for i in range(len(roles), len(source.constants))]
     inputs = [f"input{i}" for i in range(len(source.input_dtypes))]
-    names = {"input0": "input"} if len(inputs) == 1 else {}
+    names = {"input0": "input"} if len(inputs) == 1 and not source.is_verbatim else {}
     names |= {f"constant{i}": role for i, role in enumerate(roles)}
     parameters = (
         *(
@@ -141,7 +141,8 @@ def integer_kernel(name: str, c_name: str, kernel: IntegerKernel, layers: Sequen
         ),
     )
     taken = [*(parameter.name for parameter in parameters), "workspace", "device"]
-    title = f"{kernel.name}, computed over integers"
+    is_plain = not (source.is_verbatim or source.callees)
+    title = f"{kernel.name}, computed over integers" if is_plain else kernel.name
     title += f" by {source.external}" if source.external else ""
     comment = [title, *kernel.facts, *describe_constants(source)]
     return Kernel(
@@ -149,7 +150,7 @@ def integer_kernel(name: str, c_name: str, kernel: IntegerKernel, layers: Sequen
         c_name,
         parameters,
         source.workspace_bytes,
-        tidy(_renamed(source.body, names), taken),
+        source.body if source.is_verbatim else tidy(_renamed(source.body, names), taken),
         frozenset(),
         is_integer=True,
         in_place=source.in_place,

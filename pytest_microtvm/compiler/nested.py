@@ -7,7 +7,7 @@ workspace of the kernel, and their constants are constants of it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy.typing as npt
@@ -78,7 +78,7 @@ def lower_nested(specs: Sequence[GivenSpec], simd: str, prefix: str) -> Nested:
             if isinstance(spec, Custom):
                 check_custom(spec, f"{prefix}custom{number}")
                 facts = (f"  the custom operator {spec.operator.name}",)
-                spec = Written(replace(spec.source, body=body(spec.source.body)), facts)
+                spec = Written(spec.source, facts)
         operators += [each for part in parts for each in part.float_operators]
         found.append(GivenSpec(given.name, spec))
     return Nested(tuple(found), tuple(dict.fromkeys(operators)))

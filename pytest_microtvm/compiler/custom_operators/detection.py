@@ -16,6 +16,7 @@ import numpy as np
 
 from pytest_microtvm.compiler.custom import CustomCall, CustomOperator, CustomTensor
 from pytest_microtvm.compiler.emit.literals import literal
+from pytest_microtvm.compiler.quantized.kernels.text import body
 
 if TYPE_CHECKING:
     from pytest_microtvm.compiler.custom import Array
@@ -152,7 +153,7 @@ def _code(call: CustomCall) -> str:
     }}
     }}
     """
-    return text + (_regular(use, score) if use.is_regular else _fast(use, score))
+    return body(text + (_regular(use, score) if use.is_regular else _fast(use, score)))
 
 
 def _words(use: _Use) -> int:

@@ -70,7 +70,7 @@ class Custom:
     Args:
         operator: What the registration says of it.
         call: Its use.
-        source: The kernel, whose statements are not tidied yet.
+        source: The kernel.
         types: Shape and dtype of each output, and of each state.
         states: What its states begin as.
     """

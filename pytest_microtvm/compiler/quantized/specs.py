@@ -426,6 +426,7 @@ class KernelSource:
         roles: What the constants are, in their order; those without a role keep their number.
         more_outputs: Element types of further outputs.
         callees: Kernels that the body calls by their C names.
+        is_verbatim: Whether the body is left as it is: a user wrote it, comments and all.
         external: The name of the library that it is of; empty where it is ours.
         device: The accelerator that runs it: the body may use `device`, a void *.
     """
@@ -441,6 +442,7 @@ class KernelSource:
     roles: tuple[Role, ...] = ()
     more_outputs: tuple[str, ...] = ()
     callees: tuple[Kernel, ...] = ()
+    is_verbatim: bool = False
     external: str = ""
     device: Device | None = None
 

@@ -50,8 +50,9 @@ ECHO = CustomOperator(
     name="AcmeEcho",
     shapes=lambda call: [call.inputs[0].shape],
     code=lambda call: '''
-    int32_t *copy = (int32_t *)(void *)workspace;
-    for (int32_t i = 0; i < 3; ++i) {
+    int32_t *copy = (int32_t *)(void *)workspace;  /* of what was kept */
+    #define KEPT 3
+    for (int32_t i = 0; i < KEPT; ++i) {
       copy[i] = input0[i];
       output[i] = input1[i];
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -46,11 +47,12 @@ def convert_custom(call: Call, operator: CustomOperator) -> Any:
         tuple(dtypes),
         (),
         types[0][1],
-        code,
+        textwrap.indent(textwrap.dedent(code).strip("\n"), "  ") + "\n",
         workspace_bytes=workspace_bytes,
         macs=None,
         headers=tuple(str(path.absolute()) for path in operator.files),
         more_outputs=tuple(dtype for _, dtype in types[1:]),
+        is_verbatim=True,
     )
     spec = Custom(operator, use, source, tuple(types), tuple(states))
     results = call.kernel_of_several(operator.name, spec, inputs, types)
