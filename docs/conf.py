@@ -36,6 +36,8 @@ myst_heading_anchors = 4
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
+autodoc_type_aliases = {name: name for name in ("ArrayLike", "Inputs", "Samples", "StrPath")}
+default_role = "literal"  # as docstrings use single backticks
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 

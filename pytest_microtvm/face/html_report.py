@@ -51,9 +51,12 @@ class HtmlReport:
         self._config = config
         self._start = time.monotonic()
         self._tests: dict[str, TestOutcome] = {}
+        self._seconds: dict[str, float] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take what came of a part of a test; with pytest-xdist, in the controlling process."""
+        seconds = self._seconds.get(report.nodeid, 0.0) + report.duration
+        self._seconds[report.nodeid] = seconds
         outcome = _outcome_of(report)
         known = self._tests.get(report.nodeid)
         if outcome is None and known is None:
@@ -64,7 +67,7 @@ class HtmlReport:
         self._tests[report.nodeid] = TestOutcome(
             report.nodeid,
             max(ranked, key=_RANKS.index),
-            report.duration + (known.seconds if known else 0.0),
+            seconds,
             _end_of("\n".join(filter(None, (known.text if known else "", text)))),
             _end_of(log),
             self._command(report),
@@ -80,6 +83,11 @@ class HtmlReport:
         )
         page = run_page([record.to_json() for record in records], list(self._tests.values()), about)
         write_file(self._path, page, OPTION)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Say where the page is."""
+        shown = os.path.relpath(self._path, self._config.invocation_params.dir)
+        terminalreporter.line(f"the report is in {shown}")
 
     def _facts(self) -> Iterator[tuple[str, str]]:
         yield "Command", shlex.join(["pytest", *self._config.invocation_params.args])

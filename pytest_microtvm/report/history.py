@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_microtvm.errors import ConfigError
-from pytest_microtvm.measure.records import SCHEMA_VERSION
+from pytest_microtvm.measure.record_files import read_records
 
 _CURE = "name a file that --microtvm-json wrote, or a folder of such files"
 
@@ -79,44 +78,15 @@ def read_runs(paths: Sequence[Path]) -> list[Run]:
     labels = [file.stem for file in files]
     if len(set(labels)) < len(labels):  # of several folders
         labels = [str(file.with_suffix("")) for file in files]
-    return [Run(label, _read(file)) for label, file in zip(labels, files, strict=True)]
+    return [
+        Run(label, [record.to_json() for record in read_records(file, "the path")])
+        for label, file in zip(labels, files, strict=True)
+    ]
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:
     parts = re.split(r"(\d+)", path.name)
     return [(int(part), "") if part.isdigit() else (0, part) for part in parts]
-
-
-def _read(path: Path) -> Sequence[Mapping[str, Any]]:
-    try:
-        document = json.loads(path.read_bytes())
-        version, records = document["version"], document["records"]
-        for record in records:
-            _check(record)
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}", cure=_CURE) from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ConfigError(f"{path} is no file of records", cure=_CURE) from error
-    if version > SCHEMA_VERSION:
-        raise ConfigError(
-            f"{path} has version {version} of the records, {SCHEMA_VERSION} is the newest known",
-            cure="update pytest-microtvm",
-        )
-    return list(records)
-
-
-def _check(record: Any) -> None:
-    """Make sure that a record has what a report takes of it.
-
-    Raises:
-        KeyError, TypeError: It has not.
-    """
-    for key in ("model", "board", "executor"):
-        if not isinstance(record[key], str):
-            raise TypeError(key)
-    for metric in record["metrics"].values():
-        if not isinstance(metric["value"], int | float) or not isinstance(metric["unit"], str):
-            raise TypeError("metrics")
 
 
 def series_of(runs: Sequence[Run]) -> list[Series]:

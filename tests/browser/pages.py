@@ -21,13 +21,20 @@ class Opened:
 
     Attributes:
         page: Playwright's.
+        session: Of the browser's own protocol.
         complaints: Everything on its console, and its errors.
         requests: What it asked for beside itself.
     """
 
     page: Any
+    session: Any
     complaints: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
+
+    def cpu_s(self) -> float:
+        """How long the page's main thread has computed since it was opened."""
+        metrics = self.session.send("Performance.getMetrics")["metrics"]
+        return float({each["name"]: each["value"] for each in metrics}["TaskDuration"])
 
     def findings(self) -> list[str]:
         """What axe-core has against the page that is serious."""
@@ -73,7 +80,9 @@ def opened(
     )
     try:
         page = context.new_page()
-        found = Opened(page)
+        session = context.new_cdp_session(page)
+        session.send("Performance.enable", {"timeDomain": "threadTicks"})
+        found = Opened(page, session)
         page.on("console", lambda message: found.complaints.append(message.text))
         page.on("pageerror", lambda error: found.complaints.append(str(error)))
         address = path.as_uri() + (f"#{hash_}" if hash_ else "")

@@ -11,8 +11,7 @@ from tests.browser.records import BOARDS, BROKEN, FAILED, MESSAGE, MODELS, outco
 
 SHOWN = "#table tbody tr:not([hidden])"
 MAX_BYTES = 3_000_000
-MAX_OPEN_MS = 1000
-TRIES = 3  # of the time: other processes may have the machine for a moment
+MAX_CPU_S = 1.0
 
 pages = pytest.importorskip("tests.browser.pages", reason="install it: pip install playwright")
 
@@ -53,13 +52,9 @@ def title_of(found) -> str:
 
 def test_a_report_of_a_hundred_results_is_small_and_opens_at_once(browser, report):
     assert report.stat().st_size < MAX_BYTES
-    times = []
-    for _ in range(TRIES):
-        with pages.opened(browser, report) as found:
-            times.append(found.page.evaluate("performance.getEntriesByName('ready')[0].startTime"))
-        if times[-1] < MAX_OPEN_MS:
-            break
-    assert min(times) < MAX_OPEN_MS
+    with pages.opened(browser, report) as found:
+        # The processor's time, all charts included: others may have the machine meanwhile.
+        assert found.cpu_s() < MAX_CPU_S
 
 
 def test_every_result_has_a_row_and_a_mark_in_the_matrix(page):
@@ -191,3 +186,28 @@ def test_paper_has_the_tables_and_no_buttons(page, keep_screenshot):
         assert page.page.pdf(format="A4").startswith(b"%PDF")
     finally:
         page.page.emulate_media(media="screen", color_scheme="light")
+
+
+def test_a_run_of_nothing_has_a_page(browser, tmp_path):
+    with pages.opened(browser, written([], tmp_path / "empty.html")) as found:
+        assert found.texts(SHOWN) == []
+        assert found.complaints == []
+
+
+def test_results_without_figures_have_pages(browser, tmp_path):
+    bare = []
+    for outcome, each in zip(("skipped", "built"), records(), strict=False):
+        nothing: dict[str, object] = {
+            "metrics": {},
+            "absent": {},
+            "layers": [],
+            "tests": [],
+            "verdict": None,
+        }
+        steps = dict.fromkeys(each["timings_s"], 0.0)
+        bare.append({**each, **nothing, "outcome": outcome, "elements": 0, "timings_s": steps})
+        del bare[-1]["arena"], bare[-1]["pictures"], bare[-1]["board_bytes"]
+    with pages.opened(browser, written(bare, tmp_path / "bare.html"), hash_="r2") as found:
+        assert title_of(found) == "ad.tflite on qemu_x86, graph built"
+        assert "None of the results" in found.page.locator("#compared").inner_text()
+        assert found.complaints == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -158,3 +159,19 @@ def test_the_wheel_works_from_where_it_is_installed(wheel: Path, tmp_path: Path)
     found = dict(line.split(" ", 1) for line in lines)
     assert {"host", "qemu_x86"} <= set(found)
     assert all(path.startswith(str(installed)) for path in found.values())
+
+
+def test_the_page_on_pypi_has_absolute_links_to_what_is_there(wheel: Path) -> None:
+    page = dist_info(wheel, "METADATA")
+    links = re.findall(r"\]\(([^)\s]+)\)", page)
+    assert links
+    for link in links:
+        assert link.startswith("https://"), link
+        _, found, path = link.partition("/main/")
+        if found:
+            assert (ROOT / path.partition("#")[0]).exists(), link
+
+
+def test_pypi_is_told_where_everything_is(wheel: Path) -> None:
+    urls = Parser().parsestr(dist_info(wheel, "METADATA")).get_all("Project-URL", [])
+    assert {url.partition(",")[0] for url in urls} >= {"Documentation", "Source", "Changelog"}

@@ -47,19 +47,9 @@ def test_a_figure_is_a_series_with_its_change():
     assert ram.change is None
 
 
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        ("{", "is no file of records"),
-        ("[]", "is no file of records"),
-        ('{"version": 2, "records": [{}]}', "is no file of records"),
-        ('{"version": 2, "records": [3]}', "is no file of records"),
-        ('{"version": 99, "records": []}', "has version 99 of the records"),
-    ],
-)
-def test_what_holds_no_records_is_refused(tmp_path, content, words):
-    (tmp_path / "a.json").write_text(content)
-    with pytest.raises(ConfigError, match=words):
+def test_what_holds_no_records_is_refused(tmp_path):
+    (tmp_path / "a.json").write_text('{"version": 2, "records": [3]}')
+    with pytest.raises(ConfigError, match="is no file of records"):
         read_runs([tmp_path / "a.json"])
 
 

@@ -20,7 +20,7 @@ const histogramChart = (picture) => (width) => ({
       type: "quantitative",
       scale: { type: "symlog" },
       title: "elements",
-      axis: { tickCount: 4, ...short },
+      axis: { tickCount: 4, labelExpr: "datum.value % 1 ? '' : format(datum.value, '~s')" },
     },
     y2: { datum: 0 },
     color: {

@@ -33,7 +33,13 @@ const trendsChart = (series, metric) => (width) => {
           scale: { domain: data.runs },
           axis: { labelAngle: -35, labelOverlap: true, labelLimit: 110 },
         },
-        y: { field: "value", type: "quantitative", title: null, scale: { zero: false }, axis: short },
+        y: {
+          field: "value",
+          type: "quantitative",
+          title: null,
+          scale: { zero: false },
+          axis: short,
+        },
         color: {
           field: "line",
           type: "nominal",
