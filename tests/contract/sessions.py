@@ -18,7 +18,11 @@ BUILD_ID = "0123456789abcdef"
 
 
 def build_firmware(
-    directory: Path, model: FloatModel, board: Board, build_id: str = BUILD_ID
+    directory: Path,
+    model: FloatModel,
+    board: Board,
+    build_id: str = BUILD_ID,
+    build_timeout_s: float = 60.0,
 ) -> Firmware:
     """Build the model for the board; no warning is accepted."""
     archive = model.write(directory / "model.tar")
@@ -31,7 +35,8 @@ def build_firmware(
         "warning_as_error": True,
     }
     generate_project(platform_directory(board.platform), archive, project, options, Deadline(30))
-    built = build_project(project, {}, Deadline(60), {"object_cache": str(directory / "objects")})
+    folders = {"object_cache": str(directory / "objects")}
+    built = build_project(project, {}, Deadline(build_timeout_s), folders)
     assert built is not None
     assert built.elf is not None
     return Firmware(

@@ -93,7 +93,9 @@ size_t MicroTVMLinkRead(uint8_t *data, size_t size_bytes) {
     if (count > 0) {
       return count;
     }
-    (void)k_sem_take(&has_received, K_FOREVER);
+    /* Not for ever: where nothing is due, Zephyr stops the Cortex-M's timer, and the time that it
+     * tells later is wrong. */
+    (void)k_sem_take(&has_received, K_SECONDS(1));
   }
 }
 

@@ -10,7 +10,7 @@
 
 #define ARG_UNUSED(x) (void)(x)
 #define ROUND_UP(x, align) ((((x) + (align) - 1u) / (align)) * (align))
-#define K_FOREVER 0
+#define K_SECONDS(seconds) (seconds)
 
 struct k_thread {
   struct {

@@ -1,0 +1,72 @@
+"""The contract of all firmware, kept by the user's own Zephyr: where ZEPHYR_BASE is set."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from pytest_microtvm.boards import load_boards
+from pytest_microtvm.errors import TargetError
+from pytest_microtvm.project.firmware import Firmware
+from pytest_microtvm.session.device import Session
+from tests.contract import test_firmware as contract
+from tests.contract.libraries import FloatModel
+from tests.contract.sessions import build_firmware
+
+BUILD_TIMEOUT_S = 900
+EMULATED = [
+    name
+    for name, board in load_boards().items()
+    if "zephyr" in board.platforms and board.emulator is not None
+]
+# What Zephyr does not notice, or tells otherwise, on these boards.
+UNNOTICED = {
+    "null pointer": {"armv7-m", "riscv"},
+    "write to a constant": {"armv8-m", "armv7-r", "riscv"},
+    "division by zero": set(),
+    "invalid instruction": set(),
+    "stack overflow": {"armv6-m", "armv7-r"},
+}
+
+pytestmark = pytest.mark.skipif(
+    not os.environ.get("ZEPHYR_BASE"), reason="ZEPHYR_BASE is not set: no Zephyr to build with"
+)
+
+test_every_byte_arrives = contract.test_every_byte_arrives
+test_the_math_functions_that_kernels_need = contract.test_the_math_functions_that_kernels_need
+test_special_values = contract.test_special_values
+test_the_timer_measures_wall_clock_time = contract.test_the_timer_measures_wall_clock_time
+
+
+@pytest.fixture(scope="module", params=EMULATED)
+def firmware(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Firmware:
+    board = load_boards()[request.param].on("zephyr")
+    model = FloatModel("probe", contract.kernel_source(), contract.COUNT)
+    directory = tmp_path_factory.mktemp(board.name)
+    return build_firmware(directory, model, board, build_timeout_s=BUILD_TIMEOUT_S)
+
+
+@pytest.fixture(scope="module")
+def session(firmware: Firmware) -> Iterator[Session]:
+    with Session(firmware, timeout_s=20, on_log=print) as session:
+        yield session
+
+
+def test_crashes_in_a_kernel_are_readable_errors(firmware: Firmware) -> None:
+    architecture = contract.architecture(firmware.board)
+    for number, (name, fault) in enumerate(contract.FAULTS.items()):
+        kind = fault.kinds.get(architecture)
+        if kind is None or architecture in UNNOTICED[name]:
+            continue
+        with (
+            Session(firmware, timeout_s=20, on_log=print) as session,
+            pytest.raises(TargetError) as caught,
+        ):
+            contract.run(session, name)
+        message = caught.value.message
+        assert message.startswith(f"the device crashed: {kind}"), name
+        assert "registers: pc 0x" in caught.value.details
+        if fault.places:
+            assert f" in fault_{number} (codegen/host/src/probe_lib0.c:" in message, name
