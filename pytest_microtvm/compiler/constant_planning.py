@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from pytest_microtvm.compiler.pools import ConstantPoolInfo, fastest_first
 from pytest_microtvm.compiler.program import KernelCall, Program, StorageKind, align_up
+from pytest_microtvm.mlf.element_types import ALIGNMENT_BYTES
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,8 @@ class PlannedConstants:
 
     Args:
         info: As it was given.
-        size_bytes: How much is taken of it, a multiple of the alignment.
+        size_bytes: How much is taken of it, a multiple of the alignment; never 0, since an array of
+            no elements is not C.
         offsets: Where each constant is, by its number.
     """
 
@@ -58,7 +60,7 @@ def plan_constants(
                 offsets[number] = used_bytes
                 used_bytes += size_bytes
         left = [number for number in left if number not in offsets]
-        planned[pool.name] = PlannedConstants(pool, used_bytes, offsets)
+        planned[pool.name] = PlannedConstants(pool, max(used_bytes, ALIGNMENT_BYTES), offsets)
     return tuple(planned[pool.name] for pool in pools)
 
 

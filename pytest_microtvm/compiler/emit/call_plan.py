@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from pytest_microtvm.compiler.constant_planning import PlannedConstants
@@ -90,10 +91,11 @@ class CallPlan:
                 unused.append("workspace")
             return [f"  (void){name};" for name in unused]
         lines = []
+        text = "\n".join(calls)
         for pool in self._macros.all_pools:
-            if pool.size_bytes:
+            name = pool.info.name
+            if re.search(rf"\b{name}_pool\b", text):
                 const = "const " if isinstance(pool, PlannedConstants) else ""
-                name = pool.info.name
                 lines.append(f"  {const}uint8_t *const {name}_pool = memory->{name};")
         uses_device = any(kernel.device for kernel in self._program.kernels.values())
         unused += [] if lines or uses_device else ["memory"]

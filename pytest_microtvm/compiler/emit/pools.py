@@ -105,7 +105,7 @@ def constants_header(macros: Macros, program: Program) -> str:
     """The macros with the bytes of the pools of constants."""
     parts = []
     for pool in macros.constant_pools:
-        data = pool.data(program) or b"\0"
+        data = pool.data(program)
         lines = [
             ", ".join(map(str, data[start : start + _BYTES_PER_LINE]))
             for start in range(0, len(data), _BYTES_PER_LINE)
@@ -201,13 +201,11 @@ def execute_in_one_arena(macros: Macros) -> str:
         lines.append(f"memory.{pool.info.name} = workspace{offset};")
     for constants in macros.constant_pools:
         name = constants.info.name
-        value = f"{name}_constants" if constants.size_bytes else "NULL"
-        lines.append(f"memory.{name} = {value};")
-        if constants.size_bytes:
-            arrays.append(
-                f"TVMGEN_ALIGNED static const uint8_t {name}_constants[] = {{\n"
-                f"    {macros.pool(constants.info, 'DATA')}}};\n\n"
-            )
+        lines.append(f"memory.{name} = {name}_constants;")
+        arrays.append(
+            f"TVMGEN_ALIGNED static const uint8_t {name}_constants[] = {{\n"
+            f"    {macros.pool(constants.info, 'DATA')}}};\n\n"
+        )
     if macros.device is not None:
         lines.append(f"memory.{macros.device.name} = NULL;")
     lines.append(f"return {macros.prefix}_execute_in(inputs, outputs, &memory);")
@@ -240,6 +238,8 @@ def map_definitions(macros: Macros) -> str:
         lines += [f"{kind}.{port.c_name} = {place_of(macros, port)};" for port in ports]
         lines += [] if ports else [f"{kind}.unused = NULL;"]
         lines.append(f"return {kind};")
+        if macros.has_pools and not any("workspace_pools" in line for line in lines):
+            lines.insert(0, "(void)workspace_pools;")
         body = "".join(f"{part}\n" for line in lines for part in wrapped(line, "  "))
         parts.append(f"\n{macros.map_signature(kind)} {{\n{body}}}\n")
     return "".join(parts)

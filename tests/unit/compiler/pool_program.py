@@ -98,9 +98,9 @@ def main_of(libraries: Sequence[ModelLibrary], placement: str = LINKER, shared: 
     pools = {name: e for name, e in pools.items() if not e.get("internal") and e["size"]}
     headers = [shared] if shared else [library.name for library in libraries]
     text = "".join(f'#include "tvmgen_{name}.h"\n' for name in headers) + _HEAD
-    if placement == ALLOCATOR:
+    if placement == ALLOCATOR and pools:
         total = sum(entry["size"] for entry in pools.values())
-        text += f"#define HEAP_BYTES {total or 1}\n{_ALLOCATOR}"
+        text += f"#define HEAP_BYTES {total}\n{_ALLOCATOR}"
     else:
         for name, entry in pools.items():
             array = f"memory_{name}[{entry['macro']}]"
@@ -147,19 +147,21 @@ def _is_io_given(library: ModelLibrary) -> bool:
 def _statements(library: ModelLibrary, pools: Sequence[str]) -> str:
     """Statements that run a model and print its outputs."""
     name, prefix = library.name, f"tvmgen_{library.name}"
-    members = {pool: f"memory_{pool}" for pool in pools}
+    own = _main(library)["workspace_pools"]
+    given = [pool for pool, entry in own.items() if not entry["internal"]]
+    members = {pool: f"memory_{pool}" if pool in pools else "NULL" for pool in given}
     members |= {pool: f"{name}_{pool}" for pool in _main(library).get("constant_pools", {})}
     lines, arguments = [], []
     if members:
         lines.append(f"struct {prefix}_workspace_pools pools;")
         lines += [f"pools.{pool} = {value};" for pool, value in members.items()]
         arguments.append("&pools")
-    given = ", ".join(arguments)
+    passed = ", ".join(arguments)
     for kind in ("inputs", "outputs"):
         if _is_io_given(library):
             lines.append(f"struct {prefix}_{kind} {kind};")
         else:
-            lines.append(f"struct {prefix}_{kind} {kind} = {prefix}_map_{kind}({given});")
+            lines.append(f"struct {prefix}_{kind} {kind} = {prefix}_map_{kind}({passed});")
     for spec in library.inputs:
         data = f"{name}_{spec.c_name}"
         if _is_io_given(library):
@@ -168,8 +170,8 @@ def _statements(library: ModelLibrary, pools: Sequence[str]) -> str:
             lines.append(f"memcpy(inputs.{spec.c_name}, {data}, sizeof({data}));")
     if _is_io_given(library):
         lines += [f"outputs.{spec.c_name} = {name}_{spec.c_name};" for spec in library.outputs]
-        given = ", ".join(["&inputs", "&outputs", *arguments])
-    lines.append(f"status |= {prefix}_run({given});")
+        passed = ", ".join(["&inputs", "&outputs", *arguments])
+    lines.append(f"status |= {prefix}_run({passed});")
     lines += [
         f"PrintBytes((const uint8_t *)outputs.{spec.c_name}, {spec.size_bytes});"
         for spec in library.outputs

@@ -61,12 +61,30 @@ CASES = {
     "internal": (INTERNAL_TWO, INTERNAL),
     "one internal": (Memory((WorkspacePoolInfo("own", internal=True),)), INTERNAL),
     "split constants": (SPLIT, LINKER),
+    "a pool of constants that nothing is left for": (
+        Memory(constant_pools=(ConstantPoolInfo("weights"), ConstantPoolInfo("more"))),
+        ALLOCATOR,
+    ),
     "all constants": (Memory(constant_pools=(ConstantPoolInfo("weights"),)), LINKER),
     "inputs in a pool": (IO, LINKER),
     "inputs in the only pool": (Memory(io_pool="workspace"), ALLOCATOR),
     "inputs in an internal pool": (
         Memory((WorkspacePoolInfo("own", internal=True),), io_pool="own"),
         INTERNAL,
+    ),
+    "inputs alone in a pool": (
+        Memory(
+            (
+                WorkspacePoolInfo("io", 656, read_bandwidth_bytes_per_cycle=1),
+                WorkspacePoolInfo("sram", read_bandwidth_bytes_per_cycle=4),
+            ),
+            io_pool="io",
+        ),
+        LINKER,
+    ),
+    "inputs in an internal pool beside another": (
+        Memory((WorkspacePoolInfo("own", internal=True), SLOW), io_pool="own"),
+        LINKER,
     ),
     "everything": (EVERYTHING, ALLOCATOR),
 }
