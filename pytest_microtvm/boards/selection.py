@@ -17,6 +17,7 @@ PLATFORM_TAG = "platform:"
 NO_SIMD = "none"
 THE_BOARD = "the board itself"
 """What is missing of one that nothing emulates and no lab has."""
+_MOST_NEAR = 4
 _NEAR = 0.6
 """How alike names are to be taken for slips of each other."""
 
@@ -201,7 +202,10 @@ def _unknown(boards: Mapping[str, Board], pattern: str) -> ConfigError:
 
 def unknown_board(name: str, boards: Iterable[str]) -> ConfigError:
     """That there is no such board, and which ones have names like it."""
-    near = difflib.get_close_matches(name, list(boards), 4, _NEAR)
+    known = {board.lower(): board for board in boards}
+    alike = [each for each in known if name.lower() in each][:_MOST_NEAR]
+    alike = alike or difflib.get_close_matches(name.lower(), known, _MOST_NEAR, _NEAR)
+    near = [known[each] for each in alike]
     meant = f"is {' or '.join(near)} meant? " if near else ""
     return ConfigError(
         f"unknown board {name!r}",
@@ -214,7 +218,10 @@ def _none_available(states: Mapping[str, Readiness]) -> ConfigError:
     for label, state in states.items():
         if state.install and THE_BOARD not in state.to_run:
             boards.setdefault(state.install, []).append(label)
-    lines = [f"for {', '.join(labels)}: {' && '.join(each)}" for each, labels in boards.items()]
+    lines = [
+        f"for {', '.join(labels)}: {' && '.join(each)}"
+        for each, labels in sorted(boards.items(), key=lambda pair: len("".join(pair[0])))
+    ]
     return ConfigError(
         "no board can run here",
         cure=f"install what one of them takes; {'; '.join(lines)}" if lines else "",

@@ -89,6 +89,7 @@ def test_its_last_script_runs_models_and_leaves_a_report(action, workspace, shar
     assert sorted(path.name for path in report.iterdir()) == [
         "junit.xml",
         "records.json",
+        "report.html",
         "report.md",
     ]
     assert page.read_text() == (report / "report.md").read_text()

@@ -224,6 +224,7 @@ def test_what_a_ci_job_runs(run_pytest: RunPytest, workspace: Path, number: int)
     report = json.loads((workspace / f"report/{job.board}.json").read_text())
     assert {record["outcome"] for record in report["records"]} == {"passed"}
     assert (workspace / f"report/{job.board}.md").read_text().startswith("## microtvm\n")
+    assert (workspace / f"report/{job.board}.html").is_file()
     junit = ElementTree.parse(workspace / f"report/{job.board}.xml").getroot()
     assert len(junit.findall(".//testcase")) == 4
 

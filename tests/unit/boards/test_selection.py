@@ -140,6 +140,8 @@ def test_a_board_that_is_named_with_a_platform_is_named():
             None,
             "unknown board 'mps2_an387'; is mps2_an386 or mps2_an385 meant? 'microtvm boards'",
         ),
+        (["mps2"], None, "unknown board 'mps2'; is mps2_an385 or mps2_an386 meant?"),
+        (["HOST"], None, "unknown board 'HOST'; is host meant?"),
         (["zzz"], None, "unknown board 'zzz'; 'microtvm boards' lists all; add your own with"),
         (["mps3_*"], None, "unknown board"),
         (["arch:avr"], None, "no board has the tag 'arch:avr'; tags: arch:arm"),
