@@ -110,7 +110,12 @@ def printed(project: Path) -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [("host", "aot_standalone_demo"), ("mps2_an386", "standalone")]
+    ("name", "kind"),
+    [
+        ("host", "aot_standalone_demo"),
+        ("mps2_an386", "standalone"),
+        ("qemu_cortex_r5", "example_project"),  # whose UART has no interrupt
+    ],
 )
 def test_a_standalone_program_prints_what_the_interpreter_says(
     tmp_path: Path, name: str, kind: str

@@ -15,7 +15,9 @@ void ConsoleWrite(const uint8_t *data, size_t size_bytes) { UartWrite(data, size
 void ConsoleClose(void) {
   UartFlush();
   for (;;) {
+#ifdef MICROTVM_UART_INTERRUPT
     CpuWaitForInterrupt();
+#endif
   }
 }
 
