@@ -207,9 +207,10 @@ def test_transposed_convolutions_to_a_shape(tmp_path: Path):
     nodes = [
         node("ConvTranspose", "x w", "given", strides=[2, 2], output_shape=[6, 8]),
         node("ConvTranspose", "x w", "same", strides=[2, 2], auto_pad="SAME_UPPER"),
+        node("ConvTranspose", "x w", "more", strides=[2, 2], output_shape=[8, 10]),
     ]
     model = made(
-        nodes, {"x": ("FLOAT", [1, 2, 3, 4])}, "given same", {"w": floats(2, 3, 3, 3, seed=1)}
+        nodes, {"x": ("FLOAT", [1, 2, 3, 4])}, "given same more", {"w": floats(2, 3, 3, 3, seed=1)}
     )
     session = onnxruntime.InferenceSession(model.SerializeToString())
     source = floats(1, 2, 3, 4)

@@ -48,9 +48,11 @@ def _transposed(builder: Builder) -> bool:
         same = [extent * step for extent, step in zip(shape[2:], strides, strict=True)]
         wanted = full if mode == "VALID" else same
     totals = [whole - extent for whole, extent in zip(full, wanted[-len(full) :], strict=True)]
-    if min(totals) < 0:
-        return False
-    _replace(builder, totals, is_upper=mode == "SAME_UPPER")
+    # What no input reaches is behind.
+    behind = [extra + max(0, -total) for extra, total in zip(more, totals, strict=True)]
+    totals = [max(0, total) for total in totals]
+    given = {} if behind == more else {"output_padding": behind}
+    _replace(builder, totals, is_upper=mode == "SAME_UPPER", **given)
     return True
 
 
@@ -68,12 +70,14 @@ def _pairs(builder: Builder, rank: int) -> tuple[list[int], list[int]]:
     return tuple(list(builder.attribute(name, [1] * rank)) for name in ("strides", "dilations"))  # type: ignore[return-value]
 
 
-def _replace(builder: Builder, totals: Sequence[int], *, is_upper: bool) -> None:
+def _replace(
+    builder: Builder, totals: Sequence[int], *, is_upper: bool, **given: Sequence[int]
+) -> None:
     """The node with its padding; what is odd goes behind (`is_upper`) or in front."""
     less = [total // 2 for total in totals]
     more = [total - half for total, half in zip(totals, less, strict=True)]
     pads = [*less, *more] if is_upper else [*more, *less]
-    attributes = attributes_of(builder, "auto_pad", "output_shape", "pads")
+    attributes = {**attributes_of(builder, "auto_pad", "output_shape", "pads"), **given}
     node = builder.node
     builder.emit(node.op_type, list(node.input), list(node.output), pads=pads, **attributes)
 
