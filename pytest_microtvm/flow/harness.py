@@ -6,7 +6,7 @@ import hashlib
 import io
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -138,7 +138,8 @@ class Harness:
                 error.board = board.label
                 raise
         compiled = self._compiled[key]
-        self._titles.setdefault(compiled.library.sha256, record.title)
+        title = PurePath(shown_path(model)).with_suffix("").as_posix()
+        self._titles.setdefault(compiled.library.sha256, title)
         if "mlf" not in record.cached:
             record.cached["mlf"] = compiled.cached
             record.add_seconds("compile", compiled.compile_s)

@@ -99,13 +99,6 @@ class Record:
         """What the record is about."""
         return (self.model, self.board, self.executor)
 
-    @property
-    def title(self) -> str:
-        """The model's path without its suffix; of one that is elsewhere, the end of it."""
-        path = Path(self.model)
-        parts = path.parts[-2:] if path.is_absolute() else path.parts
-        return Path(*parts).with_suffix("").as_posix() if parts else ""
-
     def layer_name(self, kernel: str) -> str:
         """What reports call a kernel: its name in the archive, less that of the model."""
         symbol = self.sizes.get("symbols", {}).get(kernel, {})

@@ -89,10 +89,10 @@ def test_workers_tell_what_they_do_and_do_nothing_twice(run_pytest, tmp_path):
     )
     steps = Counter(what for _worker, what in STEP.findall(outcome.output))
     assert steps == {
-        **{f"compiling sine_{dtype}.tflite": 1 for dtype in ("int8", "float32")},
-        **{f"running the reference of sine_{dtype}": 1 for dtype in ("int8", "float32")},
+        **{f"compiling models/sine_{dtype}.tflite": 1 for dtype in ("int8", "float32")},
+        **{f"running the reference of models/sine_{dtype}": 1 for dtype in ("int8", "float32")},
         **{
-            f"building sine_{dtype} for {board} ({executor})": 1
+            f"building models/sine_{dtype} for {board} ({executor})": 1
             for dtype in ("int8", "float32")
             for board in ("host", "qemu_x86")
             for executor in ("aot", "graph")
