@@ -47,6 +47,7 @@ IN_MODELS = ("README.md",)
 ELSEWHERE = {
     "./scripts/demo": (".github/workflows/ci.yml", "./scripts/demo"),
     "./scripts/test": (".ci/run", "scripts/test"),
+    "pytest --microtvm-board=available": ("tests/plugin/test_platforms.py", "board=available"),
     "pre-commit install": (".pre-commit-config.yaml", "repos"),
     "python -m tvm.exec.rpc_tracker": ("tests/command/test_serve.py", "rpc_tracker"),
     "microtvm serve p": ("tests/command/test_serve.py", '"serve"'),
