@@ -133,9 +133,12 @@ class MakeProjectHandler(ProjectHandler):
         command = ["make", f"-j{os.cpu_count() or 1}", "--no-print-directory"]
         if options.get("verbose"):
             command.append("VERBOSE=1")
-        variables: dict[str, str] = {}
+        # What the tools leave when they are killed goes with the project.
+        temporary = self.directory.absolute() / "build"
+        temporary.mkdir(exist_ok=True)
+        variables = {"TMPDIR": str(temporary)}
         if options.get("object_cache"):
-            variables = compiler_cache(pathlib.Path(options["object_cache"]), self.directory)
+            variables |= compiler_cache(pathlib.Path(options["object_cache"]), self.directory)
         status, output = run_tool(command, self.directory, variables=variables)
         if status != 0:
             raise build_failure(board, output)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from pytest_microtvm.project import server
+from pytest_microtvm.project.server import make_project
 from pytest_microtvm.project.server.archive import GraphCounts, extract_codegen
 from pytest_microtvm.project.server.make_project import build_failure
 from pytest_microtvm.project.server.project import split_definitions
@@ -230,3 +231,19 @@ def test_bad_board_definitions(tmp_path: Path, text: str, expected: str) -> None
     handler.platform_name = "host"
     with pytest.raises(server.OptionError, match=expected):
         handler.read_board(path)
+
+
+def test_what_killed_tools_leave_is_in_the_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[dict[str, str]] = []
+
+    def run_tool(command: object, cwd: object, variables: dict[str, str]) -> tuple[int, str]:
+        assert Path(variables["TMPDIR"]).is_dir()
+        given.append(variables)
+        return 0, ""
+
+    monkeypatch.setattr(make_project, "run_tool", run_tool)
+    handler = make_project.MakeProjectHandler(str(tmp_path / "server.py"))
+    handler.build_firmware({}, {})
+    assert given == [{"TMPDIR": str(tmp_path / "build")}]
