@@ -14,6 +14,11 @@ def toolchain_of(board: Board) -> dict[str, Any]:
     return {**defaults, **board.settings.get("toolchain", {})}
 
 
+def needs_users_sources(board: Board) -> bool:
+    """Whether firmware for the board takes an operating system that only its user has."""
+    return board.platform == "zephyr"
+
+
 def with_settings(board: Board, **changes: Any) -> Board:
     """The board with keys of its platform's table changed; those that become None are removed."""
     settings = {**board.settings, **changes}

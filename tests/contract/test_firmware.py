@@ -18,6 +18,7 @@ from pytest_microtvm.boards import Board, load_boards
 from pytest_microtvm.errors import TargetError
 from pytest_microtvm.project.firmware import Firmware
 from pytest_microtvm.session.device import Session
+from tests.boards import needs_users_sources
 from tests.contract.libraries import FloatModel
 from tests.contract.running import need_tools
 from tests.contract.sessions import build_firmware
@@ -212,7 +213,11 @@ def architecture(board: Board) -> str:
     return "riscv" if board.cpu.arch.startswith("riscv") else board.cpu.arch
 
 
-HERE = [name for name, board in load_boards().items() if not board.is_only_real]
+HERE = [
+    name
+    for name, board in load_boards().items()
+    if not board.is_only_real and not needs_users_sources(board)
+]
 
 
 @pytest.fixture(scope="module", params=HERE)

@@ -18,6 +18,7 @@ from pytest_microtvm.flow.workshop import Workshop
 from pytest_microtvm.mlf.library import open_library
 from pytest_microtvm.project.firmware import Firmware
 from pytest_microtvm.session.device import Session
+from tests.boards import needs_users_sources
 from tests.contract.libraries import FloatModel
 from tests.contract.running import need_tools
 
@@ -75,7 +76,11 @@ void kernel(const float *x, float *y) {{
 }}
 """
 MODEL = FloatModel("spinning", SOURCE, count=4, kernels=("spin", "outer", "crossing", "deep"))
-EMULATED = {name: board for name, board in load_boards().items() if board.emulator is not None}
+EMULATED = {
+    name: board
+    for name, board in load_boards().items()
+    if board.emulator is not None and not needs_users_sources(board)
+}
 
 
 @pytest.fixture(scope="module")
