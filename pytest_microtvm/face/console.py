@@ -53,8 +53,18 @@ class Console:
             # In one piece, so that nothing comes between; dots of xdist may be before it.
             writer = self._config.get_terminal_writer()
             start = "\n" if writer.width_of_current_line else ""
-            lines = fold(printable(f"microtvm: {line}"), writer.fullwidth, " " * len("microtvm: "))
+            lines = _indented(line, writer.fullwidth)
             writer.write(start + "".join(f"{each}\n" for each in lines), flush=True)
+
+
+def _indented(text: str, width: int) -> Iterator[str]:
+    """The lines of a text; none, and no line break in a name, can pass for another message."""
+    first, *others = text.splitlines() or [""]
+    prefix = "microtvm: "
+    indent = " " * len(prefix)
+    yield from fold(prefix + printable(first), width, indent)
+    for line in others:
+        yield from fold(indent + printable(line), width, indent)
 
 
 @contextlib.contextmanager

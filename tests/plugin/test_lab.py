@@ -190,8 +190,8 @@ def test_a_killed_worker_holds_nothing(
             assert not limit.expired, "the lease outlived its holder"
             time.sleep(0.02)
         outcome = running.result()
-    assert "1 failed, 4 passed" in outcome.summary, outcome.output
-    assert outcome.lines("crashed while running 'test_killed.py")
+    assert "4 passed, 1 error" in outcome.summary, outcome.output
+    assert outcome.lines("crashed or was killed while it ran test_killed.py")
     # Nothing of the killed worker is left at the port either.
     assert holder_of(left.port) == ""
 

@@ -76,6 +76,10 @@ _MAIN = "main"
 """The function of a module that is the model."""
 
 
+class _TooManyRunsError(ModelError):
+    """Of the whole model: no operator is to blame."""
+
+
 class _Converter:
     def __init__(
         self,
@@ -92,7 +96,7 @@ class _Converter:
         self.runs: list[int] = outer.runs if outer else [0]
         self.runs[0] += 1
         if self.runs[0] > _MAX_RUNS:
-            raise ModelError(
+            raise _TooManyRunsError(
                 f"the model runs subgraphs in more than {_MAX_RUNS} places",
                 cure="use a model that fits a microcontroller",
             )
@@ -246,7 +250,7 @@ class _Converter:
         )
         try:
             made = registration.convert(call)
-        except (Refusal, ModelError):
+        except (Refusal, _TooManyRunsError):
             raise
         except Exception as error:
             raise self._failure(operator, error) from error
