@@ -24,36 +24,36 @@ def saved(model: Model, directory: Path) -> Path:
     return path
 
 
-def quotient_after_add() -> Model:
-    """(a, b) -> (a + b) / 2; no integer kernel divides."""
-    divisor = np.full((2, 3), 7, np.int8)
+def power_after_add() -> Model:
+    """(a, b) -> (a + b) ** 2; no integer kernel takes powers of two tensors."""
+    exponent = np.full((2, 3), 7, np.int8)
     tensors = [
         quantized("a"),
         quantized("b"),
         quantized("sum", 0.7),
-        quantized("quotient", 0.7),
-        Tensor("divisor", [2, 3], "INT8", divisor, Quantization([0.5], [3])),
+        quantized("power", 33.0),
+        Tensor("exponent", [2, 3], "INT8", exponent, Quantization([0.5], [3])),
     ]
-    divide = Operator("DIV", [2, 4], [3])
-    return Model(tensors, [add([0, 1], 2), divide], [0, 1], [3])
+    power = Operator("POW", [2, 4], [3])
+    return Model(tensors, [add([0, 1], 2), power], [0, 1], [3])
 
 
 def test_an_operator_without_an_integer_kernel_is_named_with_its_cost(tmp_path: Path):
     said: list[str] = []
-    files = compile_to_files(saved(quotient_after_add(), tmp_path), progress=said.append)
+    files = compile_to_files(saved(power_after_add(), tmp_path), progress=said.append)
     write_library(tmp_path / "model.tar", files)
     found = open_library(tmp_path / "model.tar").float_operators
     assert found is not None
-    assert found.operators == ("divide",)
-    assert "divide" in str(found)
+    assert found.operators == ("power",)
+    assert "power" in str(found)
     [function] = found.functions
     assert function.startswith("tvmgen_model_")
     assert "add" not in function
-    assert any("divide" in line for line in said)
+    assert any("power" in line for line in said)
 
 
 def test_moving_integers_is_no_computing_in_float(tmp_path: Path):
-    model = quotient_after_add()
+    model = power_after_add()
     order = Tensor("order", [2], "INT32", np.array([1, 0], np.int32))
     moved = Tensor("moved", [3, 2], "INT8", None, Quantization([0.5], [3]))
     model.tensors += [order, moved]
@@ -64,19 +64,19 @@ def test_moving_integers_is_no_computing_in_float(tmp_path: Path):
     assert library.float_operators is not None
     assert len(library.kernels) == 3
     [function] = library.float_operators.functions
-    assert "divide" in function
+    assert "power" in function
 
 
 def test_the_rest_of_such_a_model_is_in_integers(tmp_path: Path):
-    model = NativeModel(compile_to_files(saved(quotient_after_add(), tmp_path)), tmp_path)
+    model = NativeModel(compile_to_files(saved(power_after_add(), tmp_path)), tmp_path)
     source = model.text("*_lib0.c")
     assert re.search(r"void tvmgen_model_add_0\(\s*const int8_t \*", source)
     rng = np.random.default_rng(0)
     a, b = (rng.integers(-128, 128, (2, 3)).astype(np.int8) for _ in range(2))
     [result] = model(a, b)
     total = np.clip(np.round((0.5 * (a.astype(float) - 3 + b - 3)) / 0.7) + 3, -128, 127)
-    real = 0.7 * (total - 3) / 2
-    expected = np.clip(real / 0.7 + 3, -128, 127)
+    real = (0.7 * (total - 3)) ** 2
+    expected = np.clip(real / 33 + 3, -128, 127)
     assert np.abs(result - expected).max() <= 1.0
 
 
