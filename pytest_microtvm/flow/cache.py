@@ -100,10 +100,7 @@ class Cache:
             with tempfile.TemporaryFile(dir=self.directory / "tmp"):
                 pass
         except OSError as error:
-            raise ConfigError(
-                f"cannot write the cache {self.directory}: {error.strerror or error}",
-                cure=_ANOTHER_FOLDER,
-            ) from error
+            raise self._cannot_write(error, _ANOTHER_FOLDER) from error
 
     def obtain(
         self,
@@ -160,9 +157,8 @@ class Cache:
                 cure=f"end it, or raise --microtvm-timeout (lock: {lock.lock_file})",
             ) from error
         except OSError as error:
-            raise ConfigError(
-                f"cannot write the cache {self.directory}: {error.strerror or error}",
-                cure="free some space, or name another folder with --microtvm-cache-dir",
+            raise self._cannot_write(
+                error, "free some space, or name another folder with --microtvm-cache-dir"
             ) from error
         return Entry(path, False, time.monotonic() - start)
 
@@ -183,12 +179,14 @@ class Cache:
             self._make_folder(path.parent)
             self._make_folder(path)
         except OSError as error:
-            raise ConfigError(
-                f"cannot write the cache {self.directory}: {error.strerror or error}",
-                cure=_ANOTHER_FOLDER,
-            ) from error
+            raise self._cannot_write(error, _ANOTHER_FOLDER) from error
         self._use(path)
         return path
+
+    def _cannot_write(self, error: OSError, cure: str) -> ConfigError:
+        return ConfigError(
+            f"cannot write the cache {self.directory}: {error.strerror or error}", cure=cure
+        )
 
     def _trouble(self, path: Path) -> str | None:
         """What is wrong with an entry, to follow "because"; None where there is no entry."""

@@ -111,11 +111,7 @@ class ModelMetadata:
         """
         try:
             with tarfile.open(archive) as tar:
-                names = [name for name in tar.getnames() if name in _METADATA_NAMES]
-                file = tar.extractfile(names[0]) if names else None
-                if file is None:
-                    raise ValueError("it has no metadata.json")
-                metadata = json.loads(file.read(_MAX_METADATA_BYTES))
+                metadata = read_metadata(tar)
                 graphs = [name for name in tar.getnames() if _GRAPH_NAME.match(name)]
                 graph_file = tar.extractfile(graphs[0]) if graphs else None
                 graph = json.loads(graph_file.read(_MAX_GRAPH_BYTES)) if graph_file else None
@@ -166,6 +162,30 @@ def _align(size_bytes: int) -> int:
     return -(-size_bytes // _TENSOR_ALIGNMENT_BYTES) * _TENSOR_ALIGNMENT_BYTES
 
 
+def read_metadata(tar: tarfile.TarFile) -> Any:
+    """What metadata.json of an MLF archive says.
+
+    Raises:
+        ValueError: There is none, or it is no JSON.
+    """
+    names = [name for name in tar.getnames() if name in _METADATA_NAMES]
+    file = tar.extractfile(names[0]) if names else None
+    if file is None:
+        raise ValueError("it has no metadata.json")
+    return json.loads(file.read(_MAX_METADATA_BYTES))
+
+
+def _write_member(
+    tar: tarfile.TarFile, member: tarfile.TarInfo, target: pathlib.Path, mode: str
+) -> None:
+    """Write a regular file of an archive; the folders above it are made."""
+    content = tar.extractfile(member)
+    assert content is not None  # a regular file has one
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.open(mode) as file:
+        shutil.copyfileobj(content, file)
+
+
 def extract_codegen(archive: pathlib.Path, directory: pathlib.Path) -> None:
     """Unpack the generated code of an MLF archive, and nothing else.
 
@@ -190,12 +210,7 @@ def extract_codegen(archive: pathlib.Path, directory: pathlib.Path) -> None:
                     raise ProjectError(
                         f"{archive.name} holds a member that is not allowed: {member.name!r}"
                     )
-                content = tar.extractfile(member)
-                assert content is not None  # a regular file has one
-                target = directory / path
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with target.open("xb") as file:
-                    shutil.copyfileobj(content, file)
+                _write_member(tar, member, directory / path, "xb")
     except ProjectError:
         raise
     except Exception as exc:  # whatever tarfile raises of bytes made to hurt it
@@ -223,12 +238,7 @@ def unpack_extra_files(archive: pathlib.Path, directory: pathlib.Path) -> None:
                         f"{member.name!r}",
                         cure="pack plain files, with paths below the project",
                     )
-                content = tar.extractfile(member)
-                assert content is not None  # a regular file has one
-                target = directory / path
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with target.open("wb") as file:
-                    shutil.copyfileobj(content, file)
+                _write_member(tar, member, directory / path, "wb")
     except ProjectError:
         raise
     except Exception as exc:  # whatever tarfile raises of bytes made to hurt it

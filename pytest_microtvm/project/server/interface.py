@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import pathlib
 import re
@@ -11,6 +10,7 @@ import tarfile
 from collections.abc import Mapping
 from typing import Any
 
+from .archive import read_metadata
 from .errors import ProjectError
 
 C_TYPES = {
@@ -29,8 +29,6 @@ C_TYPES = {
 """How C stores an element of each type; a bool is one byte, 0 or 1."""
 
 _RUN_PARAMETERS = ("inputs", "outputs", "workspace_pools")  # of archives that do not tell them
-_METADATA_NAMES = ("metadata.json", "./metadata.json")
-_MAX_METADATA_BYTES = 16 * 1024 * 1024
 _C_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,255}\Z")
 
 
@@ -181,11 +179,7 @@ class ModelInterface:
         """
         try:
             with tarfile.open(archive) as tar:
-                names = [name for name in tar.getnames() if name in _METADATA_NAMES]
-                file = tar.extractfile(names[0]) if names else None
-                if file is None:
-                    raise ValueError("it has no metadata.json")
-                return cls.of(json.loads(file.read(_MAX_METADATA_BYTES)))
+                return cls.of(read_metadata(tar))
         except Exception as exc:  # whatever tarfile and json raise of bytes made to hurt them
             raise ProjectError(
                 f"{archive.name} does not tell of the model's C interface: "
