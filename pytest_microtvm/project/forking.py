@@ -22,6 +22,8 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from pytest_microtvm.process import signals_held
+
 _PLATFORMS = Path(__file__).absolute().parents[1] / "platforms"
 _SERVER = "pytest_microtvm.project.server"
 # What a server that opens a device, flashes a board or opens its port imports.
@@ -72,9 +74,10 @@ class ForkedServer:
     ) -> None:
         self.returncode: int | None = None
         code = _compile(server.read_bytes(), server.name)
-        self.pid = os.fork()
-        if self.pid == 0:
-            _run(server, code, arguments, log.fileno(), pass_fds)
+        with signals_held():
+            self.pid = os.fork()
+            if self.pid == 0:
+                _run(server, code, arguments, log.fileno(), pass_fds)
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait for its end.
@@ -116,6 +119,9 @@ def _run(
     try:
         os.setsid()
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if callable(signal.getsignal(number)):  # it is this process's; a new Python has none
+                signal.signal(number, signal.SIG_DFL)
         null = os.open(os.devnull, os.O_RDONLY)
         for source, target in ((null, 0), (log_fd, 1), (log_fd, 2)):
             os.dup2(source, target)

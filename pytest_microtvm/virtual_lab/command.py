@@ -13,7 +13,7 @@ from pathlib import Path
 from pytest_microtvm.boards import Board
 from pytest_microtvm.boards.selection import unknown_board
 from pytest_microtvm.errors import ConfigError
-from pytest_microtvm.process import die_with_parent
+from pytest_microtvm.process import die_with_parent, signals_held
 from pytest_microtvm.virtual_lab.client import VirtualLab
 
 LAB_VARIABLE = "MICROTVM_LAB"
@@ -67,11 +67,12 @@ def run_in_lab(boards: Mapping[str, Board], directory: Path, command: Sequence[s
             return INTERRUPTED
         parent = os.getpid()
         try:
-            process = subprocess.Popen(
-                command,
-                env={**os.environ, LAB_VARIABLE: str(lab.lab_file)},
-                preexec_fn=lambda: die_with_parent(parent),
-            )
+            with signals_held():
+                process = subprocess.Popen(
+                    command,
+                    env={**os.environ, LAB_VARIABLE: str(lab.lab_file)},
+                    preexec_fn=lambda: die_with_parent(parent),
+                )
         except KeyboardInterrupt:  # the command may run already; it has it, too
             return INTERRUPTED
         except OSError as error:
