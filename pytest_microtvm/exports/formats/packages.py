@@ -11,9 +11,10 @@ from pytest_microtvm.exports.contents import FLAGS, NONE, Contents, Files
 from pytest_microtvm.exports.examples import Port, example
 from pytest_microtvm.exports.formats.plain import EXAMPLE
 from pytest_microtvm.exports.readme import readme
+from pytest_microtvm.project.server import arduino_library as library
+from pytest_microtvm.project.server.arduino_library import VENDOR
 from pytest_microtvm.project.server.standalone import PRINTF, Printing
 
-VENDOR = "pytest-microtvm"
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that the format can say
 
 _SKETCH = Printing(
@@ -125,19 +126,6 @@ void loop(void) {}
 def arduino_library(contents: Contents) -> Files:
     """A library of the Arduino IDE and its command line tools."""
     name = contents.name
-    properties = {
-        "name": name,
-        "version": contents.version,
-        "author": VENDOR,
-        "maintainer": VENDOR,
-        "sentence": contents.description,
-        "paragraph": "Inputs, outputs, scales and memory are in README.md.",
-        "category": "Data Processing",
-        "url": "",
-        "architectures": "*",
-        "includes": f"{name}.h",
-    }
-    lines = "".join(f"{key}={value}\n" for key, value in properties.items())
     if contents.runtime == NONE:
         sketch = example(contents, _SKETCH, suffix=".ino")
         files = {"examples/Run/Run.ino": sketch["main.ino"]}
@@ -154,10 +142,16 @@ place for the executor `graph` and the RPC server.
 """
     proof = "Tests of pytest-microtvm build the example of this form with arduino-builder."
     return {
-        **contents.code(headers="src"),
+        **library.arduino_library(
+            name,
+            contents.version,
+            contents.description,
+            f"{name}.h",
+            contents.headers,
+            contents.sources,
+            contents.runtime_sources,
+        ),
         **files,
-        "library.properties": lines.encode(),
-        "keywords.txt": f"{name}_run\tKEYWORD2\n".encode(),
         "README.md": readme(contents, use, proof),
     }
 

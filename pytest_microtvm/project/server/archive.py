@@ -96,8 +96,8 @@ class ModelMetadata:
             return self.pool_bytes
         if executor == "aot" or self.graph is None:
             return self.workspace_bytes + self.io_bytes
-        step_bytes = {4: 12, 8: 24}[pointer_bytes]  # MicroTVMGraphStep
-        entry_bytes = 2 * pointer_bytes  # MicroTVMGraphEntry
+        step_bytes = {2: 8, 4: 12, 8: 24}[pointer_bytes]  # MicroTVMGraphStep
+        entry_bytes = {2: 6, 4: 8, 8: 16}[pointer_bytes]  # MicroTVMGraphEntry
         start_bytes = self.graph.entries * entry_bytes + (self.graph.nodes + 1) * 4
         table_bytes = self.graph.steps * step_bytes + self.graph.arguments * pointer_bytes
         return max(self.workspace_bytes, start_bytes) + self.io_bytes + table_bytes

@@ -109,6 +109,21 @@ def _west(job: FlashJob) -> list[str]:
     ]
 
 
+def _arduino_cli(job: FlashJob) -> list[str]:
+    table = job.board.get("arduino")
+    if not table:
+        raise OptionError(
+            f"board {job.board['name']} is flashed by arduino-cli, but not for the platform "
+            "arduino",
+            cure="choose the platform arduino, or another flash.method",
+        )
+    return [
+        *("upload", "--fqbn", table["fqbn"], "--port", job.port),
+        *("--input-dir", str(job.firmware.parent)),
+        *job.settings["arguments"],
+    ]
+
+
 def _target(job: FlashJob, program: str, example: str) -> str:
     target = str(job.settings["target"])
     if not target:
@@ -269,6 +284,41 @@ METHODS = {
                 "west does not run inside a Zephyr workspace",
                 "set ZEPHYR_BASE",
             ),
+        ),
+    ),
+    "arduino-cli": FlashMethod(
+        programs=("arduino-cli",),
+        install="as its documentation says, and the board's core by `arduino-cli core install`",
+        flash=_arduino_cli,
+        signs=(
+            Sign(
+                r"[Dd]evice or resource busy|[Pp]ort busy|[Rr]esource temporarily unavailable",
+                "the port {port} is busy",
+                "end what else uses it, such as a serial monitor",
+            ),
+            Sign(
+                r"[Pp]ermission denied",
+                "the port {port} may not be opened",
+                "let your user open it, on Debian by: sudo adduser $USER dialout",
+            ),
+            Sign(
+                r"[Nn]o such file or directory|no upload port|can't open device"
+                r"|cannot open port|port not found",
+                "there is no board at the port {port}",
+                "plug it in, and name its port",
+            ),
+            Sign(
+                r"[Pp]latform .* not (?:found|installed)|platform not installed",
+                "arduino-cli has no core for {board}",
+                "install it by `arduino-cli core install PACKAGE:CORE`",
+            ),
+            Sign(
+                r"not in sync|programmer is not responding|No device found on"
+                r"|timed? ?out|not responding",
+                "the boot loader of {board} does not answer at {port}",
+                "press its reset button, twice where a double click starts the boot loader",
+            ),
+            Sign(r"verification error|[Vv]erify failed|mismatch", _NOT_WHAT_WAS_WRITTEN),
         ),
     ),
 }

@@ -37,6 +37,7 @@ class FlashJob:
         port: The board's serial port, for a method that goes by it; empty if it has none.
         tool_prefix: Goes before the names of the toolchain's programs.
         tool_install: The command that installs these.
+        program: In place of the method's; empty for that.
     """
 
     board: Mapping[str, Any]
@@ -46,6 +47,7 @@ class FlashJob:
     port: str = ""
     tool_prefix: str = ""
     tool_install: str = ""
+    program: str = ""
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -129,7 +131,8 @@ class FlashMethod:
         Raises:
             ProjectError: It is not installed.
         """
-        names = [name.replace("{prefix}", job.tool_prefix) for name in self.programs]
+        named = [job.program] if job.program else self.programs
+        names = [name.replace("{prefix}", job.tool_prefix) for name in named]
         for name in names:
             path = shutil.which(name)
             if path is not None:

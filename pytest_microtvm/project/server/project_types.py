@@ -83,7 +83,7 @@ class ProjectKind(NamedTuple):
         )
 
     def sources(self, archive: pathlib.Path, runtime: pathlib.Path) -> dict[str, str]:
-        """Files in place of, and beside, those of the template: path to text.
+        """Sources in place of, and beside, those of the template: file name to text.
 
         Args:
             archive: The model.
@@ -95,12 +95,12 @@ class ProjectKind(NamedTuple):
         if self.name == HOST_DRIVEN:
             return {}
         folder = runtime / "projects"
-        files = {"src/console_text.c": (folder / "console.c").read_text(encoding="utf-8")}
+        files = {"console_text.c": (folder / "console.c").read_text(encoding="utf-8")}
         if self.name == MLPERF_TINY:
-            files["src/main.c"] = (folder / "mlperftiny.c").read_text(encoding="utf-8")
+            files["main.c"] = (folder / "mlperftiny.c").read_text(encoding="utf-8")
         else:
             from .interface import ModelInterface
             from .standalone import main_source
 
-            files["src/main.c"] = main_source(ModelInterface.read(archive))
+            files["main.c"] = main_source(ModelInterface.read(archive))
         return files

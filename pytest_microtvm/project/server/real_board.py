@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .method_names import COMMAND, GDB, MASS_STORAGE, METHOD_NAMES
+from .method_names import BY_PORT, COMMAND, GDB, MASS_STORAGE, METHOD_NAMES
 from .options import ProjectOption
 
 if TYPE_CHECKING:
@@ -91,6 +91,7 @@ class RealBoard:
         reset_line: The modem line that resets it, "dtr" or "rts"; empty if none does.
         tool_prefix: Goes before the names of the toolchain's programs.
         tool_install: The command that installs these.
+        program: What flashes it, in place of the method's program; empty for that.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class RealBoard:
         reset_line: str = "",
         tool_prefix: str = "",
         tool_install: str = "",
+        program: str = "",
     ) -> None:
         flash = dict(board["flash"])
         if options.get("flash_command"):
@@ -117,6 +119,7 @@ class RealBoard:
         self._reset_line = reset_line
         self._tool_prefix = tool_prefix
         self._tool_install = tool_install
+        self._program = program
 
     def flash(self) -> None:
         """Write the firmware, verify it where the method can, and reset the board.
@@ -134,7 +137,7 @@ class RealBoard:
             flashing.run_method(flash_methods.users_method(job), job)
         else:
             method = flash_methods.flash_method(self._method)
-            flashing.run_method(method, self._job(need_port=self._method == "esptool"))
+            flashing.run_method(method, self._job(need_port=self._method in BY_PORT))
 
     def open(self, *, reset: bool) -> SerialTransport:
         """Open the board's port.
@@ -184,6 +187,7 @@ class RealBoard:
             port=self._port() if need_port else "",
             tool_prefix=self._tool_prefix,
             tool_install=self._tool_install,
+            program=self._program,
         )
 
     def _port(self) -> str:

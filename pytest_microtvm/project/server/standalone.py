@@ -63,6 +63,32 @@ CONSOLE = Printing(
 )
 """A project's own console."""
 
+SKETCH_CONSOLE = CONSOLE._replace(
+    includes=(
+        '#include "microtvm_model.h"',
+        "",
+        "#include <microtvm/console.h>",
+        "#include <microtvm/platform.h>",
+        "",
+        '#include "microtvm_sketch.h"',
+        "",
+    ),
+    signature="void MicroTVMBegin(void)",
+    end=('ConsoleText("done");', "ConsoleEndLine();"),
+    after=(
+        "",
+        "void ConsoleWrite(const uint8_t *data, size_t size_bytes) {",
+        "  MicroTVMSend(data, size_bytes);",
+        "}",
+        "",
+        "void MicroTVMFeed(const uint8_t *data, size_t size_bytes) {",
+        "  (void)data;",
+        "  (void)size_bytes;",
+        "}",
+    ),
+)
+"""The console of a sketch of Arduino's, beside which the program is."""
+
 PRINTF = Printing(
     includes=("#include <stdio.h>", ""),
     text='printf("{}");',

@@ -8,8 +8,8 @@
 
 #define BITS_PER_BYTE 8u
 
-_Static_assert(sizeof(MicroTVMGraphStep) % sizeof(void *) == 0 &&
-                   sizeof(MicroTVMGraphEntry) % sizeof(uint32_t) == 0,
+_Static_assert(sizeof(MicroTVMGraphStep) % _Alignof(void *) == 0 &&
+                   sizeof(MicroTVMGraphEntry) % _Alignof(uint32_t) == 0,
                "pointers may follow steps, and numbers may follow entries");
 
 /* The graph while it is read. */

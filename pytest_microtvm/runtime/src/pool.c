@@ -61,7 +61,8 @@ static void SetBlock(Block *block, uint32_t state, size_t size_bytes) {
 }
 
 void MicroTVMPoolInit(MicroTVMPool *pool, uint8_t *buffer, size_t size_bytes) {
-  const size_t usable_bytes = size_bytes < UINT32_MAX / 2u ? size_bytes : UINT32_MAX / 2u;
+  const uint64_t most_bytes = UINT32_MAX / 2u;
+  const size_t usable_bytes = size_bytes < most_bytes ? size_bytes : (size_t)most_bytes;
   pool->buffer = buffer;
   pool->size_bytes = buffer == NULL || usable_bytes < sizeof(Block) + MICROTVM_ALIGNMENT_BYTES
                          ? 0

@@ -10,7 +10,6 @@
 #define TYPE_BYTES 4u
 #define WORD_BYTES 8u /* an int, a float, a handle, a size */
 
-_Static_assert(sizeof(double) == WORD_BYTES, "a float travels as a 64-bit IEEE 754 number");
 _Static_assert(sizeof(uintptr_t) <= WORD_BYTES, "an address travels in 64 bits");
 
 /* Begins the frame that carries a packet of `packet_bytes` bytes, its length field not counted, and
@@ -95,9 +94,7 @@ void MicroTVMReturnInt(MicroTVMRpcServer *server, int64_t value) {
   ReturnWord(server, kValueInt, kValueInt, (uint64_t)value);
 }
 
-void MicroTVMReturnFloat(MicroTVMRpcServer *server, double value) {
-  uint64_t bits;
-  memcpy(&bits, &value, sizeof(bits));
+void MicroTVMReturnFloat(MicroTVMRpcServer *server, uint64_t bits) {
   ReturnWord(server, kValueFloat, kValueFloat, bits);
 }
 
@@ -133,7 +130,8 @@ void MicroTVMReturnModule(MicroTVMRpcServer *server, uint32_t handle) {
 
 void MicroTVMReturnTensor(MicroTVMRpcServer *server, const MicroTVMTensorInfo *info,
                           const void *data) {
-  const uint32_t dtype = info->dtype_code | (uint32_t)info->dtype_bits << 8 | 1u << 16; /* 1 lane */
+  const uint32_t dtype =
+      info->dtype_code | (uint32_t)info->dtype_bits << 8 | UINT32_C(1) << 16; /* 1 lane */
   /* Address, device, ndim, dtype, shape, byte offset. */
   const uint32_t view_bytes = WORD_BYTES + 8u + 4u + 4u + WORD_BYTES * info->ndim + WORD_BYTES;
 

@@ -39,7 +39,7 @@ void MicroTVMAnswerException(MicroTVMRpcServer *server, const MicroTVMRequest *r
 /* Answers to a call. A returned value travels after its type index. */
 void MicroTVMReturnNone(MicroTVMRpcServer *server);
 void MicroTVMReturnInt(MicroTVMRpcServer *server, int64_t value);
-void MicroTVMReturnFloat(MicroTVMRpcServer *server, double value);
+void MicroTVMReturnFloat(MicroTVMRpcServer *server, uint64_t bits);
 void MicroTVMReturnString(MicroTVMRpcServer *server, const char *value);
 void MicroTVMReturnBytes(MicroTVMRpcServer *server, const void *bytes, uint32_t size_bytes);
 void MicroTVMReturnTensor(MicroTVMRpcServer *server, const MicroTVMTensorInfo *info,

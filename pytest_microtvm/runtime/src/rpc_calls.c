@@ -9,7 +9,7 @@
 #include "rpc_memory.h"
 #include "seconds.h"
 
-#define MAX_SETTING (1u << 30)
+#define MAX_SETTING (UINT32_C(1) << 30)
 #define NS_PER_MS 1000000u
 #define MAX_NUMBER MAX_SETTING /* of calls in one measurement */
 #define RESULT_BYTES 8u        /* of one measurement: the bits of a double */
@@ -166,7 +166,7 @@ int32_t MicroTVMCallModelRun(MicroTVMRpcServer *server, MicroTVMRequest *request
   }
   status = MeasureCalls(server, &call, 1, &seconds);
   if (status == kMicroTVMOk) {
-    MicroTVMReturnFloat(server, seconds);
+    MicroTVMReturnFloat(server, MicroTVMDoubleBits(seconds));
   }
   return status;
 }

@@ -6,6 +6,10 @@
 
 #include <stdint.h>
 
+/* A number as the bits of an IEEE 754 double, which is what travels; the compiler's own may have
+ * 32 bits. */
+uint64_t MicroTVMDoubleBits(double number);
+
 /* A time in nanoseconds, exact to 32 bits. 0 for what is negative; what is more than 2^32 seconds,
  * or no number, is 2^62. */
 uint64_t MicroTVMNanoseconds(double seconds);

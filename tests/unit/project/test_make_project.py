@@ -12,8 +12,8 @@ import pytest
 from pytest_microtvm.project import server
 from pytest_microtvm.project.server import make_project
 from pytest_microtvm.project.server.archive import GraphCounts, extract_codegen
+from pytest_microtvm.project.server.definitions import split_definitions
 from pytest_microtvm.project.server.make_project import build_failure
-from pytest_microtvm.project.server.project import split_definitions
 from tests.contract.libraries import DOUBLE, FloatModel, write_archive
 
 BOARD: dict[str, Any] = {
