@@ -35,6 +35,8 @@ _PACKAGE = Path(__file__).absolute().parents[1]
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _PLATFORM_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
 _MEMORY_KINDS = ("flash", "ram")
+QEMU, SIMAVR = "qemu", "simavr"
+"""The kinds of emulators."""
 _MISSPELT_RATIO = 0.75
 """How alike the name of an unknown table is to that of a known one to be taken for a slip."""
 
@@ -77,12 +79,18 @@ class MemoryRegion:
 
 @dataclasses.dataclass(frozen=True)
 class Emulator:
-    """The program that stands for the board; `install` is the command that installs it."""
+    """The program that stands for the board; `install` is the command that installs it.
+
+    `kind` says how it is started: "qemu", or "simavr" for a program over libsimavr. Of simavr's,
+    `machine` is the chip, and `clock_hz` the speed of its CPU.
+    """
 
     program: str
     machine: str
     arguments: tuple[str, ...] = ()
     install: str = ""
+    kind: str = QEMU
+    clock_hz: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -395,6 +403,8 @@ def _check(board: Board, path: Path) -> None:
             f"{path}: cpu.external must be one of {', '.join(EXTERNAL_KERNELS.names())}",
             cure="correct it, or install the package that adds these external kernels",
         )
+    if board.emulator is not None:
+        _check_emulator(board.emulator, path)
     for index, region in enumerate(board.memory):
         key = f"memory[{index}]"
         if not _NAME.match(region.name):
@@ -414,3 +424,15 @@ def _check(board: Board, path: Path) -> None:
                 raise ConfigError(f"{path}: {key} ({region.name}) overlaps {other.name}")
     if board.memory and not board.memory_bytes("ram"):
         raise ConfigError(f"{path}: memory has no region of kind ram")
+
+
+def _check_emulator(emulator: Emulator, path: Path) -> None:
+    if emulator.kind not in (QEMU, SIMAVR):
+        raise ConfigError(f"{path}: emulator.kind must be one of {QEMU}, {SIMAVR}")
+    if (emulator.kind == SIMAVR) != bool(emulator.clock_hz):
+        raise ConfigError(
+            f"{path}: emulator.clock_hz goes with the kind {SIMAVR}",
+            cure="give such an emulator the speed of the CPU, and no other one",
+        )
+    if emulator.kind == SIMAVR and emulator.arguments:
+        raise ConfigError(f"{path}: emulator.arguments: {SIMAVR} takes none")

@@ -7,7 +7,6 @@ map and the toolchain all come from the board's definition.
 from __future__ import annotations
 
 import pathlib
-import shutil
 from collections.abc import Mapping
 from typing import Any
 
@@ -122,9 +121,7 @@ class BareMetal(server.MakeProjectHandler):
                 found = path if pathlib.Path(path).exists() else None
                 tools.append(server.Tool(path, found, toolchain["install"]))
         if board.get("emulator"):
-            program, install = board["emulator"]["program"], board["emulator"].get("install", "")
-            path = shutil.which(program)
-            tools.append(server.Tool(program, path, install, server.EMULATE))
+            tools += server.emulator_tools(board["emulator"])
         return tools
 
     def toolchain_files(self, board: Mapping[str, Any]) -> list[server.Tool]:

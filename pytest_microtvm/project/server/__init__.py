@@ -7,9 +7,9 @@ Only the standard library is imported, so the server starts fast and runs wherev
 `api` holds the published interface, `json_rpc` serves it, `options` and `board_keys` say what a
 platform asks for, `process` runs tools and emulators that never outlive the server, `project` and
 `make_project` are bases for templates, `archive` what such a template reads from an MLF archive,
-`emulator` QEMU in a board's place, `real_board` boards on a desk: their serial ports and how they
-are flashed. A server is started for every device that is opened, so what only generating or real
-boards need is loaded when it is asked for.
+`emulator` QEMU or simavr in a board's place, `real_board` boards on a desk: their serial ports and
+how they are flashed. A server is started for every device that is opened, so what only generating
+or real boards need is loaded when it is asked for.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from .api import (
     write_with_timeout,
 )
 from .board_keys import BoardKey, check_table
-from .emulator import emulator_options, start_emulator
+from .emulator import emulator_options, emulator_tools, start_emulator
 from .errors import (
     DoesNotFitError,
     ErrorCode,
@@ -90,6 +90,7 @@ __all__ = [
     "check_table",
     "default_project_options",
     "emulator_options",
+    "emulator_tools",
     "find_tool",
     "for_shell",
     "install_cure",
