@@ -261,7 +261,7 @@ def _compile_and_run(path: Path, tell: Callable[..., None]) -> None:
     from pytest_microtvm.compiler import compile_to_files
     from pytest_microtvm.errors import ModelError
     from pytest_microtvm.verify.compare import Tolerance
-    from pytest_microtvm.verify.inputs import make_inputs
+    from pytest_microtvm.verify.inputs import make_inputs, make_sequence
     from pytest_microtvm.verify.interpreter_child import run_litert
     from pytest_microtvm.verify.interpreters import Interpreted
     from pytest_microtvm.verify.model_check import NOT_CHECKED, compare_model
@@ -277,23 +277,35 @@ def _compile_and_run(path: Path, tell: Callable[..., None]) -> None:
     tell(stage="build")
     model = NativeModel(files, path.parent, ("-O0",))
     library = model.library
-    inputs = make_inputs(library.name, library.inputs)
+    if library.states:
+        inputs = make_sequence(library.name, library.inputs)
+        steps = list(zip(*(inputs[spec.name] for spec in library.inputs), strict=True))
+    else:
+        inputs = make_inputs(library.name, library.inputs)
+        steps = [tuple(np.asarray(inputs[spec.name]) for spec in library.inputs)]
     tell(stage="run")
-    results = model(*(np.asarray(inputs[spec.name]) for spec in library.inputs))
+    if library.states:
+        model.reset()
+    results = [np.stack(arrays) for arrays in zip(*(model(*step) for step in steps), strict=True)]
     outputs = {spec.name: array for spec, array in zip(library.outputs, results, strict=True)}
     tell(stage="LiteRT")
-    about, arrays = run_litert(path, [[inputs[spec.name] for spec in library.inputs]], False)
+    about, arrays = run_litert(path, steps, False)
     tell(stage="compare")
     expected = {
-        spec.name: np.asarray(arrays[f"output_{i}"])[0] for i, spec in enumerate(library.outputs)
+        spec.name: np.asarray(arrays[f"output_{i}"]) for i, spec in enumerate(library.outputs)
     }
     for name, array in expected.items():
         if array.size != outputs[name].size or array.dtype != outputs[name].dtype:
             detail = f"{name} is {outputs[name].dtype}{list(outputs[name].shape)}, not "
             return tell(outcome="differing", detail=f"{detail}{array.dtype}{list(array.shape)}")
         expected[name] = array.reshape(outputs[name].shape)
-    steps, hybrid = tuple(about["steps"]), tuple(about["hybrid"])
-    interpreted = Interpreted(about["title"], expected, about["is_optimized"], steps, hybrid)
+    interpreted = Interpreted(
+        about["title"],
+        expected,
+        about["is_optimized"],
+        tuple(about["steps"]),
+        tuple(about["hybrid"]),
+    )
     in_float = library.float_operators is not None
     check = compare_model(outputs, interpreted, Tolerance(), in_float=in_float)
     if check.differs:

@@ -206,6 +206,7 @@ def _strided_masks(rng: Rng, case: Case) -> None:
         ends.append(0)
         if kind < 0.2:
             masks["ShrinkAxisMask"] |= 1 << axis
+            masks["BeginMask"] |= (kind < 0.05) << axis  # then the element is the first one
             steps.append(1)
             ends[-1] = begins[-1] + 1
             continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from dataclasses import replace
 from pathlib import Path
 
 import flatbuffers
@@ -13,6 +14,8 @@ import tflite
 from pytest_microtvm.compiler import CompileOptions, compile_to_files
 from pytest_microtvm.errors import ModelError
 from pytest_microtvm.mlf.library import extract_library, open_library, write_library
+from tests.operators.cases import merged
+from tests.operators.catalogue import draw
 from tests.unit.compiler.native import C99, CXX11, NativeModel, compile_c
 from tests.unit.compiler.tflite_models import (
     Model,
@@ -236,6 +239,31 @@ def test_an_lstm_goes_on_from_the_states_of_the_last_run(tmp_path):
             h = sigmoid(out) * np.tanh(c)
             expected.append(h)
         np.testing.assert_allclose(model(x)[0], [expected], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "quantization", "message"),
+    [
+        ("cell", Quantization([0.0007], [0]), "no power of two"),
+        ("hidden", Quantization([0.03125], [9]), "differ in scale"),
+        ("inside", None, "no single scale"),
+        ("weights", Quantization([0.01], [3]), "a gate lacks weights"),
+    ],
+)
+def test_an_lstm_of_integers_is_never_computed_as_floats(
+    tensor: str, quantization: Quantization | None, message: str, tmp_path: Path
+):
+    """TFLite computes it over integers alone; what it ignores there, real numbers would not."""
+    case = next(each for each in draw(20, 0, ("lstm",)) if each.tensors[0].dtype == "INT8")
+    [layer] = case.operators
+    assert layer.intermediates
+    places = {"cell": 19, "hidden": 18, "weights": 2}
+    index = layer.intermediates[4] if tensor == "inside" else layer.inputs[places[tensor]]
+    case.tensors[index] = replace(case.tensors[index], quantization=quantization)
+    path = tmp_path / "lstm.tflite"
+    path.write_bytes(merged([case]).to_bytes())
+    with pytest.raises(ModelError, match=message):
+        compile_to_files(path)
 
 
 def sigmoid(values: np.ndarray) -> np.ndarray:

@@ -200,6 +200,17 @@ def test_a_shape_that_is_computed_from_the_batch_is_folded(tmp_path: Path):
     np.testing.assert_array_equal(model(x)[0], x.reshape(1, 6))
 
 
+def test_one_element_of_an_axis_is_not_taken_backwards(tmp_path: Path):
+    """LiteRT then has no elements at all, and says nothing."""
+    bounds = [integers(*each) for each in (("begin", [1]), ("end", [2]), ("strides", [-1]))]
+    tensors = [Tensor("x", [3]), *bounds, Tensor("y", [])]
+    operator = Operator(
+        "STRIDED_SLICE", [0, 1, 2, 3], [4], options("StridedSliceOptions", ShrinkAxisMask=1)
+    )
+    with pytest.raises(ModelError, match="by a step below 0"):
+        native(Model(tensors, [operator], [0], [4]), tmp_path)
+
+
 # Fused activations, types and shapes: what was wrong and passed.
 
 

@@ -75,7 +75,9 @@ def strided_slice(call: Call) -> Any:
         elif new_axis & bit:
             places.append(None)
         elif shrink & bit:
-            places.append(begin)
+            if step < 0:
+                raise call.refusal("it takes one element by a step below 0")
+            places.append(0 if begin_mask & bit else begin)
         else:
             stop = begin + end if is_offset else end
             places.append(

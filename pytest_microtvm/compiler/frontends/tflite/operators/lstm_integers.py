@@ -28,25 +28,31 @@ def integer_lstm(call: Call, is_time_major: bool, clip: float) -> Any:
         call: Of a layer without peepholes, projection or normalization, of the right ranks.
         is_time_major: Whether steps come before batches.
         clip: Of the cell state; 0 for none.
+
+    Raises:
+        Refusal: The layer is of these types, but lacks what its integers are computed with: as
+            floats they would be other ones.
     """
     data, hidden, cell = (call.input(i) for i in (0, 18, 19))
-    known = [one_quantization(t) for t in (data, hidden, cell, call.output)]
     dtypes = data.dtype, hidden.dtype, cell.dtype, call.output.dtype
-    source, state, kept, output = known
-    if dtypes != ("int8", "int8", "int16", "int8") or len(call.intermediates) <= _HIDDEN:
+    if dtypes != ("int8", "int8", "int16", "int8"):
         return None
-    inner = one_quantization(call.intermediates[_HIDDEN])
-    if source is None or state is None or kept is None or output is None or inner is None:
-        return None
+    source, state, kept, output = (one_quantization(t) for t in (data, hidden, cell, call.output))
+    inner = call.intermediates[_HIDDEN:][:1]
+    inside = one_quantization(inner[0]) if inner else None
+    if source is None or state is None or kept is None or output is None or inside is None:
+        raise call.refusal("a tensor of the layer, or its hidden state inside, has no single scale")
     fraction, exponent = math.frexp(float(kept.scale))
     cell_bits = 14 + exponent
-    if fraction != 0.5 or kept.zero_point or cell_bits not in _CELL_BITS or state != output:
-        return None
+    if fraction != 0.5 or kept.zero_point or cell_bits not in _CELL_BITS:
+        raise call.refusal("the scale of its cell state is no power of two from 2**-15 to 2**-9")
+    if state != output:
+        raise call.refusal("its output and its hidden state differ in scale or zero point")
     gates = [_gate(call, position, source, state) for position in range(4)]
     into, forget, fresh, out = gates
     is_coupled = call.optional(1) is None and call.optional(5) is None
     if forget is None or fresh is None or out is None or (into is None and not is_coupled):
-        return None
+        raise call.refusal("a gate lacks weights or a bias, or integers cannot take them")
     steps, batches = data.shape[:2] if is_time_major else data.shape[1::-1]
     spec = Lstm(
         steps,
@@ -55,8 +61,8 @@ def integer_lstm(call: Call, is_time_major: bool, clip: float) -> Any:
         (into, forget, fresh, out),
         cell_bits,
         int(min(max(clip / float(kept.scale), 0), 32767)),
-        quantize_multiplier(float(np.float32(2.0**-30 / float(inner.scale)))),
-        inner.zero_point,
+        quantize_multiplier(float(np.float32(2.0**-30 / float(inside.scale)))),
+        inside.zero_point,
     )
     units = forget.weights.shape[0]
     inputs = [data.expression, hidden.expression, cell.expression]
