@@ -20,6 +20,7 @@ from pytest_microtvm.verify.compare import Tolerance
 from pytest_microtvm.verify.inputs import Tensors, make_inputs, make_sequence
 from pytest_microtvm.verify.interpreters import (
     Interpreter,
+    InterpreterRun,
     interpreter_of,
     run_interpreter,
 )
@@ -113,17 +114,24 @@ class ModelChecks:
     def _make(self, model: Path, library: ModelLibrary, directory: Path) -> None:
         make = make_sequence if library.states else make_inputs
         inputs = make(library.name, library.inputs)
-        compiled = self._run(library, inputs)
-        with long_step(f"checking {model.name} with its own interpreter", self._progress):
-            check = self._compare(model, library, inputs, compiled)
+        # Beside the build of what runs the compiled model, which takes longer.
+        with InterpreterRun(model, library, inputs, Deadline(TIMEOUT_S)) as run:
+            compiled = self._run(library, inputs)
+            with long_step(f"checking {model.name} with its own interpreter", self._progress):
+                check = self._compare(model, library, inputs, compiled, run)
         text = json.dumps({"status": check.status, "notes": check.notes})
         (directory / RESULT).write_text(text, encoding="utf-8")
 
     def _compare(
-        self, model: Path, library: ModelLibrary, inputs: Tensors, compiled: Tensors
+        self,
+        model: Path,
+        library: ModelLibrary,
+        inputs: Tensors,
+        compiled: Tensors,
+        run: InterpreterRun,
     ) -> ModelCheck:
         try:
-            interpreted = run_interpreter(model, library, inputs, Deadline(TIMEOUT_S))
+            interpreted = run.result()
         except ModelError as error:
             return not_checked(error.message)
         in_float = library.float_operators is not None

@@ -5,13 +5,14 @@ That is LiteRT for TFLite models and onnxruntime for ONNX models, where they are
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
-import io
 import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -123,15 +124,10 @@ def require_litert(model: Path) -> None:
         raise ConfigError("LiteRT is not installed", cure="pip install 'pytest-microtvm[litert]'")
 
 
-def run_interpreter(
-    model: Path,
-    library: ModelLibrary,
-    inputs: Tensors,
-    deadline: Deadline,
-    *,
-    layers: bool = False,
-) -> Interpreted:
-    """Run a model by its own interpreter, in a child process.
+class InterpreterRun:
+    """A model that its own interpreter runs, in a child process beside this one.
+
+    As a context, it begins the run, and leaves nothing of it.
 
     Args:
         model: A .tflite or .onnx file, whose interpreter is installed.
@@ -141,59 +137,125 @@ def run_interpreter(
             step of a sequence over which it keeps them, as it is of the outputs.
         deadline: The child is killed when it expires.
         layers: Keep what every operator gives; in the last step, if there are several.
+    """
+
+    def __init__(
+        self,
+        model: Path,
+        library: ModelLibrary,
+        inputs: Tensors,
+        deadline: Deadline,
+        *,
+        layers: bool = False,
+    ) -> None:
+        interpreter = interpreter_of(model)
+        assert interpreter is not None
+        self._name = interpreter.name
+        self._model = model
+        self._deadline = deadline
+        self._inputs = [inputs[spec.name] for spec in library.inputs]
+        self._outputs: Sequence[TensorSpec] = library.outputs
+        self._options = [
+            *(["--layers"] if layers else []),
+            *(["--steps"] if library.states else []),
+        ]
+        if library.signature is not None:
+            sides = [
+                [spec.signature_name or "" for spec in specs]
+                for specs in (library.inputs, library.outputs)
+            ]
+            self._options += ["--signature", json.dumps([library.signature, *sides])]
+        if library.states:
+            self._outputs = with_steps(library.outputs, len(self._inputs[0]))
+        self._context = contextlib.ExitStack()
+
+    def __enter__(self) -> InterpreterRun:
+        """Begin the run.
+
+        Raises:
+            ModelError: The child cannot be started.
+        """
+        # Files, where pipes would need this process to attend to them.
+        with contextlib.ExitStack() as context:
+            try:
+                given, self._answer, self._printed = (
+                    context.enter_context(tempfile.TemporaryFile()) for _ in range(3)
+                )
+                arrays = {f"input_{i}": array for i, array in enumerate(self._inputs)}
+                np.savez(given, **arrays)  # type: ignore[arg-type]
+                given.seek(0)
+                self._child = subprocess.Popen(
+                    [
+                        *(sys.executable, *_COMMAND, str(self._model.absolute()), *self._options),
+                        *("--parent-pid", str(os.getpid())),
+                    ],
+                    stdin=given,
+                    stdout=self._answer,
+                    stderr=self._printed,
+                    start_new_session=True,
+                    cwd="/",
+                    env=package_environment(),
+                )
+            except OSError as error:
+                raise self._cannot(error.strerror or f"{error}") from error
+            context.callback(kill_group, self._child)
+            self._context = context.pop_all()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """End the run, if it goes on."""
+        self._context.close()
+
+    def result(self) -> Interpreted:
+        """Wait for the end of the run.
+
+        Raises:
+            ModelError: The interpreter cannot run the model, crashes on it, takes too long, or sees
+                other tensors in it.
+        """
+        try:
+            status = self._child.wait(self._deadline.remaining_s)
+        except subprocess.TimeoutExpired as error:
+            why = f"it took longer than {self._deadline.timeout_s:g} s"
+            raise self._cannot(why) from error
+        if status < 0:
+            raise self._cannot(f"it ended by signal {signal.Signals(-status).name}")
+        if status > 0:
+            self._printed.seek(0)
+            printed = self._printed.read().decode("utf-8", "replace").strip().splitlines()
+            why = printed[-1] if printed else "it does not say why"
+            raise self._cannot(why[:_LONGEST_REASON])
+        try:
+            self._answer.seek(0)
+            with np.load(self._answer, allow_pickle=False) as found:
+                about = json.loads(found["about"].tobytes())
+                return _interpreted(about, found, self._outputs)
+        except (OSError, ValueError, KeyError) as error:
+            raise self._cannot(f"{error}") from error
+
+    def _cannot(self, why: str) -> ModelError:
+        return ModelError(
+            f"{self._name} cannot run {self._model.name}: {why}",
+            cure="use another --microtvm-reference",
+        )
+
+
+def run_interpreter(
+    model: Path,
+    library: ModelLibrary,
+    inputs: Tensors,
+    deadline: Deadline,
+    *,
+    layers: bool = False,
+) -> Interpreted:
+    """Run a model by its own interpreter, to its end; arguments as of `InterpreterRun`.
 
     Raises:
         ModelError: The interpreter cannot run the model, crashes on it, takes too long, or sees
             other tensors in it.
     """
-    interpreter = interpreter_of(model)
-    assert interpreter is not None
-    buffer = io.BytesIO()
-    input_specs = library.inputs
-    output_specs: Sequence[TensorSpec] = library.outputs
-    arrays = {f"input_{i}": inputs[spec.name] for i, spec in enumerate(input_specs)}
-    np.savez(buffer, **arrays)  # type: ignore[arg-type]
-    options = [*(["--layers"] if layers else []), *(["--steps"] if library.states else [])]
-    if library.signature is not None:
-        sides = [[spec.signature_name or "" for spec in s] for s in (input_specs, output_specs)]
-        options += ["--signature", json.dumps([library.signature, *sides])]
-    answer = _ask(interpreter.name, model, buffer.getvalue(), options, deadline)
-    if library.states:
-        output_specs = with_steps(output_specs, len(next(iter(inputs.values()))))
-    try:
-        with np.load(io.BytesIO(answer), allow_pickle=False) as found:
-            return _interpreted(json.loads(found["about"].tobytes()), found, output_specs)
-    except (OSError, ValueError, KeyError) as error:
-        raise _cannot(interpreter.name, model, f"{error}") from error
-
-
-def _ask(
-    name: str, model: Path, inputs: bytes, options: Sequence[str], deadline: Deadline
-) -> bytes:
-    command = [sys.executable, *_COMMAND]
-    command += [str(model.absolute()), *options]
-    with subprocess.Popen(
-        [*command, "--parent-pid", str(os.getpid())],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-        cwd="/",
-        env=package_environment(),
-    ) as child:
-        try:
-            answer, printed = child.communicate(inputs, timeout=deadline.remaining_s)
-        except subprocess.TimeoutExpired as error:
-            raise _cannot(name, model, f"it took longer than {deadline.timeout_s:g} s") from error
-        finally:
-            kill_group(child)
-    status = child.returncode
-    if status < 0:
-        raise _cannot(name, model, f"it ended by signal {signal.Signals(-status).name}")
-    if status > 0:
-        lines = printed.decode("utf-8", "replace").strip().splitlines() or ["it does not say why"]
-        raise _cannot(name, model, lines[-1][:_LONGEST_REASON])
-    return answer
+    with InterpreterRun(model, library, inputs, deadline, layers=layers) as run:
+        return run.result()
 
 
 def _interpreted(about: dict[str, Any], found: Any, specs: Sequence[TensorSpec]) -> Interpreted:
@@ -225,10 +287,4 @@ def _interpreted(about: dict[str, Any], found: Any, specs: Sequence[TensorSpec])
         tuple(about["steps"]),
         tuple(about["hybrid"]),
         tuple(layers),
-    )
-
-
-def _cannot(name: str, model: Path, why: str) -> ModelError:
-    return ModelError(
-        f"{name} cannot run {model.name}: {why}", cure="use another --microtvm-reference"
     )

@@ -1,4 +1,4 @@
-"""What the plugin costs where it is not used, and what a warm verdict costs where it is.
+"""What the plugin costs where it is not used, a warm verdict, and the check in a cold verdict.
 
 Every figure is the median of runs that take turns with the ones they are compared to, so that
 whatever else the machine does meets all of them alike.
@@ -7,6 +7,7 @@ whatever else the machine does meets all of them alike.
 from __future__ import annotations
 
 import argparse
+import resource
 import socket
 import statistics
 import subprocess
@@ -25,6 +26,8 @@ BOARD = "qemu_x86"
 
 UNUSED_LIMIT_S = 0.020
 WARM_LIMIT = 1.5
+CHECK_LIMIT = 0.15
+"""Of a cold verdict, by the clock and by the processors' time."""
 TIMEOUT_S = 120.0
 
 Step = Callable[[], None]
@@ -32,8 +35,11 @@ Step = Callable[[], None]
 
 def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare `scripts/bench overhead`."""
-    parser = commands.add_parser("overhead", help="the plugin unused, and a warm verdict")
+    parser = commands.add_parser(
+        "overhead", help="the plugin unused, verdicts, the check of models"
+    )
     parser.add_argument("--runs", type=int, default=21, help="runs of each kind (default 21)")
+    parser.add_argument("--cold-runs", type=int, default=7, help="of cold ones (default 7)")
     parser.set_defaults(run=run)
 
 
@@ -43,7 +49,8 @@ def run(arguments: argparse.Namespace) -> int:
         directory = Path(name)
         unused = _measure_unused(directory, arguments.runs)
         warm = _measure_warm(directory, arguments.runs)
-    return 0 if unused and warm else 1
+        check = _measure_check(directory, arguments.cold_runs)
+    return 0 if unused and warm and check else 1
 
 
 def _measure_unused(directory: Path, runs: int) -> bool:
@@ -84,6 +91,42 @@ def _measure_warm(directory: Path, runs: int) -> bool:
         print(f"  {label:28} {median * 1e3:8.1f} ms")
     verdict_s = medians.pop("warm verdict")
     return _judge("verdict / sum of the others", verdict_s / sum(medians.values()), WARM_LIMIT)
+
+
+def _measure_check(directory: Path, runs: int) -> bool:
+    """What holding a model to its own interpreter takes, in runs that compile and build it all."""
+    cold = ("--microtvm-no-cache", f"--microtvm-board={BOARD}", str(MODEL))
+    used_s: dict[str, list[float]] = {"cold verdict": [], "without the check": []}
+
+    def run(label: str, *arguments: str) -> None:
+        before = _processors_s()
+        _pytest(directory, *cold, *arguments)
+        used_s[label].append(_processors_s() - before)
+
+    seconds = _take_turns(
+        {
+            "cold verdict": lambda: run("cold verdict"),
+            "without the check": lambda: run("without the check", "--microtvm-no-model-check"),
+        },
+        runs,
+    )
+    print(f"cold verdict on {BOARD}, median of {runs} pairs")
+    kept = []
+    for what, times in (("by the clock", seconds), ("of processors", used_s)):
+        with_check, without = (values[-runs:] for values in times.values())
+        for label, values in zip(times, (with_check, without), strict=True):
+            print(f"  {label}, {what:14} {statistics.median(values) * 1e3:8.1f} ms")
+        parts = [(a - b) / b for a, b in zip(with_check, without, strict=True)]
+        kept.append(
+            _judge(f"the check, {what}", statistics.median(parts) * 100, CHECK_LIMIT * 100, "%")
+        )
+    return all(kept)
+
+
+def _processors_s() -> float:
+    """What all children so far took of the processors."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _take_turns(steps: dict[str, Step], runs: int) -> dict[str, list[float]]:
