@@ -14,9 +14,9 @@ def toolchain_of(board: Board) -> dict[str, Any]:
     return {**defaults, **board.settings.get("toolchain", {})}
 
 
-def needs_users_sources(board: Board) -> bool:
-    """Whether firmware for the board takes an operating system that only its user has."""
-    return board.platform == "zephyr"
+def has_tests_of_its_own(board: Board) -> bool:
+    """Whether the board is left to the tests of its platform, which builds by others' tools."""
+    return board.platform in ("zephyr", "arduino")
 
 
 def with_settings(board: Board, **changes: Any) -> Board:

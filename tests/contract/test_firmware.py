@@ -18,7 +18,7 @@ from pytest_microtvm.boards import Board, load_boards
 from pytest_microtvm.errors import TargetError
 from pytest_microtvm.project.firmware import Firmware
 from pytest_microtvm.session.device import Session
-from tests.boards import needs_users_sources
+from tests.boards import has_tests_of_its_own
 from tests.contract.libraries import FloatModel
 from tests.contract.running import need_tools
 from tests.contract.sessions import build_firmware
@@ -216,7 +216,7 @@ def architecture(board: Board) -> str:
 HERE = [
     name
     for name, board in load_boards().items()
-    if not board.is_only_real and not needs_users_sources(board)
+    if not board.is_only_real and not has_tests_of_its_own(board)
 ]
 
 

@@ -18,7 +18,7 @@ from pytest_microtvm.flow.workshop import Workshop
 from pytest_microtvm.mlf.library import open_library
 from pytest_microtvm.project.firmware import Firmware
 from pytest_microtvm.session.device import Session
-from tests.boards import needs_users_sources
+from tests.boards import has_tests_of_its_own
 from tests.contract.libraries import FloatModel
 from tests.contract.running import need_tools
 
@@ -79,7 +79,7 @@ MODEL = FloatModel("spinning", SOURCE, count=4, kernels=("spin", "outer", "cross
 EMULATED = {
     name: board
     for name, board in load_boards().items()
-    if board.emulator is not None and not needs_users_sources(board)
+    if board.emulator is not None and not has_tests_of_its_own(board)
 }
 
 

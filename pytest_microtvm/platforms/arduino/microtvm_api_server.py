@@ -261,10 +261,8 @@ class Arduino(server.ProjectHandler):
             tools = self._missing(board, core)
         else:
             tools = [tool(pathlib.Path(builder.program).name, builder.program)]
-        emulator = board.get("emulator")
-        if emulator:
-            program, install = emulator["program"], emulator.get("install", "")
-            tools.append(tool(program, shutil.which(program), install, server.EMULATE))
+        if board.get("emulator"):
+            tools += server.emulator_tools(board["emulator"])
         return tools
 
     def _missing(self, board: Mapping[str, Any], core: Core) -> list[server.Tool]:
