@@ -28,6 +28,8 @@ def board_keys() -> list[server.BoardKey]:
         key("serial", "str", default="Serial", help="The object that is the link."),
         key("stack_bytes", "int", default=2048, help="What variables must leave for the stack."),
         key("install", "str", default="", help="The command that installs the core."),
+        key("emulated", "bool", default=True, help="Whether the board's emulator runs the core."),
+        key("shim", "str", default="", help="C of what the core asks for and an emulator lacks."),
         key("uart.baud", "int", default=115200, help="Bits per second."),
         key(
             "uart.reset",

@@ -41,7 +41,6 @@ LIBRARIES = "libraries"
 SETTINGS_FILE = "arduino.json"
 HELPERS = ("arduino_build.py", "arduino_options.py", "arduino_tools.py")
 ENVIRONMENT = ("HOME", "ARDUINO_DIRECTORIES_DATA", "ARDUINO_DIRECTORIES_USER")
-EXIT_STATUSES: dict[int, str] = {}
 _LIBRARY_VERSION = "1.0.0"
 _ASK_TIMEOUT_S = 60.0
 _POINTER_BYTES = {"avr": 2}
@@ -79,7 +78,7 @@ class Arduino(server.ProjectHandler):
     def check_board(self, board: Mapping[str, Any]) -> None:
         """A board needs somewhere to run, and a name of three parts."""
         super().check_board(board)
-        if not board.get("emulator") and not board.get("flash"):
+        if not self.emulator(board) and not board.get("flash"):
             raise server.OptionError(
                 f"board {board['name']} has no emulator or flash: platform arduino needs it"
             )
@@ -194,6 +193,13 @@ class Arduino(server.ProjectHandler):
             "MICROTVM_PAINTED_BYTES": f"{table['stack_bytes']}u",
         }
 
+    def project_files(self, board: Mapping[str, Any]) -> dict[str, str]:
+        """What the board's definition adds for an emulator; it is no part of the user's sketch."""
+        shim = self.table(board)["shim"].strip()
+        if not shim:
+            return {}
+        return {f"{SKETCH}/board_shim.c": f"/* Of the board's definition; generated. */\n{shim}\n"}
+
     def model_settings(self, model: server.ModelMetadata) -> dict[str, str]:
         """The header by which Arduino's tools find the library."""
         text = (
@@ -261,8 +267,9 @@ class Arduino(server.ProjectHandler):
             tools = self._missing(board, core)
         else:
             tools = [tool(pathlib.Path(builder.program).name, builder.program)]
-        if board.get("emulator"):
-            tools += server.emulator_tools(board["emulator"])
+        emulator = self.emulator(board)
+        if emulator:
+            tools += server.emulator_tools(emulator)
         return tools
 
     def _missing(self, board: Mapping[str, Any], core: Core) -> list[server.Tool]:
@@ -309,13 +316,19 @@ class Arduino(server.ProjectHandler):
         return support._replace(environment=ENVIRONMENT, lasting=False)
 
     def abilities(self, board: Mapping[str, Any]) -> tuple[str, ...]:
-        """Emulators count instructions and serve gdb; real boards are flashed."""
+        """Emulators count instructions, QEMU serves gdb; real boards are flashed."""
         abilities: tuple[str, ...] = ()
-        if board.get("emulator"):
-            abilities += (server.EMULATE, server.COUNT_INSTRUCTIONS, server.DEBUG)
+        emulator = self.emulator(board)
+        if emulator:
+            abilities += (server.EMULATE, server.COUNT_INSTRUCTIONS)
+            abilities += (server.DEBUG,) if emulator.get("kind") != "simavr" else ()
         if board.get("flash"):
             abilities += (server.FLASH,)
         return abilities
+
+    def emulator(self, board: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """The board's emulator, if that runs Arduino's core."""
+        return board.get("emulator") if self.table(board)["emulated"] else None
 
     # Building.
 
@@ -362,7 +375,7 @@ class Arduino(server.ProjectHandler):
         self._given = options
         super().flash(options)
         board = self.project_board()
-        if server.is_real(board, options):
+        if self._is_real(board, options):
             self._real_board(board, options).flash()
 
     def open_transport(self, options: dict[str, Any]) -> server.TransportTimeouts:
@@ -376,13 +389,14 @@ class Arduino(server.ProjectHandler):
         self, board: Mapping[str, Any], options: Mapping[str, Any]
     ) -> server.DeviceTransport:
         """Open the port of a real board, or start the emulator."""
-        if server.is_real(board, options):
+        if self._is_real(board, options):
             reset = self._was_opened or bool(options.get("reset", True))
             self._was_opened = True
             return self._real_board(board, options).open(reset=reset)
-        return server.start_emulator(
-            board["emulator"], self.built_firmware(), options, EXIT_STATUSES
-        )
+        return server.start_emulator(board["emulator"], self.built_firmware(), options)
+
+    def _is_real(self, board: Mapping[str, Any], options: Mapping[str, Any]) -> bool:
+        return server.is_real({**board, "emulator": self.emulator(board)}, options)
 
     def _real_board(self, board: Mapping[str, Any], options: Mapping[str, Any]) -> server.RealBoard:
         table, settings = self.table(board), self._settings(board)

@@ -42,14 +42,25 @@ def test_our_own_boards() -> None:
 
 REAL = (
     "b_u585i_iot02a",
+    "due",
     "esp32c3_devkitm",
+    "feathers2",
+    "giga",
+    "metrom4",
     "mimxrt1050_evk",
+    "nano33ble",
     "nrf52840dk",
     "nrf5340dk",
     "nucleo_f746zg",
     "nucleo_l4r5zi",
+    "portentah7",
+    "pybadge",
     "rpipico",
+    "spresense",
     "stm32f746g_disco",
+    "teensy40",
+    "teensy41",
+    "wioterminal",
 )
 
 
