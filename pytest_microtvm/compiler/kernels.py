@@ -154,6 +154,7 @@ def integer_kernel(name: str, c_name: str, kernel: IntegerKernel, layers: Sequen
         frozenset(),
         is_integer=True,
         in_place=source.in_place,
+        overlaps=source.overlaps,
         headers=source.headers,
         macs=source.macs,
         callees=source.callees,

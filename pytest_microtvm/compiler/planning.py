@@ -2,64 +2,35 @@
 
 A block of memory lives from the first call that touches it to the last. Blocks whose lives overlap
 must not share bytes; all others may. Where a kernel works in place and its input is not read again,
-input and output are one block.
-
-For placing, the pools lie one after the other, the fastest first, and no block lies across the end
-of one. Blocks are placed in turn, each at the lowest offset that is free among those it overlaps in
-time: so it is in the fastest pool that has room. What comes out depends on their order: the largest
-first is near the optimum on networks. No arena can be smaller than what is alive at once; where the
-first order needs more, or has blocks in slower pools, others are tried, a limited number of them
-and always the same ones.
+input and output are one block; where it goes through both in one direction, they may share memory,
+one some way behind the other. `placement` says where blocks go.
 """
 
 from __future__ import annotations
 
 import bisect
-import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_microtvm.compiler.constant_planning import PlannedConstants
+from pytest_microtvm.compiler.placement import (
+    UNLIMITED,
+    Block,
+    Shift,
+    check,
+    least_arena_bytes,
+    place,
+    pool_sizes,
+)
 from pytest_microtvm.compiler.pools import DEFAULT_POOL, WorkspacePoolInfo, fastest_first
 from pytest_microtvm.compiler.program import (
     CopyCall,
     Program,
     Storage,
     StorageKind,
-    align_up,
 )
 from pytest_microtvm.errors import DoesNotFit
 from pytest_microtvm.mlf.element_types import ALIGNMENT_BYTES
-
-_UNLIMITED = 1 << 40
-"""The end of a pool that has none."""
-
-_MAX_TRIALS = 300
-"""Orders of blocks that are tried beyond the first,"""
-
-_MAX_COMPARISONS = 3_000_000
-"""but fewer of many blocks: each order compares every block with every other."""
-
-
-@dataclass(frozen=True)
-class Block:
-    """Memory wanted from call `first` to call `last`, both included.
-
-    Args:
-        size_bytes: How much.
-        first: Position of a call.
-        last: Position of a call.
-        pool: The number of the only pool that it may be in, the fastest being 0; None for any.
-    """
-
-    size_bytes: int
-    first: int
-    last: int
-    pool: int | None = None
-
-    def overlaps(self, other: Block) -> bool:
-        """Whether both are alive during some call."""
-        return self.first <= other.last and other.first <= self.last
 
 
 @dataclass(frozen=True)
@@ -122,139 +93,6 @@ class MemoryPlan:
         return None
 
 
-def place(blocks: Sequence[Block], ends: Sequence[int] = (_UNLIMITED,)) -> list[int]:
-    """Offsets in bytes of `blocks`, each a multiple of `ALIGNMENT_BYTES`.
-
-    The result depends on the blocks and their order only. What finds no room is beyond the last
-    end.
-
-    Args:
-        blocks: What to place.
-        ends: Where each pool ends, from the fastest on, each being behind the one before.
-    """
-    bound = (0, 0, least_arena_bytes(blocks))
-    order = sorted(
-        range(len(blocks)),
-        key=lambda i: (blocks[i].pool is None, -blocks[i].size_bytes, blocks[i].first, i),
-    )
-    offsets = place_in_order(blocks, order, ends)
-    best = _cost(blocks, offsets, ends)
-    source = random.Random(0)
-    for _ in range(min(_MAX_TRIALS, _MAX_COMPARISONS // max(1, len(blocks)) ** 2)):
-        if best <= bound:
-            break
-        trial = list(order)
-        first, second = source.randrange(len(trial)), source.randrange(len(trial))
-        trial[first], trial[second] = trial[second], trial[first]
-        trial_offsets = place_in_order(blocks, trial, ends)
-        cost = _cost(blocks, trial_offsets, ends)
-        # An order that is no worse may be a step towards a better one.
-        if cost <= best:
-            order, offsets, best = trial, trial_offsets, cost
-    return offsets
-
-
-def place_in_order(
-    blocks: Sequence[Block], order: Sequence[int], ends: Sequence[int] = (_UNLIMITED,)
-) -> list[int]:
-    """Offsets in bytes when blocks are placed in the given order, each as low as it can be."""
-    offsets = [0] * len(blocks)
-    placed: list[int] = []
-    for current in order:
-        block = blocks[current]
-        taken = [
-            (offsets[other], offsets[other] + align_up(blocks[other].size_bytes))
-            for other in placed
-            if block.overlaps(blocks[other])
-        ]
-        taken = sorted([*taken, *((end, end) for end in ends)])
-        start, end = _window(block, ends)
-        offset = _lowest(block.size_bytes, taken, start)
-        if offset + block.size_bytes > end:
-            offset = _lowest(block.size_bytes, taken, ends[-1])
-        offsets[current] = offset
-        placed.append(current)
-    return offsets
-
-
-def _window(block: Block, ends: Sequence[int]) -> tuple[int, int]:
-    """Where a block may be."""
-    if block.pool is None:
-        return 0, ends[-1]
-    return (ends[block.pool - 1] if block.pool else 0), ends[block.pool]
-
-
-def _lowest(size_bytes: int, taken: Sequence[tuple[int, int]], offset: int) -> int:
-    """The lowest offset from `offset` on that has room between what is taken."""
-    for start, end in taken:
-        if offset + size_bytes <= start:
-            break
-        offset = max(offset, end)
-    return offset
-
-
-def _cost(
-    blocks: Sequence[Block], offsets: Sequence[int], ends: Sequence[int]
-) -> tuple[int, int, int]:
-    """Bytes without room, bytes in slower pools (by how many are faster), and of all pools."""
-    homeless = spilled = 0
-    for block, offset in zip(blocks, offsets, strict=True):
-        rank = bisect.bisect_right(ends, offset)
-        if rank == len(ends):
-            homeless += block.size_bytes
-        elif block.pool is None:
-            spilled += rank * block.size_bytes
-    return homeless, spilled, sum(_pool_sizes(blocks, offsets, ends))
-
-
-def _pool_sizes(blocks: Sequence[Block], offsets: Sequence[int], ends: Sequence[int]) -> list[int]:
-    """What is taken of each pool, and last, of the room beyond them."""
-    sizes = [0] * (len(ends) + 1)
-    starts = [0, *ends]
-    for block, offset in zip(blocks, offsets, strict=True):
-        rank = bisect.bisect_right(ends, offset)
-        sizes[rank] = max(sizes[rank], align_up(offset + block.size_bytes - starts[rank]))
-    return sizes
-
-
-def arena_bytes(blocks: Sequence[Block], offsets: Sequence[int]) -> int:
-    """The size of the arena that a placement needs, a multiple of the alignment."""
-    ends = (offset + block.size_bytes for block, offset in zip(blocks, offsets, strict=True))
-    return align_up(max(ends, default=0))
-
-
-def least_arena_bytes(blocks: Sequence[Block]) -> int:
-    """What is alive at once at the worst moment: no arena can be smaller."""
-    return max(
-        (
-            sum(align_up(b.size_bytes) for b in blocks if b.first <= moment.first <= b.last)
-            for moment in blocks
-        ),
-        default=0,
-    )
-
-
-def check(blocks: Sequence[Block], offsets: Sequence[int], arena_bytes: int) -> None:
-    """Verify a placement independently of how it was made.
-
-    Raises:
-        AssertionError: Two blocks alive at once share bytes, or one is misaligned or outside of
-            the arena: a fault of the planner, never of the model.
-    """
-    for block, offset in zip(blocks, offsets, strict=True):
-        if offset % ALIGNMENT_BYTES or offset < 0 or offset + block.size_bytes > arena_bytes:
-            raise AssertionError(f"{block} at {offset} does not fit an arena of {arena_bytes}")
-    order = sorted(range(len(blocks)), key=lambda i: blocks[i].first)
-    alive: list[int] = []
-    for current in order:
-        alive = [other for other in alive if blocks[other].last >= blocks[current].first]
-        start, end = offsets[current], offsets[current] + blocks[current].size_bytes
-        for other in alive:
-            if start < offsets[other] + blocks[other].size_bytes and offsets[other] < end:
-                raise AssertionError(f"{blocks[current]} and {blocks[other]} share bytes")
-        alive.append(current)
-
-
 def plan_memory(
     program: Program,
     io_in_arena: bool = False,
@@ -277,7 +115,7 @@ def plan_memory(
     ranked = fastest_first(pools)
     ends: list[int] = []
     for pool in ranked:
-        size_bytes = pool.size_hint_bytes or _UNLIMITED
+        size_bytes = pool.size_hint_bytes or UNLIMITED
         ends.append((ends[-1] if ends else 0) + size_bytes // ALIGNMENT_BYTES * ALIGNMENT_BYTES)
     io_number = next((i for i, pool in enumerate(ranked) if pool.name == io_pool), None)
     lives = _lives(program, io_in_arena or bool(io_pool), io_number)
@@ -300,11 +138,14 @@ def plan_memory(
         if (size_bytes := program.workspace_bytes(call))
     ]
     blocks += [Block(size_bytes, position, position) for position, size_bytes in workspaces]
-    places = place(blocks, ends)
-    sizes = _pool_sizes(blocks, places, ends)
+    numbers = {key: keys.index(owners[key]) for key in lives}
+    shifts = _shifts(program, lives, numbers, blocks)
+    places = place(blocks, ends, shifts)
+    sizes = pool_sizes(blocks, places, ends)
     if sizes[-1]:
-        raise _no_room(blocks, pools, sizes[-1])
-    planned, offsets = _in_arena(blocks, places, ends, [ranked.index(pool) for pool in pools])
+        raise _no_room(least_arena_bytes(blocks, shifts), pools, sizes[-1])
+    order = [ranked.index(pool) for pool in pools]
+    planned, offsets = _in_arena(blocks, places, ends, order, shifts)
     by_owner = dict(zip(keys, offsets, strict=False))
     found = {key: by_owner[owners[key]] for key in lives}
 
@@ -326,7 +167,11 @@ def plan_memory(
 
 
 def _in_arena(
-    blocks: Sequence[Block], places: Sequence[int], ends: Sequence[int], order: Sequence[int]
+    blocks: Sequence[Block],
+    places: Sequence[int],
+    ends: Sequence[int],
+    order: Sequence[int],
+    shifts: Sequence[Shift],
 ) -> tuple[list[tuple[int, int, int]], list[int]]:
     """What was placed in pools, in an arena that has just what these take, in another order.
 
@@ -335,6 +180,7 @@ def _in_arena(
         places: Where.
         ends: Of the pools.
         order: The numbers of the pools, in the order that they get.
+        shifts: Which blocks may share bytes while both are alive.
 
     Returns:
         For each pool where it begins, its size, and what of it is alive at once; the offset of each
@@ -342,7 +188,7 @@ def _in_arena(
     """
     ranks = [bisect.bisect_right(ends, offset) for offset in places]
     starts = [0, *ends]
-    sizes = _pool_sizes(blocks, places, ends)
+    sizes = pool_sizes(blocks, places, ends)
     planned = []
     base = 0
     offsets = [0] * len(blocks)
@@ -350,21 +196,26 @@ def _in_arena(
         mine = [i for i, rank in enumerate(ranks) if rank == number]
         within = [blocks[i] for i in mine]
         local = [places[i] - starts[number] for i in mine]
-        check(within, local, min(sizes[number], ends[number] - starts[number]))
+        among = [
+            Shift(mine.index(shift.before), mine.index(shift.behind), shift.distance_bytes)
+            for shift in shifts
+            if ranks[shift.before] == ranks[shift.behind] == number
+        ]
+        check(within, local, min(sizes[number], ends[number] - starts[number]), among)
         for i, offset in zip(mine, local, strict=True):
             offsets[i] = base + offset
-        planned.append((base, sizes[number], least_arena_bytes(within)))
+        planned.append((base, sizes[number], least_arena_bytes(within, among)))
         base += sizes[number]
     return planned, offsets
 
 
 def _no_room(
-    blocks: Sequence[Block], pools: Sequence[WorkspacePoolInfo], missing_bytes: int
+    needed_bytes: int, pools: Sequence[WorkspacePoolInfo], missing_bytes: int
 ) -> DoesNotFit:
     limits = [f"{pool.name} {pool.size_hint_bytes}" for pool in pools if pool.size_hint_bytes]
     return DoesNotFit(
         f"the pools have too little room ({', '.join(limits)} bytes): "
-        f"{least_arena_bytes(blocks)} bytes are in use at once",
+        f"{needed_bytes} bytes are in use at once",
         cure=f"give one of them {missing_bytes} bytes more, or add a pool without a size",
     )
 
@@ -419,8 +270,44 @@ def _owners(program: Program, lives: Mapping[_Key, Block]) -> dict[_Key, _Key]:
                 and keys[0] != keys[1]
                 and call.arguments.count(read) == 1
                 and lives[keys[0]].last == position == lives[keys[1]].first
-                and read.size_bytes == written.size_bytes
             ):
                 owners[keys[1]] = owners[keys[0]]
                 break
     return owners
+
+
+def _shifts(
+    program: Program,
+    lives: Mapping[_Key, Block],
+    numbers: Mapping[_Key, int],
+    blocks: Sequence[Block],
+) -> list[Shift]:
+    """What may share memory while a kernel reads the one and writes the other.
+
+    Args:
+        program: The lowered model.
+        lives: When each storage is alive.
+        numbers: By storage, the number of its block.
+        blocks: What is placed.
+    """
+    shifts = []
+    for position, call in enumerate(program.calls):
+        if isinstance(call, CopyCall):
+            continue
+        for overlap in program.kernels[call.kernel].overlaps:
+            read, written = call.arguments[overlap.input], call.arguments[-1]
+            if not isinstance(read, Storage) or not isinstance(written, Storage):
+                continue
+            source, target = (read.kind, read.index), (written.kind, written.index)
+            if (
+                not {source, target} <= lives.keys()
+                or numbers[source] == numbers[target]
+                or call.arguments.count(read) > 1
+                or blocks[numbers[source]].last != position
+                or blocks[numbers[target]].first != position
+            ):
+                continue
+            pair = (numbers[target], numbers[source])
+            before, behind = pair[::-1] if overlap.is_behind else pair
+            shifts.append(Shift(before, behind, overlap.distance_bytes))
+    return shifts

@@ -172,6 +172,21 @@ class ExternalUse:
 
 
 @dataclass(frozen=True)
+class Overlap:
+    """How the output of a kernel may share memory with an input that nothing reads afterwards.
+
+    Args:
+        input: Number of the input; of a kernel of a program, position of the parameter.
+        distance_bytes: Between where they begin, at least.
+        is_behind: Whether the output is the one behind: the kernel goes through both from the end.
+    """
+
+    input: int
+    distance_bytes: int
+    is_behind: bool = False
+
+
+@dataclass(frozen=True)
 class Kernel:
     """A C function over plain pointers.
 
@@ -185,6 +200,7 @@ class Kernel:
         is_integer: The body needs `tvmgen_integer.h`, and no two of its pointers overlap.
         in_place: Positions of parameters whose memory the last parameter may have after all, one
             at a time.
+        overlaps: How the memory of the last parameter may overlap with that of inputs.
         headers: Headers beside `tvmgen_integer.h` that the body needs.
         macs: Multiplications with accumulation in one call; None where that is not known.
         comment: Lines that say what it computes.
@@ -201,6 +217,7 @@ class Kernel:
     helpers: frozenset[str]
     is_integer: bool = False
     in_place: tuple[int, ...] = ()
+    overlaps: tuple[Overlap, ...] = ()
     headers: tuple[str, ...] = ()
     macs: int | None = None
     comment: tuple[str, ...] = ()

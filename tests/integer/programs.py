@@ -10,7 +10,7 @@ from pathlib import Path
 from pytest_microtvm.boards import Board
 from pytest_microtvm.compiler.emit.c_files import INTEGER_INCLUDE
 from pytest_microtvm.compiler.emit.literals import array_definition
-from pytest_microtvm.compiler.program import C_TYPES
+from pytest_microtvm.compiler.program import C_TYPES, Overlap
 from pytest_microtvm.compiler.quantized.specs import KernelSource
 from tests.boards import toolchain_of
 from tests.integer.cases import Int8Array
@@ -38,11 +38,19 @@ SECTIONS {{
 
 @dataclass(frozen=True)
 class Check:
-    """A kernel, what goes in, and what has to come out."""
+    """A kernel, what goes in, and what has to come out.
+
+    Args:
+        kernel: The kernel.
+        values: The input.
+        expected: The output.
+        overlap: How both share memory; None if they do not.
+    """
 
     kernel: KernelSource
     values: Int8Array
     expected: Int8Array
+    overlap: Overlap | None = None
 
 
 def wrong_bytes_on_host(
@@ -95,7 +103,7 @@ def _call(command: Sequence[str]) -> str:
 def _write(checks: Sequence[Check], directory: Path) -> None:
     """Write kernels.h: kernels, arrays, and the calls of all checks."""
     headers = sorted({header for check in checks for header in check.kernel.headers})
-    output_bytes = max(check.expected.size for check in checks) + GUARD_BYTES
+    output_bytes = max(_shared_bytes(check) for check in checks) + GUARD_BYTES
     workspace_bytes = max(check.kernel.workspace_bytes for check in checks) + GUARD_BYTES
     parts = [
         "#include <stddef.h>\n#include <stdint.h>\n#include <string.h>\n",
@@ -114,15 +122,33 @@ def _write(checks: Sequence[Check], directory: Path) -> None:
             for array_name, array in zip(names, arrays, strict=True)
         ]
         parts.append(_function(name, check.kernel))
-        arguments = [*names[:-1], "output"]
+        source, target = names[0], "output"
+        before = after = ""
+        if check.overlap is not None:
+            distance = f"output + {check.overlap.distance_bytes}"
+            source, target = ("output", distance) if check.overlap.is_behind else (distance, target)
+            before = f"memcpy({source}, {names[0]}, {check.values.size});"
+            size = check.expected.size
+            after = f"memmove(output, {target}, {size}); "
+            after += f"memset(output + {size}, FILLER, sizeof(output) - {size});"
+        arguments = [source, *names[1:-1], target]
         if check.kernel.workspace_bytes:
             arguments.append("workspace")
         calls.append(
-            f"Fill(); {name}({', '.join(arguments)}); "
+            f"Fill(); {before} {name}({', '.join(arguments)}); {after} "
             f"Check({names[-1]}, {check.expected.size}, {check.kernel.workspace_bytes});"
         )
     parts.append("#define CHECKS \\\n" + " \\\n".join(calls) + "\n")
     (directory / "kernels.h").write_text("".join(parts))
+
+
+def _shared_bytes(check: Check) -> int:
+    """The memory for the output, and for the input if it is in the same."""
+    if check.overlap is None:
+        return check.expected.size
+    sizes = [check.values.size, check.expected.size]
+    sizes[check.overlap.is_behind] += check.overlap.distance_bytes
+    return max(sizes)
 
 
 def _function(name: str, kernel: KernelSource) -> str:
@@ -134,7 +160,11 @@ def _function(name: str, kernel: KernelSource) -> str:
         ),
         f"{C_TYPES[kernel.output_dtype]} *output_",
     ]
-    parameters = [parameter.replace("*", "*__restrict__ ") for parameter in parameters]
+    shared = (0, len(parameters) - 1) if kernel.overlaps or kernel.in_place else ()
+    parameters = [
+        parameter if position in shared else parameter.replace("*", "*__restrict__ ")
+        for position, parameter in enumerate(parameters)
+    ]
     if kernel.workspace_bytes:
         parameters.append("uint8_t *__restrict__ workspace_")
     # The names that kernels use are those of the buffers as well.

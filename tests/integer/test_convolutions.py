@@ -15,6 +15,7 @@ from pytest_microtvm.compiler import (
     compile_model,
     compile_to_files,
 )
+from pytest_microtvm.compiler.program import Overlap
 from pytest_microtvm.compiler.quantized.kernels import generate
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.mlf.library import extract_library
@@ -52,6 +53,22 @@ def make_checks(seed: int, count: int, simd: str) -> list[Check]:
 def test_every_byte_is_right_on_the_host(simd: str, tmp_path: Path):
     checks = make_checks(1, HOST_CASES, simd)
     assert wrong_bytes_on_host(checks, tmp_path, SANITIZED) == [0] * HOST_CASES
+
+
+def in_place(number: int) -> Overlap:
+    return Overlap(number, 0)
+
+
+@pytest.mark.parametrize("simd", SIMDS)
+def test_no_output_is_written_over_what_is_still_read(simd: str, tmp_path: Path):
+    """Input and output as close to each other as the kernels say that they may be."""
+    checks = [
+        replace(check, overlap=overlap)
+        for check in make_checks(9, HOST_CASES, simd)
+        for overlap in (*check.kernel.overlaps, *map(in_place, check.kernel.in_place))
+    ]
+    assert {check.overlap.is_behind for check in checks if check.overlap} == {False, True}
+    assert wrong_bytes_on_host(checks, tmp_path, SANITIZED) == [0] * len(checks)
 
 
 @pytest.mark.parametrize("simd", SIMDS)

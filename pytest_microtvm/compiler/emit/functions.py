@@ -10,14 +10,18 @@ from pytest_microtvm.compiler.program import C_TYPES, Kernel
 def signature(kernel: Kernel) -> str:
     """The declaration of a kernel, without its semicolon."""
     parameters = []
-    restrict = "TVMGEN_RESTRICT " if kernel.is_integer and not kernel.in_place else ""
-    for parameter in kernel.parameters:
+    restrict = "TVMGEN_RESTRICT " if kernel.is_integer else ""
+    shared = {*kernel.in_place, *(overlap.input for overlap in kernel.overlaps)}
+    if shared:
+        shared.add(len(kernel.parameters) - 1)
+    for position, parameter in enumerate(kernel.parameters):
         c_type = C_TYPES[parameter.dtype]
         if not parameter.is_pointer:
             parameters.append(f"{c_type} {parameter.name}")
         else:
             const = "" if parameter.is_written else "const "
-            parameters.append(f"{const}{c_type} *{restrict}{parameter.name}")
+            alone = "" if position in shared else restrict
+            parameters.append(f"{const}{c_type} *{alone}{parameter.name}")
     if kernel.workspace_bytes:
         parameters.append(f"uint8_t *{restrict}workspace")
     if kernel.device is not None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pytest_microtvm.compiler.program import Device, Kernel
+from pytest_microtvm.compiler.program import Device, Kernel, Overlap
 
 
 class Spec:
@@ -419,6 +419,7 @@ class KernelSource:
         body: The statements between the braces, C99.
         workspace_bytes: Scratch memory in the arena.
         in_place: Numbers of inputs that the output may take the memory of, one at a time.
+        overlaps: How the output may share memory with an input otherwise.
         macs: Multiplications with accumulation, for the per-layer table; None where that is known
             at run time only.
         headers: Headers that the body needs beside `tvmgen_integer.h`: names of files of
@@ -437,6 +438,7 @@ class KernelSource:
     body: str
     workspace_bytes: int = 0
     in_place: tuple[int, ...] = ()
+    overlaps: tuple[Overlap, ...] = ()
     macs: int | None = 0
     headers: tuple[str, ...] = ()
     roles: tuple[Role, ...] = ()
@@ -460,7 +462,7 @@ class KernelSource:
             == [array.dtype for array in other.constants]
             and self.output_dtypes == other.output_dtypes
             and self.workspace_bytes == other.workspace_bytes
-            and self.in_place == other.in_place
+            and (self.in_place, self.overlaps) == (other.in_place, other.overlaps)
         )
 
 

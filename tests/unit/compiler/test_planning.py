@@ -2,23 +2,26 @@ from __future__ import annotations
 
 import itertools
 import random
+from dataclasses import replace
 
 import pytest
 
-from pytest_microtvm.compiler.planning import (
+from pytest_microtvm.compiler.placement import (
     Block,
+    Shift,
     arena_bytes,
     check,
     least_arena_bytes,
     place,
     place_in_order,
-    plan_memory,
 )
+from pytest_microtvm.compiler.planning import plan_memory
 from pytest_microtvm.compiler.program import (
     CopyCall,
     Kernel,
     KernelCall,
     KernelParameter,
+    Overlap,
     Port,
     Program,
     Storage,
@@ -150,7 +153,56 @@ def test_the_same_blocks_give_the_same_plan():
     assert place(blocks) == place(list(blocks))
 
 
-def unary_chain(in_place: tuple[int, ...], extra_reader: bool = False) -> Program:
+def test_a_block_may_be_a_little_before_the_one_that_it_is_made_of():
+    blocks = [Block(100, 0, 1), Block(100, 1, 2)]
+    shifts = [Shift(before=1, behind=0, distance_bytes=20)]
+    offsets = place(blocks, shifts=shifts)
+    assert offsets == [32, 0]  # a multiple of 16
+    check(blocks, offsets, 144, shifts)
+    assert least_arena_bytes(blocks, shifts) == 144
+
+
+def test_chains_go_to_and_fro():
+    """Depthwise convolutions begin before what they read, those of 1 x 1 behind it."""
+    blocks = [Block(8000, n, n + 1) for n in range(9)]
+    shifts = [
+        Shift(n + 1, n, 960) if n % 2 == 0 else Shift(n, n + 1, 192) for n in range(len(blocks) - 1)
+    ]
+    assert place(blocks, shifts=shifts) == [960, 0] * 4 + [192]
+
+
+@pytest.mark.parametrize("distance", [0, 32])
+def test_the_check_finds_a_block_that_is_too_near(distance: int):
+    blocks = [Block(100, 0, 1), Block(100, 1, 2)]
+    with pytest.raises(AssertionError, match="share bytes"):
+        check(blocks, [distance, 0], 160, [Shift(1, 0, 48)])
+
+
+def test_a_shift_is_for_its_two_blocks_alone():
+    blocks = [Block(96, 0, 1), Block(96, 1, 2), Block(16, 1, 1)]
+    offsets = place(blocks, shifts=[Shift(1, 0, 16)])
+    assert arena_bytes(blocks, offsets) == 96 + 16 + 16
+    with pytest.raises(AssertionError, match="share bytes"):
+        check(blocks, [16, 0, 0], 112, [Shift(1, 0, 16)])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_random_plans_with_shifts_pass_the_independent_check(seed: int):
+    source = random.Random(seed)
+    blocks = [Block(source.randrange(1, 5000), n, n + 1) for n in range(30)]
+    shifts = []
+    for n in range(len(blocks) - 1):
+        pair = (n, n + 1) if source.random() < 0.5 else (n + 1, n)
+        shifts.append(Shift(*pair, source.randrange(0, 6000)))
+    offsets = place(blocks, shifts=shifts)
+    size = arena_bytes(blocks, offsets)
+    check(blocks, offsets, size, shifts)
+    assert least_arena_bytes(blocks, shifts) <= size <= 1.25 * arena_bytes(blocks, place(blocks))
+
+
+def unary_chain(
+    in_place: tuple[int, ...], extra_reader: bool = False, overlaps: tuple[Overlap, ...] = ()
+) -> Program:
     """input -> a -> b -> output, b made of a by a kernel that may work in place."""
     ty = TensorType((64,), "int8")
     source, result = Storage(StorageKind.INPUT, 0, ty), Storage(StorageKind.OUTPUT, 0, ty)
@@ -162,7 +214,10 @@ def unary_chain(in_place: tuple[int, ...], extra_reader: bool = False) -> Progra
     program = Program([Port("x", "x", ty)], [Port("y", "y", ty)], [], [])
     program.kernels["copy"] = Kernel("copy", "copy", parameters, 0, "", frozenset())
     program.kernels["step"] = Kernel(
-        "step", "step", parameters, 0, "", frozenset(), is_integer=True, in_place=in_place
+        *("step", "step", parameters, 0, "", frozenset()),
+        is_integer=True,
+        in_place=in_place,
+        overlaps=overlaps,
     )
     program.calls = [
         KernelCall("copy", (source, a)),
@@ -184,6 +239,30 @@ def test_a_kernel_that_cannot_work_in_place_gets_two_tensors():
 
 def test_an_input_that_is_read_again_stays_as_it_is():
     assert plan_memory(unary_chain((0,), extra_reader=True)).arena_bytes == 128
+
+
+@pytest.mark.parametrize(("is_behind", "offsets"), [(False, {0: 16, 1: 0}), (True, {0: 0, 1: 16})])
+def test_an_output_is_so_far_from_its_input_as_the_kernel_needs(
+    is_behind: bool, offsets: dict[int, int]
+):
+    plan = plan_memory(unary_chain((), overlaps=(Overlap(0, 16, is_behind),)))
+    assert plan.arena_bytes == 64 + 16
+    assert plan.storage_offsets == offsets
+
+
+def test_an_input_that_is_read_again_overlaps_with_nothing():
+    program = unary_chain((), extra_reader=True, overlaps=(Overlap(0, 16),))
+    assert plan_memory(program).arena_bytes == 128
+
+
+def test_the_first_kernel_may_write_over_an_input_in_the_arena():
+    program = unary_chain(())
+    program.kernels["step"] = replace(program.kernels["copy"], overlaps=(Overlap(0, 16),))
+    ty = TensorType((64,), "int8")
+    source, output = Storage(StorageKind.INPUT, 0, ty), Storage(StorageKind.OUTPUT, 0, ty)
+    program.calls = [KernelCall("step", (source, output))]
+    assert plan_memory(program, io_in_arena=True).arena_bytes == 64 + 16
+    assert plan_memory(program).arena_bytes == 0
 
 
 def test_inputs_and_outputs_in_the_arena_share_its_bytes():

@@ -10,7 +10,8 @@ import pytest
 
 from pytest_microtvm.boards import load_boards
 from pytest_microtvm.compiler.constant_planning import plan_constants
-from pytest_microtvm.compiler.planning import Block, check, place, plan_memory
+from pytest_microtvm.compiler.placement import Block, check, place
+from pytest_microtvm.compiler.planning import plan_memory
 from pytest_microtvm.compiler.pools import (
     ConstantPoolInfo,
     Memory,

@@ -26,15 +26,27 @@ class Text:
         self.add("}")
 
     @contextmanager
-    def repeated(self, variable: str, count: int, step: int = 1) -> Iterator[None]:
-        """A loop of `variable` from 0 to below `count`; just a block when it runs once."""
+    def repeated(
+        self, variable: str, count: int, step: int = 1, *, is_downward: bool = False
+    ) -> Iterator[None]:
+        """A loop of `variable` from 0 to below `count`; just a block when it runs once.
+
+        Args:
+            variable: Its name.
+            count: Where it ends.
+            step: By which it grows.
+            is_downward: Begin with the greatest value, and end with 0.
+        """
         if count <= step:
             with self.block():
                 self.add(f"const int32_t {variable} = 0;", f"(void){variable};")
                 yield
             return
-        advance = f"++{variable}" if step == 1 else f"{variable} += {step}"
-        with self.block(f"for (int32_t {variable} = 0; {variable} < {count}; {advance})"):
+        first, condition, sign = 0, f"< {count}", "+"
+        if is_downward:
+            first, condition, sign = (count - 1) // step * step, ">= 0", "-"
+        advance = f"{sign * 2}{variable}" if step == 1 else f"{variable} {sign}= {step}"
+        with self.block(f"for (int32_t {variable} = {first}; {variable} {condition}; {advance})"):
             yield
 
     def __str__(self) -> str:

@@ -9,7 +9,8 @@ the last four, meet weights of 0.
 from __future__ import annotations
 
 import math
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 from pytest_microtvm.compiler.quantized.kernels.c_text import Text
@@ -24,6 +25,29 @@ def is_flat(spec: Conv2D) -> bool:
     is_inside = spec.window.is_inside(spec.input_shape, spec.output_shape)
     is_point = spec.window.shape == (1, 1)
     return is_point and is_inside and spec.input_shape[:3] == spec.output_shape[:3]
+
+
+def starts(spec: Conv2D, pixels: int) -> list[int]:
+    """The first pixel of each step that computes `pixels` of them, in the order of the steps.
+
+    The last step may compute some once more. Where the taps of pixels follow each other, the last
+    pixels come first: so the output may be a little behind the input in memory that both share,
+    and a little before it in the convolution after that.
+    """
+    count = math.prod(spec.output_shape[:3])
+    found = [min(first, count - pixels) for first in range(0, count, pixels)]
+    return found[::-1] if is_flat(spec) else found
+
+
+@contextmanager
+def blocks(text: Text, spec: Conv2D, pixels: int) -> Iterator[None]:
+    """The loop over these steps; the statements inside read `start`, the first pixel."""
+    count = math.prod(spec.output_shape[:3])
+    last = count - pixels
+    with text.repeated("first", count, pixels, is_downward=is_flat(spec)):
+        start = "first" if count % pixels == 0 else f"first < {last} ? first : {last}"
+        text.add(f"const int32_t start = {start};")
+        yield
 
 
 def write_bytes(text: Text, spec: Conv2D, pixels: int) -> None:

@@ -21,7 +21,8 @@ import numpy.typing as npt
 
 from pytest_microtvm.compiler.quantized.kernels.accumulators import bounds, folded_bias, wrapped
 from pytest_microtvm.compiler.quantized.kernels.c_text import Text
-from pytest_microtvm.compiler.quantized.kernels.patch import WordPatches
+from pytest_microtvm.compiler.quantized.kernels.overlap import of_pixels
+from pytest_microtvm.compiler.quantized.kernels.patch import WordPatches, blocks, starts
 from pytest_microtvm.compiler.quantized.kernels.scaling import Scaling, plan_scaling
 from pytest_microtvm.compiler.quantized.kernels.text import Constants
 from pytest_microtvm.compiler.quantized.specs import Conv2D, KernelSource, Role
@@ -68,12 +69,7 @@ def conv2d(spec: Conv2D) -> KernelSource:
     ]
     text = Text()
     patches.declare(text)
-    with text.repeated("first", pixel_count, pixels):
-        last = pixel_count - pixels
-        if pixel_count % pixels == 0:
-            text.add("const int32_t start = first;")
-        else:
-            text.add(f"const int32_t start = first < {last} ? first : {last};")
+    with blocks(text, spec, pixels):
         patches.write(text)
         text.add(
             "const uint32_t *weights = constant0;",
@@ -90,6 +86,7 @@ def conv2d(spec: Conv2D) -> KernelSource:
         output_dtype="int8",
         body=str(text),
         workspace_bytes=patches.workspace_bytes,
+        overlaps=of_pixels(spec, starts(spec, pixels), pixels),
         macs=pixel_count * weights.size,
         headers=("tvmgen_integer_dsp.h", "tvmgen_integer_scale.h"),
         roles=(Role("weights", _LAYOUT), *scaling.roles()),

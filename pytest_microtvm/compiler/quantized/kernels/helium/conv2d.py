@@ -22,7 +22,8 @@ from pytest_microtvm.compiler.quantized.kernels.helium.scaling import (
     channel_order,
     plan_helium_scaling,
 )
-from pytest_microtvm.compiler.quantized.kernels.patch import is_flat
+from pytest_microtvm.compiler.quantized.kernels.overlap import of_pixels
+from pytest_microtvm.compiler.quantized.kernels.patch import is_flat, starts
 from pytest_microtvm.compiler.quantized.kernels.text import Constants
 from pytest_microtvm.compiler.quantized.specs import Conv2D, KernelSource, Role
 
@@ -144,12 +145,15 @@ def conv2d(plan: _Plan) -> KernelSource:
                 text.add(f"const int8_t *const taps = {source} + y * {line};")
             _write_row(text, plan)
     copied = plan.columns * spec.window.shape[0] * channels if plan.copies else 0
+    # A step is a few pixels, or a row whose taps are copied before.
+    pixels = plan.pixels if is_flat(spec) else plan.row
     return KernelSource(
         input_dtypes=("int8",),
         constants=tuple(constants),
         output_dtype="int8",
         body=str(text),
         workspace_bytes=plan.sum_bytes + copied,
+        overlaps=of_pixels(spec, starts(spec, pixels), pixels),
         macs=int(np.prod(spec.output_shape[:3])) * spec.weights.size,
         headers=("tvmgen_integer_helium.h",),
         roles=(
@@ -240,7 +244,7 @@ def _write_run(text: Text, plan: _Plan, together: int, columns: int, source: str
 def _write_row(text: Text, plan: _Plan) -> None:
     """The outputs of a row, from `taps` to `outputs`."""
     out_channels = plan.spec.output_shape[3]
-    with text.repeated("first", plan.row, plan.pixels):
+    with text.repeated("first", plan.row, plan.pixels, is_downward=is_flat(plan.spec)):
         last = plan.row - plan.pixels
         whole = plan.row % plan.pixels == 0
         text.add(

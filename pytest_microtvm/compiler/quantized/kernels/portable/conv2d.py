@@ -13,7 +13,13 @@ import numpy.typing as npt
 
 from pytest_microtvm.compiler.quantized.kernels.accumulators import bounds, folded_bias, wrapped
 from pytest_microtvm.compiler.quantized.kernels.c_text import Text
-from pytest_microtvm.compiler.quantized.kernels.patch import is_flat, write_bytes
+from pytest_microtvm.compiler.quantized.kernels.overlap import of_pixels
+from pytest_microtvm.compiler.quantized.kernels.patch import (
+    blocks,
+    is_flat,
+    starts,
+    write_bytes,
+)
 from pytest_microtvm.compiler.quantized.kernels.scaling import Scaling, plan_scaling
 from pytest_microtvm.compiler.quantized.kernels.text import Constants
 from pytest_microtvm.compiler.quantized.specs import Conv2D, KernelSource, Role
@@ -52,12 +58,7 @@ def conv2d(spec: Conv2D) -> KernelSource:
     constants: Constants = [_ordered(weights, block), parameters, *scaling.constants]
     text = Text()
     taps = weights.shape[1]
-    with text.repeated("first", pixels, block.pixels):
-        last = pixels - block.pixels
-        is_whole = pixels % block.pixels == 0
-        text.add(
-            f"const int32_t start = {'first' if is_whole else f'first < {last} ? first : {last}'};"
-        )
+    with blocks(text, spec, block.pixels):
         if is_flat(spec):
             text.add(f"const int8_t *const patch = input0 + start * {taps};")
         else:
@@ -80,6 +81,7 @@ def conv2d(spec: Conv2D) -> KernelSource:
         output_dtype="int8",
         body=str(text),
         workspace_bytes=0 if is_flat(spec) else taps * block.pixels,
+        overlaps=of_pixels(spec, starts(spec, block.pixels), block.pixels),
         macs=pixels * weights.size,
         headers=("tvmgen_integer_scale.h",),
         roles=(Role("weights", _LAYOUT.format(block.channels)), *scaling.roles()),

@@ -10,6 +10,7 @@ import numpy as np
 from pytest_microtvm.compiler.quantized.kernels.accumulators import bounds, folded_bias, wrapped
 from pytest_microtvm.compiler.quantized.kernels.c_text import Text
 from pytest_microtvm.compiler.quantized.kernels.on_its_side import lying
+from pytest_microtvm.compiler.quantized.kernels.overlap import is_by_channels, of_rows
 from pytest_microtvm.compiler.quantized.kernels.scaling import Scaling, plan_scaling
 from pytest_microtvm.compiler.quantized.kernels.text import Constants
 from pytest_microtvm.compiler.quantized.specs import DepthwiseConv2D, KernelSource, Role
@@ -56,6 +57,8 @@ def depthwise_conv2d(spec: DepthwiseConv2D) -> KernelSource:
         output_dtype="int8",
         body=str(text),
         workspace_bytes=window.shape[0] * columns * channels if is_padded else 0,
+        in_place=(0,) if is_by_channels(spec, 1) else (),
+        overlaps=of_rows(spec, range(out_height), 1),
         macs=int(np.prod(spec.output_shape)) * weights.shape[1],
         headers=("tvmgen_integer_scale.h",),
         roles=(
