@@ -142,7 +142,7 @@ place for the executor `graph` and the RPC server.
 """
     proof = "Tests of pytest-microtvm build the example of this form with arduino-builder."
     return {
-        **library.arduino_library(
+        **library.arduino_library_files(
             name,
             contents.version,
             contents.description,

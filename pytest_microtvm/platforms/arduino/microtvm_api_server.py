@@ -142,12 +142,9 @@ class Arduino(server.ProjectHandler):
         self, archive: pathlib.Path, runtime: pathlib.Path, project_dir: pathlib.Path
     ) -> None:
         """Make a library of the model's code and the runtime."""
-        from pytest_microtvm.project.server.archive import extract_codegen
-        from pytest_microtvm.project.server.arduino_library import arduino_library
-
         model = server.ModelMetadata.read(archive).name
         with tempfile.TemporaryDirectory(dir=project_dir) as temporary:
-            extract_codegen(archive, pathlib.Path(temporary))
+            server.extract_codegen(archive, pathlib.Path(temporary))
             code = pathlib.Path(temporary) / "codegen" / "host"
             machine_code = sorted(path.name for path in code.rglob("*.a"))
             if machine_code:
@@ -156,7 +153,7 @@ class Arduino(server.ProjectHandler):
                     "platform arduino has no place for",
                     cure="compile the model without external kernels",
                 )
-            files = arduino_library(
+            files = server.arduino_library_files(
                 f"microtvm_{model}",
                 _LIBRARY_VERSION,
                 f"The model {model}, compiled to C by pytest-microtvm, and its runtime",
@@ -177,10 +174,8 @@ class Arduino(server.ProjectHandler):
         """An example's program has the functions that the sketch calls."""
         files = super().main_program(kind, archive, runtime)
         if "main.c" in files:
-            from pytest_microtvm.project.server.interface import ModelInterface
-            from pytest_microtvm.project.server.standalone import SKETCH_CONSOLE, main_source
-
-            files["main.c"] = main_source(ModelInterface.read(archive), SKETCH_CONSOLE)
+            model = server.ModelInterface.read(archive)
+            files["main.c"] = server.main_source(model, server.SKETCH_CONSOLE)
         return files
 
     def board_values(self, board: Mapping[str, Any]) -> dict[str, str]:

@@ -14,6 +14,7 @@ or real boards need is loaded when it is asked for.
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from .api import (
@@ -53,7 +54,21 @@ from .project_types import ProjectKind
 from .real_board import RealBoard, is_real, real_board_options
 
 if TYPE_CHECKING:
-    from .archive import ModelMetadata, unpack_extra_files
+    from .archive import ModelMetadata, extract_codegen, unpack_extra_files
+    from .arduino_library import arduino_library_files
+    from .interface import ModelInterface
+    from .standalone import SKETCH_CONSOLE, main_source
+
+_LATER = {
+    "ModelInterface": "interface",
+    "ModelMetadata": "archive",
+    "SKETCH_CONSOLE": "standalone",
+    "arduino_library_files": "arduino_library",
+    "extract_codegen": "archive",
+    "main_source": "standalone",
+    "unpack_extra_files": "archive",
+}
+"""What only generating a project needs, and the module that has it."""
 
 __all__ = [
     "BUILD",
@@ -62,6 +77,7 @@ __all__ = [
     "EMULATE",
     "FLASH",
     "PROTOCOL_VERSION",
+    "SKETCH_CONSOLE",
     "BoardKey",
     "BoardSupport",
     "BuiltFiles",
@@ -72,6 +88,7 @@ __all__ = [
     "IoTimeoutError",
     "JSONRPCError",
     "MakeProjectHandler",
+    "ModelInterface",
     "ModelMetadata",
     "OptionError",
     "ProjectAPIHandler",
@@ -87,15 +104,18 @@ __all__ = [
     "TransportClosedError",
     "TransportTimeouts",
     "UnsupportedTVMVersionError",
+    "arduino_library_files",
     "check_table",
     "default_project_options",
     "emulator_options",
     "emulator_tools",
+    "extract_codegen",
     "find_tool",
     "for_shell",
     "install_cure",
     "is_real",
     "main",
+    "main_source",
     "read_with_timeout",
     "real_board_options",
     "run_tool",
@@ -106,8 +126,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("ModelMetadata", "unpack_extra_files"):
-        from . import archive
-
-        return getattr(archive, name)
+    if name in _LATER:
+        return getattr(importlib.import_module(f".{_LATER[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,7 +10,7 @@ SOURCES = "src"
 _RUNTIME = "runtime"
 
 
-def arduino_library(
+def arduino_library_files(
     name: str,
     version: str,
     sentence: str,
