@@ -32,6 +32,17 @@ def is_surely_model(path: Path) -> bool:
     return is_model(path) and suffix_of(path) not in _COMMON_SUFFIXES
 
 
+def weight_files(model: Path) -> tuple[Path, ...]:
+    """The files beside an ONNX model that its exporter may have put weights into.
+
+    PyTorch calls it `NAME.onnx.data`, others `NAME.onnx_data`; a model may name no other file.
+    """
+    if suffix_of(model) != ".onnx":
+        return ()
+    found = (model.with_name(f"{model.name}{ending}") for ending in (".data", "_data"))
+    return tuple(path for path in found if path.is_file() and not path.is_symlink())
+
+
 _KERAS = (
     "Keras models are compiled from their TFLite form",
     "convert it: open('model.tflite', 'wb').write(tf.lite.TFLiteConverter"

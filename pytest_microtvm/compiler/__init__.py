@@ -36,6 +36,7 @@ from pytest_microtvm.compiler.source_tree import digest_of
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import ConfigError, ModelError
 from pytest_microtvm.extensions import COMPILER_GROUPS
+from pytest_microtvm.model_files import weight_files
 
 __all__ = [
     "MEMORY_BYTES",
@@ -82,9 +83,9 @@ def compile_model(
 def compile_key(model: Path, options: CompileOptions) -> str:
     """A hash of everything that decides what `compile_model` writes, in hexadecimal.
 
-    It covers the model's bytes and name, the options, the versions of TVM and the packages that
-    read models, what other packages add to the compiler, and the sources of this compiler and of
-    the runtime that goes into archives.
+    It covers the model's bytes and name, those of the files with its weights, the options, the
+    versions of TVM and the packages that read models, what other packages add to the compiler, and
+    the sources of this compiler and of the runtime that goes into archives.
 
     Raises:
         ModelError: The model cannot be read.
@@ -103,7 +104,7 @@ def compile_key(model: Path, options: CompileOptions) -> str:
     }
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode())
     try:
-        for path in (model, *_source_files()):
+        for path in (model, *weight_files(model), *_source_files()):
             digest.update(hashlib.sha256(path.read_bytes()).digest())
     except OSError as error:
         raise _unreadable(model, error) from error

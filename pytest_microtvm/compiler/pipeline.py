@@ -32,6 +32,7 @@ from pytest_microtvm.compiler.quantized.external import load_external
 from pytest_microtvm.compiler.quantized.groups import group_integers
 from pytest_microtvm.compiler.quantized.kernels import kernel_tables
 from pytest_microtvm.errors import MicroTVMError, ModelError
+from pytest_microtvm.model_files import weight_files
 
 """Larger files are refused before they are read: nothing so large fits a microcontroller."""
 
@@ -75,8 +76,14 @@ def compile_to_files(
     try:
         progress("importing")
         content = _read(model)
+        weights = {path.name: _read(path) for path in weight_files(model)}
         found = import_model(
-            model, content, options.input_shapes, options.signature, options.custom_operators
+            model,
+            content,
+            options.input_shapes,
+            options.signature,
+            options.custom_operators,
+            weights,
         )
         name = module_name(options.name or model.stem)
         origin = Origin.of_file(model.name, content, options.signature)

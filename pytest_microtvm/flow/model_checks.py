@@ -15,6 +15,7 @@ from pytest_microtvm.errors import MicroTVMError, ModelError
 from pytest_microtvm.flow.cache import Cache
 from pytest_microtvm.flow.progress import Progress, long_step, silent
 from pytest_microtvm.mlf.library import ModelLibrary
+from pytest_microtvm.model_files import weight_files
 from pytest_microtvm.verify import interpreter_child, interpreters, model_check
 from pytest_microtvm.verify.compare import Tolerance
 from pytest_microtvm.verify.inputs import Tensors, make_inputs, make_sequence
@@ -108,7 +109,8 @@ class ModelChecks:
         digest = hashlib.sha256(json.dumps(about).encode())
         for module in (interpreters, interpreter_child, model_check):
             digest.update(Path(str(module.__file__)).read_bytes())
-        digest.update(model.read_bytes())
+        for path in (model, *weight_files(model)):
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
         return digest.hexdigest()[:32]
 
     def _make(self, model: Path, library: ModelLibrary, directory: Path) -> None:

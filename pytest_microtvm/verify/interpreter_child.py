@@ -249,7 +249,7 @@ def run_onnx(model: Path, inputs: Sequence[Array], layers: bool) -> tuple[About,
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
-    proto = onnx.load_model_from_string(model.read_bytes())
+    proto = onnx.load(str(model))  # with the weights that are in a file beside it
     names = [value.name for value in proto.graph.output]
     nodes = [node for node in proto.graph.node if any(node.output)]
     if layers:

@@ -277,8 +277,10 @@ def _softmax(rng: Rng, case: Case) -> None:
     dtype = _dtype(rng, "uint8")
     shape = _shape(rng, int(rng.integers(1, 3, endpoint=True)), 1, 20)
     data = case.add_input(rng, shape, dtype, _quantization(rng, dtype, _scale(rng, -9, 1)))
-    output = Quantization([1 / 256], [int(np.iinfo(dtype).min)])
-    result = case.add(shape, dtype, output)
+    wide = dtype == "int8" and rng.random() < 0.3
+    limits = np.iinfo(np.int16 if wide else dtype)
+    output = Quantization([1 / (int(limits.max) - int(limits.min) + 1)], [int(limits.min)])
+    result = case.add(shape, str(limits.dtype), output)
     beta = float(rng.choice([1.0, 1.0, 1.0, 0.5, 2.0]))
     case.run("SOFTMAX", [data], [result], Beta=beta)
 

@@ -19,7 +19,8 @@ FrontEnd = Callable[..., ImportedModel]
 """Imports what a file holds, given its bytes and the shapes of inputs that it leaves open, by name;
 raises ModelError for what is damaged or cannot be compiled. One whose files have signatures takes
 the name of the one that is wanted as `signature`, too; one whose files have custom operators takes
-those that are known, by name, as `custom_operators`."""
+those that are known, by name, as `custom_operators`; one whose models may have weights in files
+beside them (`model_files.weight_files`) takes these files' bytes by their names as `weights`."""
 
 
 def import_model(
@@ -28,6 +29,7 @@ def import_model(
     input_shapes: Mapping[str, tuple[int, ...]],
     signature: str | None = None,
     custom_files: Sequence[str] = (),
+    weights: Mapping[str, bytes] | None = None,
 ) -> ImportedModel:
     """Import a model file by its suffix (see `extensions.FRONT_ENDS`).
 
@@ -37,6 +39,7 @@ def import_model(
         input_shapes: Of inputs whose shapes the file leaves open, by name.
         signature: The signature that is wanted; None for the model as it is without one.
         custom_files: Python files with custom operators.
+        weights: What the files beside it hold, by their names.
 
     Raises:
         ModelError: The file is damaged, or holds what cannot be compiled.
@@ -61,6 +64,8 @@ def import_model(
         wanted["signature"] = signature
     if "custom_operators" in parameters:
         wanted["custom_operators"] = custom_operators(custom_files)
+    if "weights" in parameters:
+        wanted["weights"] = weights or {}
     return front_end(data, input_shapes, **wanted)
 
 

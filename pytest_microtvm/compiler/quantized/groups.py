@@ -103,23 +103,29 @@ def group_integers(
         ]
         blocks.append((relax.DataflowBlock if is_dataflow else relax.BindingBlock)(bindings))
     if not rewriter.kernels:
-        return Grouped(module, (), float_groups(Values(function)))
+        return Grouped(module, (), float_groups(Values(function), ()))
     body = relax.SeqExpr(blocks, function.body.body)
     updated = tvm.IRModule(dict(module.functions), attrs=module.attrs)
     updated[variable] = relax.Function(
         function.params, body, function.ret_ty, function.is_pure, function.attrs
     )
     updated = relax.transform.DeadCodeElimination()(updated)
-    return Grouped(updated, tuple(rewriter.kernels), float_groups(Values(updated["main"])))
+    kernels = tuple(rewriter.kernels)
+    return Grouped(updated, kernels, float_groups(Values(updated["main"]), kernels))
 
 
-def float_groups(values: Values) -> tuple[str, ...]:
+def float_groups(values: Values, kernels: Sequence[IntegerKernel]) -> tuple[str, ...]:
     """The float operators that end in a quantization, each group as "first, second, ...".
 
     What ends in two quantizations belongs to the first of them, and steps that are alike are told
-    once: recurrent layers have many.
+    once: recurrent layers have many. What gives integers is no part of a group.
+
+    Args:
+        values: The bindings of a function.
+        kernels: Those that it calls, by number.
     """
     groups = []
+    called = {f"{PREFIX}{number}": kernel.name for number, kernel in enumerate(kernels)}
     seen: set[Any] = set()
     for quantize in values.calls("quantize"):
         names: list[str] = []
@@ -130,14 +136,22 @@ def float_groups(values: Values) -> tuple[str, ...]:
             name = operator_name(call)
             if variable in seen or not name or name in ("dequantize", "quantize"):
                 continue
-            if values.constant(variable) is not None:
+            if values.constant(variable) is not None or not _is_float(variable):
                 continue
             seen.add(variable)
+            if name == "call_dps_packed":
+                name = called.get(str(call.args[0].global_symbol), "a kernel")
             names.append(name.removeprefix("nn."))
             pending += [field for argument in call.args for field in variables_of(argument)]
         if names:
             groups.append(", ".join(reversed(names)))
     return tuple(dict.fromkeys(groups))
+
+
+def _is_float(variable: Any) -> bool:
+    """Whether a variable holds floats, alone or among others."""
+    types = variable.ty.fields if type(variable.ty).__name__ == "TupleType" else [variable.ty]
+    return any("float" in str(ty.dtype) for ty in types)
 
 
 class _Rewriter:

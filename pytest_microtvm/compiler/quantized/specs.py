@@ -372,7 +372,7 @@ class Resize(Spec):
 
 @dataclass(frozen=True)
 class Softmax(Spec):
-    """Softmax over the last axis; outputs are 256 times the probabilities, less 128 for int8.
+    """Softmax over the last axis; outputs are the probabilities over the range of their type.
 
     Args:
         rows: All elements by `columns`.
@@ -380,7 +380,8 @@ class Softmax(Spec):
         multiplier: Of the factor from steps of the input to 26 bits after the point.
         shift: Of the same, to the left: not negative.
         least_difference: From the greatest element; e to the power of lower ones counts as 0.
-        dtype: int8 or uint8.
+        dtype: Of the input, int8 or uint8.
+        output_dtype: The same, or int16 for int8.
     """
 
     rows: int
@@ -388,7 +389,8 @@ class Softmax(Spec):
     multiplier: int
     shift: int
     least_difference: int
-    dtype: str = "int8"
+    dtype: str
+    output_dtype: str
 
 
 @dataclass(frozen=True)

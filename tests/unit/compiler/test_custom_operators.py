@@ -97,6 +97,14 @@ def test_an_operator_is_a_shape_and_c_with_a_file(compiled):
     assert (model.root / "codegen/host/include/acme_clip.c").is_file()
 
 
+def test_the_registration_says_the_shapes(compiled):
+    """Converters do not know them, and write others."""
+    model = model_of("AcmeClip", limit=1.5)
+    model.tensors[1] = Tensor("y", [1], "FLOAT32")
+    found = compiled(model, CLIP)
+    np.testing.assert_array_equal(found(np.array([-3, 1, 3], np.float32))[0], [-1.5, 1, 1.5])
+
+
 def test_an_operator_keeps_a_state(compiled):
     model = compiled(model_of("AcmeEcho", "INT16"), ECHO, CLIP)
     for _ in range(2):

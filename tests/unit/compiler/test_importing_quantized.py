@@ -108,7 +108,8 @@ def test_int16_activations_keep_the_width_of_their_bias(bias_dtype: str, tmp_pat
     ("beta", "scale"),
     [(0.5, 0.02), (1.0, 0.02), (3.0, 0.02), (1.0, 24.0), (1.0, 31.9), (1.0, 500.0)],
 )
-def test_softmax_has_its_beta_and_any_scale(beta: float, scale: float, tmp_path: Path):
+@pytest.mark.parametrize("bits", [8, 16])
+def test_softmax_has_its_beta_and_any_scale(beta: float, scale: float, bits: int, tmp_path: Path):
     def write(builder: flatbuffers.Builder) -> int:
         tflite.SoftmaxOptionsStart(builder)
         tflite.SoftmaxOptionsAddBeta(builder, beta)
@@ -116,7 +117,7 @@ def test_softmax_has_its_beta_and_any_scale(beta: float, scale: float, tmp_path:
 
     tensors = [
         Tensor("x", [3, 7], "INT8", None, Quantization([scale], [5])),
-        Tensor("y", [3, 7], "INT8", None, Quantization([1 / 256], [-128])),
+        Tensor("y", [3, 7], f"INT{bits}", None, Quantization([1 / 2**bits], [-(2 ** (bits - 1))])),
     ]
     operator = Operator("SOFTMAX", [0], [1], ("SoftmaxOptions", write))
     compared(Model(tensors, [operator], [0], [1]), tmp_path, [3, 7])

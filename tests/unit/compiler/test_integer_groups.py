@@ -67,6 +67,27 @@ def test_moving_integers_is_no_computing_in_float(tmp_path: Path):
     assert "power" in function
 
 
+def test_what_gives_integers_is_no_computing_in_float(tmp_path: Path):
+    """An index is found and moved in integers; its conversion to float32 is what is told."""
+    last = Tensor("last", [], "INT32", np.array(1, np.int32))
+    tensors = [
+        Tensor("x", [1, 6, 4], "INT8", None, Quantization([0.5], [3])),
+        last,
+        Tensor("index", [1, 4], "INT32"),
+        Tensor("real", [1, 4], "FLOAT32"),
+        Tensor("y", [1, 4], "INT8", None, Quantization([0.1], [-128])),
+    ]
+    operators = [
+        Operator("ARG_MAX", [0, 1], [2]),
+        Operator("CAST", [2], [3]),
+        Operator("QUANTIZE", [3], [4]),
+    ]
+    model = Model(tensors, operators, [0], [4])
+    native = NativeModel(compile_to_files(saved(model, tmp_path)), tmp_path)
+    assert native.library.float_operators is not None
+    assert native.library.float_operators.operators == ("astype",)
+
+
 def test_the_rest_of_such_a_model_is_in_integers(tmp_path: Path):
     model = NativeModel(compile_to_files(saved(power_after_add(), tmp_path)), tmp_path)
     source = model.text("*_lib0.c")

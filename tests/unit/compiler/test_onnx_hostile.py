@@ -6,10 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from pytest_microtvm.compiler import compile_to_files
+from pytest_microtvm.compiler import CompileOptions, compile_key, compile_to_files
 from pytest_microtvm.errors import ModelError
+from tests.unit.compiler.native import NativeModel
 
 onnx = pytest.importorskip("onnx", reason="pip install 'pytest-microtvm[onnx]'")
 
@@ -97,6 +99,61 @@ def test_a_tensor_that_names_a_file_without_saying_so_is_refused(tmp_path: Path)
     found.graph.initializer.append(external(SECRET, marked=False))
     (tmp_path / "net.onnx").write_bytes(found.SerializeToString())
     with pytest.raises(ModelError, match="stored in another file"):
+        compile_to_files(tmp_path / "net.onnx")
+
+
+@pytest.mark.parametrize("ending", [".data", "_data"])
+def test_weights_are_in_the_file_that_belongs_to_the_model(ending: str, tmp_path: Path):
+    """As PyTorch writes them; the key of the cache covers them."""
+    path, other = tmp_path / "net.onnx", tmp_path / f"net.onnx{ending}"
+    found = model()
+    found.graph.node[0].CopyFrom(onnx.helper.make_node("Add", ["x", "w"], ["y"]))
+    tensor = external(other.name)
+    tensor.external_data.add(key="offset", value="8")
+    tensor.external_data.add(key="length", value="16")
+    found.graph.initializer.append(tensor)
+    path.write_bytes(found.SerializeToString())
+    weights = np.array([9, 9, 1, 2, 3, 4], np.float32)
+    other.write_bytes(weights.tobytes())
+    native = NativeModel(compile_to_files(path), tmp_path)
+    np.testing.assert_array_equal(native(np.zeros(4, np.float32))[0], [1, 2, 3, 4])
+    key = compile_key(path, CompileOptions())
+    other.write_bytes((weights + 1).tobytes())
+    assert compile_key(path, CompileOptions()) != key
+
+
+@pytest.mark.parametrize(
+    ("offset", "length", "message"),
+    [
+        ("0", "17", "is beyond the end of net.onnx.data"),
+        ("-4", "16", "is beyond the end"),
+        ("9" * 30, "16", "is beyond the end"),
+        ("x", "16", "is beyond the end"),
+        ("0", "8", "does not hold the elements of its shape"),
+    ],
+)
+def test_weights_that_are_not_in_that_file_are_refused(
+    offset: str, length: str, message: str, tmp_path: Path
+):
+    found = model()
+    found.graph.node[0].CopyFrom(onnx.helper.make_node("Add", ["x", "w"], ["y"]))
+    tensor = external("net.onnx.data")
+    tensor.external_data.add(key="offset", value=offset)
+    tensor.external_data.add(key="length", value=length)
+    found.graph.initializer.append(tensor)
+    (tmp_path / "net.onnx").write_bytes(found.SerializeToString())
+    (tmp_path / "net.onnx.data").write_bytes(bytes(16))
+    with pytest.raises(ModelError, match=message):
+        compile_to_files(tmp_path / "net.onnx")
+
+
+def test_a_link_is_no_file_of_weights(tmp_path: Path):
+    found = model()
+    found.graph.initializer.append(external("net.onnx.data"))
+    (tmp_path / "net.onnx").write_bytes(found.SerializeToString())
+    (tmp_path / SECRET).write_bytes(bytes(16))
+    (tmp_path / "net.onnx.data").symlink_to(tmp_path / SECRET)
+    with pytest.raises(ModelError, match="is stored in another file"):
         compile_to_files(tmp_path / "net.onnx")
 
 

@@ -19,13 +19,16 @@ from pytest_microtvm.errors import ModelError
 
 
 def import_onnx(
-    data: bytes, input_shapes: Mapping[str, tuple[int, ...]] | None = None
+    data: bytes,
+    input_shapes: Mapping[str, tuple[int, ...]] | None = None,
+    weights: Mapping[str, bytes] | None = None,
 ) -> ImportedModel:
     """Import an ONNX model.
 
     Args:
         data: What the file holds.
         input_shapes: Of inputs whose shapes are open, by name.
+        weights: What the files beside it hold that tensors may be in, by their names.
 
     Raises:
         ModelError: It is damaged, or holds what cannot be compiled.
@@ -41,7 +44,7 @@ def import_onnx(
             cure="pip install 'pytest-microtvm[onnx]'",
         ) from error
 
-    model = read_onnx(data)
+    model = read_onnx(data, weights or {})
     graph = normalise(model.proto, input_shapes or {})
     check_operators(graph)
     importer = Importer({}, "float32")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,12 +35,16 @@ class OnnxFile:
     outputs: list[TensorName]
 
 
-def read_onnx(data: bytes) -> OnnxFile:
+def read_onnx(data: bytes, weights: Mapping[str, bytes]) -> OnnxFile:
     """Read an ONNX model.
+
+    Args:
+        data: What the file holds.
+        weights: What the files hold that tensors may be in, by their names.
 
     Raises:
         ModelError: The data is no ONNX model, has other inputs than tensors of numbers,
-            or keeps weights in other files.
+            or keeps weights in files that are not given.
     """
     try:
         model = onnx.load_model_from_string(data)
@@ -54,7 +59,7 @@ def read_onnx(data: bytes) -> OnnxFile:
             "the file is not an ONNX model, or has no outputs",
             cure="export the model again, or copy the whole file",
         )
-    _check_message(model)
+    _check_message(model, weights)
     initializers = {tensor.name for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in initializers]
     for value in inputs:
@@ -66,29 +71,65 @@ def read_onnx(data: bytes) -> OnnxFile:
     )
 
 
-def _check_message(message: Any) -> None:
-    """Check tensors and nodes, wherever a message holds them.
+def _check_message(message: Any, weights: Mapping[str, bytes]) -> None:
+    """Check tensors and nodes, wherever a message holds them, and take in tensors of other files.
 
     That is in initializers, constants, attributes, subgraphs, sparse tensors and functions.
 
     Raises:
-        ModelError: A tensor is stored in another file, which may be any of this machine; or an
-            operator is to step by nothing.
+        ModelError: A tensor is stored in another file that is not given, which may be any of this
+            machine; or an operator is to step by nothing.
     """
-    if isinstance(message, onnx.TensorProto) and (
-        message.data_location == onnx.TensorProto.EXTERNAL or message.external_data
-    ):
-        raise ModelError(
-            f"the tensor {message.name!r} is stored in another file",
-            cure="save the model with onnx.save(..., save_as_external_data=False)",
-        )
+    if isinstance(message, onnx.TensorProto):
+        if message.data_location == onnx.TensorProto.EXTERNAL or message.external_data:
+            _take_in(message, weights)
+        _check_size(message)
     if isinstance(message, onnx.NodeProto) and message.domain in ("", "ai.onnx"):
         _check_steps(message)
     for field, value in message.ListFields():
         if field.type != field.TYPE_MESSAGE:
             continue
         for part in [value] if hasattr(value, "ListFields") else value:
-            _check_message(part)
+            _check_message(part, weights)
+
+
+def _take_in(tensor: Any, weights: Mapping[str, bytes]) -> None:
+    """Put the bytes of a tensor into it that are in another file."""
+    said = {entry.key: entry.value for entry in tensor.external_data}
+    location = said.get("location", "")
+    if tensor.data_location != onnx.TensorProto.EXTERNAL or location not in weights:
+        raise ModelError(
+            f"the tensor {tensor.name!r} is stored in another file, {location!r}, which is not "
+            "the model's own: MODEL.onnx.data or MODEL.onnx_data beside it",
+            cure="copy that file, too, or save the model with "
+            "onnx.save(..., save_as_external_data=False)",
+        )
+    content = weights[location]
+    try:
+        offset = int(said.get("offset", "0"))
+        size = int(said.get("length", str(len(content) - offset)))
+    except ValueError:
+        offset = size = -1
+    if offset < 0 or size < 0 or offset + size > len(content):
+        raise ModelError(
+            f"the tensor {tensor.name!r} is beyond the end of {location}",
+            cure="copy the whole file that belongs to the model",
+        )
+    tensor.raw_data = content[offset : offset + size]
+    del tensor.external_data[:]
+    tensor.data_location = onnx.TensorProto.DEFAULT
+
+
+def _check_size(tensor: Any) -> None:
+    """A tensor holds as many elements as its shape says."""
+    try:
+        onnx.numpy_helper.to_array(tensor)
+    except Exception as error:
+        raise ModelError(
+            f"the tensor {tensor.name!r} does not hold the elements of its shape "
+            f"{list(tensor.dims)}",
+            cure="export the model again, or copy the whole file",
+        ) from error
 
 
 def _check_steps(node: Any) -> None:

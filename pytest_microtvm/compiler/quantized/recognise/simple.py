@@ -144,11 +144,13 @@ def match_softmax(values: Values, call: Any, output: Output) -> Match | None:
     if scaled is not None and (beta is None or beta.size != 1):
         return None
     source = values.activation(call.args[0] if scaled is None else scaled.args[0])
-    if source is None or source.dtype not in _BYTES or output.dtype != source.dtype:
+    if source is None or source.dtype not in _BYTES or source.shape[-1] > _MOST_CLASSES:
         return None
-    if source.shape[-1] > _MOST_CLASSES:
+    # Bytes in, and the same or the 16 bits that TensorFlow Lite Micro offers.
+    if output.dtype != source.dtype and (source.dtype, output.dtype) != ("int8", "int16"):
         return None
-    expected = Quantization(np.float32(1 / 256), -128 if output.dtype == "int8" else 0)
+    least, greatest = LIMITS[output.dtype]
+    expected = Quantization(np.float32(1 / (greatest - least + 1)), least)
     if int(call.attrs.axis) not in (-1, len(source.shape) - 1) or output.quantization != expected:
         return None
     factor = 1.0 if beta is None else float(beta.reshape(-1)[0])
@@ -164,6 +166,7 @@ def match_softmax(values: Values, call: Any, output: Output) -> Match | None:
         shift=shift,
         least_difference=-math.floor(31 * (1 << 26) / (1 << shift)),
         dtype=source.dtype,
+        output_dtype=output.dtype,
     )
     return Match("softmax", spec, (source.expression,))
 

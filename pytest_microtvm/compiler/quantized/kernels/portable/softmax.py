@@ -10,8 +10,11 @@ from pytest_microtvm.compiler.quantized.specs import KernelSource, Softmax
 
 def softmax(spec: Softmax) -> KernelSource:
     """A kernel that computes exponentials twice rather than keep them."""
-    least, greatest = LIMITS[spec.dtype]
-    c_type = C_TYPES[spec.dtype]
+    lowest = LIMITS[spec.dtype][0]
+    least, greatest = LIMITS[spec.output_dtype]
+    c_type = C_TYPES[spec.output_dtype]
+    # Of the 31 bits after the point, those that the output does not keep.
+    dropped = 31 - (greatest - least).bit_length()
     # With a shift of 31 only the greatest counts: its difference is 0.
     factor = 1 << spec.shift if spec.shift < 31 else 0
     exponential = (
@@ -20,7 +23,7 @@ def softmax(spec: Softmax) -> KernelSource:
     )
     text = f"""
     for (int32_t row = 0; row < {spec.rows}; ++row) {{
-      int32_t greatest = {least};
+      int32_t greatest = {lowest};
       for (int32_t c = 0; c < {spec.columns}; ++c) {{
         greatest = input0[c] > greatest ? input0[c] : greatest;
       }}
@@ -36,7 +39,7 @@ def softmax(spec: Softmax) -> KernelSource:
         int32_t value = {least};
         if (input0[c] - greatest >= {spec.least_difference}) {{
           value += microtvm_rounding_shift(
-              microtvm_high_multiply(scale, {exponential}), exponent + 23);
+              microtvm_high_multiply(scale, {exponential}), exponent + {dropped});
         }}
         output[c] = ({c_type})(value > {greatest} ? {greatest} : value);
       }}
@@ -44,4 +47,5 @@ def softmax(spec: Softmax) -> KernelSource:
       output += {spec.columns};
     }}
     """
-    return KernelSource((spec.dtype,), (), spec.dtype, body(text), in_place=(0,))
+    in_place = (0,) if spec.output_dtype == spec.dtype else ()
+    return KernelSource((spec.dtype,), (), spec.output_dtype, body(text), in_place=in_place)
