@@ -14,6 +14,8 @@ from pytest_microtvm.project import platform_directory, server
 from pytest_microtvm.project.client import ProjectAPIClient
 from tests.arduino.boards import generate, mega
 
+TABLE = {"packet_bytes": 256, "flags": []}
+
 
 def test_a_project_is_a_sketchbook(tmp_path):
     project = generate(tmp_path)
@@ -116,8 +118,13 @@ def test_flags_are_added_to_what_the_core_has():
 
 
 def test_floats_round_by_themselves():
-    flags = compiler_flags({"packet_bytes": 256, "flags": []}, [])
-    assert "-ffp-contract=off" in flags
+    assert "-ffp-contract=off" in compiler_flags(TABLE, [], serves_host=True)
+
+
+def test_only_who_serves_a_host_has_a_buffer_for_its_packets():
+    buffer = "-DSERIAL_RX_BUFFER_SIZE=256"
+    assert buffer in compiler_flags(TABLE, [], serves_host=True)
+    assert buffer not in compiler_flags(TABLE, [], serves_host=False)
 
 
 def test_settings_are_names_and_values():

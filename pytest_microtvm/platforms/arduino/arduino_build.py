@@ -36,15 +36,20 @@ _REASONS = (
 )
 
 
-def compiler_flags(table: Mapping[str, Any], definitions: Sequence[str]) -> list[str]:
+def compiler_flags(
+    table: Mapping[str, Any], definitions: Sequence[str], *, serves_host: bool
+) -> list[str]:
     """The flags for all that is compiled.
 
     Args:
         table: The platform's table of the board.
         definitions: The user's, as -DNAME=VALUE.
+        serves_host: Whether packets are received, for which the port's buffer has to be as large.
     """
     # Objects of link-time optimisation would hide which kernel is where.
-    own = [*_FLOATS, "-fno-lto", f"-DSERIAL_RX_BUFFER_SIZE={table['packet_bytes']}"]
+    own = [*_FLOATS, "-fno-lto"]
+    if serves_host:
+        own.append(f"-DSERIAL_RX_BUFFER_SIZE={table['packet_bytes']}")
     return [*own, *table["flags"], *definitions]
 
 

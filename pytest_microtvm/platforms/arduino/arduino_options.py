@@ -8,7 +8,8 @@ CLI = "arduino-cli"
 FLAG_PROPERTIES = ("compiler.c.extra_flags", "compiler.cpp.extra_flags")
 """The properties by which most cores take a user's flags for the compiler."""
 _ALL_STEPS = ("generate_project", "build", "flash", "open_transport")
-_TYPES = ("host_driven", "standalone", "aot_standalone_demo", "example_project")
+HOST_DRIVEN = "host_driven"
+_TYPES = (HOST_DRIVEN, "standalone", "aot_standalone_demo", "example_project")
 
 
 def board_keys() -> list[server.BoardKey]:

@@ -23,7 +23,7 @@ from arduino_build import (
     split_properties,
     with_flags,
 )
-from arduino_options import CLI, arduino_options, board_keys
+from arduino_options import CLI, HOST_DRIVEN, arduino_options, board_keys
 from arduino_tools import (
     BUILDER,
     BUILDER_INSTALL,
@@ -91,7 +91,8 @@ class Arduino(server.ProjectHandler):
         """Compare what is known before the build with the board's memory."""
         table = self.table(board)
         pointer_bytes = _POINTER_BYTES.get(board["cpu"]["arch"], 4)
-        packets = 2 * table["packet_bytes"]  # one is received while another is served
+        # One packet is received while another is served.
+        packets = 2 * table["packet_bytes"] if self._serves_host() else 0
         ram_bytes = model.ram_bytes(executor, pointer_bytes) + packets + table["stack_bytes"]
         needs = [("ram", "RAM", ram_bytes), ("flash", "flash", model.constants_bytes)]
         for kind, label, needed in needs:
@@ -188,6 +189,10 @@ class Arduino(server.ProjectHandler):
             "MICROTVM_PAINTED_BYTES": f"{table['stack_bytes']}u",
         }
 
+    def _serves_host(self) -> bool:
+        """Whether the project that is being generated waits for a host."""
+        return (self._given.get("project_type") or HOST_DRIVEN) == HOST_DRIVEN
+
     def project_files(self, board: Mapping[str, Any]) -> dict[str, str]:
         """What the board's definition adds for an emulator; it is no part of the user's sketch."""
         shim = self.table(board)["shim"].strip()
@@ -222,7 +227,7 @@ class Arduino(server.ProjectHandler):
             "hardware": str(pathlib.Path(hardware).absolute()) if hardware else "",
             "properties": properties,
             "libraries": [str(pathlib.Path(folder).absolute()) for folder in libraries],
-            "flags": compiler_flags(table, definitions),
+            "flags": compiler_flags(table, definitions, serves_host=self._serves_host()),
             "warnings_are_errors": warnings_are_errors,
         }
         return {SETTINGS_FILE: json.dumps(settings, indent=2) + "\n"}

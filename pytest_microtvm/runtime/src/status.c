@@ -2,76 +2,98 @@
 /* What the status codes mean, as texts. */
 #include <microtvm/status.h>
 
+#if defined(__AVR__)
+
+#include <avr/pgmspace.h>
+
+/* Texts would take room in RAM, where there is little: they are in flash, and the one that was
+ * asked for last is copied. */
+#define TEXT(string) Copied(PSTR(string))
+#define MAX_TEXT_BYTES 64u
+
+static const char *Copied(const char *in_flash) {
+  static char text[MAX_TEXT_BYTES];
+  size_t i = 0;
+  do {
+    text[i] = (char)pgm_read_byte(in_flash + i);
+  } while (text[i] != '\0' && ++i < MAX_TEXT_BYTES - 1u);
+  return text;
+}
+
+#else
+#define TEXT(string) (string)
+#endif
+
 const char *MicroTVMStatusString(int32_t status) {
   switch (status) {
     case kMicroTVMOk:
-      return "success";
+      return TEXT("success");
     case kMicroTVMShutdown:
-      return "session shut down";
+      return TEXT("session shut down");
     case kMicroTVMErrorInvalidArgument:
-      return "invalid argument";
+      return TEXT("invalid argument");
     case kMicroTVMErrorBufferTooSmall:
-      return "buffer too small";
+      return TEXT("buffer too small");
     case kMicroTVMErrorMisaligned:
-      return "buffer not aligned to 16 bytes";
+      return TEXT("buffer not aligned to 16 bytes");
     case kMicroTVMErrorTooManyTensors:
-      return "more inputs and outputs than MICROTVM_MAX_TENSORS";
+      return TEXT("more inputs and outputs than MICROTVM_MAX_TENSORS");
     case kMicroTVMErrorGraphSyntax:
-      return "graph is not well-formed";
+      return TEXT("graph is not well-formed");
     case kMicroTVMErrorGraph:
-      return "graph does not fit the model";
+      return TEXT("graph does not fit the model");
     case kMicroTVMErrorGraphKernel:
-      return "graph does not fit its kernels";
+      return TEXT("graph does not fit its kernels");
     case kMicroTVMErrorWrite:
-      return "writing to the link failed";
+      return TEXT("writing to the link failed");
     case kMicroTVMErrorTimer:
-      return "timer failed";
+      return TEXT("timer failed");
     case kMicroTVMErrorBusy:
-      return "link busy with another frame";
+      return TEXT("link busy with another frame");
     case kMicroTVMErrorFault:
-      return "fault";
+      return TEXT("fault");
     case kMicroTVMErrorPacketShort:
-      return "packet ends too early";
+      return TEXT("packet ends too early");
     case kMicroTVMErrorPacketTrailing:
-      return "bytes after the end of the packet";
+      return TEXT("bytes after the end of the packet");
     case kMicroTVMErrorPacketTooLarge:
-      return "packet too large";
+      return TEXT("packet too large");
     case kMicroTVMErrorUnknownCode:
-      return "unsupported request";
+      return TEXT("unsupported request");
     case kMicroTVMErrorUnknownType:
-      return "unsupported type of a value";
+      return TEXT("unsupported type of a value");
     case kMicroTVMErrorVersion:
-      return "protocol version mismatch";
+      return TEXT("protocol version mismatch");
     case kMicroTVMErrorNotInitialized:
-      return "request before init";
+      return TEXT("request before init");
     case kMicroTVMErrorUnknownHandle:
-      return "unknown handle";
+      return TEXT("unknown handle");
     case kMicroTVMErrorArgumentCount:
-      return "wrong number of arguments";
+      return TEXT("wrong number of arguments");
     case kMicroTVMErrorArgumentType:
-      return "wrong type of an argument";
+      return TEXT("wrong type of an argument");
     case kMicroTVMErrorIndex:
-      return "index out of range";
+      return TEXT("index out of range");
     case kMicroTVMErrorAddress:
-      return "address outside the memory of this session";
+      return TEXT("address outside the memory of this session");
     case kMicroTVMErrorTensor:
-      return "inconsistent tensor";
+      return TEXT("inconsistent tensor");
     case kMicroTVMErrorNoExecutor:
-      return "this firmware has no executor; the host calls its kernels";
+      return TEXT("this firmware has no executor; the host calls its kernels");
     case kMicroTVMErrorNoMemory:
-      return "not enough memory in the pool";
+      return TEXT("not enough memory in the pool");
     case kMicroTVMErrorPoolDamaged:
-      return "memory pool overwritten";
+      return TEXT("memory pool overwritten");
     case kMicroTVMErrorTooMany:
-      return "too many time evaluators";
+      return TEXT("too many time evaluators");
     case kMicroTVMErrorModel:
-      return "a kernel failed";
+      return TEXT("a kernel failed");
     case kMicroTVMErrorUnsupported:
-      return "unsupported setting";
+      return TEXT("unsupported setting");
     case kMicroTVMErrorUnknownConstant:
-      return "no constant of this name";
+      return TEXT("no constant of this name");
     case kMicroTVMErrorUnknownFunction:
-      return "no function of this name";
+      return TEXT("no function of this name");
   }
-  return "unknown status";
+  return TEXT("unknown status");
 }
