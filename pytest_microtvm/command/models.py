@@ -187,6 +187,7 @@ def _facts(library: ModelLibrary) -> dict[str, Any]:
         "macs": sum(kernel.macs or 0 for kernel in library.kernels),
         "inputs": [_tensor(spec) for spec in library.inputs],
         "outputs": [_tensor(spec) for spec in library.outputs],
+        "dead_macs": 0 if library.dead_weights is None else library.dead_weights.macs,
         "float_operators": [] if in_float is None else list(in_float.operators),
     }
 
@@ -213,6 +214,8 @@ def _print_facts(library: ModelLibrary) -> None:
         for pool in library.constant_pools:
             print(f"  constant pool {pool}")
     print(f"  {facts['kernels']} kernels, {facts['macs']:,} multiplications with accumulation")
+    if library.dead_weights is not None:
+        print(f"  {library.dead_weights}")
     if library.float_operators is not None:
         print(f"  {library.float_operators}")
 

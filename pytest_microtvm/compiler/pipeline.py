@@ -135,6 +135,7 @@ def _compile(
     program.float_operators = tuple(floats)
     if floats:
         progress(f"in float32, having no integer kernel: {'; '.join(floats)}")
+    program.dead_weights = grouped.dead_weights
     program.external = _external_use(program, options.external)
     progress("planning")
     plan = _plan(program, options)

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_microtvm.mlf.element_types import ALIGNMENT_BYTES, DTYPE_BYTES
+from pytest_microtvm.mlf.specs import DeadWeights
 
 STACK_LIMIT_BYTES = 256
 """Most bytes of local arrays that one kernel may keep on the stack; the rest lives in the arena."""
@@ -287,6 +288,7 @@ class Program:
     """For each state the constant that it begins as; None where that is zeros."""
     external: ExternalUse | None = None
     """What its kernels from outside need, where it has some."""
+    dead_weights: DeadWeights | None = None
 
     @property
     def device(self) -> Device | None:

@@ -31,6 +31,10 @@ def measure(firmware: Firmware, session: Session | None = None) -> Metrics:
         "constants_bytes": Metric(library.constants_bytes, "bytes", "MLF constants"),
         **_image_metrics(firmware),
     }
+    dead = library.dead_weights
+    if dead is not None:
+        found["dead_macs"] = Metric(dead.macs, "MACs", "MLF dead weights")
+        found["dead_constants_bytes"] = Metric(dead.constants_bytes, "bytes", "MLF dead weights")
     absent = {}
     layers: tuple[Layer, ...] = ()
     if session is not None and session.latency_s is not None:

@@ -123,6 +123,9 @@ class Metrics:
         arena_bytes: The one arena of intermediates and kernel workspaces.
         io_bytes: Input and output tensors.
         constants_bytes: The model's constants.
+        dead_macs: Multiplications with accumulation that a quantized model has for nothing, and
+            its kernels leave out.
+        dead_constants_bytes: Weights and biases that are left out with them.
         instructions: Of one inference: the run that took most.
         float_instructions: Of them, those of operators that a quantized model computes in float32
             because they have no integer kernel.
@@ -149,6 +152,8 @@ class Metrics:
     arena_bytes: Metric = _ABSENT
     io_bytes: Metric = _ABSENT
     constants_bytes: Metric = _ABSENT
+    dead_macs: Metric = _ABSENT
+    dead_constants_bytes: Metric = _ABSENT
     instructions: Metric = _ABSENT
     float_instructions: Metric = _ABSENT
     latency_us: Metric = _ABSENT
@@ -218,9 +223,12 @@ class Metrics:
 
 
 def _why_absent(name: str) -> str:
+    if name in _DEAD:
+        return "nothing that the model computes is dead"
     return _NOT_RUN if name in (*_FASTEST, *_MOST) else _NOT_TOLD
 
 
+_DEAD = ("dead_macs", "dead_constants_bytes")
 _FASTEST = ("latency_us",)
 _MOST = ("stack_bytes", "instructions", "float_instructions")
 

@@ -27,6 +27,7 @@ from pytest_microtvm.mlf.archive import (
 from pytest_microtvm.mlf.graph_check import check_graph
 from pytest_microtvm.mlf.metadata import MAX_TENSORS, OLDEST_VERSION, VERSION, MetadataReader
 from pytest_microtvm.mlf.specs import (
+    DeadWeights,
     FloatOperators,
     KernelSpec,
     PoolSpec,
@@ -75,6 +76,8 @@ class ModelLibrary:
         states: What it keeps from run to run; the graph has them as further inputs and outputs.
         pools: Where its tensors are, from version 10 on; `workspace_bytes` is of them all together.
         constant_pools: Where those of its constants are that are not in flash.
+        dead_weights: What a quantized model computes for nothing and its kernels leave out, if
+            anything.
     """
 
     path: Path
@@ -91,6 +94,7 @@ class ModelLibrary:
     states: tuple[StateSpec, ...] = ()
     pools: tuple[PoolSpec, ...] = ()
     constant_pools: tuple[PoolSpec, ...] = ()
+    dead_weights: DeadWeights | None = None
 
     @property
     def signature(self) -> str | None:
@@ -268,6 +272,7 @@ def _read_library(
         states,
         reader.pools(main, workspace_bytes),
         reader.constant_pools(main),
+        reader.dead_weights(module),
     )
 
 

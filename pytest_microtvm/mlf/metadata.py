@@ -10,6 +10,7 @@ from pytest_microtvm.mlf.archive import FOREIGN_CURE, HOSTILE_CURE, Archive
 from pytest_microtvm.mlf.element_types import DTYPE_BYTES
 from pytest_microtvm.mlf.graph_check import MAX_DIMENSIONS
 from pytest_microtvm.mlf.specs import (
+    DeadWeights,
     FloatOperators,
     KernelSpec,
     PoolSpec,
@@ -196,6 +197,16 @@ class MetadataReader:
             self.size(entry, "constants_size_bytes"),
             self.size(entry, "workspace_size_bytes"),
         )
+
+    def dead_weights(self, module: dict[str, Any]) -> DeadWeights | None:
+        """What the model computes for nothing."""
+        if "dead_weights" not in module:
+            return None
+        entry = self.field(module, "dead_weights", dict)
+        macs = self.field(entry, "macs", int)
+        if macs < 0:
+            raise self._archive.error(f"has metadata with {macs} dead macs", FOREIGN_CURE)
+        return DeadWeights(macs, self.size(entry, "constants_size_bytes"))
 
     def _tensor(self, name: str, entry: Any) -> TensorSpec:
         if not isinstance(entry, dict):

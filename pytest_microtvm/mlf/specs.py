@@ -72,6 +72,25 @@ class KernelSpec:
 
 
 @dataclass(frozen=True)
+class DeadWeights:
+    """What a quantized model computes for nothing, and its kernels leave out.
+
+    Args:
+        macs: Multiplications with accumulation of an inference.
+        constants_bytes: Weights and biases.
+    """
+
+    macs: int
+    constants_bytes: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.macs:,} multiplications and {self.constants_bytes:,} bytes of weights are dead "
+            "in the model, and are left out"
+        )
+
+
+@dataclass(frozen=True)
 class StateSpec:
     """What a model keeps from run to run.
 

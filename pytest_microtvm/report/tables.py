@@ -78,7 +78,7 @@ def run_report(
     if overview:
         yield from (*overview, "")
     yield from verdict_table(records, columns, paint)
-    notes = [*skipped_records(records), *float_operators(records)]
+    notes = [*skipped_records(records), *float_operators(records), *dead_weights(records)]
     if verbose:
         for kind in ("flash", "ram"):
             for table in size_tables(records, kind, columns):
@@ -247,6 +247,23 @@ def float_operators(records: Sequence[Record]) -> list[str]:
             f"instructions{most} are those of operators in float32, which have no integer kernel"
         )
     return lines
+
+
+def dead_weights(records: Sequence[Record]) -> list[str]:
+    """What quantized models compute for nothing, a line for each model."""
+    names = short_names(record.model for record in records)
+    found = {
+        record.model: [
+            int(record.metrics[name]["value"]) for name in ("dead_macs", "dead_constants_bytes")
+        ]
+        for record in records
+        if "dead_macs" in record.metrics
+    }
+    return [
+        f"{names[model]}: {macs:,} multiplications and {size:,} bytes of weights are dead in the "
+        "model, and were left out"
+        for model, (macs, size) in found.items()
+    ]
 
 
 def absent_figures(records: Sequence[Record]) -> list[str]:

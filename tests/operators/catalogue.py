@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from tests.operators.cases import Case
+from tests.operators.dead_cases import DEAD
 from tests.operators.more_cases import MORE
 from tests.operators.quantized_cases import QUANTIZED
 
-OPERATORS = {**QUANTIZED, **MORE}
+OPERATORS = {**QUANTIZED, **MORE, **DEAD}
 """Fills a case from random numbers, by name."""
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from pytest_microtvm.compiler import CompileOptions
 from pytest_microtvm.compiler.quantized import groups
+from pytest_microtvm.compiler.quantized.dead import removal
 from pytest_microtvm.compiler.quantized.kernels import generate
 from pytest_microtvm.compiler.quantized.specs import (
     Arithmetic,
@@ -100,6 +101,21 @@ def test_vector_kernels_give_the_same_bytes_by_their_twins(operator, simd, tmp_p
         list(draw(CASES, operators=[operator])), tmp_path, CompileOptions(simd=simd)
     )
     assert not found, "\n".join(map(str, found))
+
+
+@pytest.mark.parametrize("simd", ["none", "dsp", "helium"])
+def test_dead_channels_change_no_byte(simd, tmp_path):
+    drawn = list(draw(CASES, operators=["dead_network"]))
+    found = differences(drawn, tmp_path, CompileOptions(simd=simd))
+    assert not found, "\n".join(map(str, found))
+
+
+@pytest.mark.parametrize("name", ["with_bias", "is_one_value"])
+def test_wrong_sums_of_dead_channels_are_noticed(name, tmp_path, monkeypatch):
+    """Nothing is folded into biases; or borders are taken to be as the rest is."""
+    wrong: dict[str, Any] = {"with_bias": lambda spec, added: spec, "is_one_value": lambda image: 1}
+    monkeypatch.setattr(removal, name, wrong[name])
+    assert differences(list(draw(CASES, operators=["dead_network"])), tmp_path)
 
 
 def changed(spec: Any) -> Any:

@@ -163,6 +163,9 @@ def _metadata(
             "constants_size_bytes": cost.constants_bytes,
             "workspace_size_bytes": cost.workspace_bytes,
         }
+    dead = program.dead_weights
+    if dead is not None:
+        module["dead_weights"] = {"macs": dead.macs, "constants_size_bytes": dead.constants_bytes}
     return {"version": VERSION, "modules": {name: module}}
 
 

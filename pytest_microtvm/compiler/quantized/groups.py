@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from pytest_microtvm.compiler.quantized.arithmetic import LIMITS
+from pytest_microtvm.compiler.quantized.dead.module import living
 from pytest_microtvm.compiler.quantized.describe import describe_layer, describe_spec
 from pytest_microtvm.compiler.quantized.given import PREFIX as GIVEN_PREFIX
 from pytest_microtvm.compiler.quantized.given import GivenSpec
-from pytest_microtvm.compiler.quantized.kernels import PORTABLE, generate
+from pytest_microtvm.compiler.quantized.kernels import PORTABLE, generate, is_external
 from pytest_microtvm.compiler.quantized.operator import installed_operators
 from pytest_microtvm.compiler.quantized.recognise.matches import (
     Match,
@@ -32,6 +34,7 @@ from pytest_microtvm.compiler.quantized.recognise.values import (
     variables_of,
 )
 from pytest_microtvm.compiler.quantized.specs import KernelSource, Lookup, Spec
+from pytest_microtvm.mlf.specs import DeadWeights
 
 PREFIX = "microtvm.integer."
 """Begins the names of the functions that `main` calls in place of groups; a number follows."""
@@ -65,11 +68,13 @@ class Grouped:
         kernels: What it calls, by number.
         float_operators: What is between dequantization and quantization all the same, because no
             integer kernel does it: for each group its operators in order.
+        dead_weights: What the kernels leave out; None where that is nothing.
     """
 
     module: Any
     kernels: tuple[IntegerKernel, ...]
     float_operators: tuple[str, ...]
+    dead_weights: DeadWeights | None = None
 
 
 def group_integers(
@@ -93,7 +98,7 @@ def group_integers(
 
     variable = module.get_global_var("main")
     function = module[variable]
-    rewriter = _Rewriter(function, simd, given, is_even)
+    rewriter = _Rewriter(function, given, is_even)
     blocks = []
     for block in function.body.blocks:
         is_dataflow = type(block).__name__ == "DataflowBlock"
@@ -102,7 +107,7 @@ def group_integers(
             new for binding in block.bindings for new in rewriter.rewritten(binding, new_variable)
         ]
         blocks.append((relax.DataflowBlock if is_dataflow else relax.BindingBlock)(bindings))
-    if not rewriter.kernels:
+    if not rewriter.wanted:
         return Grouped(module, (), float_groups(Values(function), ()))
     body = relax.SeqExpr(blocks, function.body.body)
     updated = tvm.IRModule(dict(module.functions), attrs=module.attrs)
@@ -110,8 +115,15 @@ def group_integers(
         function.params, body, function.ret_ty, function.is_pure, function.attrs
     )
     updated = relax.transform.DeadCodeElimination()(updated)
-    kernels = tuple(rewriter.kernels)
-    return Grouped(updated, kernels, float_groups(Values(updated["main"]), kernels))
+    specs = [wanted.spec for wanted in rewriter.wanted]
+    found = living(updated["main"], PREFIX, specs, partial(is_external, simd=simd))
+    updated[updated.get_global_var("main")] = found.function
+    kernels = tuple(
+        IntegerKernel(wanted.name, generate(spec, simd), tuple(describe_spec(spec)), wanted.layer)
+        for wanted, spec in zip(rewriter.wanted, found.specs, strict=True)
+    )
+    floats = float_groups(Values(updated["main"]), kernels)
+    return Grouped(updated, kernels, floats, found.dead_weights)
 
 
 def float_groups(values: Values, kernels: Sequence[IntegerKernel]) -> tuple[str, ...]:
@@ -154,6 +166,15 @@ def _is_float(variable: Any) -> bool:
     return any("float" in str(ty.dtype) for ty in types)
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    """A kernel that the module calls; the arguments are those of `IntegerKernel`."""
+
+    name: str
+    spec: Spec
+    layer: str
+
+
 class _Rewriter:
     """Rewrites bindings one by one.
 
@@ -161,15 +182,14 @@ class _Rewriter:
     and what nothing reads is removed in the end.
     """
 
-    def __init__(self, function: Any, simd: str, given: Sequence[GivenSpec], is_even: bool) -> None:
+    def __init__(self, function: Any, given: Sequence[GivenSpec], is_even: bool) -> None:
         self._values = Values(function)
-        self._simd = simd
         self._given = given
         self._is_even = is_even
         self._recognizers = _recognizers()
         self._twins: dict[Any, Any] = {}
         """By the variable of an image, the one that has its channels last."""
-        self.kernels: list[IntegerKernel] = []
+        self.wanted: list[_Wanted] = []
 
     def rewritten(self, binding: Any, new_variable: Any) -> list[Any]:
         """The binding, or those in its place where it ends a group.
@@ -205,7 +225,7 @@ class _Rewriter:
             match = Match(wanted.name, wanted.spec, inputs, channels_last=wanted.spec)
             if shape_of(inputs[0]) == shape_of(binding.var) and len(shape_of(binding.var)) == 4:
                 return self._called(binding.var, match, new_variable)
-        number = len(self.kernels)
+        number = len(self.wanted)
         self._add_kernel(wanted.name, wanted.spec, arguments.fields, binding.var)
         ty = binding.var.ty
         types = list(ty.fields) if type(ty).__name__ == "TupleType" else ty
@@ -225,7 +245,7 @@ class _Rewriter:
             inputs = [self._channels_last(image, bindings, new_variable) for image in inputs]
             ty = relax.TensorType(last(shape_of(variable)), dtype_of(variable))
             result = self._twins[variable] = new_variable(f"{variable.name}_last", ty)
-        name = f"{PREFIX}{len(self.kernels)}"
+        name = f"{PREFIX}{len(self.wanted)}"
         self._add_kernel(match.name, spec, match.inputs, variable)
         bindings.append(relax.VarBinding(result, relax.call_dps_packed(name, inputs, ty)))
         if is_last:
@@ -236,8 +256,7 @@ class _Rewriter:
         values = self._values
         scales = [values.quantization_of(given) for given in inputs]
         layer = describe_layer(layer_name(result), scales, values.quantization_of(result))
-        source = generate(spec, self._simd)
-        self.kernels.append(IntegerKernel(name, source, tuple(describe_spec(spec)), layer))
+        self.wanted.append(_Wanted(name, spec, layer))
 
     def _moved(self, variable: Any, movement: Movement) -> Any:
         """The binding of what an operator moves, without leaving the integers."""

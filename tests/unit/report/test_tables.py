@@ -111,6 +111,20 @@ def test_float_operators_are_told_once_for_each_model():
     ]
 
 
+def test_dead_weights_are_told_once_for_each_model():
+    part: dict[str, Any] = {
+        "dead_macs": figure(7500, "MACs"),
+        "dead_constants_bytes": figure(1200, "bytes"),
+    }
+    records = [record(**MEASURED, **part), record("graph", **MEASURED, **part)]
+    records.append(record("aot", "models/other.tflite", **MEASURED))
+    told = [line for line in lines_of(*records, width=200) if "dead" in line]
+    assert told == [
+        "net.tflite: 7,500 multiplications and 1,200 bytes of weights are dead in the model, and "
+        "were left out"
+    ]
+
+
 def test_more_words_tell_where_the_flash_goes_and_what_is_absent():
     reason = {"instructions": "no compiler"}
     lines = report(record(**MEASURED), record("graph", absent=reason), verbose=True)

@@ -135,6 +135,24 @@ def test_layers_that_became_one_kernel_are_not_to_blame():
     assert blame(pool, int8(9)) == "DENSE 'dense'"
 
 
+def test_a_layer_without_its_dead_channels_is_the_same_layer():
+    conv, dense = int8(1, 9, 2, 9, 3, 9).reshape(1, 3, 2), int8(7).reshape(1, 1)
+    layers = (layer("CONV", (), conv), layer("RELU", (0,), conv + 1), layer("DENSE", (1,), dense))
+
+    def blamed(*compiled: Any, one_step: bool = False) -> str | None:
+        return first_layer(layers, compiled, one_step=one_step)
+
+    living = conv[..., :1]
+    assert blamed(living, living + 1, dense) is None
+    assert blamed(living, living + 1, dense + 1) == "DENSE 'dense'"
+    wrong = living[:, ::-1] + 1
+    assert blamed(living, wrong, dense + 1) == "RELU 'relu'"
+    assert blamed(living, living + 2, dense + 5) == "RELU 'relu'"
+    assert blamed(living, living + 2, dense + 5, one_step=True) == "DENSE 'dense'"
+    layers = (layer("CONV", (), np.moveaxis(conv, -1, 1)), layers[1], layers[2])
+    assert blamed(living, living + 1, dense + 1) == "DENSE 'dense'"
+
+
 def test_another_order_of_the_elements_is_the_same_layer():
     conv, relu, pool, _ = (each.outputs[0] for each in LAYERS)
     assert blame(conv[::-1].reshape(2, 2), relu, pool, int8(9)) == "DENSE 'dense'"

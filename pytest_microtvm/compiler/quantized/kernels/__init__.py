@@ -53,6 +53,17 @@ def generate(spec: Spec, simd: str = PORTABLE) -> KernelSource:
     )
 
 
+def is_external(spec: Spec, simd: str) -> bool:
+    """Whether the kernel of a spec is that of a library or an accelerator.
+
+    Args:
+        spec: What is to be done.
+        simd: As `generate` takes it.
+    """
+    external = simd.partition("+")[2]
+    return bool(external) and _external(spec, external) is not None
+
+
 def _external(spec: Spec, name: str) -> KernelSource | None:
     """The kernel of a library or an accelerator, if it has one."""
     external = load_external(name)
