@@ -260,6 +260,9 @@ def dead_network(rng: Rng, case: Case) -> None:
     source = _quantization(rng, dtype, _scale(rng, -6, -3))
     network = _Network(rng, case, dtype, [case.add_input(rng, image, dtype, source)])
     _convolution(network, is_depthwise=False)
+    if rng.random() < 0.6:
+        _convolution(network, is_depthwise=True)
+        _convolution(network, is_depthwise=False)
     steps = (
         lambda: _convolution(network, is_depthwise=False),
         lambda: _convolution(network, is_depthwise=True),
@@ -270,7 +273,7 @@ def dead_network(rng: Rng, case: Case) -> None:
         lambda: _joined(network),
         lambda: _resized(network),
     )
-    for _ in range(int(rng.integers(2, 7))):
+    for _ in range(int(rng.integers(1, 6))):
         steps[int(rng.choice(len(steps), p=[0.25, 0.15, 0.15, 0.1, 0.1, 0.15, 0.05, 0.05]))]()
     _classified(network)
     if rng.random() < 0.2:

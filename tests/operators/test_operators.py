@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from pytest_microtvm.compiler import CompileOptions
-from pytest_microtvm.compiler.quantized import groups
-from pytest_microtvm.compiler.quantized.dead import removal
+from pytest_microtvm.compiler.quantized import dead, groups
 from pytest_microtvm.compiler.quantized.kernels import generate
 from pytest_microtvm.compiler.quantized.specs import (
     Arithmetic,
@@ -110,11 +109,24 @@ def test_dead_channels_change_no_byte(simd, tmp_path):
     assert not found, "\n".join(map(str, found))
 
 
-@pytest.mark.parametrize("name", ["with_bias", "is_one_value"])
-def test_wrong_sums_of_dead_channels_are_noticed(name, tmp_path, monkeypatch):
-    """Nothing is folded into biases; or borders are taken to be as the rest is."""
-    wrong: dict[str, Any] = {"with_bias": lambda spec, added: spec, "is_one_value": lambda image: 1}
-    monkeypatch.setattr(removal, name, wrong[name])
+def middle(values: Any, channels: Any) -> Any:
+    """Images of known channels whose borders are as the rest is."""
+    flat = values.reshape(-1, len(channels))
+    found = np.broadcast_to(flat[len(flat) // 2], flat.shape)
+    return {int(channel): found[:, number] for number, channel in enumerate(channels)}
+
+
+@pytest.mark.parametrize(
+    ("place", "wrong"),
+    [
+        ("removal.with_bias", lambda spec, added: spec),
+        ("weighted.Weighted.is_inside", True),
+        ("known._images", middle),
+    ],
+    ids=["not folded", "no padding", "no borders"],
+)
+def test_wrong_sums_of_dead_channels_are_noticed(place, wrong, tmp_path, monkeypatch):
+    monkeypatch.setattr(f"{dead.__name__}.{place}", wrong)
     assert differences(list(draw(CASES, operators=["dead_network"])), tmp_path)
 
 
