@@ -7,6 +7,7 @@ selection     boards by name, glob or tag, and those that can run here
 
 from pytest_microtvm.boards.definition import (
     ENTRY_POINT_GROUP,
+    SIMAVR,
     Board,
     Cpu,
     Emulator,
@@ -20,6 +21,7 @@ from pytest_microtvm.boards.definition import (
 
 __all__ = [
     "ENTRY_POINT_GROUP",
+    "SIMAVR",
     "Board",
     "Cpu",
     "Emulator",

@@ -8,6 +8,7 @@ from typing import Any
 from pytest_microtvm.errors import ModelError
 from pytest_microtvm.executors import HOST_DRIVEN
 from pytest_microtvm.measure.arena import arena_of
+from pytest_microtvm.measure.counting import Counts
 from pytest_microtvm.measure.metrics import Layer, Metric, Metrics
 from pytest_microtvm.measure.records import Record
 from pytest_microtvm.mlf.graph import parse_graph
@@ -47,10 +48,14 @@ def measure(firmware: Firmware, session: Session | None = None) -> Metrics:
         if session.counts is None:
             absent["instructions"] = _why_uncounted(firmware, session)
         else:
-            source = "QEMU plugin, most of all runs"
+            by = "QEMU plugin" if session.counts.cycles is None else "simavr"
+            source = f"{by}, most of all runs"
             total = session.counts.total
             found["instructions"] = Metric(total, "instructions", source, session.samples)
-            layers = _layers(firmware, session.counts.kernels)
+            if session.counts.cycles is not None:
+                cycles = session.counts.cycles
+                found["cycles"] = Metric(cycles, "cycles", source, session.samples)
+            layers = _layers(firmware, session.counts)
             in_float = firmware.library.float_operators
             if in_float is not None:
                 names = in_float.functions
@@ -127,9 +132,10 @@ def _latency(firmware: Firmware, seconds: float, samples: int) -> Metric:
     return Metric(round(seconds * 1e6, 3), "us", f"{clock}, fastest run", samples)
 
 
-def _layers(firmware: Firmware, calls: tuple[tuple[str, int], ...]) -> tuple[Layer, ...]:
+def _layers(firmware: Firmware, counts: Counts) -> tuple[Layer, ...]:
     kernels = {kernel.name: kernel for kernel in firmware.library.kernels}
+    cycles = counts.kernel_cycles or [None] * len(counts.kernels)
     return tuple(
-        Layer(name, instructions, kernels[name].macs, kernels[name].workspace_bytes)
-        for name, instructions in calls
+        Layer(name, instructions, kernels[name].macs, kernels[name].workspace_bytes, cycles_of)
+        for (name, instructions), cycles_of in zip(counts.kernels, cycles, strict=True)
     )

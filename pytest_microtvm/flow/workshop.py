@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pytest_microtvm.boards import Board
+from pytest_microtvm.boards import SIMAVR, Board
 from pytest_microtvm.compiler import (
     MEMORY_BYTES,
     CompileLimits,
@@ -329,6 +329,8 @@ class Workshop:
             return f"the platform {board.platform} does not count instructions"
         if image is None or RUN_FUNCTION not in image.functions:
             return "the firmware lacks functions of the runtime"
+        if board.emulator.kind == SIMAVR:
+            return Counter(None, functions, kernels_of(image.functions))
         program = board.emulator.program
         if program not in self._plugins:
             try:

@@ -1,8 +1,9 @@
-"""Counts the instructions of a model and its kernels on a board that QEMU emulates.
+"""Counts the instructions of a model and its kernels on an emulated board.
 
-A plugin of QEMU's does it, `counting.c`; it is compiled with this machine's C compiler when a board
-first needs it, and kept in the cache. QEMU may have been built without plugins, or there may be no
-compiler: then there are no counts, and the reason is told with the results.
+simavr counts by itself, and cycles as well. For QEMU a plugin does it, `counting.c`; it is compiled
+with this machine's C compiler when a board first needs it, and kept in the cache. QEMU may have
+been built without plugins, or there may be no compiler: then there are no counts, and the reason is
+told with the results.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from pytest_microtvm.measure.elf import RUN_FUNCTION
 OPTION = "qemu_plugin"
 """The project option of `open_transport` that takes a plugin."""
 
+FUNCTIONS_OPTION, LOG_OPTION = "simavr_functions", "simavr_log"
+"""Those that simavr takes."""
+
 API_VERSIONS = (1, 2)
 """Of QEMU's plugin interface: up to QEMU 8, and since 9."""
 
@@ -34,17 +38,19 @@ class Counter:
     """What counts the instructions of one firmware.
 
     Attributes:
-        plugin: The compiled plugin.
+        plugin: The compiled plugin; None for an emulator that counts by itself.
         functions: The file that tells it what to count; see `write_functions`.
         kernels: The names of the kernels, by the numbers that its log has for them.
     """
 
-    plugin: Path
+    plugin: Path | None
     functions: Path
     kernels: tuple[str, ...]
 
     def project_options(self, log: Path) -> dict[str, str]:
         """The options of `open_transport` that have `log` written."""
+        if self.plugin is None:
+            return {FUNCTIONS_OPTION: str(self.functions), LOG_OPTION: str(log)}
         values = (f"file={self.plugin}", f"functions={self.functions}", f"log={log}")
         return {OPTION: ",".join(value.replace(",", ",,") for value in values)}
 
@@ -56,28 +62,36 @@ class Counts:
     Attributes:
         total: All of them: the executor's own and those of what it calls.
         kernels: (name, instructions) of each call of a kernel, in order.
+        cycles: Of the CPU, all of them; None where they are not counted.
+        kernel_cycles: Those of each call of a kernel, where they are counted.
     """
 
     total: int
     kernels: tuple[tuple[str, int], ...]
+    cycles: int | None = None
+    kernel_cycles: tuple[int, ...] = ()
 
 
 def parse_counts(text: str, kernels: Sequence[str]) -> Counts:
     """Add up the lines of a log that one inference wrote.
 
     Args:
-        text: Whole lines, as `counting.c` describes them.
+        text: Whole lines, as `counting.c` and `simavr.c` describe them.
         kernels: The names of the kernels.
     """
-    total = 0
+    totals = []
     calls = []
     for line in text.splitlines():
         *words, last = line.split()
-        total += int(last)
-        for word in words:
-            number, _, instructions = word.partition(":")
-            calls.append((kernels[int(number)], int(instructions)))
-    return Counts(total, tuple(calls))
+        totals.append([int(count) for count in last.split(":")])
+        calls += [[int(count) for count in word.split(":")] for word in words]
+    sums = [sum(counts) for counts in zip(*totals, strict=True)]
+    return Counts(
+        total=sums[0],
+        kernels=tuple((kernels[number], instructions) for number, instructions, *_ in calls),
+        cycles=sums[1] if len(sums) > 1 else None,
+        kernel_cycles=tuple(cycles for _, _, *counts in calls for cycles in counts),
+    )
 
 
 def kernels_of(addresses: Mapping[str, int]) -> tuple[str, ...]:

@@ -85,12 +85,14 @@ class Layer:
         instructions: What the call took, all that it called included.
         macs: Its multiplications with accumulation; None where the archive does not say.
         workspace_bytes: Its scratch memory in the arena.
+        cycles: What the call took of the CPU's; None where they are not counted.
     """
 
     kernel: str
     instructions: int
     macs: int | None
     workspace_bytes: int
+    cycles: int | None = None
 
     @property
     def instructions_per_mac(self) -> float | None:
@@ -129,6 +131,8 @@ class Metrics:
         instructions: Of one inference: the run that took most.
         float_instructions: Of them, those of operators that a quantized model computes in float32
             because they have no integer kernel.
+        cycles: Of the CPU, for one inference: the run that took most; only where an emulator knows
+            them, as simavr does of an AVR.
         latency_us: One inference by the board's timer: the fastest of the runs so far.
         layers: The kernels that the inference of `instructions` called, in order.
         absent: Why a figure that could be expected is not there, by name.
@@ -156,6 +160,7 @@ class Metrics:
     dead_constants_bytes: Metric = _ABSENT
     instructions: Metric = _ABSENT
     float_instructions: Metric = _ABSENT
+    cycles: Metric = _ABSENT
     latency_us: Metric = _ABSENT
     layers: tuple[Layer, ...] = ()
     absent: dict[str, str] = field(default_factory=dict)
@@ -188,7 +193,9 @@ class Metrics:
         names = [each.name for each in fields(Layer)]
         return cls(
             **{name: Metric(**metric) for name, metric in metrics.items()},
-            layers=tuple(Layer(**{name: layer[name] for name in names}) for layer in layers),
+            layers=tuple(
+                Layer(**{name: layer[name] for name in names if name in layer}) for layer in layers
+            ),
             absent=dict(absent or {}),
         )
 
@@ -225,12 +232,14 @@ class Metrics:
 def _why_absent(name: str) -> str:
     if name in _DEAD:
         return "nothing that the model computes is dead"
+    if name == "cycles":
+        return "only simavr counts them, for boards with an AVR"
     return _NOT_RUN if name in (*_FASTEST, *_MOST) else _NOT_TOLD
 
 
 _DEAD = ("dead_macs", "dead_constants_bytes")
 _FASTEST = ("latency_us",)
-_MOST = ("stack_bytes", "instructions", "float_instructions")
+_MOST = ("stack_bytes", "instructions", "float_instructions", "cycles")
 
 
 def _merged(name: str, ours: Metric, theirs: Metric) -> Metric:

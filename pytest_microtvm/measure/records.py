@@ -54,7 +54,8 @@ class Record:
         model_check: What holding the compiled model to the model's own interpreter came to:
             "exact", "within tolerance", "differs by ..." or "not checked".
         layers: Each call of a kernel in an inference: {"kernel", "instructions", "macs",
-            "instructions_per_mac", "workspace_bytes"}; empty where instructions are not counted.
+            "instructions_per_mac", "workspace_bytes"}, and "cycles" where an emulator knows them;
+            empty where instructions are not counted.
         board_bytes: The memory that the board has, by kind: "flash", "ram"; empty where its
             definition does not say.
         sizes: What the linked program consists of: {"sections": {NAME: {"bytes", "memories"}},
@@ -157,7 +158,11 @@ class Record:
         self.metrics = {name: dict(vars(metric)) for name, metric in merged.items()}
         self.absent = dict(merged.absent)
         self.layers = [
-            {**vars(layer), "instructions_per_mac": layer.instructions_per_mac}
+            {
+                **{name: value for name, value in vars(layer).items() if name != "cycles"},
+                "instructions_per_mac": layer.instructions_per_mac,
+                **({} if layer.cycles is None else {"cycles": layer.cycles}),
+            }
             for layer in merged.layers
         ]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pytest_microtvm.report.names import short_names
-from pytest_microtvm.report.tables import FIGURES, figure, milliseconds, summary
+from pytest_microtvm.report.tables import figure, milliseconds, shown_figures, summary
 
 if TYPE_CHECKING:
     from pytest_microtvm.measure.records import Record
@@ -64,7 +64,8 @@ def _matrix(records: Sequence[Record]) -> Iterator[str]:
 def _table(records: Sequence[Record]) -> Iterator[str]:
     names = short_names(record.model for record in records)
     headings = ["model", "board", "executor", "tests", "verdict", "mismatched", "check"]
-    numbers = [*(heading.lower() for heading in FIGURES), "latency"]
+    figures = shown_figures(records)
+    numbers = [*(heading.lower() for heading in figures), "latency"]
     is_long = len(records) > 10
     if is_long:
         yield from ("<details><summary>All figures</summary>", "")
@@ -81,7 +82,7 @@ def _table(records: Sequence[Record]) -> Iterator[str]:
                 record.verdict or "-",
                 mismatched,
                 _plain(record.model_check),
-                *(figure(record, name) for name in FIGURES.values()),
+                *(figure(record, name) for name in figures.values()),
                 milliseconds(record),
             ]
         )

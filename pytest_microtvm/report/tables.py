@@ -167,7 +167,7 @@ def _check(record: Record) -> str:
 def _figures(records: Sequence[Record]) -> list[Column]:
     columns = [
         Column(heading, [figure(record, name) for record in records], is_number=True)
-        for heading, name in FIGURES.items()
+        for heading, name in shown_figures(records).items()
     ]
     latencies = [milliseconds(record) for record in records]
     return [*columns, Column("LATENCY", latencies, is_number=True)]
@@ -302,12 +302,24 @@ FIGURES = {
     "ARENA": "arena_bytes",
     "STACK": "stack_bytes",
     "INSTRUCTIONS": "instructions",
+    "CYCLES": "cycles",
 }
 """By heading: the figures that matter most."""
+_SELDOM = ("cycles",)
+"""Those of few boards."""
 _VERDICT_COLOURS = {"match": "green", "mismatch": "red", "-": ""}
 _INDENT = "  "
 _NARROWEST = 40
 """A table is not made narrower than this."""
+
+
+def shown_figures(records: Sequence[Record]) -> dict[str, str]:
+    """The figures that matter most of some records, by heading."""
+    return {
+        heading: name
+        for heading, name in FIGURES.items()
+        if name not in _SELDOM or any(name in record.metrics for record in records)
+    }
 
 
 def figure(record: Record, name: str) -> str:

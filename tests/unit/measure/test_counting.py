@@ -57,9 +57,16 @@ def test_a_run_of_the_model_is_a_line():
     assert (counts.total, counts.kernels) == (40, (("a", 10), ("c", 5), ("a", 11)))
 
 
+def test_cycles_stand_behind_instructions_where_they_are_counted():
+    counts = parse_counts("0:10:25 2:5:9 40:100\n1:7:8 7:8\n", ["a", "b", "c"])
+    assert (counts.total, counts.kernels) == (47, (("a", 10), ("c", 5), ("b", 7)))
+    assert (counts.cycles, counts.kernel_cycles) == (108, (25, 9, 8))
+
+
 def test_kernels_that_the_host_calls_add_up():
     counts = parse_counts("1:7 7\n0:10 10\n", ["a", "b"])
     assert (counts.total, counts.kernels) == (17, (("b", 7), ("a", 10)))
+    assert (counts.cycles, counts.kernel_cycles) == (None, ())
 
 
 def test_kernels_are_numbered_by_their_order(tmp_path):
@@ -73,6 +80,14 @@ def test_paths_with_commas_reach_the_emulator_whole():
     counter = Counter(Path("/a,b/c.so"), Path("/f"), ())
     assert counter.project_options(Path("/l")) == {
         "qemu_plugin": "file=/a,,b/c.so,functions=/f,log=/l"
+    }
+
+
+def test_an_emulator_that_counts_by_itself_takes_paths():
+    counter = Counter(None, Path("/f,1"), ())
+    assert counter.project_options(Path("/l")) == {
+        "simavr_functions": "/f,1",
+        "simavr_log": "/l",
     }
 
 

@@ -106,6 +106,17 @@ def test_figures_of_runs_merge_by_their_own_rules_in_any_order(runs):
     assert alone.absent == {}
 
 
+def test_layers_have_cycles_where_they_are_counted():
+    uncounted, counted = record(), record()
+    uncounted.add_metrics(run_of(500, 7.0, 100))
+    assert "cycles" not in uncounted.layers[0]
+    layers = (Layer("k", 490, 16, 0, 1200),)
+    counted.add_metrics(Metrics(cycles=Metric(1300, "cycles", "simavr"), layers=layers))
+    assert counted.layers[0]["cycles"] == 1200
+    assert counted.figures().layers == layers
+    assert counted.figures().cycles == 1300
+
+
 def test_figures_are_properties_of_tests():
     one = record()
     one.add_metrics(RUNS[1])

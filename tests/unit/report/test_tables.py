@@ -61,6 +61,14 @@ def test_a_row_has_the_figures_that_matter_most():
     assert lines[2][-2:] == ["1.234", "ms"]
 
 
+def test_cycles_have_a_column_where_some_board_counts_them():
+    plain_one, counted = record(**MEASURED), record("graph", **MEASURED, cycles=figure(3456, "x"))
+    assert "CYCLES" not in lines_of(plain_one)[1].split()
+    lines = lines_of(plain_one, counted, width=120)
+    assert "CYCLES" in lines[1].split()
+    assert "3,456" in lines[3].split()
+
+
 def test_what_is_the_same_for_all_stands_above():
     one, other = record(**MEASURED), record("graph", **MEASURED)
     assert lines_of(one, other)[0] == (

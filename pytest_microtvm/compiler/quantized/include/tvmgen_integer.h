@@ -128,10 +128,19 @@ static inline int32_t microtvm_quantize(
   return steps < (float)(maximum - zero_point) ? (int32_t)steps + zero_point : maximum;
 }
 
-/* The same, ties to even. */
+/* The nearest integer, ties to even. */
+static inline float microtvm_nearest_even(float value) {
+#if defined(__AVR__) /* its C library has no rintf */
+  return fabs(value) < 8388608.0f ? (float)lrint(value) : value;
+#else
+  return rintf(value);
+#endif
+}
+
+/* As microtvm_quantize, ties to even. */
 static inline int32_t microtvm_quantize_even(
     float value, float scale, int32_t zero_point, int32_t minimum, int32_t maximum) {
-  const float steps = rintf(value / scale);
+  const float steps = microtvm_nearest_even(value / scale);
   if (!(steps > (float)(minimum - zero_point))) {
     return minimum;
   }

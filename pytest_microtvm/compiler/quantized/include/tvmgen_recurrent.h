@@ -14,8 +14,8 @@ static inline int32_t microtvm_saturate16(int32_t value) {
 /* a * b / 2**15, rounded to nearest. */
 static inline int32_t microtvm_high_multiply16(int32_t a, int32_t b) {
   const int32_t product = a * b;
-  const int32_t nudge = product >= 0 ? 1 << 14 : 1 - (1 << 14);
-  return microtvm_saturate16((product + nudge) / (1 << 15));
+  const int32_t nudge = product >= 0 ? 16384 : 1 - 16384;
+  return microtvm_saturate16((product + nudge) / (INT32_C(1) << 15));
 }
 
 /* e**value: Qn of 0 and less, the result in Q0. */
@@ -25,13 +25,13 @@ static inline int32_t microtvm_exp16(int32_t value, int32_t bits) {
   if (value == 0) {
     return INT16_MAX;
   }
-  if (bits > 5 && value < -(1 << (20 - bits))) {
+  if (bits > 5 && value < -(INT32_C(1) << (20 - bits))) {
     return 0;
   }
-  const int32_t quarter = 1 << (13 - bits);
+  const int32_t quarter = INT32_C(1) << (13 - bits);
   const int32_t part = (value & (quarter - 1)) - quarter;
   /* The first terms of the Taylor series around -1/8. */
-  const int32_t x = part * (1 << bits) + (1 << 12);
+  const int32_t x = part * (INT32_C(1) << bits) + 4096;
   const int32_t square = microtvm_high_multiply16(x, x);
   const int32_t cube = microtvm_high_multiply16(square, x);
   const int32_t fourth = microtvm_high_multiply16(square, square);
@@ -62,7 +62,7 @@ static inline int32_t microtvm_two_over_one_plus16(int32_t value) {
 /* 1 / (1 + e**-value): Q3, the result in Q0. */
 static inline int32_t microtvm_logistic16(int32_t value) {
   if (value == 0) {
-    return 1 << 14;
+    return 16384;
   }
   const int32_t below = microtvm_exp16(value > 0 ? -value : value, 3);
   const int32_t result = microtvm_saturate16(microtvm_two_over_one_plus16(below) * 2);

@@ -141,7 +141,7 @@ class Scaling:
         ]
         if self.short:
             factor = 2 * self.requantization.zero_point + 1
-            offset = f"{factor} * (1 << (shift{name} - 1))"
+            offset = f"{factor} * (INT32_C(1) << (shift{name} - 1))"
             if self.common_shift is None:
                 offset = f"microtvm_once({offset})"
             lines.append(f"const int32_t offset{name} = {offset};")
