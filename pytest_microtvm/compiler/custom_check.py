@@ -13,9 +13,9 @@ import numpy as np
 
 from pytest_microtvm.compiler.custom import random_inputs
 from pytest_microtvm.compiler.emit.functions import definition
-from pytest_microtvm.compiler.kernels import integer_kernel
+from pytest_microtvm.compiler.kernels import generated_kernel
 from pytest_microtvm.compiler.quantized.given import Custom
-from pytest_microtvm.compiler.quantized.groups import IntegerKernel
+from pytest_microtvm.compiler.quantized.rewriting import GeneratedKernel
 from pytest_microtvm.errors import ModelError
 from pytest_microtvm.temporary import TemporaryFolder
 
@@ -77,7 +77,7 @@ def _compare(spec: Custom, number: int, found: Array, expected: Array) -> None:
 
 
 def _run(spec: Custom, c_name: str, compiler: str, inputs: Sequence[Array]) -> list[Array]:
-    kernel = integer_kernel(c_name, c_name, IntegerKernel(c_name, spec.source, (), ""), ())
+    kernel = generated_kernel(c_name, c_name, GeneratedKernel(c_name, spec.source, (), ""), ())
     headers = ["tvmgen_integer.h", *spec.source.headers]
     includes = "".join(f'#include "{header}"\n' for header in headers)
     text = (

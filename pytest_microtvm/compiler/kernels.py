@@ -12,7 +12,7 @@ from pytest_microtvm.compiler.emit.tir_printer import UnsupportedKernel, print_k
 from pytest_microtvm.compiler.naming import Namespace, words
 from pytest_microtvm.compiler.program import Kernel, KernelParameter, Storage, StorageKind
 from pytest_microtvm.compiler.quantized.describe import describe_constants, wrapped_lines
-from pytest_microtvm.compiler.quantized.groups import IntegerKernel
+from pytest_microtvm.compiler.quantized.rewriting import GeneratedKernel
 from pytest_microtvm.errors import ModelError
 
 # What else begins with the prefix of a module.
@@ -61,7 +61,7 @@ def lower_kernels(
     target: Any,
     names: Sequence[str],
     prefix: str,
-    integer_kernels: Mapping[str, Sequence[IntegerKernel]],
+    generated: Mapping[str, Sequence[GeneratedKernel]],
 ) -> dict[str, Kernel]:
     """Lower the functions `names` of `module`.
 
@@ -70,7 +70,7 @@ def lower_kernels(
         target: The TVM target for intrinsics.
         names: Which functions, in the order in which the kernels shall come out.
         prefix: Begins every C name.
-        integer_kernels: Those of `names` that are in C already, each with all its uses.
+        generated: Those of `names` that are in C already, each with all its uses.
 
     Returns:
         Kernels by name.
@@ -84,7 +84,7 @@ def lower_kernels(
     functions = {
         tvm.ir.GlobalVar(name): module[name].with_attr("global_symbol", name)
         for name in names
-        if name not in integer_kernels
+        if name not in generated
     }
     lowered = tvm.IRModule(functions)
     lowered = tirx.transform.BindTarget(target.with_host(target))(lowered)
@@ -93,11 +93,11 @@ def lower_kernels(
     c_names = Namespace(_OTHER_NAMES)
     kernels = {}
     for name in names:
-        if name in integer_kernels:
+        if name in generated:
             c_name = prefix + c_names.unique(name, "kernel")
-            kernel, *_ = uses = integer_kernels[name]
+            kernel, *_ = uses = generated[name]
             layers = list(dict.fromkeys(use.layer for use in uses))
-            kernels[name] = integer_kernel(name, c_name, kernel, layers)
+            kernels[name] = generated_kernel(name, c_name, kernel, layers)
             continue
         try:
             printed = print_kernel(by_name[name])
@@ -118,7 +118,9 @@ def lower_kernels(
     return kernels
 
 
-def integer_kernel(name: str, c_name: str, kernel: IntegerKernel, layers: Sequence[str]) -> Kernel:
+def generated_kernel(
+    name: str, c_name: str, kernel: GeneratedKernel, layers: Sequence[str]
+) -> Kernel:
     """A kernel whose C is there already."""
     source = kernel.source
     roles = [role.name for role in source.roles[: len(source.constants)]]
@@ -142,7 +144,9 @@ def integer_kernel(name: str, c_name: str, kernel: IntegerKernel, layers: Sequen
     )
     taken = [*(parameter.name for parameter in parameters), "workspace", "device"]
     is_plain = not (source.is_verbatim or source.callees)
-    title = f"{kernel.name}, computed over integers" if is_plain else kernel.name
+    title = kernel.name
+    if is_plain:
+        title += ", computed over floats" if source.is_float else ", computed over integers"
     title += f" by {source.external}" if source.external else ""
     comment = [title, *kernel.facts, *describe_constants(source)]
     return Kernel(
@@ -152,7 +156,8 @@ def integer_kernel(name: str, c_name: str, kernel: IntegerKernel, layers: Sequen
         source.workspace_bytes,
         source.body if source.is_verbatim else tidy(_renamed(source.body, names), taken),
         frozenset(),
-        is_integer=True,
+        is_generated=True,
+        is_float=source.is_float,
         in_place=source.in_place,
         overlaps=source.overlaps,
         headers=source.headers,

@@ -23,8 +23,8 @@ from pytest_microtvm.compiler.program import (
     StorageKind,
     TensorType,
 )
-from pytest_microtvm.compiler.quantized.groups import PREFIX as INTEGER_PREFIX
-from pytest_microtvm.compiler.quantized.groups import IntegerKernel
+from pytest_microtvm.compiler.quantized.rewriting import PREFIX as KERNEL_PREFIX
+from pytest_microtvm.compiler.quantized.rewriting import GeneratedKernel
 from pytest_microtvm.errors import ModelError
 
 _UNSUPPORTED_CURE = "replace the operator in the model by supported ones"
@@ -144,7 +144,7 @@ def lower(
     inputs: Sequence[Port],
     outputs: Sequence[Port],
     prefix: str,
-    integer_kernels: Sequence[IntegerKernel] = (),
+    generated: Sequence[GeneratedKernel] = (),
     initial_states: Sequence[npt.NDArray[np.generic]] = (),
 ) -> Program:
     """Lower an imported module.
@@ -154,7 +154,7 @@ def lower(
         inputs: The ports of the parameters of `main`, in their order.
         outputs: The ports of what it returns, in their order.
         prefix: Begins the C name of every kernel.
-        integer_kernels: What `main` calls in place of operators (see `quantized.groups`).
+        generated: What `main` calls in place of operators (see `quantized.groups`).
         initial_states: What the last inputs begin as, which the last outputs are the next values
             of (see `Program`); of their shapes and dtypes.
 
@@ -163,7 +163,7 @@ def lower(
     """
     target = make_target()
     lowered = lower_relax(module, target)
-    flattener = _Flattener(lowered, integer_kernels)
+    flattener = _Flattener(lowered, generated)
     results = flattener.run()
     program = Program(list(inputs), list(outputs), flattener.constants, flattener.calls)
     program.initial_states = tuple(flattener.initial(array) for array in initial_states)
@@ -263,9 +263,9 @@ def _free_index(program: Program) -> int:
 class _Flattener:
     """Walks the body of a lowered `main` and collects storages, constants and calls."""
 
-    def __init__(self, module: Any, integer_kernels: Sequence[IntegerKernel]) -> None:
+    def __init__(self, module: Any, generated: Sequence[GeneratedKernel]) -> None:
         self._main = module["main"]
-        self._integer_kernels = integer_kernels
+        self._generated = generated
         self._kernels = {
             variable.name_hint
             for variable, function in module.functions.items()
@@ -276,7 +276,7 @@ class _Flattener:
         self._storage_count = 0
         self.constants: list[npt.NDArray[np.generic]] = []
         self.calls: list[KernelCall | CopyCall] = []
-        self.sources: dict[str, list[IntegerKernel]] = {}
+        self.sources: dict[str, list[GeneratedKernel]] = {}
         """The integer kernels that are called, by the names of the calls; those that are one."""
 
     def run(self) -> list[Tensor]:
@@ -355,8 +355,8 @@ class _Flattener:
             self.calls.append(KernelCall(str(call.op.name_hint), tuple(arguments)))
             return ()
         name = str(call.op.name) if kind == "Op" else str(getattr(call.op, "global_symbol", kind))
-        if name.startswith(INTEGER_PREFIX):
-            return self._integer_call(int(name.removeprefix(INTEGER_PREFIX)), call.args)
+        if name.startswith(KERNEL_PREFIX):
+            return self._generated_call(int(name.removeprefix(KERNEL_PREFIX)), call.args)
         if name == "relax.builtin.alloc_tensor":
             return self._allocate(tensor_type(variable.ty, variable.name))
         if name == "relax.reshape" or name == "vm.builtin.reshape":
@@ -369,8 +369,8 @@ class _Flattener:
             cure=_UNSUPPORTED_CURE,
         )
 
-    def _integer_call(self, number: int, arguments: Any) -> Value:
-        kernel = self._integer_kernels[number]
+    def _generated_call(self, number: int, arguments: Any) -> Value:
+        kernel = self._generated[number]
         leaves = [leaf for a in arguments for leaf in _leaves(self._evaluate(a))]
         tensors = _tensors(tuple(leaves))
         num_inputs = len(kernel.source.input_dtypes)
@@ -384,7 +384,7 @@ class _Flattener:
         self.calls.append(KernelCall(name, tuple(storages)))
         return ()
 
-    def _source_name(self, kernel: IntegerKernel) -> str:
+    def _source_name(self, kernel: GeneratedKernel) -> str:
         """The name of a kernel; those that do the same are one."""
         source = kernel.source
         for name, known in self.sources.items():

@@ -26,6 +26,7 @@ from pytest_microtvm.compiler.program import (
     StorageKind,
     align_up,
 )
+from pytest_microtvm.compiler.quantized.float_groups import group_floats
 from pytest_microtvm.compiler.quantized.given import Branch, Custom, GivenSpec, Loop, Subgraph
 from pytest_microtvm.compiler.quantized.groups import group_integers
 from pytest_microtvm.compiler.quantized.kernels.text import body
@@ -97,7 +98,7 @@ class _Part:
         nested = lower_nested(graph.specs, simd, prefix)
         model = imported(graph.module, None, None, nested.specs)
         check_module(model.module, model.inputs, model.outputs)
-        grouped = group_integers(model.module, simd, model.specs)
+        grouped = group_floats(group_integers(model.module, simd, model.specs), simd)
         self.program: Program = lower(
             grouped.module, model.inputs, model.outputs, prefix, grouped.kernels
         )

@@ -29,6 +29,7 @@ from pytest_microtvm.compiler.options import CompileOptions, check_file_size
 from pytest_microtvm.compiler.planning import MemoryPlan, plan_memory
 from pytest_microtvm.compiler.program import ExternalUse, Program
 from pytest_microtvm.compiler.quantized.external import load_external
+from pytest_microtvm.compiler.quantized.float_groups import group_floats
 from pytest_microtvm.compiler.quantized.groups import group_integers
 from pytest_microtvm.compiler.quantized.kernels import kernel_tables
 from pytest_microtvm.errors import MicroTVMError, ModelError
@@ -119,6 +120,7 @@ def _compile(
         nested = lower_nested(model.specs, options.simd, prefix)
         simd = f"{options.simd}+{external}" if external else options.simd
         grouped = group_integers(model.module, simd, nested.specs, is_even=model.is_even)
+        grouped = group_floats(grouped, simd)
         program = lower(
             grouped.module,
             model.inputs,

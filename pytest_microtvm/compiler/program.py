@@ -198,11 +198,12 @@ class Kernel:
         workspace_bytes: Scratch memory it wants as its last parameter; 0 when it wants none.
         body: The statements between the braces.
         helpers: Names of the `c_printer` helper functions the body calls.
-        is_integer: The body needs `tvmgen_integer.h`, and no two of its pointers overlap.
+        is_generated: It is no kernel of TVM's, and no two of its pointers overlap.
+        is_float: The same, and it computes over floats; others need `tvmgen_integer.h`.
         in_place: Positions of parameters whose memory the last parameter may have after all, one
             at a time.
         overlaps: How the memory of the last parameter may overlap with that of inputs.
-        headers: Headers beside `tvmgen_integer.h` that the body needs.
+        headers: Further headers that the body needs.
         macs: Multiplications with accumulation in one call; None where that is not known.
         comment: Lines that say what it computes.
         callees: Kernels that the body calls.
@@ -216,7 +217,8 @@ class Kernel:
     workspace_bytes: int
     body: str
     helpers: frozenset[str]
-    is_integer: bool = False
+    is_generated: bool = False
+    is_float: bool = False
     in_place: tuple[int, ...] = ()
     overlaps: tuple[Overlap, ...] = ()
     headers: tuple[str, ...] = ()
@@ -228,8 +230,10 @@ class Kernel:
 
     @property
     def computes_in_float(self) -> bool:
-        """Whether TVM made it and there are floats in it, if only between integers."""
-        return not self.is_integer and re.search(r"\bfloat\b", self.body) is not None
+        """Whether there are floats in it, if only between integers."""
+        return self.is_float or (
+            not self.is_generated and re.search(r"\bfloat\b", self.body) is not None
+        )
 
     @property
     def with_callees(self) -> tuple[Kernel, ...]:

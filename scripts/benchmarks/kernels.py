@@ -236,15 +236,19 @@ def _model_header(library: ModelLibrary, by_context: bool) -> str:
     """Macros by which the image names the tensors of the model."""
     lines = ['#include "tvmgen_model.h"', *([_BY_CONTEXT] if by_context else ())]
     for kind, ports in (("INPUT", library.inputs), ("OUTPUT", library.outputs)):
-        offset, setters = 0, []
+        offset, setters, floats = 0, [], []
         for port in ports:
             setters.append(f"(s).{port.c_name} = (data) + {offset}")
+            if port.dtype == "float32":
+                floats.append(f"{{{offset}, {port.size_bytes // 4}}}")
             offset += -(-port.size_bytes // 16) * 16
         lines += [
             f"#define {kind}_BYTES {offset}",
             f"#define SET_{kind}S(s, data) do {{ {'; '.join(setters)}; }} while (0)",
             f"#define MODEL_{kind}S tvmgen_model_{kind.lower()}s",
         ]
+        if floats:
+            lines.append(f"#define FLOAT_{kind}S {{{', '.join(floats)}}}")
     lines += [
         "#define MODEL_POOLS tvmgen_model_workspace_pools",
         f"#define MODEL_RUN {'RunByContext' if by_context else 'tvmgen_model_run'}",

@@ -31,6 +31,16 @@ static void PrintNumber(uint32_t number) {
   Print(text + at);
 }
 
+#if defined(FLOAT_INPUTS)
+/* Four bytes of noise at a time become a float between -2 and 2. */
+static void MakeFloats(uint8_t *data, size_t count) {
+  for (size_t i = 0; i < count; ++i) {
+    const float value = (float)((int8_t)data[4 * i] * 256 + data[4 * i + 1]) / 16384.0f;
+    memcpy(data + 4 * i, &value, sizeof(value));
+  }
+}
+#endif
+
 static int32_t Run(void) {
   struct MODEL_INPUTS inputs;
   struct MODEL_OUTPUTS outputs;
@@ -46,6 +56,14 @@ int main(void) {
     seed = seed * 1664525u + 1013904223u;
     input_data[i] = (uint8_t)(seed >> 24);
   }
+#if defined(FLOAT_INPUTS)
+  static const struct {
+    size_t offset, count;
+  } floats[] = FLOAT_INPUTS;
+  for (size_t i = 0; i < sizeof(floats) / sizeof(floats[0]); ++i) {
+    MakeFloats(input_data + floats[i].offset, floats[i].count);
+  }
+#endif
   PaintStack();
   int32_t status = Run();
   PrintNumber(StackBytes());

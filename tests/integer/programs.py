@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_microtvm.boards import Board
-from pytest_microtvm.compiler.emit.c_files import INTEGER_INCLUDE
+from pytest_microtvm.compiler.emit.c_files import KERNEL_INCLUDE
 from pytest_microtvm.compiler.emit.literals import array_definition
 from pytest_microtvm.compiler.program import C_TYPES, Overlap
 from pytest_microtvm.compiler.quantized.specs import KernelSource
@@ -89,7 +89,7 @@ def wrong_bytes_on_board(checks: Sequence[Check], directory: Path, board: Board)
 
 
 def _sources(directory: Path) -> list[str]:
-    return [f"-I{directory}", f"-I{INTEGER_INCLUDE}", str(CHECK)]
+    return [f"-I{directory}", f"-I{KERNEL_INCLUDE}", str(CHECK)]
 
 
 def _call(command: Sequence[str]) -> str:

@@ -4,6 +4,7 @@
     include/tvmgen_<m>_constants.h  what the application fills pools of constants with, if any
     include/tvmgen_<m>_internal.h   kernels and constants, shared by the sources
     include/tvmgen_integer.h        arithmetic of integer kernels, when there are any
+    include/tvmgen_float.h          the same of float kernels
     src/<m>_lib0.c                  constants and kernels
     src/<m>_lib1.c                  the call plan and tvmgen_<m>_run (see `call_plan`)
     src/<m>_model.c, <m>_graph.c    descriptions for the runtime (see `descriptions`)
@@ -32,8 +33,8 @@ from pytest_microtvm.compiler.planning import MemoryPlan
 from pytest_microtvm.compiler.program import C_TYPES, Program
 from pytest_microtvm.mlf.element_types import ALIGNMENT_BYTES
 
-INTEGER_INCLUDE = Path(__file__).parents[1] / "quantized" / "include"
-"""The headers of integer kernels."""
+KERNEL_INCLUDE = Path(__file__).parents[1] / "quantized" / "include"
+"""The headers of generated kernels."""
 
 _INCLUDED = re.compile(r'^#include "(\w+\.h)"', re.MULTILINE)
 
@@ -83,9 +84,9 @@ class CFiles:
             text = pools.constants_header(self.macros, self._program)
             guard = f"{self._macro_prefix}_CONSTANTS_H_"
             files[f"include/{self._prefix}_constants.h"] = self._notice + guarded(guard, text)
-        pending = list(self._integer_headers)  # and what these include
+        pending = list(self._kernel_headers)  # and what these include
         while pending:
-            source = INTEGER_INCLUDE / pending.pop()  # or the header itself, given by a whole path
+            source = KERNEL_INCLUDE / pending.pop()  # or the header itself, given by a whole path
             if f"include/{source.name}" in files:
                 continue
             text = files[f"include/{source.name}"] = source.read_text(encoding="utf-8")
@@ -93,11 +94,12 @@ class CFiles:
         return files
 
     @property
-    def _integer_headers(self) -> list[str]:
-        """The headers that integer kernels need, if there are any."""
-        kernels = [kernel for kernel in self._program.functions if kernel.is_integer]
+    def _kernel_headers(self) -> list[str]:
+        """The headers that generated kernels need, if there are any."""
+        kernels = [kernel for kernel in self._program.functions if kernel.is_generated]
         headers = {header for kernel in kernels for header in kernel.headers}
-        return ["tvmgen_integer.h", *sorted(headers)] if kernels else []
+        has_integers = any(not kernel.is_float for kernel in kernels)
+        return [*(["tvmgen_integer.h"] if has_integers else []), *sorted(headers)]
 
     # What the sources share.
 
@@ -142,7 +144,7 @@ class CFiles:
             includes += "#include <string.h>\n"
         helpers = sorted({helper for kernel in kernels for helper in kernel.helpers})
         external = self._program.external
-        headers = [*self._integer_headers, *(external.headers if external else ())]
+        headers = [*self._kernel_headers, *(external.headers if external else ())]
         integer = "".join(f'#include "{Path(header).name}"\n' for header in headers)
         parts = [
             f'{self._notice}#include "{self._prefix}_internal.h"\n{integer}\n{includes}',

@@ -10,7 +10,7 @@ from pytest_microtvm.compiler.program import C_TYPES, Kernel
 def signature(kernel: Kernel) -> str:
     """The declaration of a kernel, without its semicolon."""
     parameters = []
-    restrict = "TVMGEN_RESTRICT " if kernel.is_integer else ""
+    restrict = "TVMGEN_RESTRICT " if kernel.is_generated else ""
     shared = {*kernel.in_place, *(overlap.input for overlap in kernel.overlaps)}
     if shared:
         shared.add(len(kernel.parameters) - 1)

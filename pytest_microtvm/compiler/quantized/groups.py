@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,17 +9,15 @@ from typing import Any
 
 from pytest_microtvm.compiler.quantized.arithmetic import LIMITS
 from pytest_microtvm.compiler.quantized.dead.module import living
-from pytest_microtvm.compiler.quantized.describe import describe_layer, describe_spec
 from pytest_microtvm.compiler.quantized.given import PREFIX as GIVEN_PREFIX
 from pytest_microtvm.compiler.quantized.given import GivenSpec
-from pytest_microtvm.compiler.quantized.kernels import PORTABLE, generate, is_external
+from pytest_microtvm.compiler.quantized.kernels import PORTABLE, is_external
 from pytest_microtvm.compiler.quantized.operator import installed_operators
 from pytest_microtvm.compiler.quantized.recognise.matches import (
     Match,
     Movement,
     Output,
     Recognizer,
-    last,
     without_activation,
 )
 from pytest_microtvm.compiler.quantized.recognise.simple import match_quantize
@@ -33,30 +30,15 @@ from pytest_microtvm.compiler.quantized.recognise.values import (
     shape_of,
     variables_of,
 )
-from pytest_microtvm.compiler.quantized.specs import KernelSource, Lookup, Spec
+from pytest_microtvm.compiler.quantized.rewriting import (
+    PREFIX,
+    GeneratedKernel,
+    Rewriter,
+    is_view,
+    rewrite,
+)
+from pytest_microtvm.compiler.quantized.specs import Lookup
 from pytest_microtvm.mlf.specs import DeadWeights
-
-PREFIX = "microtvm.integer."
-"""Begins the names of the functions that `main` calls in place of groups; a number follows."""
-
-_NAMED_BY_TVM = re.compile(r"(?:lv|gv)\d*(?:_\d+)?")
-
-
-@dataclass(frozen=True)
-class IntegerKernel:
-    """A kernel that the module calls by the name `PREFIX` and its position.
-
-    Args:
-        name: What it does, for its C name.
-        source: Its C.
-        facts: Lines that say what it computes.
-        layer: A line about this use of it: the layer of the model, and the scales.
-    """
-
-    name: str
-    source: KernelSource
-    facts: tuple[str, ...]
-    layer: str
 
 
 @dataclass(frozen=True)
@@ -72,7 +54,7 @@ class Grouped:
     """
 
     module: Any
-    kernels: tuple[IntegerKernel, ...]
+    kernels: tuple[GeneratedKernel, ...]
     float_operators: tuple[str, ...]
     dead_weights: DeadWeights | None = None
 
@@ -93,40 +75,19 @@ def group_integers(
         is_even: Whether results are rounded to the nearest values, ties to even; else as TFLite's
             kernels round.
     """
-    import tvm
-    from tvm import relax
-
-    variable = module.get_global_var("main")
-    function = module[variable]
-    rewriter = _Rewriter(function, given, is_even)
-    blocks = []
-    for block in function.body.blocks:
-        is_dataflow = type(block).__name__ == "DataflowBlock"
-        new_variable = relax.DataflowVar if is_dataflow else relax.Var
-        bindings = [
-            new for binding in block.bindings for new in rewriter.rewritten(binding, new_variable)
-        ]
-        blocks.append((relax.DataflowBlock if is_dataflow else relax.BindingBlock)(bindings))
+    rewriter = _IntegerRewriter(module["main"], given, is_even)
+    updated = rewrite(module, rewriter)
     if not rewriter.wanted:
-        return Grouped(module, (), float_groups(Values(function), ()))
-    body = relax.SeqExpr(blocks, function.body.body)
-    updated = tvm.IRModule(dict(module.functions), attrs=module.attrs)
-    updated[variable] = relax.Function(
-        function.params, body, function.ret_ty, function.is_pure, function.attrs
-    )
-    updated = relax.transform.DeadCodeElimination()(updated)
+        return Grouped(module, (), float_groups(Values(module["main"]), ()))
     specs = [wanted.spec for wanted in rewriter.wanted]
     found = living(updated["main"], PREFIX, specs, partial(is_external, simd=simd))
     updated[updated.get_global_var("main")] = found.function
-    kernels = tuple(
-        IntegerKernel(wanted.name, generate(spec, simd), tuple(describe_spec(spec)), wanted.layer)
-        for wanted, spec in zip(rewriter.wanted, found.specs, strict=True)
-    )
+    kernels = rewriter.generated(simd, found.specs)
     floats = float_groups(Values(updated["main"]), kernels)
     return Grouped(updated, kernels, floats, found.dead_weights)
 
 
-def float_groups(values: Values, kernels: Sequence[IntegerKernel]) -> tuple[str, ...]:
+def float_groups(values: Values, kernels: Sequence[GeneratedKernel]) -> tuple[str, ...]:
     """The float operators that end in a quantization, each group as "first, second, ...".
 
     What ends in two quantizations belongs to the first of them, and steps that are alike are told
@@ -166,30 +127,14 @@ def _is_float(variable: Any) -> bool:
     return any("float" in str(ty.dtype) for ty in types)
 
 
-@dataclass(frozen=True)
-class _Wanted:
-    """A kernel that the module calls; the arguments are those of `IntegerKernel`."""
-
-    name: str
-    spec: Spec
-    layer: str
-
-
-class _Rewriter:
-    """Rewrites bindings one by one.
-
-    Kernels have the channels of images last. Where a model has them first, an image is there twice,
-    and what nothing reads is removed in the end.
-    """
+class _IntegerRewriter(Rewriter):
+    """Finds what ends in a quantization."""
 
     def __init__(self, function: Any, given: Sequence[GivenSpec], is_even: bool) -> None:
-        self._values = Values(function)
+        super().__init__(Values(function))
         self._given = given
         self._is_even = is_even
         self._recognizers = _recognizers()
-        self._twins: dict[Any, Any] = {}
-        """By the variable of an image, the one that has its channels last."""
-        self.wanted: list[_Wanted] = []
 
     def rewritten(self, binding: Any, new_variable: Any) -> list[Any]:
         """The binding, or those in its place where it ends a group.
@@ -202,14 +147,14 @@ class _Rewriter:
             return [binding]
         if operator_name(binding.value) == "call_dps_packed":
             return self._given_kernel(binding, new_variable)
-        if not is_static_tensor(binding.value) or self._values.is_only_clipped(binding.var):
+        if not is_static_tensor(binding.value) or self.values.is_only_clipped(binding.var):
             return [binding]
         found = self._match(binding.value)
         if found is None:
             return [binding]
         if isinstance(found, Movement):
             return [self._moved(binding.var, found)]
-        return self._called(binding.var, found, new_variable)
+        return self.called(binding.var, found, new_variable)
 
     def _given_kernel(self, binding: Any, new_variable: Any) -> list[Any]:
         """The call of a kernel that the front end asked for."""
@@ -224,39 +169,12 @@ class _Rewriter:
             inputs = tuple(arguments.fields)
             match = Match(wanted.name, wanted.spec, inputs, channels_last=wanted.spec)
             if shape_of(inputs[0]) == shape_of(binding.var) and len(shape_of(binding.var)) == 4:
-                return self._called(binding.var, match, new_variable)
-        number = len(self.wanted)
-        self._add_kernel(wanted.name, wanted.spec, arguments.fields, binding.var)
+                return self.called(binding.var, match, new_variable)
+        kernel = self.add_kernel(wanted.name, wanted.spec, arguments.fields, binding.var)
         ty = binding.var.ty
         types = list(ty.fields) if type(ty).__name__ == "TupleType" else ty
-        call = relax.call_dps_packed(f"{PREFIX}{number}", arguments, types)
+        call = relax.call_dps_packed(kernel, arguments, types)
         return [relax.VarBinding(binding.var, call)]
-
-    def _called(self, variable: Any, match: Match, new_variable: Any) -> list[Any]:
-        from tvm import relax
-
-        spec, is_last = match.spec, match.is_channels_last
-        if match.channels_last is not None and all(i in self._twins for i in match.inputs):
-            spec, is_last = match.channels_last, True
-        bindings: list[Any] = []
-        inputs = list(match.inputs)
-        result, ty = variable, variable.ty
-        if is_last:
-            inputs = [self._channels_last(image, bindings, new_variable) for image in inputs]
-            ty = relax.TensorType(last(shape_of(variable)), dtype_of(variable))
-            result = self._twins[variable] = new_variable(f"{variable.name}_last", ty)
-        name = f"{PREFIX}{len(self.wanted)}"
-        self._add_kernel(match.name, spec, match.inputs, variable)
-        bindings.append(relax.VarBinding(result, relax.call_dps_packed(name, inputs, ty)))
-        if is_last:
-            bindings.append(relax.VarBinding(variable, _permuted(result, (0, 3, 1, 2))))
-        return bindings
-
-    def _add_kernel(self, name: str, spec: Spec, inputs: Sequence[Any], result: Any) -> None:
-        values = self._values
-        scales = [values.quantization_of(given) for given in inputs]
-        layer = describe_layer(layer_name(result), scales, values.quantization_of(result))
-        self.wanted.append(_Wanted(name, spec, layer))
 
     def _moved(self, variable: Any, movement: Movement) -> Any:
         """The binding of what an operator moves, without leaving the integers."""
@@ -266,24 +184,14 @@ class _Rewriter:
         if operator_name(call) == "permute_dims":
             value = relax.op.permute_dims(source, call.attrs.axes)
         else:
-            twin = self._twins.get(source)
-            if twin is not None and _is_view(shape_of(source), (0, 2, 3, 1)):
+            twin = self.twins.get(source)
+            if twin is not None and is_view(shape_of(source), (0, 2, 3, 1)):
                 source = twin
             value = relax.op.reshape(source, list(shape_of(variable)))
         return relax.VarBinding(variable, relax.BlockBuilder().normalize(value))
 
-    def _channels_last(self, image: Any, bindings: list[Any], new_variable: Any) -> Any:
-        """The variable of an image with its channels last."""
-        from tvm import relax
-
-        if image not in self._twins:
-            value = _permuted(image, (0, 2, 3, 1))
-            self._twins[image] = new_variable(f"{image.name}_last", value.ty)
-            bindings.append(relax.VarBinding(self._twins[image], value))
-        return self._twins[image]
-
     def _match(self, call: Any) -> Match | Movement | None:
-        values = self._values
+        values = self.values
         bounds = None
         quantize = call
         if operator_name(call) == "clip" and dtype_of(call) in LIMITS:
@@ -310,14 +218,8 @@ class _Rewriter:
         if type(value).__name__ == "Var" and dtype_of(value) == "float32":
             return match_quantize(value, output)
         recognizers = self._recognizers.get(operator_name(value), ())
-        found = (recognize(self._values, value, output) for recognize in recognizers)
+        found = (recognize(self.values, value, output) for recognize in recognizers)
         return next((match for match in found if match is not None), None)
-
-
-def layer_name(variable: Any) -> str:
-    """The model's own name of what a variable holds; empty where the front end gave none."""
-    name = str(variable.name)
-    return "" if _NAMED_BY_TVM.fullmatch(name) else name
 
 
 def _recognizers() -> dict[str, list[Recognizer]]:
@@ -326,21 +228,3 @@ def _recognizers() -> dict[str, list[Recognizer]]:
     for operator in installed_operators():
         found.setdefault(operator.relax_name, []).append(operator.recognize)
     return found
-
-
-def _permuted(image: Any, order: tuple[int, ...]) -> Any:
-    """An image with its axes in another order; a view when nothing moves in memory."""
-    from tvm import relax
-
-    shape = shape_of(image)
-    if _is_view(shape, order):
-        value = relax.op.reshape(image, [shape[axis] for axis in order])
-    else:
-        value = relax.op.permute_dims(image, list(order))
-    return relax.BlockBuilder().normalize(value)
-
-
-def _is_view(shape: tuple[int, ...], order: tuple[int, ...]) -> bool:
-    """Whether a permutation of axes leaves all elements where they are."""
-    moved = [axis for axis in order if shape[axis] > 1]
-    return moved == sorted(moved)

@@ -432,6 +432,7 @@ class KernelSource:
         is_verbatim: Whether the body is left as it is: a user wrote it, comments and all.
         external: The name of the library that it is of; empty where it is ours.
         device: The accelerator that runs it: the body may use `device`, a void *.
+        is_float: Whether it computes over floats, and needs no header beside `headers`.
     """
 
     input_dtypes: tuple[str, ...]
@@ -449,6 +450,7 @@ class KernelSource:
     is_verbatim: bool = False
     external: str = ""
     device: Device | None = None
+    is_float: bool = False
 
     @property
     def output_dtypes(self) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from pytest_microtvm.compiler import CompileOptions, compile_to_files
 from pytest_microtvm.compiler.emit.literals import comment
 from pytest_microtvm.version import __version__
 from tests.unit.compiler.native import C99, CXX11, NativeModel, compile_c
+from tests.unit.compiler.relax_models import relax_module
 from tests.unit.compiler.tflite_models import Tensor, two_by_two
 
 MODELS = Path(__file__).parents[3] / "conftest_examples" / "models"
@@ -80,11 +81,27 @@ def test_nothing_says_nothing(keyword):
         assert not re.search(r"\{\n\s*\}", body)
 
 
+def test_float_kernels_say_what_they_compute():
+    [dense, *_] = [each for each in kernels(sources(MOTION)) if "fully_connected" in each[0]]
+    said = re.sub(r"\n \*\s*", " ", dense[0])
+    assert "fully_connected, computed over floats" in said
+    assert "weights values float32 48 x 1 x 1 x 99" in said
+    assert re.findall(r"(\w+)[,)]", dense[1]) == ["input", "weights", "bias", "output"]
+
+
 def test_kernels_of_tvm_have_comments_and_names_too():
-    [dense] = [each for each in kernels(sources(MOTION)) if "matmul_add_relu, as TVM" in each[0]]
-    assert "input: float32 1 x 99" in dense[0]
-    assert "constant0: float32 99 x 48" in dense[0]
-    assert re.findall(r"(\w+)[,)]", dense[1]) == ["input", "constant0", "constant1", "output"]
+    from tvm import relax
+
+    module = relax_module(lambda x, y: relax.op.power(x, y), ((2, 3), "float32"), ((), "float32"))
+    files = {
+        path: text.decode()
+        for path, text in compile_to_files(module).items()
+        if path.endswith("_lib0.c")
+    }
+    [power] = kernels(files)
+    assert "power, as TVM writes it" in power[0]
+    assert "input0: float32 2 x 3" in power[0]
+    assert re.findall(r"(\w+)[,)]", power[1]) == ["input0", "input1", "output"]
 
 
 def test_every_file_says_where_it_comes_from_and_under_which_license(keyword):

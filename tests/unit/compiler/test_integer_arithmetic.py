@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pytest_microtvm.compiler.emit.c_files import INTEGER_INCLUDE
+from pytest_microtvm.compiler.emit.c_files import KERNEL_INCLUDE
 from pytest_microtvm.compiler.quantized.arithmetic import (
     high_multiply,
     quantize_multiplier,
@@ -70,7 +70,7 @@ def header(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     (folder / "functions.c").write_text(_SOURCE)
     built = folder / "functions.so"
     flags = ["-O1", "-fsanitize=undefined", "-fno-sanitize-recover", "-static-libubsan"]
-    command = [*C99, *flags, f"-I{INTEGER_INCLUDE}", "-fPIC", "-shared"]
+    command = [*C99, *flags, f"-I{KERNEL_INCLUDE}", "-fPIC", "-shared"]
     _compile([*command, str(folder / "functions.c"), "-lm", "-o", str(built)])
     return ctypes.CDLL(str(built))
 
@@ -81,10 +81,10 @@ def _compile(command: list[str]) -> None:
 
 
 def test_the_headers_are_cxx(tmp_path: Path):
-    for path in INTEGER_INCLUDE.glob("*.h"):
+    for path in KERNEL_INCLUDE.glob("*.h"):
         source = tmp_path / "source.cc"
         source.write_text(f'#include "{path.name}"\n')
-        _compile([*CXX11, f"-I{INTEGER_INCLUDE}", "-c", str(source), "-o", str(tmp_path / "o")])
+        _compile([*CXX11, f"-I{KERNEL_INCLUDE}", "-c", str(source), "-o", str(tmp_path / "o")])
 
 
 def draw(rng: np.random.Generator, bits: int, count: int = 2000) -> Any:

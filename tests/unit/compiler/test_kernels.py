@@ -225,6 +225,8 @@ def test_generated_code_includes_no_more_than_it_may(network: NativeModel):
         "<stdbool.h>",
         "<stddef.h>",
         "<stdint.h>",
+        "<string.h>",
+        '"tvmgen_float.h"',
         '"tvmgen_net.h"',
         '"tvmgen_net_internal.h"',
     }

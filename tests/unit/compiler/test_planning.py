@@ -215,7 +215,7 @@ def unary_chain(
     program.kernels["copy"] = Kernel("copy", "copy", parameters, 0, "", frozenset())
     program.kernels["step"] = Kernel(
         *("step", "step", parameters, 0, "", frozenset()),
-        is_integer=True,
+        is_generated=True,
         in_place=in_place,
         overlaps=overlaps,
     )

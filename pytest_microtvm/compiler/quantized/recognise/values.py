@@ -45,6 +45,7 @@ class Values:
     def __init__(self, function: Any) -> None:
         self._bound: dict[Any, Any] = {}
         self._uses: Counter[Any] = Counter()
+        self._readers: dict[Any, Any] = {}
         self._clipped: set[Any] = set()
         self._real_uses: dict[Any, Any] = {}
         for block in function.body.blocks:
@@ -55,12 +56,25 @@ class Values:
                         self._clipped.add(binding.value.args[0])
                     if operator_name(binding.value) == "dequantize":
                         self._real_uses.setdefault(binding.value.args[0], binding.value)
-                    self._uses.update(variables_of(binding.value))
+                    read = variables_of(binding.value)
+                    self._uses.update(read)
+                    if operator_name(binding.value):
+                        self._readers |= dict.fromkeys(read, binding.var)
         self._uses.update(variables_of(function.body.body))
 
     def is_only_clipped(self, variable: Any) -> bool:
         """Whether nothing but one `clip` reads a variable: the group goes on there."""
         return variable in self._clipped and self._uses[variable] == 1
+
+    def is_read_once(self, expression: Any) -> bool:
+        """Whether an expression is a variable that one call reads, and once."""
+        return self.reader(expression) is not None
+
+    def reader(self, variable: Any) -> Any | None:
+        """The variable of the only call that reads another one, once; None where there are more."""
+        if self._uses[variable] != 1:
+            return None
+        return self._readers.get(variable)
 
     def definition(self, expression: Any) -> Any:
         """What a variable is bound to; the expression itself when it is no bound variable."""

@@ -28,7 +28,7 @@ from pytest_microtvm.compiler.quantized.specs import (
 from pytest_microtvm.compiler.quantized.tensors import Activation, Weights
 from pytest_microtvm.compiler.quantized.tflite_specs import TransposedConv2D
 
-_ORDERS = {"HWIO": (3, 0, 1, 2), "HWOI": (2, 0, 1, 3), "OIHW": (0, 2, 3, 1)}
+ORDERS = {"HWIO": (3, 0, 1, 2), "HWOI": (2, 0, 1, 3), "OIHW": (0, 2, 3, 1)}
 """By the layout of weights, the order of axes that makes them output, height, width, input."""
 
 
@@ -60,7 +60,7 @@ def _transposed_conv2d(
 ) -> Match | None:
     attributes = call.attrs
     layouts = str(attributes.data_layout), str(attributes.kernel_layout)
-    is_plain = int(attributes.groups) == 1 and _pair(attributes.dilation) == (1, 1)
+    is_plain = int(attributes.groups) == 1 and pair(attributes.dilation) == (1, 1)
     if not output.is_even or layouts != ("NCHW", "IOHW") or not is_plain:
         return None
     by_output = weights.moved(lambda array: np.transpose(array, (1, 2, 3, 0)))
@@ -76,7 +76,7 @@ def _transposed_conv2d(
     spec = TransposedConv2D(
         image_of(source.shape, "NCHW"),
         image_of(shape_of(call), "NCHW"),
-        Window((shape[1], shape[2]), _pair(attributes.strides), (1, 1), _pair(attributes.padding)),
+        Window((shape[1], shape[2]), pair(attributes.strides), (1, 1), pair(attributes.padding)),
         np.ascontiguousarray(by_output.values),
         known_bias,
         source.quantization.zero_point,
@@ -220,7 +220,7 @@ def _conv2d(
 ) -> Match | None:
     attributes = call.attrs
     layout = str(attributes.data_layout)
-    order = _ORDERS.get(str(attributes.kernel_layout))
+    order = ORDERS.get(str(attributes.kernel_layout))
     if layout not in ("NHWC", "NCHW") or order is None:
         return None
     by_output = weights.moved(lambda array: np.transpose(array, order))
@@ -236,9 +236,9 @@ def _conv2d(
     shape = by_output.values.shape
     window = Window(
         shape=(shape[1], shape[2]),
-        strides=_pair(attributes.strides),
-        dilation=_pair(attributes.dilation),
-        padding=_pair(attributes.padding),
+        strides=pair(attributes.strides),
+        dilation=pair(attributes.dilation),
+        padding=pair(attributes.padding),
     )
     image = source.expression
     if not is_first:
@@ -313,7 +313,7 @@ def _reals(
     return reals
 
 
-def _pair(extents: Any) -> tuple[int, int]:
+def pair(extents: Any) -> tuple[int, int]:
     """The first two numbers, or one number twice."""
     numbers = [int(extent) for extent in extents]
     return (numbers[0], numbers[1]) if len(numbers) > 1 else (numbers[0], numbers[0])

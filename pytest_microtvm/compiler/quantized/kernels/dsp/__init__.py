@@ -11,6 +11,7 @@ from pytest_microtvm.compiler.quantized.kernels.common import (
     undivided,
 )
 from pytest_microtvm.compiler.quantized.kernels.dsp import conv2d, depthwise
+from pytest_microtvm.compiler.quantized.kernels.floats import MANY_REGISTERS, kernels_for
 from pytest_microtvm.compiler.quantized.specs import (
     Conv2D,
     DepthwiseConv2D,
@@ -41,5 +42,10 @@ def _fully_connected(spec: FullyConnected) -> KernelSource | None:
 
 
 EXTENSION = CpuExtension(
-    {Conv2D: _conv2d, DepthwiseConv2D: _depthwise, FullyConnected: _fully_connected}
+    {
+        **kernels_for(MANY_REGISTERS),
+        Conv2D: _conv2d,
+        DepthwiseConv2D: _depthwise,
+        FullyConnected: _fully_connected,
+    }
 )

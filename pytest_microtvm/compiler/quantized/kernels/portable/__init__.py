@@ -13,6 +13,7 @@ from pytest_microtvm.compiler.quantized.kernels.common import (
     is_common,
     undivided,
 )
+from pytest_microtvm.compiler.quantized.kernels.floats import FEW_REGISTERS, kernels_for
 from pytest_microtvm.compiler.quantized.kernels.portable import (
     conv2d,
     depthwise,
@@ -85,6 +86,7 @@ def _fully_connected(spec: FullyConnected) -> KernelSource:
 
 EXTENSION = CpuExtension(
     {
+        **kernels_for(FEW_REGISTERS),
         BatchMatMul: products.batch_mat_mul,
         Interpolated: even.interpolated,
         LayerNormalization: even.layer_normalization,

@@ -1,0 +1,199 @@
+"""Recognizes operators over float32, each with the bias and the activation behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pytest_microtvm.compiler.quantized.float_specs import (
+    UNBOUNDED,
+    FloatConv2D,
+    FloatSoftmax,
+    FloatWeights,
+    Range,
+)
+from pytest_microtvm.compiler.quantized.recognise.matches import Match, image_of
+from pytest_microtvm.compiler.quantized.recognise.values import (
+    Values,
+    dtype_of,
+    is_static_tensor,
+    operator_name,
+    shape_of,
+)
+from pytest_microtvm.compiler.quantized.recognise.weighted import ORDERS, pair
+from pytest_microtvm.compiler.quantized.specs import Window
+
+
+@dataclass(frozen=True)
+class Layer:
+    """An operator and what follows it, of which nothing else reads anything in between.
+
+    Args:
+        call: The call of the operator.
+        bias: An expression that is added, or None.
+        bounds: Of the results.
+    """
+
+    call: Any
+    bias: Any = None
+    bounds: Range = UNBOUNDED
+
+
+FloatRecognizer = Callable[[Values, Layer], Match | None]
+"""Says what the kernel of a layer has to do, or declines by None."""
+
+
+def layer_of(values: Values, variable: Any) -> Layer | None:
+    """The layer that ends in `variable`; None where the value is not one of fixed shape."""
+    value = values.definition(variable)
+    bounds = UNBOUNDED
+    if not is_static_tensor(variable) or dtype_of(variable) != "float32":
+        return None
+    name = operator_name(value)
+    if name in ("nn.relu", "clip") and values.is_read_once(value.args[0]):
+        bounds, value = range_of(values, value), values.definition(value.args[0])
+    if operator_name(value) == "reshape" and values.is_read_once(value.args[0]):
+        # A fully connected layer may keep the rank of its input.
+        inner, bias = _with_bias(values, values.definition(value.args[0]))
+        if operator_name(inner) == "matmul":
+            return Layer(inner, bias, bounds)
+    return Layer(*_with_bias(values, value), bounds)
+
+
+def _with_bias(values: Values, value: Any) -> tuple[Any, Any]:
+    """The call before a bias is added, and the bias; the call itself and None without one."""
+    if operator_name(value) == "add":
+        for source, bias in (value.args, tuple(value.args)[::-1]):
+            inner = values.definition(source)
+            is_known = values.real(bias) is not None
+            if operator_name(inner) in WEIGHTED and values.is_read_once(source) and is_known:
+                return inner, bias
+    return value, None
+
+
+def range_of(values: Values, call: Any) -> Range:
+    """The bounds that a call of `nn.relu` or `clip` puts on its argument."""
+    if operator_name(call) == "nn.relu":
+        return Range(0.0)
+    low, high = (values.number(argument) for argument in call.args[1:3])
+    return Range(
+        low if low > -np.finfo(np.float32).max else None,
+        high if high < np.finfo(np.float32).max else None,
+    )
+
+
+def match_conv2d(values: Values, layer: Layer) -> Match | None:
+    """A convolution with known weights, and one group."""
+    call = layer.call
+    attributes = call.attrs
+    layout, order = str(attributes.data_layout), ORDERS.get(str(attributes.kernel_layout))
+    known = _weights(values, call.args[1])
+    if layout not in ("NHWC", "NCHW") or order is None or known is None:
+        return None
+    weights = known.moved(order)
+    output_shape = image_of(shape_of(call), layout)
+    bias = _bias(values, layer, output_shape[3], 3 if layout == "NHWC" else 1)
+    if isinstance(bias, bool):
+        return None
+    shape = weights.values.shape
+    window = Window(
+        (shape[1], shape[2]),
+        pair(attributes.strides),
+        pair(attributes.dilation),
+        pair(attributes.padding),
+    )
+    image = call.args[0]
+    input_shape = image_of(shape_of(image), layout)
+    if int(attributes.groups) != 1 or not window.sees_image(output_shape):
+        return None
+    spec = FloatConv2D(input_shape, output_shape, window, weights, bias, layer.bounds)
+    return Match("conv2d", spec, (image,), is_channels_last=layout == "NCHW")
+
+
+def match_matmul(values: Values, layer: Layer) -> Match | None:
+    """A fully connected layer with known weights."""
+    source = layer.call.args[0]
+    known = _weights(values, layer.call.args[1])
+    if known is None or known.values.ndim != 2 or values.real(source) is not None:
+        return None
+    inputs, outputs = known.values.shape
+    bias = _bias(values, layer, outputs, len(shape_of(layer.call)) - 1)
+    if isinstance(bias, bool):
+        return None
+    rows = int(np.prod(shape_of(source)[:-1], dtype=np.int64))
+    spec = FloatConv2D(
+        (1, 1, rows, inputs),
+        (1, 1, rows, outputs),
+        Window((1, 1)),
+        FloatWeights(np.ascontiguousarray(known.values.T).reshape(outputs, 1, 1, inputs)),
+        bias,
+        layer.bounds,
+    )
+    return Match("fully_connected", spec, (source,))
+
+
+def match_softmax(values: Values, layer: Layer) -> Match | None:
+    """A softmax over the last axis."""
+    shape = shape_of(layer.call)
+    axis = int(layer.call.attrs.axis)
+    if layer.bounds != UNBOUNDED or not shape or axis not in (-1, len(shape) - 1):
+        return None
+    spec = FloatSoftmax(int(np.prod(shape[:-1], dtype=np.int64)), shape[-1])
+    return Match("softmax", spec, (layer.call.args[0],))
+
+
+@dataclass(frozen=True)
+class _Known:
+    """Weights as the model stores them."""
+
+    values: npt.NDArray[Any]
+
+    def moved(self, order: tuple[int, ...]) -> FloatWeights:
+        """With the axes in another order, the output channels first."""
+        return FloatWeights(np.ascontiguousarray(np.transpose(self.values, order)))
+
+
+def _weights(values: Values, expression: Any) -> _Known | None:
+    found = values.constant(expression)
+    if found is None or str(found.dtype) != "float32":
+        return None
+    return _Known(found)
+
+
+def _bias(
+    values: Values, layer: Layer, channels: int, axis: int
+) -> npt.NDArray[np.float32] | bool | None:
+    """The bias by output channel; False where it is none of these.
+
+    Args:
+        values: The function.
+        layer: What it is added to.
+        channels: How many there are.
+        axis: Of the channels in the result.
+    """
+    if layer.bias is None:
+        return None
+    found = values.real(layer.bias)
+    if found is None:
+        return False
+    rank = len(shape_of(layer.call))
+    shape = (1,) * (rank - found.ndim) + found.shape
+    if len(shape) != rank or any(n != 1 for at, n in enumerate(shape) if at != axis):
+        return False
+    spread = np.broadcast_to(found.reshape(-1).astype(np.float32), (channels,))
+    return np.ascontiguousarray(spread)
+
+
+WEIGHTED = ("matmul", "nn.conv2d")
+"""Operators that a bias is added to."""
+
+FLOATS: Mapping[str, FloatRecognizer] = {
+    "matmul": match_matmul,
+    "nn.conv2d": match_conv2d,
+    "nn.softmax": match_softmax,
+}
+"""By the Relax operator, what recognizes it."""
