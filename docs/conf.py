@@ -63,6 +63,7 @@ NAVIGATION = {
         "howto_debugging",
         "lab",
         "zephyr",
+        "arduino",
         "porting",
         "howto_operator",
         "product",

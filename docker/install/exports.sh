@@ -1,9 +1,7 @@
 #!/usr/bin/env bash
-# What tests build exported models with: CMake, and Arduino's builder with the core of a board.
+# What tests build exported models with: CMake; Arduino's builder is installed by arduino.sh.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 needs 'command -v cmake' cmake
-needs 'command -v arduino-builder' arduino-builder
-needs '[ -e /usr/share/arduino/hardware/arduino/avr/boards.txt ]' arduino-core-avr
 install_missing

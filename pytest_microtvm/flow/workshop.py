@@ -272,7 +272,7 @@ class Workshop:
         """
         folders = {
             "object_cache": str(self.cache.folder("objects", "ccache")),
-            "build_cache": str(self.cache.folder("builds", "zephyr")),
+            "build_cache": str(self.cache.folder("builds", "shared")),
         }
         return build_project(project_dir, options, deadline, folders)
 

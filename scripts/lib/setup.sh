@@ -20,11 +20,12 @@ install_system_packages() {
   docker/install/qemu_x86.sh
 }
 
-# install_every_tool: what the emulated boards of all architectures, flashing, labgrid and exports need besides.
+# install_every_tool: what the boards of all architectures and platforms, flashing, labgrid and exports need besides.
 install_every_tool() {
   docker/install/arm.sh
   docker/install/riscv.sh
   docker/install/zephyr.sh
+  docker/install/arduino.sh
   docker/install/flash.sh
   docker/install/labgrid.sh
   docker/install/exports.sh
