@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,32 +29,44 @@ def differences_on_avr(cases: Sequence[Case], folder: Path) -> tuple[list[Differ
     """Compile and run cases on the board, and compare with LiteRT byte by byte.
 
     Returns:
-        What differs or cannot be compiled, and the cases that ran.
+        What differs or cannot be compiled, and the cases that ran. Those that do not fit the board
+        are in neither.
     """
-    found: list[Difference] = []
+    models, found = compiled(cases, folder, None, CASES_PER_MODEL)
     ran: list[Case] = []
-    for start in range(0, len(cases), CASES_PER_MODEL):
-        part = cases[start : start + CASES_PER_MODEL]
-        for model in _fitting(part, folder / f"{start}", found):
-            outputs = run_on_avr(model, folder / f"{start}" / model.name)
+    for model in models:
+        where = folder / model.name
+        try:
+            outputs = run_on_avr(model, where)
+        except Unfit:
+            if len(model.cases) > 1:
+                found, ran = _one_by_one(model.cases, where / "each", found, ran)
+        except Uncompiled as error:
+            if len(model.cases) > 1:
+                found, ran = _one_by_one(model.cases, where / "each", found, ran)
+            else:
+                found.append(Difference(model.cases[0], str(error)))
+        else:
             found += compared(model, outputs)
             ran += model.cases
     return found, ran
 
 
-def _fitting(
-    cases: Sequence[Case], folder: Path, found: list[Difference]
-) -> Iterator[CompiledModel]:
-    """Models that fit the board: of all cases together or of each; the others are left out."""
-    models, refused = compiled(cases, folder, None, len(cases))
-    found += refused
-    for model in models:
-        library = _library(model, folder / model.name)
-        if _ram_bytes(library) <= load_boards()[BOARD].memory_bytes("ram"):
-            yield model
-        elif len(model.cases) > 1:
-            for number, case in enumerate(model.cases):
-                yield from _fitting([case], folder / f"{model.name}_{number}", found)
+def _one_by_one(
+    cases: Sequence[Case], folder: Path, found: list[Difference], ran: list[Case]
+) -> tuple[list[Difference], list[Case]]:
+    for number, case in enumerate(cases):
+        more, too = differences_on_avr([case], folder / str(number))
+        found, ran = [*found, *more], [*ran, *too]
+    return found, ran
+
+
+class Unfit(Exception):
+    """A model needs more memory than the board has."""
+
+
+class Uncompiled(Exception):
+    """avr-gcc refuses a model's code."""
 
 
 def emulator() -> dict[str, Any]:
@@ -80,8 +92,15 @@ def _ram_bytes(library: ModelLibrary) -> int:
 
 
 def run_on_avr(model: CompiledModel, folder: Path) -> list[list[Array]]:
-    """The outputs of a model for each of its samples."""
+    """The outputs of a model for each of its samples.
+
+    Raises:
+        Unfit: It needs more memory than the board has.
+        Uncompiled: Its code does not compile.
+    """
     library = _library(model, folder)
+    if _ram_bytes(library) > load_boards()[BOARD].memory_bytes("ram"):
+        raise Unfit
     firmware = _build(library, folder)
     board = start_emulator(emulator(), firmware, {})
     found = []
@@ -133,5 +152,8 @@ def _build(library: ModelLibrary, folder: Path) -> Path:
     sources = [code / "src" / f"{name}_lib{part}.c" for part in (0, 1)]
     command += [*map(str, sources), str(_PROGRAM), "-lm", "-o", str(firmware)]
     done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    if "will not fit" in done.stderr or "relocation truncated" in done.stderr:
+        raise Unfit
+    if done.returncode != 0:
+        raise Uncompiled(done.stderr)
     return firmware

@@ -453,9 +453,15 @@ class _Printer:
         name = _call_name(expression)
         arguments = list(expression.args)
         if name in _BINARY_CALLS:
+            dtype = _checked_dtype(expression)
             operands = self._expression(arguments[0]), self._expression(arguments[1])
+            if _kind(arguments[0]) == "IntImm" and name == "shift_left":
+                operands = (
+                    f"({C_TYPES[dtype]}){operands[0]}",
+                    operands[1],
+                )  # an int may have 16 bits
             text = f"{operands[0]} {_BINARY_CALLS[name]} {operands[1]}"
-            return self._narrowed(text, _checked_dtype(expression))
+            return self._narrowed(text, dtype)
         if name == "bitwise_not":
             return self._bitwise_not(arguments[0])
         if name == "if_then_else":
@@ -473,6 +479,8 @@ class _Printer:
         base = name if name in MATH_NAMES else name.removesuffix("f")
         if base in MATH_NAMES and _dtype(expression) in ("float32", "float64"):
             function = f"{base}f" if _dtype(expression) == "float32" else base
+            if f"libm_{function}" in HELPERS:
+                self._helpers.add(f"libm_{function}")
             return f"{function}({', '.join(self._top(argument) for argument in arguments)})", True
         raise UnsupportedKernel(f"a call of {_describe_call(expression)}")
 

@@ -34,10 +34,11 @@ def body(text: str) -> str:
 
 
 def centered(value: str, zero_point: int) -> str:
-    """An expression for `value - zero_point`, fit to be a factor."""
+    """An expression of 32 bits for `value - zero_point`, fit to be a factor."""
+    wide = f"(int32_t){value}"
     if zero_point == 0:
-        return value
-    return f"({value} - {zero_point})" if zero_point > 0 else f"({value} + {-zero_point})"
+        return wide
+    return f"({wide} - {zero_point})" if zero_point > 0 else f"({wide} + {-zero_point})"
 
 
 def by_bits(table: npt.NDArray[Any], dtype: str) -> npt.NDArray[Any]:

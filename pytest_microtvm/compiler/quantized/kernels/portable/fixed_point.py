@@ -39,7 +39,7 @@ def interpolation(spec: Interpolation) -> KernelSource:
 def sigmoid(spec: Sigmoid) -> KernelSource:
     """A kernel that looks up the magnitude, and mirrors what it finds."""
     rounding = 1 << (spec.shift - 1) if spec.shift else 0
-    bits, most = (8, "0xffff << 8") if spec.is_tanh else (9, "0x7fff << 10")
+    bits, most = (8, 0xFFFF << 8) if spec.is_tanh else (9, 0x7FFF << 10)
     if spec.is_tanh:
         finish = """
           const int32_t result = at >= 0 ? value - 8388608 + 128 : 8388608 - value + 127;
@@ -52,7 +52,7 @@ def sigmoid(spec: Sigmoid) -> KernelSource:
         """
     text = f"""
     for (int32_t i = 0; i < {spec.size}; ++i) {{
-      const int32_t at = (input0[i] * {spec.multiplier} + {rounding}) >> {spec.shift};
+      const int32_t at = ((int32_t)input0[i] * {spec.multiplier} + {rounding}) >> {spec.shift};
       const int32_t magnitude = at < 0 ? -at : at;
       const int32_t place = magnitude >> {bits};
       int32_t value = {most};
