@@ -129,6 +129,7 @@ EXPORTS = Group(
         "make": "pytest_microtvm.exports.formats.plain:make",
         "zephyr-module": "pytest_microtvm.exports.formats.rtos:zephyr_module",
         "arduino-library": "pytest_microtvm.exports.formats.packages:arduino_library",
+        "arduino-zip": "pytest_microtvm.exports.formats.packages:arduino_zip",
         "esp-idf-component": "pytest_microtvm.exports.formats.rtos:esp_idf_component",
         "cmsis-pack": "pytest_microtvm.exports.formats.packages:cmsis_pack",
         "stm32": "pytest_microtvm.exports.formats.stm32:stm32",

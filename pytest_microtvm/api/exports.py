@@ -31,7 +31,8 @@ def export(
         model: An archive, open or by its path; or a model as of `compile`, which is compiled first.
         directory: The folder; is created.
         format: "mlf", "c", "cmake", "make", "zephyr-module", "arduino-library",
-            "esp-idf-component", "cmsis-pack", "stm32", "platformio", or that of another package.
+            "arduino-zip", "esp-idf-component", "cmsis-pack", "stm32", "platformio", or that of
+            another package.
         runtime: How much of the runtime goes with the model: "none", "aot", "graph" or "rpc".
         board: A board, for whose CPU a model is compiled, and whose compiler says how much stack
             the kernels take; None for kernels that fit every CPU, without the latter.

@@ -26,3 +26,11 @@ def sine(tmp_path_factory: pytest.TempPathFactory) -> ModelLibrary:
     path = tmp_path_factory.mktemp("sine") / "model.tar"
     write_library(path, compile_to_files(MODELS / "sine_int8.tflite"))
     return open_library(path)
+
+
+@pytest.fixture(scope="session")
+def sine_float(tmp_path_factory: pytest.TempPathFactory) -> ModelLibrary:
+    """The archive of a second small model."""
+    path = tmp_path_factory.mktemp("sine_float") / "model.tar"
+    write_library(path, compile_to_files(MODELS / "sine_float32.tflite"))
+    return open_library(path)

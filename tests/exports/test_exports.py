@@ -229,26 +229,58 @@ def test_the_rpc_server_is_served_over_standard_input(export: Export) -> None:
     assert done.stdout.startswith(b"\xfe")  # the device says that it has started
 
 
-@pytest.mark.parametrize("runtime", ["none", "aot"])
-def test_arduino_builder_builds_the_sketch(
-    export: Export, sine: ModelLibrary, tmp_path: Path, runtime: str
-) -> None:
+def build_sketch(sketch: Path, libraries: Path, build: Path) -> Path:
+    """Build a sketch with Debian's packages; the program."""
     builder = need("arduino-builder", "apt-get install arduino-builder arduino-core-avr")
-    folder = export("arduino-library", library=sine, runtime=runtime)
-    build = tmp_path / "build"
     build.mkdir()
     run(
         builder,
         *("-compile", "-hardware", "/usr/share/arduino/hardware"),
         *("-hardware", "/usr/share/arduino-builder", "-tools", "/usr/share/arduino-builder"),
-        *("-tools", "/usr/bin", "-libraries", tmp_path),
+        *("-tools", "/usr/bin", "-libraries", libraries),
         *("-fqbn", "arduino:avr:mega:cpu=atmega2560", "-warnings", "none"),
         # Debian's core asks for what its compiler has in C only.
         *("-prefs", "compiler.cpp.extra_flags=-DDECIMAL_DIG=__DECIMAL_DIG__"),
-        *("-build-path", build, folder / "examples" / "Run" / "Run.ino"),
-        cwd=tmp_path,
+        *("-build-path", build, sketch),
+        cwd=libraries,
     )
-    assert (build / "Run.ino.elf").is_file()
+    return build / f"{sketch.name}.elf"
+
+
+@pytest.mark.parametrize("runtime", ["none", "aot"])
+def test_arduino_builder_builds_the_sketch(
+    export: Export, sine: ModelLibrary, tmp_path: Path, runtime: str
+) -> None:
+    folder = export("arduino-library", library=sine, runtime=runtime)
+    sketch = folder / "examples" / "Run" / "Run.ino"
+    assert build_sketch(sketch, tmp_path, tmp_path / "build").is_file()
+
+
+def test_two_models_go_into_one_sketch(
+    sine: ModelLibrary, sine_float: ModelLibrary, tmp_path: Path
+) -> None:
+    """Each as the file that Arduino's IDE takes, with the runtime, of which one is linked."""
+    libraries = tmp_path / "libraries"
+    for library in (sine, sine_float):
+        folder = export_model(library, tmp_path / library.name, "arduino-zip", runtime="aot")
+        zipfile.ZipFile(folder / f"tvmgen_{library.name}-1.0.0.zip").extractall(libraries)
+    sketch = tmp_path / "both" / "both.ino"
+    sketch.parent.mkdir()
+    calls = "".join(
+        f"  Serial.println((uint16_t)(uintptr_t)tvmgen_{each.name}_run);\n"
+        f"  Serial.println(tvmgen_{each.name}_model.name);\n"
+        for each in (sine, sine_float)
+    )
+    sketch.write_text(
+        f"#include <tvmgen_{sine.name}.h>\n#include <tvmgen_{sine_float.name}.h>\n"
+        "#include <microtvm/aot_executor.h>\n"
+        f'extern "C" {{ extern const MicroTVMModel tvmgen_{sine.name}_model, '
+        f"tvmgen_{sine_float.name}_model; }}\n"
+        "static MicroTVMExecutor one;\nvoid setup() {\n"
+        f"  (void)MicroTVMAotExecutorInit(&one, &tvmgen_{sine.name}_model, NULL, 0, NULL, 0);\n"
+        f"{calls}}}\nvoid loop() {{}}\n"
+    )
+    assert build_sketch(sketch, libraries, tmp_path / "build").is_file()
 
 
 def test_a_zephyr_module_has_the_keys_of_one(export: Export) -> None:

@@ -156,6 +156,22 @@ place for the executor `graph` and the RPC server.
     }
 
 
+def arduino_zip(contents: Contents) -> Files:
+    """A library of Arduino's, as one file."""
+    name = contents.name
+    file_name = f"{name}-{contents.version}.zip"
+    package = {**arduino_library(contents), "LICENSE": contents.license}
+    use = f"""\
+Give `{file_name}` to Arduino's IDE by "Add .ZIP Library" or to `arduino-cli lib install --zip-path`,
+or unpack it in `libraries/` of your sketchbook; a sketch includes `{name}.h`.
+"""
+    proof = "Tests of pytest-microtvm build sketches with this form by arduino-builder."
+    return {
+        file_name: _zipped({f"{name}/{path}": content for path, content in package.items()}),
+        "README.md": readme(contents, use, proof),
+    }
+
+
 def platformio(contents: Contents) -> Files:
     """A library of PlatformIO."""
     name = contents.name
