@@ -162,8 +162,8 @@ def arduino_zip(contents: Contents) -> Files:
     file_name = f"{name}-{contents.version}.zip"
     package = {**arduino_library(contents), "LICENSE": contents.license}
     use = f"""\
-Give `{file_name}` to Arduino's IDE by "Add .ZIP Library" or to `arduino-cli lib install --zip-path`,
-or unpack it in `libraries/` of your sketchbook; a sketch includes `{name}.h`.
+Give `{file_name}` to Arduino's IDE by "Add .ZIP Library", to `arduino-cli lib install
+--zip-path`, or unpack it in `libraries/` of your sketchbook; a sketch includes `{name}.h`.
 """
     proof = "Tests of pytest-microtvm build sketches with this form by arduino-builder."
     return {

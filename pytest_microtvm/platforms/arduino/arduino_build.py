@@ -160,7 +160,7 @@ def _failure(board: Mapping[str, Any], output: str) -> server.ProjectError:
     outside = [int(address, 16) for address, name in _OUTSIDE.findall(output) if name == "data"]
     if outside and board["cpu"]["arch"] == "avr":
         start = min(region["origin"] for region in board["memory"] if region["kind"] == "ram")
-        needs = max(outside) - _AVR_DATA - start % _AVR_DATA
+        needs = max(outside) - _AVR_DATA - start % _AVR_DATA + board["arduino"]["stack_bytes"]
         return _does_not_fit(board, "ram", needs, _memory(board, "ram"), output)
     try:
         _check_room(board, output)
