@@ -20,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pytest_microtvm.boards.like import complete_likenesses
 from pytest_microtvm.boards.old_form import MOVED_TABLES, convert_old_form
 from pytest_microtvm.errors import ConfigError
 from pytest_microtvm.extensions import CPU_EXTENSIONS, EXTERNAL_KERNELS, directories_of
@@ -293,8 +294,10 @@ def board_from_json(text: str) -> Board:
 def _board_of(table: dict[str, Any], path: Path | None) -> Board:
     shown = path or Path("board.json")
     hardware = {key: value for key, value in table.items() if key in _HARDWARE}
+    others = {key: value for key, value in table.items() if key not in _HARDWARE}
     tables = tuple(
-        _platform_table(key, value, shown) for key, value in table.items() if key not in _HARDWARE
+        _platform_table(key, value, shown)
+        for key, value in complete_likenesses(others, shown).items()
     )
     if not tables and "name" in hardware:
         raise ConfigError(

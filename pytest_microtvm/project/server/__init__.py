@@ -5,11 +5,11 @@ A template written for Apache TVM runs after changing one import, from
 Only the standard library is imported, so the server starts fast and runs wherever Python does.
 
 `api` holds the published interface, `json_rpc` serves it, `options` and `board_keys` say what a
-platform asks for, `process` runs tools and emulators that never outlive the server, `project` and
-`make_project` are bases for templates, `archive` what such a template reads from an MLF archive,
-`emulator` QEMU or simavr in a board's place, `real_board` boards on a desk: their serial ports and
-how they are flashed. A server is started for every device that is opened, so what only generating
-or real boards need is loaded when it is asked for.
+platform asks for, `process` runs tools and emulators that never outlive the server, `project`,
+`make_project` and `microcontroller` are bases for templates, `archive` what such a template reads
+from an MLF archive, `emulator` QEMU or simavr in a board's place, `real_board` boards on a desk:
+their serial ports and how they are flashed. A server is started for every device that is opened, so
+what only generating or real boards need is loaded when it is asked for.
 """
 
 from __future__ import annotations
@@ -47,9 +47,10 @@ from .errors import (
 )
 from .json_rpc import PROTOCOL_VERSION, ProjectAPIServer, main
 from .make_project import MakeProjectHandler, for_shell
+from .microcontroller import MicrocontrollerHandler
 from .options import ProjectOption, default_project_options
 from .process import ChildTransport, DeviceTransport, find_tool, run_tool
-from .project import ProjectHandler, install_cure
+from .project import MODEL_FILE, ProjectHandler, install_cure
 from .project_types import ProjectKind
 from .real_board import RealBoard, is_real, real_board_options
 
@@ -76,6 +77,7 @@ __all__ = [
     "DEBUG",
     "EMULATE",
     "FLASH",
+    "MODEL_FILE",
     "PROTOCOL_VERSION",
     "SKETCH_CONSOLE",
     "BoardKey",
@@ -88,6 +90,7 @@ __all__ = [
     "IoTimeoutError",
     "JSONRPCError",
     "MakeProjectHandler",
+    "MicrocontrollerHandler",
     "ModelInterface",
     "ModelMetadata",
     "OptionError",

@@ -101,6 +101,10 @@ class MakeProjectHandler(ProjectHandler):
             "BOARD_FLAGS": for_shell(self.table(board)["toolchain"]["flags"]),
         }
 
+    def make_arguments(self, board: Mapping[str, Any]) -> list[str]:
+        """Further arguments of make: what is known when building only."""
+        return []
+
     def build_settings(
         self, board: Mapping[str, Any], definitions: list[str], *, warnings_are_errors: bool
     ) -> dict[str, str]:
@@ -131,6 +135,7 @@ class MakeProjectHandler(ProjectHandler):
     def build_firmware(self, board: Mapping[str, Any], options: Mapping[str, Any]) -> None:
         """Run make."""
         command = ["make", f"-j{os.cpu_count() or 1}", "--no-print-directory"]
+        command += self.make_arguments(board)
         if options.get("verbose"):
             command.append("VERBOSE=1")
         # What the tools leave when they are killed goes with the project.

@@ -97,6 +97,10 @@ class ProjectHandler(ProjectAPIHandler):
         """Start the firmware; `options` are those of `open_transport`."""
         raise NotImplementedError
 
+    def template_folders(self) -> list[pathlib.Path]:
+        """Where the template's files are; of files of one name, the last folder's counts."""
+        return [self.directory]
+
     def table(self, board: Mapping[str, Any]) -> Mapping[str, Any]:
         """This platform's table of a board."""
         table: Mapping[str, Any] = board[self.platform_name]
@@ -312,9 +316,12 @@ class ProjectHandler(ProjectAPIHandler):
         project_dir.mkdir(parents=True)
         shutil.copyfile(model_library_format_path, project_dir / MODEL_FILE)
         self.place_code(model_library_format_path, standalone_crt_dir, project_dir)
-        copy_files(self.directory / "src", project_dir / self.source_folder)
-        for name in (*self.build_files, SERVER_FILE):
-            shutil.copyfile(self.directory / name, project_dir / name)
+        for folder in self.template_folders():
+            copy_files(folder / "src", project_dir / self.source_folder)
+            for name in self.build_files:
+                if (folder / name).is_file():
+                    shutil.copyfile(folder / name, project_dir / name)
+        shutil.copyfile(self.directory / SERVER_FILE, project_dir / SERVER_FILE)
 
         header = self.header_values(board, model)
         header.update(self.executor_values(model, executor))

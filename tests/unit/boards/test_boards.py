@@ -143,6 +143,32 @@ def test_a_server_is_given_the_chosen_table_only(tmp_path: Path) -> None:
     assert (again.platforms, again.settings) == (("baremetal",), board.settings)
 
 
+LIKE = """
+[freertos]
+like = "baremetal"
+stack_bytes = 8192
+
+[freertos.uart]
+base = 1
+"""
+
+
+def test_a_table_may_be_like_another_platforms(tmp_path: Path) -> None:
+    board = load_board(write(tmp_path, TWO_PLATFORMS + LIKE))
+    assert board.platforms == ("zephyr", "baremetal", "freertos")
+    uart = {"driver": "pl011", "base": 1}
+    assert board.on("freertos").settings == {"stack_bytes": 8192, "uart": uart}
+    assert board.on("baremetal").settings["uart"]["base"] == 0x4000_C000
+
+
+@pytest.mark.parametrize("name", ["host", "freertos", "chained", 3])
+def test_a_table_that_is_like_none_is_refused(tmp_path: Path, name: object) -> None:
+    text = TWO_PLATFORMS + LIKE.replace('"baremetal"', repr(name)) + '[chained]\nlike = "zephyr"\n'
+    with pytest.raises(ConfigError, match=r"freertos\.like is .*, but must name another") as caught:
+        load_board(write(tmp_path, text))
+    assert caught.value.cure == "the other tables are zephyr, baremetal, chained"
+
+
 OLD_FORM = """
 name = "demo"
 platform = "baremetal"

@@ -1,35 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Cortex-M: the vector table, from reset to main, and what an exception leaves behind.
+/* Cortex-M: from reset to main, and what an exception leaves behind.
  *
  * Every Cortex-M runs this: the instructions are those of Armv6-M, but for what others have to
  * enable.
  */
+#include "entry.h"
+
   .syntax unified
   .thumb
 
 #define CPACR 0xe000ed88
 #define CPACR_FPU (0xf << 20)
 #define FRAME_BYTES 32
-
-  /* Device interrupts stay masked (they end wfi all the same), so that only these exceptions are
-   * taken. */
-  .section .boot, "a"
-  .align 2
-  .word microtvm_stack_end
-  .word _start
-  .rept 14
-  .word exception
-  .endr
+#define RETURN_PROCESS_STACK (1 << 2) /* of the link register of an exception */
 
   .text
   .globl _start
   .thumb_func
 _start:
   cpsid i
-  ldr r0, =microtvm_stack_end
+  ldr r0, =ENTRY_STACK_END
   mov sp, r0
 #if __ARM_ARCH >= 8 && __ARM_ARCH_ISA_THUMB >= 2
-  ldr r0, =microtvm_stack_start
+  ldr r0, =ENTRY_STACK_START
   msr msplim, r0
 #endif
 #if defined(__ARM_FP) || defined(__ARM_FEATURE_MVE)
@@ -62,17 +55,23 @@ _start:
   stmia r0!, {r3}
   b 3b
 4:
-  bl main
+  bl ENTRY
   bl CpuHalt
 
   /* Keeps what CpuHandleException reports, in the order of struct CpuException, and starts over
-   * with an empty stack: the exception may be that there was none left. The frame is copied
-   * where there is one. */
+   * with an empty stack: the exception may be that there was none left. The frame is copied from
+   * the stack that was in use, where there is one. */
+  .globl exception
   .thumb_func
 exception:
   ldr r0, =cpu_exception
   mov r1, sp
   mov r2, lr
+  movs r3, #RETURN_PROCESS_STACK
+  tst r2, r3
+  beq 1f
+  mrs r1, psp
+1:
   stmia r0!, {r1, r2}
   stmia r0!, {r4-r7}
   mov r4, r8
@@ -80,17 +79,26 @@ exception:
   mov r6, r10
   mov r7, r11
   stmia r0!, {r4-r7}
-  ldr r2, =microtvm_stack_start
-  cmp r1, r2
-  blo 1f
-  ldr r2, =microtvm_stack_end - FRAME_BYTES
-  cmp r1, r2
-  bhi 1f
+  ldr r4, =ENTRY_STACK_START
+  ldr r5, =ENTRY_STACK_END - FRAME_BYTES
+  tst r2, r3
+  beq 2f
+  ldr r4, =microtvm_stack_start
+  ldr r5, =microtvm_stack_end - FRAME_BYTES
+2:
+  cmp r1, r4
+  blo 3f
+  cmp r1, r5
+  bhi 3f
   ldmia r1!, {r4-r7}
   stmia r0!, {r4-r7}
   ldmia r1!, {r4-r7}
   stmia r0!, {r4-r7}
-1:
+3:
+#if __ARM_ARCH >= 8 && __ARM_ARCH_ISA_THUMB >= 2
+  ldr r0, =microtvm_stack_start
+  msr msplim, r0
+#endif
   ldr r0, =microtvm_stack_end
   mov sp, r0
   bl CpuHandleException

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* RISC-V, 32 and 64 bits: from reset to main, and what an exception leaves behind. */
+#include "entry.h"
+
 #if __riscv_xlen == 64
 #define STORE sd
 #define BYTES 8
@@ -16,7 +18,7 @@
   .globl _start
 _start:
   csrw mie, zero
-  la sp, microtvm_stack_end
+  la sp, ENTRY_STACK_END
   la t0, exception
   csrw mtvec, t0
 #ifdef __riscv_flen
@@ -45,13 +47,14 @@ _start:
   addi t0, t0, 4
   j 3b
 4:
-  call main
+  call ENTRY
   call CpuHalt
 
   /* Keeps all registers for CpuHandleException, and starts over with an empty stack: the
    * exception may be that there was none left. Device interrupts are not taken, so that whatever
    * comes here is a fault. */
   .text
+  .globl exception
   .balign 4
 exception:
   csrw mscratch, t0

@@ -71,8 +71,8 @@ foreach(module ${ZEPHYR_EXTRA_MODULES})
   add_subdirectory(${module}/zephyr ${CMAKE_BINARY_DIR}/modules/microtvm)
 endforeach()
 
-set(drivers ${baremetal}/cortex_m/cpu.c ${baremetal}/cortex_m/start.S ${baremetal}/uart.c
-    ${baremetal}/uart/cmsdk.c ${baremetal}/timer/cmsdk.c)
+set(drivers ${baremetal}/cortex_m/cpu.c ${baremetal}/cortex_m/start.S
+    ${baremetal}/cortex_m/vectors.c ${baremetal}/uart.c ${baremetal}/uart/cmsdk.c ${baremetal}/timer/cmsdk.c)
 add_executable(zephyr ${ZEPHYR_BASE}/src/kernel.c ${drivers})
 set_target_properties(zephyr PROPERTIES OUTPUT_NAME zephyr SUFFIX .elf
                       RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/zephyr)
