@@ -64,6 +64,7 @@ NAVIGATION = {
         "lab",
         "zephyr",
         "arduino",
+        "freertos",
         "porting",
         "howto_operator",
         "product",

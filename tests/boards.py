@@ -16,7 +16,7 @@ def toolchain_of(board: Board) -> dict[str, Any]:
 
 def has_tests_of_its_own(board: Board) -> bool:
     """Whether the board is left to the tests of its platform, which builds by others' tools."""
-    return board.platform in ("zephyr", "arduino")
+    return board.platform in ("arduino", "freertos", "zephyr")
 
 
 def with_settings(board: Board, **changes: Any) -> Board:

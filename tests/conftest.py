@@ -19,6 +19,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 ALLOWED_SKIPS = {
     "tests/hil/test_real_boards.py::*": "no board is attached to a CI machine",
     "tests/zephyr/test_real_tree.py": "CI has no Zephyr",
+    "tests/freertos/test_real_kernel.py": "CI has no FreeRTOS",
     "tests/unit/compiler/test_torch.py::*": "PyTorch is larger than all that CI installs together",
 }
 

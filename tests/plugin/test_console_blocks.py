@@ -57,7 +57,11 @@ PROGRAMS = {"gdb": "gdb-multiarch", "cppcheck": "cppcheck", "qemu-system-arm": "
 
 
 # Pages whose commands take what CI does not have, and the folder of the tests that run the same.
-PAGES_ELSEWHERE = {"docs/arduino.md": "tests/arduino", "docs/zephyr.md": "tests/zephyr"}
+PAGES_ELSEWHERE = {
+    "docs/arduino.md": "tests/arduino",
+    "docs/freertos.md": "tests/freertos",
+    "docs/zephyr.md": "tests/zephyr",
+}
 
 
 def text_of(page: str) -> str:

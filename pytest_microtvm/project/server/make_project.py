@@ -45,7 +45,7 @@ class MakeProjectHandler(ProjectHandler):
     $(COMPILER_LAUNCHER) before each call of the compiler; it works by hand in a project.
     """
 
-    build_files = ("Makefile",)
+    build_files: tuple[str, ...] = ("Makefile",)
     how_to_build = "Build it with `make`."
 
     def board_keys(self) -> list[BoardKey]:

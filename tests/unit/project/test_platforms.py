@@ -28,7 +28,7 @@ def make_platform(folder: Path, name: str = SERVER) -> Path:
 
 def test_ours_are_found() -> None:
     platforms = load_platforms()
-    assert list(platforms) == ["arduino", "baremetal", "host", "zephyr"]
+    assert list(platforms) == ["arduino", "baremetal", "freertos", "host", "zephyr"]
     assert (platforms["host"].directory / SERVER).is_file()
 
 
@@ -40,7 +40,8 @@ def test_folders_of_one_and_of_several(tmp_path: Path) -> None:
     (tmp_path / "more" / "docs").mkdir()
     mine = make_platform(tmp_path / "more" / "host")
     platforms = load_platforms([one, tmp_path / "more"])
-    assert list(platforms) == ["arduino", "baremetal", "host", "one", "three", "two", "zephyr"]
+    ours = ["arduino", "baremetal", "freertos", "host"]
+    assert list(platforms) == [*ours, "one", "three", "two", "zephyr"]
     assert platforms["host"] == Platform("host", mine)
 
 
