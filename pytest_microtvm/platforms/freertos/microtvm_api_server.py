@@ -98,7 +98,7 @@ class FreeRTOS(server.MicrocontrollerHandler):
         option = server.ProjectOption(
             OPTION,
             optional=["generate_project", "build"],
-            type="str",
+            type="path",
             default=os.environ.get(VARIABLE),
             help=f"The folder of FreeRTOS, in place of {VARIABLE}: the kernel's repository, or "
             "one that has it, such as ST's packages.",

@@ -4,7 +4,7 @@
 
 #include "task.h"
 
-#define MOST_BYTES 8u
+#define MOST_BYTES 4u
 
 void vApplicationIdleHook(void);
 
