@@ -11,6 +11,7 @@
 
 typedef struct {
   const char *kind;
+  bool is_certain; /* whatever Zephyr's reason is */
   bool has_address;
   uintptr_t address;
   size_t count;
@@ -204,8 +205,8 @@ static void Describe(unsigned int reason, const MicroTVMExceptionFrame *frame) {
 
 #elif defined(CONFIG_X86) && !defined(CONFIG_X86_64)
 
-/* Zephyr tells of no vector. A division is told by its instruction, a page fault by an error code
- * or an address that no other exception leaves. */
+/* Zephyr tells of no vector, and has the same reason for an exception without a handler as for an
+ * interrupt. The instruction tells them apart. */
 #define OPCODE_PREFIX_16_BITS 0x66u
 #define OPCODE_DIVIDE_BYTE 0xf6u
 #define OPCODE_DIVIDE 0xf7u
@@ -214,6 +215,7 @@ static void Describe(unsigned int reason, const MicroTVMExceptionFrame *frame) {
 #define MODRM_OPERATION(byte) (((byte) >> 3) & 7u)
 #define OPERATION_DIVIDE 6u /* and 7, with a sign */
 
+/* The exception that the instruction itself raises; NULL if it raises none by itself. */
 static const char *KindOf(const uint8_t *code) {
   if (code[0] == OPCODE_TWO_BYTES && code[1] == OPCODE_UNDEFINED) {
     return "invalid instruction";
@@ -223,18 +225,20 @@ static const char *KindOf(const uint8_t *code) {
   }
   const bool divides = (code[0] == OPCODE_DIVIDE_BYTE || code[0] == OPCODE_DIVIDE) &&
                        MODRM_OPERATION(code[1]) >= OPERATION_DIVIDE;
-  return divides ? "division by zero" : "page fault";
+  return divides ? "division by zero" : NULL;
 }
 
 static void Describe(unsigned int reason, const MicroTVMExceptionFrame *frame) {
   uint32_t address;
   ARG_UNUSED(reason);
   __asm__ volatile("movl %%cr2, %0" : "=r"(address));
-  report.kind = KindOf((const uint8_t *)(uintptr_t)frame->eip);
-  if (report.kind[0] == 'p') {
-    report.has_address = true;
-    report.address = address;
-  }
+  /* Where there is no code, there is none to look at. */
+  const char *const kind =
+      address != frame->eip ? KindOf((const uint8_t *)(uintptr_t)frame->eip) : NULL;
+  report.kind = kind != NULL ? kind : "page fault";
+  report.is_certain = kind != NULL;
+  report.has_address = kind == NULL;
+  report.address = address;
   Add("pc", frame->eip);
   Add("sp", frame->esp);
   Add("eax", frame->eax);
@@ -267,7 +271,10 @@ void k_sys_fatal_error_handler(unsigned int reason, const MicroTVMExceptionFrame
       report.kind = "stack overflow";
       break;
     case K_ERR_SPURIOUS_IRQ:
-      report.kind = "unexpected interrupt";
+      if (!report.is_certain) {
+        report.kind = "unexpected interrupt";
+        report.has_address = false;
+      }
       break;
     case K_ERR_KERNEL_OOPS:
     case K_ERR_KERNEL_PANIC:
