@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import tarfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from microtvm_api_server import Zephyr
 from zephyr_sample import sample_text
 
 from pytest_microtvm.boards import load_boards
@@ -113,7 +113,9 @@ def test_options_that_are_refused_leave_nothing(tmp_path, options, expected):
 
 
 def test_the_pool_is_as_large_as_wanted_and_as_needed():
-    handler = Zephyr(str(platform_directory("zephyr") / "microtvm_api_server.py"))
+    # Each platform has a module of this name.
+    module = importlib.import_module("pytest_microtvm.platforms.zephyr.microtvm_api_server")
+    handler = module.Zephyr(str(platform_directory("zephyr") / "microtvm_api_server.py"))
     graph = GraphCounts(nodes=1, entries=2, steps=1, arguments=2, widest_step=2)
     model = server.ModelMetadata("m", 1000, 0, 2, 100, graph=graph)
     handler._given = {"workspace_size_bytes": 100_000}
