@@ -75,7 +75,7 @@ def test_the_first_that_has_the_core_is_taken(path, tmp_path, old):
     with pytest.raises(server.ProjectError) as caught:
         choose_builder(builders, AVR)
     assert str(caught.value) == "Arduino's core arduino:avr is not installed"
-    assert caught.value.data["cure"].endswith("arduino-cli core install arduino:avr")
+    assert "arduino-cli core install arduino:avr; or name" in caught.value.data["cure"]
     install_core(tmp_path, "arduino:avr")
     assert isinstance(choose_builder(builders, AVR), ArduinoBuilder)
     assert isinstance(choose_builder(builders, Core("acme:riscv")), ArduinoCli)
@@ -155,6 +155,27 @@ def test_the_port_of_the_one_board_that_is_connected(tmp_path, old):
     assert cli.port_of("arduino:avr:uno", "") is None
     several = ArduinoCli(str(make_cli(tmp_path, ports=[ports[0], ports[0]], old=old)), tmp_path)
     assert several.port_of(MEGA, "") is None
+
+
+def test_options_that_a_board_lacks_are_told(path, tmp_path):
+    program = make_program(path / "acme-builder", "echo menu.cpu.atmega2560=x; echo a=1")
+    builder = ArduinoBuilder(str(program), tmp_path)
+    assert builder.properties(job_of(tmp_path))["a"] == "1"
+    for wrong, cure in (("cpu=other", "its values of cpu are atmega2560"), ("x=y", "leave the")):
+        job = Job(tmp_path / "empty", (), f"arduino:avr:mega:{wrong}", AVR, {}, tmp_path / "build")
+        with pytest.raises(server.ProjectError) as caught:
+            builder.properties(job)
+        assert str(caught.value).endswith(f"arduino:avr:mega has no option {wrong}")
+        assert cure in caught.value.data["cure"]
+
+
+def test_a_board_that_stands_for_several_chips_is_told(path, tmp_path):
+    lines = r"recipe.c.o.pattern=gcc -mmcu={build.mcu}\nmenu.cpu.one.build.mcu=1"
+    program = make_program(path / "acme-builder", f"printf '{lines}\\n'")
+    with pytest.raises(server.ProjectError) as caught:
+        ArduinoBuilder(str(program), tmp_path).properties(job_of(tmp_path, "arduino:avr:mega"))
+    assert str(caught.value) == "Arduino's board arduino:avr:mega stands for several chips"
+    assert caught.value.data["cure"] == "add which one to fqbn, by its option cpu"
 
 
 def test_settings_name_others():

@@ -23,6 +23,8 @@ _ASK_TIMEOUT_S = 60.0
 _CACHE_VARIABLE = "ARDUINO_BUILD_CACHE_PATH"
 _PLACEHOLDER = re.compile(r"\{([A-Za-z0-9_.]+)\}")
 _MAX_DEPTH = 10
+_NO_CHIP = "{build.mcu}"
+"""Left in the settings of a board whose options were left out."""
 
 Output = tuple[int | None, str]
 """A tool's exit status, and what it printed."""
@@ -124,7 +126,9 @@ class ArduinoBuilder:
         status, output = server.run_tool(command, self._folder, _ASK_TIMEOUT_S)
         if status != 0:
             raise failed_to_ask(job, output)
-        return read_properties(output)
+        found = read_properties(output)
+        _check_board_options(job.fqbn, found)
+        return found
 
     def compile(self, job: Job) -> Output:
         """Build a sketch."""
@@ -282,8 +286,13 @@ def find_builders(command: str | None, folder: Path) -> list[Builder]:
     return builders
 
 
-def choose_builder(builders: Sequence[Builder], core: Core) -> Builder:
+def choose_builder(builders: Sequence[Builder], core: Core, install: str = "") -> Builder:
     """The first that has a board's core.
+
+    Args:
+        builders: The programs that are here.
+        core: The core.
+        install: The command that installs it, where these do not tell one.
 
     Raises:
         ProjectError: None has.
@@ -293,12 +302,37 @@ def choose_builder(builders: Sequence[Builder], core: Core) -> Builder:
             return builder
     missing = builders[0].core_missing(core)
     assert missing is not None
-    _, install = missing
     where = f" in {core.hardware}" if core.hardware else ""
+    command = "" if core.hardware else missing[1] or install
+    other = "name the folder that holds it by the option hardware"
     raise server.ProjectError(
         f"Arduino's core {core.name} is not installed{where}",
-        cure=f"install it: {install}" if install else "name its folder by the option hardware",
+        cure=f"install it: {command}; or {other}" if command else other,
     )
+
+
+def _check_board_options(fqbn: str, properties: Mapping[str, str]) -> None:
+    """Refuse options of a board that it does not have, and a board that takes some and has none.
+
+    arduino-builder passes over both.
+    """
+    parts = fqbn.split(":")
+    name, options = ":".join(parts[:3]), parts[3].split(",") if len(parts) > 3 else []
+    for option in options:
+        key, _, value = option.partition("=")
+        choices = {each.split(".")[2] for each in properties if each.startswith(f"menu.{key}.")}
+        if value not in choices:
+            has = f"its values of {key} are {', '.join(sorted(choices))}" if choices else ""
+            raise server.ProjectError(
+                f"Arduino does not know the board {fqbn}: {name} has no option {option}",
+                cure=f"correct fqbn; {has or 'leave the option out'}",
+            )
+    if _NO_CHIP in properties.get("recipe.c.o.pattern", ""):
+        keys = sorted({each.split(".")[1] for each in properties if each.startswith("menu.")})
+        raise server.ProjectError(
+            f"Arduino's board {fqbn} stands for several chips",
+            cure=f"add which one to fqbn, by its option {' or '.join(keys)}",
+        )
 
 
 def failed_to_ask(job: Job, output: str) -> server.ProjectError:

@@ -257,12 +257,20 @@ class Arduino(server.ProjectHandler):
             self._builders = find_builders(command, self.directory)
         return self._builders
 
+    def builder(self, board: Mapping[str, Any]) -> Builder:
+        """The program that builds.
+
+        Raises:
+            ProjectError: None is here, or none has the board's core.
+        """
+        return choose_builder(self.builders(board), self._core(board), self._install(board))
+
     def tools(self, board: Mapping[str, Any]) -> list[server.Tool]:
         """What builds sketches, the board's core, and the emulator."""
         tool = server.Tool
         core = self._core(board)
         try:
-            builder = choose_builder(self.builders(board), core)
+            builder = self.builder(board)
         except server.ProjectError:
             tools = self._missing(board, core)
         else:
@@ -288,7 +296,7 @@ class Arduino(server.ProjectHandler):
 
     def toolchain_id(self, board: Mapping[str, Any], files: Sequence[server.Tool]) -> str | None:
         """The tool, the state of the core, and the compiler."""
-        builder = choose_builder(self.builders(board), self._core(board))
+        builder = self.builder(board)
         with tempfile.TemporaryDirectory(prefix="microtvm-arduino-") as temporary:
             known = builder.properties(self._empty_job(board, pathlib.Path(temporary).resolve()))
         parts = [builder.version()]
@@ -336,14 +344,14 @@ class Arduino(server.ProjectHandler):
         """Compile and link the project this server stands in."""
         self._given = options
         board = self.project_board()
-        choose_builder(self.builders(board), self._core(board))
+        self.builder(board)
         super().build(options)
 
     def build_firmware(self, board: Mapping[str, Any], options: Mapping[str, Any]) -> None:
         """Run arduino-cli or arduino-builder."""
         settings = self._settings(board)
         project = self.directory.resolve()
-        builder = choose_builder(self.builders(board), self._core(board))
+        builder = self.builder(board)
         job = Job(
             sketch=project / SKETCH,
             libraries=[project / LIBRARIES, *map(pathlib.Path, settings["libraries"])],
