@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -36,10 +37,13 @@ def check_custom(spec: Custom, c_name: str) -> None:
         c_name: A name for the kernel.
 
     Raises:
-        ModelError: Its C cannot be compiled, or computes something else than the reference; or the
-            reference fails.
+        ModelError: Its C cannot be compiled, or computes something else than the reference; the
+            reference fails, or the tolerance allows anything.
     """
     operator = spec.operator
+    tolerance: object = operator.tolerance
+    if not isinstance(tolerance, int | float) or not 0 <= tolerance < math.inf:
+        raise _wrong(spec, f"its tolerance is {tolerance!r}, no finite number of 0 or more")
     compiler = shutil.which("cc") or shutil.which("gcc")
     if operator.reference is None or compiler is None:
         return

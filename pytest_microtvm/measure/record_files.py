@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import sys
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,6 +13,24 @@ from typing import Any
 
 from pytest_microtvm.errors import ConfigError
 from pytest_microtvm.measure.records import SCHEMA_VERSION, Record
+
+ANY = "any name"
+_NUMBER = (int, float)
+_SHAPES: dict[str, Any] = {
+    "metrics": {ANY: {"value": _NUMBER, "unit": str}},
+    "layers": [{"kernel": str, "instructions": _NUMBER}],
+    "cached": dict,
+    "timings_s": {ANY: _NUMBER},
+    "tests": [dict],
+    "absent": {ANY: str},
+    "board_bytes": {ANY: _NUMBER},
+    "sizes": {
+        "sections": {ANY: {"bytes": _NUMBER, "memories": list}},
+        "symbols": {ANY: {"bytes": _NUMBER, "section": str}},
+    },
+    "arena": {"calls": [{"kernel": str, "live_bytes": _NUMBER}]},
+}
+"""What is read of earlier records, by their attributes."""
 
 
 def check_writable(path: Path, option: str) -> None:
@@ -88,7 +107,7 @@ def read_records(path: Path, option: str) -> list[Record]:
         raise ConfigError(
             f"cannot read {path}: {error.strerror or error}", cure=f"check {option}"
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _foreign(path, f"it is no JSON: {error}") from error
     version = document.get("version") if isinstance(document, dict) else None
     if not isinstance(version, int) or not isinstance(document.get("records"), list):
@@ -106,15 +125,32 @@ def _record_of(data: Any, path: Path) -> Record:
     values.setdefault("platform", "")
     if values.get("max_abs_diff") == "inf":
         values["max_abs_diff"] = float("inf")
+    for name, shape in _SHAPES.items():
+        if values.get(name, {}) != {} and not _has_shape(values[name], shape):
+            raise _foreign(path, f"a record has other {name} than a record has")
     try:
         record = Record(**values)
         for name, metric in record.metrics.items():
             record.metrics[name] = {**metric, "value": float(metric["value"])}
-            metric["unit"].strip()
         "".join(record.key)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except TypeError as error:
         raise _foreign(path, f"a record lacks something: {error}") from error
     return record
+
+
+def _has_shape(value: Any, shape: Any) -> bool:
+    """Whether a value is a finite number, of a type, or an object or list of parts with shapes."""
+    if isinstance(shape, list):
+        return isinstance(value, list) and all(_has_shape(each, shape[0]) for each in value)
+    if shape is _NUMBER:
+        return isinstance(value, shape) and abs(value) <= sys.float_info.max
+    if not isinstance(shape, dict):
+        return isinstance(value, shape)
+    if not isinstance(value, dict):
+        return False
+    if ANY in shape:
+        return all(_has_shape(each, shape[ANY]) for each in value.values())
+    return all(name in value and _has_shape(value[name], each) for name, each in shape.items())
 
 
 def _foreign(path: Path, why: str) -> ConfigError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -38,12 +39,15 @@ class Tolerance:
     def __post_init__(self) -> None:
         values: dict[str, Any] = {"rtol": self.rtol, "atol": self.atol}
         for name, value in values.items():
+            is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
             try:
-                is_good = not isinstance(value, str) and 0 <= float(value) < math.inf
-            except (TypeError, ValueError, OverflowError):
+                is_good = is_number and 0 <= float(value) < math.inf
+            except OverflowError:
                 is_good = False
             if not is_good:
                 raise ConfigError(f"{name} is {value!r}", cure="give a finite number of 0 or more")
+        if not isinstance(self.equal_nan, bool):
+            raise ConfigError(f"equal_nan is {self.equal_nan!r}", cure="give True or False")
 
 
 @dataclass(frozen=True)

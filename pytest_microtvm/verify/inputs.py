@@ -118,14 +118,16 @@ def check_sequence(
     Raises:
         ConfigError: As of `check_inputs`; or the arrays have different numbers of steps, or none.
     """
-    arrays = inputs.values() if isinstance(inputs, Mapping) else [inputs]
-    lengths = {np.shape(array)[0] if np.ndim(array) else 0 for array in arrays}
+    named = inputs if isinstance(inputs, Mapping) else {"": inputs}
+    arrays = {name: _array(value, name, source) for name, value in named.items()}
+    lengths = {array.shape[0] if array.ndim else 0 for array in arrays.values()}
     if len(lengths) != 1 or 0 in lengths:
         raise ConfigError(
             f"{source}: the model keeps a state, and its inputs have no common number of steps",
             cure="give each array the steps as first dimension",
         )
-    return check_inputs(inputs, with_steps(specs, lengths.pop()), source)
+    given = arrays if isinstance(inputs, Mapping) else arrays[""]
+    return check_inputs(given, with_steps(specs, lengths.pop()), source)
 
 
 def load_sequence(path: Path, specs: Sequence[TensorSpec]) -> Tensors:
@@ -231,13 +233,18 @@ def check_inputs(
     return {spec.name: _fit(inputs[spec.name], spec, source) for spec in specs}
 
 
-def _fit(value: ArrayLike, spec: TensorSpec, source: str) -> NDArray[np.generic]:
+def _array(value: ArrayLike, name: str, source: str) -> NDArray[Any]:
     try:
-        array = np.asarray(value)
+        return np.asarray(value)
     except (TypeError, ValueError, OverflowError) as error:  # rows of different lengths, say
+        what = f"{name!r} is" if name else "they are"
         raise ConfigError(
-            f"{source}: {spec.name!r} is no array: {error}", cure="pass a NumPy array"
+            f"{source}: {what} no array: {error}", cure="pass a NumPy array"
         ) from error
+
+
+def _fit(value: ArrayLike, spec: TensorSpec, source: str) -> NDArray[np.generic]:
+    array = _array(value, spec.name, source)
     dtype = np.dtype(spec.dtype)
     if array.shape != spec.shape:
         raise ConfigError(

@@ -132,6 +132,11 @@ def test_an_operator_keeps_a_state(compiled):
             CLIP.replace("{np.prod(call.inputs[0].shape)}", "4"),
             "AcmeClip: its kernel writes beyond its output 0",
         ),
+        (
+            model_of("AcmeClip", limit=1.5),
+            CLIP.replace("reference=", "tolerance=float('inf'), reference="),
+            "AcmeClip: its tolerance is inf",
+        ),
         (model_of("AcmeCut", limit=1.5), CLIP, "register the operator AcmeCut"),
         (model_of("AcmeClip"), "x = 1", "defines no custom operator"),
         (model_of("AcmeClip"), "import nothing_there", "cannot be run for its custom operators"),

@@ -7,7 +7,7 @@ import pytest
 
 from pytest_microtvm.errors import ConfigError
 from pytest_microtvm.measure.metrics import Layer, Metric, Metrics
-from pytest_microtvm.measure.record_files import write_records
+from pytest_microtvm.measure.record_files import read_records, write_records
 from pytest_microtvm.measure.records import Record, merge_records
 
 
@@ -139,6 +139,37 @@ def test_a_file_that_cannot_be_written_leaves_nothing(tmp_path):
     with pytest.raises(ConfigError, match="--microtvm-json"):
         write_records(tmp_path / "r.json", [record()])
     assert [path.name for path in tmp_path.iterdir()] == ["r.json"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("metrics", {"flash_bytes": {"value": float("nan"), "unit": "bytes"}}),
+        ("metrics", {"flash_bytes": {"value": 10**400, "unit": "bytes"}}),
+        ("metrics", {"flash_bytes": {"unit": "bytes"}}),
+        ("metrics", None),
+        ("layers", [{"kernel": "k"}]),
+        ("layers", {"kernel": "k", "instructions": 1}),
+        ("sizes", {"sections": {".text": 10}, "symbols": {}}),
+        ("sizes", {"sections": {}}),
+        ("arena", {"calls": [1]}),
+        ("model", 1),
+    ],
+)
+def test_what_does_not_look_like_a_record_is_refused(tmp_path, name, value):
+    """A figure that is not a number would be within every limit."""
+    path = tmp_path / "records.json"
+    record = {"model": "m", "board": "b", "executor": "aot", name: value}
+    path.write_text(json.dumps({"version": 2, "records": [record]}))
+    with pytest.raises(ConfigError, match="is no file of records"):
+        read_records(path, "--before")
+
+
+def test_a_file_that_is_nested_without_end_is_refused(tmp_path):
+    path = tmp_path / "records.json"
+    path.write_text("[" * 100_000)
+    with pytest.raises(ConfigError, match="is no file of records: it is no JSON"):
+        read_records(path, "--before")
 
 
 def test_of_two_pictures_of_one_output_the_worse_stays():

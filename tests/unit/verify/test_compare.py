@@ -132,9 +132,17 @@ def test_outputs_that_cannot_be_compared_are_a_mismatch(device):
 
 @pytest.mark.parametrize(
     "value",
-    [-1.0, np.inf, -np.inf, np.nan, np.float32("inf"), "inf", "1", "x", None, [1.0, 2.0], 10**400],
+    [
+        *(-1.0, np.inf, -np.inf, np.nan, np.float32("inf"), np.array(np.inf), 10**400),
+        *("inf", "1", "x", b"1", None, True, [1.0, 2.0], 1j),
+    ],
 )
 @pytest.mark.parametrize("name", ["rtol", "atol"])
 def test_a_tolerance_is_a_finite_number_of_0_or_more(name, value):
     with pytest.raises(ConfigError, match=f"{name} is .*finite number"):
         Tolerance(**{name: value})
+
+
+def test_whether_nans_are_equal_is_said_by_a_boolean():
+    with pytest.raises(ConfigError, match="equal_nan is 'no'"):
+        Tolerance(equal_nan="no")  # type: ignore[arg-type]

@@ -13,6 +13,7 @@ from pytest_microtvm.verify import inputs
 from pytest_microtvm.verify.inputs import (
     NamedTensors,
     check_inputs,
+    check_sequence,
     load_inputs,
     load_outputs,
     make_inputs,
@@ -138,6 +139,10 @@ def test_infinities_and_nans_of_the_user_are_kept():
 def test_rows_of_different_lengths_are_refused():
     with pytest.raises(ConfigError, match="'x' is no array"):
         check_inputs({"x": [[1, 2], [3]]}, [spec()])
+    with pytest.raises(ConfigError, match="'x' is no array"):
+        check_sequence({"x": [[[1, 2], [3]]]}, [spec()])
+    with pytest.raises(ConfigError, match="inputs: they are no array"):
+        check_sequence([[1, 2], [3]], [spec()])
 
 
 def test_unknown_and_missing_names_are_told():
