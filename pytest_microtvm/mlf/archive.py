@@ -29,8 +29,9 @@ FOREIGN_CURE = "take an archive that pytest-microtvm compiled"
 DAMAGED_CURE = "compile the model again, or copy the whole archive"
 HOSTILE_CURE = "do not use this archive"
 
-_NAME = re.compile(r"[A-Za-z0-9_.+/-]+\Z")
-"""What the names of members are made of: nothing that means something to a shell or to make."""
+_NAME = re.compile(r"(?!-|.*/-)[A-Za-z0-9_.+/-]+\Z")
+"""What the names of members are: nothing that means something to a shell or to make, or looks like
+an option."""
 
 
 def pack_library(files: Mapping[str, bytes], modified_s: int = 0) -> bytes:
@@ -94,8 +95,8 @@ class Archive:
             raise self.error(f"holds a member that leaves its folder: {name[:80]!r}", HOSTILE_CURE)
         if not _NAME.match(name):
             raise self.error(
-                f"holds a member whose name is not made of letters, digits, . _ + / and -: "
-                f"{name[:80]!r}",
+                f"holds a member whose name is not made of letters, digits, . _ + / and -, or "
+                f"begins with -: {name[:80]!r}",
                 HOSTILE_CURE,
             )
         return str(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from typing import Any
 
 from pytest_microtvm.mlf.archive import FOREIGN_CURE, HOSTILE_CURE, Archive
@@ -227,13 +228,14 @@ class MetadataReader:
             and math.prod(shape) * DTYPE_BYTES[dtype] == size_bytes
             and _IDENTIFIER.match(c_name)
             and (signature_name is None or isinstance(signature_name, str))
-            and _is_quantization(scale, zero_point)
+            and _is_quantization(dtype, scale, zero_point)
             and (limit is None or (type(limit) is int and 0 < limit <= _MAX_SIZE))
             and all(map(_is_text, (name, signature_name or "")))
         )
         if not is_good:
             raise self._archive.error(
-                f"has metadata with a wrong shape, type, size or C name of {name[:80]!r}",
+                "has metadata with a wrong shape, type, size, quantization or C name of "
+                f"{name[:80]!r}",
                 FOREIGN_CURE,
             )
         return TensorSpec(
@@ -258,14 +260,13 @@ def _is_text(name: str) -> bool:
     return True
 
 
-def _is_quantization(scale: object, zero_point: object) -> bool:
+def _is_quantization(dtype: str, scale: object, zero_point: object) -> bool:
     """Whether a tensor's quantization is one, or there is none."""
     if scale is None or zero_point is None:
         return scale is zero_point
-    is_scale = isinstance(scale, int | float) and not isinstance(scale, bool)
-    return (
-        is_scale
-        and 0 < float(scale) < math.inf  # type: ignore[arg-type]
-        and isinstance(zero_point, int)
-        and not isinstance(zero_point, bool)
-    )
+    if "int" not in dtype or type(scale) not in (int, float) or type(zero_point) is not int:
+        return False
+    bits = 8 * DTYPE_BYTES[dtype]
+    lowest = 0 if dtype.startswith("u") else -(1 << (bits - 1))
+    is_scale = 0 < scale <= sys.float_info.max  # type: ignore[operator]
+    return is_scale and lowest <= zero_point < lowest + (1 << bits)

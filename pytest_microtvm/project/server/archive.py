@@ -19,7 +19,8 @@ _TENSOR_ALIGNMENT_BYTES = 16  # MICROTVM_ALIGNMENT_BYTES of the runtime
 _POOL_BLOCK_BYTES = 16  # MICROTVM_POOL_BLOCK_BYTES of the runtime
 _SPARE_POOL_BLOCKS = 8
 _MAX_GRAPH_BYTES = 16 * 1024 * 1024
-_MEMBER_NAME = re.compile(r"[A-Za-z0-9_.+/-]+\Z")  # nothing that make or a shell reads otherwise
+# Nothing that make or a shell reads otherwise, or that looks like an option.
+_MEMBER_NAME = re.compile(r"(?!-|.*/-)[A-Za-z0-9_.+/-]+\Z")
 _GRAPH_NAME = re.compile(r"(?:\./)?executor-config/graph/[^/]+\.graph\Z")
 _METADATA_NAMES = ("metadata.json", "./metadata.json")
 _MAX_METADATA_BYTES = 16 * 1024 * 1024

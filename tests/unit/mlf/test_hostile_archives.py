@@ -46,6 +46,8 @@ HOSTILE = {
     "variable": (member("codegen/host/src/$(HOME).c"), "is not made of letters"),
     "space": (member("codegen/host/src/a b.c"), "is not made of letters"),
     "letter of another alphabet": (member("codegen/host/src/ä.c"), "is not made of letters"),
+    "option": (member("-rf"), "or begins with -"),
+    "option in a folder": (member("codegen/host/src/-o.c"), "or begins with -"),
     "command in a folder": (member("codegen/host/$(id)", tarfile.DIRTYPE), "is not made of"),
     "long": (member("a/" * 200 + "a"), "leaves its folder"),
     "dot": (member("."), "leaves its folder"),

@@ -115,7 +115,16 @@ WRONG: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "dtype as list": (tensor(dtype=[]), "'dtype'"),
     "half a character": (
         lambda m: main_of(m)["inputs"].update({"\ud800": {**TENSOR, "c_name": "z"}}),
-        "wrong shape, type, size or C name",
+        "wrong shape, type, size, quantization or C name",
+    ),
+    "zero point outside of its type": (
+        tensor(dtype="int8", shape=[8], size=8, scale=0.5, zero_point=128),
+        "quantization or C name of 'x:0'",
+    ),
+    "scale of floats": (tensor(dtype="float32", scale=0.5, zero_point=0), "'x:0'"),
+    "scale without end": (
+        tensor(dtype="int8", shape=[8], size=8, scale=10**400, zero_point=0),
+        "'x:0'",
     ),
     "signature as number": (tensor(signature_name=1), "'x:0'"),
     "kernel as text": (kernels("k"), "a kernel that is not an object"),
