@@ -456,10 +456,8 @@ class _Printer:
             dtype = _checked_dtype(expression)
             operands = self._expression(arguments[0]), self._expression(arguments[1])
             if _kind(arguments[0]) == "IntImm" and name == "shift_left":
-                operands = (
-                    f"({C_TYPES[dtype]}){operands[0]}",
-                    operands[1],
-                )  # an int may have 16 bits
+                # An int may have 16 bits.
+                operands = f"({C_TYPES[dtype]}){operands[0]}", operands[1]
             text = f"{operands[0]} {_BINARY_CALLS[name]} {operands[1]}"
             return self._narrowed(text, dtype)
         if name == "bitwise_not":
