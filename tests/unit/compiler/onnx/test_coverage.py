@@ -18,7 +18,7 @@ REFUSED = {
     *("SequenceEmpty", "SequenceErase", "SequenceInsert", "SequenceLength", "SequenceMap"),
     "SplitToSequence",
     *("RegexFullMatch", "StringConcat", "StringNormalizer", "StringSplit", "TfIdfVectorizer"),
-    *("Col2Im", "DFT", "DeformConv", "Det", "ImageDecoder", "STFT", "ReverseSequence"),
+    *("Col2Im", "DeformConv", "Det", "ImageDecoder", "ReverseSequence"),
     *("If", "Loop"),  # those of ONNX's cases depend on inputs; see test_graphs.py for others
 }
 """Operators of which ONNX has no case that is compiled."""

@@ -235,3 +235,53 @@ def test_inputs_that_are_indices_are_told_with_their_limit(tmp_path: Path):
     native = agree(made(nodes, inputs, "y z"), tmp_path, [source, places])
     assert [spec.index_limit for spec in native.library.inputs] == [None, 3]
     assert [spec.index_limit for spec in native.library.outputs] == [None, None]
+
+
+def test_padding_from_the_other_end(tmp_path: Path):
+    nodes = [
+        node("Pad", "x all", "all_axes", mode="wrap"),
+        node("Pad", "x some _ axes", "some_axes", mode="wrap"),
+    ]
+    constants = {
+        "all": np.array([0, 2, 5, 0, 1, 4]),
+        "some": np.array([3, -1]),
+        "axes": np.array([-1]),
+    }
+    model = made(nodes, {"x": ("FLOAT", [2, 3, 4])}, "all_axes some_axes", constants)
+    source = floats(2, 3, 4)
+    expected = [
+        np.pad(source, [(0, 0), (2, 1), (5, 4)], mode="wrap"),
+        np.pad(source, [(0, 0), (0, 0), (3, 0)], mode="wrap")[..., :-1],
+    ]
+    agree(model, tmp_path, [source], expected=expected)
+
+
+def test_fourier_transforms(tmp_path: Path):
+    nodes = [
+        node("DFT", "real", "spectrum", onesided=1),
+        node("DFT", "spectrum", "back", inverse=1, onesided=1),
+        node("DFT", "spectrum long first", "padded"),
+        node("STFT", "signal step window", "frames"),
+    ]
+    constants = {
+        "long": np.array(9),
+        "first": np.array(0),
+        "step": np.array(5),
+        "window": np.hanning(8).astype(np.float32),
+    }
+    sources = {"real": ("FLOAT", [2, 7, 1]), "signal": ("FLOAT", [1, 30, 1])}
+    model = made(nodes, sources, "spectrum back padded frames", constants)
+    real, signal = floats(2, 7, 1), floats(1, 30, 1)
+    spectrum = np.fft.rfft(real[..., 0], axis=1)
+    framed = np.stack([signal[:, at : at + 8, 0] for at in range(0, 23, 5)], axis=1)
+    results = [
+        spectrum,
+        np.fft.irfft(spectrum, n=6, axis=1)[..., None],
+        np.fft.fft(spectrum, n=9, axis=0),
+        np.fft.rfft(framed * constants["window"]),
+    ]
+    expected = [
+        (np.stack([r.real, r.imag], -1) if np.iscomplexobj(r) else r).astype(np.float32)
+        for r in results
+    ]
+    agree(model, tmp_path, [real, signal], expected=expected)

@@ -10,6 +10,7 @@ from pytest_microtvm.compiler.frontends.onnx.rewrites import (
     quantized,
     reductions,
     resizing,
+    signals,
     views,
     windows,
 )
@@ -26,6 +27,7 @@ REWRITES: dict[tuple[str, str], Rewrite] = {
             quantized,
             reductions,
             resizing,
+            signals,
             views,
             windows,
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from pytest_microtvm.compiler.frontends.onnx.graph import Builder, Rewrite
 
 
@@ -47,8 +49,28 @@ def _slice(builder: Builder) -> bool:
     return True
 
 
+def _pad(builder: Builder) -> bool:
+    """A Pad that goes on at the other end: the elements that it takes, one axis after the other."""
+    known = builder.graph.constants
+    source, pads, axes = builder.node.input[0], builder.input(1), builder.input(3)
+    shape = builder.graph.shape(source)
+    if builder.attribute("mode", "constant") != "wrap" or shape is None or pads not in known:
+        return False
+    if axes is not None and axes not in known:
+        return False
+    places = range(len(shape)) if axes is None else [int(axis) for axis in known[axes].reshape(-1)]
+    widths = known[pads].reshape(2, len(places))
+    for axis, before, after in zip(places, *widths.tolist(), strict=True):
+        taken = np.arange(-before, shape[axis] + after) % shape[axis]
+        if before or after:
+            source = builder.op("Gather", source, builder.constant(taken), axis=axis % len(shape))
+    builder.result(source)
+    return True
+
+
 REWRITES: dict[str, Rewrite] = {
     "Flatten": _reshape,
+    "Pad": _pad,
     "Slice": _slice,
     "Split": _split,
     "Squeeze": _reshape,
