@@ -225,3 +225,16 @@ def test_variables_of_a_branch_are_refused(tmp_path):
     model.subgraphs[0] = Model(tensors, steps, [0, 1], [2])
     with pytest.raises(ModelError, match="what it runs uses variables"):
         native(model, tmp_path)
+
+
+def test_a_variable_that_a_loop_is_given_is_refused_in_words(tmp_path):
+    """As converters leave weights that they were not to make constants."""
+    model = looped(3)
+    model.tensors[2] = Tensor("weights", [], "RESOURCE")
+    model.inputs = [1]
+    model.operators.insert(0, var_handle("w", 2))
+    for part in model.subgraphs:
+        part.tensors[2] = Tensor("w", [], "RESOURCE")
+    message = "'weights' names a variable.*from_keras_model"
+    with pytest.raises(ModelError, match=message):
+        native(model, tmp_path)

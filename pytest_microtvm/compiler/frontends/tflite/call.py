@@ -21,6 +21,7 @@ from pytest_microtvm.compiler.frontends.tflite.states import Handle, States
 from pytest_microtvm.compiler.frontends.tflite_checks import enumeration
 from pytest_microtvm.compiler.quantized.arithmetic import LIMITS, round_away
 from pytest_microtvm.compiler.quantized.given import PREFIX, GivenSpec, Subgraph
+from pytest_microtvm.errors import ModelError
 
 _BOUNDS: dict[str, tuple[float, float | None]] = {
     "RELU": (0.0, None),
@@ -52,14 +53,25 @@ class Operand:
     @property
     def expression(self) -> Any:
         """Its values in Relax."""
-        return self._variable if self.value is None else constant(self.value)
+        return self._held if self.value is None else constant(self.value)
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Its extents; those of the file may be out of date."""
         if self.value is not None:
             return tuple(self.value.shape)
-        return tuple(int(extent) for extent in self._variable.ty.shape)
+        return tuple(int(extent) for extent in self._held.ty.shape)
+
+    @property
+    def _held(self) -> Any:
+        if isinstance(self._variable, Handle):
+            raise ModelError(
+                f"its input {self.tensor.name!r} names a variable, which only READ_VARIABLE and "
+                "ASSIGN_VARIABLE take",
+                cure="convert the model with its weights as constants, as "
+                "TFLiteConverter.from_keras_model and from_saved_model do",
+            )
+        return self._variable
 
     @property
     def rank(self) -> int:
