@@ -43,7 +43,10 @@ _HYBRID = frozenset(
 )
 """Operators whose float activations LiteRT quantizes as it runs, where weights are integers."""
 
-WRONG_REFERENCES: dict[tuple[str, str], tuple[int, int, int]] = {("SUM", "int8"): (2, 3, 0)}
+WRONG_REFERENCES: dict[tuple[str, str], tuple[int, int, int]] = {
+    ("SUM", "int8"): (2, 3, 0),
+    ("SUM", "int16"): (2, 3, 0),
+}
 """Operators and types that LiteRT's reference kernels compute wrongly, and the newest release that
 does; LiteRT's other kernels compute them right."""
 

@@ -214,10 +214,12 @@ def test_one_element_of_an_axis_is_not_taken_backwards(tmp_path: Path):
 # Fused activations, types and shapes: what was wrong and passed.
 
 
-def test_a_transposed_convolution_keeps_its_activation(tmp_path: Path):
+@pytest.mark.parametrize("is_input", [False, True])
+def test_a_transposed_convolution_keeps_its_activation(is_input: bool, tmp_path: Path):
+    """Its shape is a constant, or an input that can only hold the one that the file says."""
     weights = np.random.default_rng(0).normal(size=(2, 2, 2, 3)).astype(np.float32)
     tensors = [
-        integers("shape", [1, 4, 4, 2]),
+        Tensor("shape", [4], "INT32") if is_input else integers("shape", [1, 4, 4, 2]),
         Tensor("w", [2, 2, 2, 3], data=weights),
         Tensor("x", [1, 2, 2, 3]),
         Tensor("y", [1, 4, 4, 2]),
@@ -238,7 +240,9 @@ def test_a_transposed_convolution_keeps_its_activation(tmp_path: Path):
     x = np.random.default_rng(1).normal(size=(1, 2, 2, 3)).astype(np.float32)
     # With strides as large as the kernel, every input has a block of outputs for itself.
     blocks = np.einsum("nyxc,oijc->nyixjo", x, weights).reshape(1, 4, 4, 2)
-    [result] = native(Model(tensors, [operator], [2], [3]), tmp_path)(x)
+    given = [np.array([1, 4, 4, 2], np.int32), x] if is_input else [x]
+    inputs = [0, 2] if is_input else [2]
+    [result] = native(Model(tensors, [operator], inputs, [3]), tmp_path)(*given)
     assert (blocks < 0).any()
     np.testing.assert_allclose(result, np.maximum(blocks, 0), rtol=1e-5, atol=1e-6)
 

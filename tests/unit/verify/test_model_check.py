@@ -182,9 +182,13 @@ def spec(name: str, shape: tuple[int, ...]) -> TensorSpec:
 
 
 def interpret(
-    model: Path, layers: bool = False, outputs: Any = None, timeout_s: float = TIMEOUT_S
+    model: Path,
+    layers: bool = False,
+    outputs: Any = None,
+    timeout_s: float = TIMEOUT_S,
+    dtype: str = "float32",
 ) -> Interpreted:
-    inputs: Tensors = {"x": np.array([[1.0, -2.0, 3.0]], np.float32)}
+    inputs: Tensors = {"x": np.array([[1, -2, 3]], dtype)}
     given, made = (spec("x", (1, 3)),), tuple(outputs or [spec("y", (1, 4))])
     about: dict[str, Any] = {"modules": {"m": {}}}
     library = ModelLibrary(Path("m.tar"), "m", given, made, 0, 0, ("aot",), "", about)
@@ -212,6 +216,23 @@ def test_litert_runs_operators_that_it_has_no_reference_kernel_of(tmp_path: Path
     assert np.abs(np.asarray(found.outputs["y"], np.float32) - expected).max() < 1e-6
     assert found.is_optimized
     assert "no reference kernel" in found.title
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int16"])
+def test_litert_is_not_asked_what_its_reference_kernels_get_wrong(dtype: str, tmp_path: Path):
+    pytest.importorskip("ai_edge_litert", reason="pip install 'pytest-microtvm[litert]'")
+    scale = Quantization([0.5], [0])
+    tensors = [
+        Tensor("x", [1, 3], dtype.upper(), None, scale),
+        Tensor("axis", [], "INT32", np.array(1, np.int32)),
+        Tensor("y", [1], dtype.upper(), None, scale),
+    ]
+    path = tmp_path / "sum.tflite"
+    path.write_bytes(Model(tensors, [Operator("SUM", [0, 1], [2])], [0], [2]).to_bytes())
+    sums = TensorSpec("y", (1,), dtype, np.dtype(dtype).itemsize)
+    found = interpret(path, outputs=[sums], dtype=dtype)
+    assert found.outputs["y"].tolist() == [2]
+    assert f"its reference kernels get SUM of {dtype} wrong" in found.title
 
 
 def test_litert_runs_a_model_and_tells_its_layers(tflite: Path):

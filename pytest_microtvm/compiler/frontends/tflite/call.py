@@ -264,6 +264,18 @@ class Call:
         """The same as integers."""
         return [int(value) for value in self.known(position, what).reshape(-1)]
 
+    def output_shape(self, position: int) -> list[int]:
+        """The shape that an operand says the result has.
+
+        Where that is computed at run time, or an input of the model, it can only be the one that
+        the file has: TensorFlow Lite Micro does not look at it, either.
+        """
+        stated = self.output.signature
+        is_stated = -1 not in stated and (bool(stated) or self.output.is_ranked)
+        if self.input(position).value is None and is_stated:
+            return list(stated)
+        return self.integers(position, "its shape")
+
     @property
     def output(self) -> Tensor:
         """What the file says of its only result."""

@@ -90,7 +90,7 @@ def _window(call: Call, data: Operand, taps: Sequence[int]) -> dict[str, Any]:
 def transpose_conv(call: Call) -> Any:
     """The gradient of a convolution; weights [output channels, height, width, input channels]."""
     data, weights = call.input(2), call.input(1)
-    shape = call.integers(0, "its output shape")
+    shape = call.output_shape(0)
     strides = call.options["StrideH"], call.options["StrideW"]
     outputs, *taps, channels = weights.shape
     if len(shape) != 4 or shape[3] != outputs or channels != data.shape[3]:

@@ -220,7 +220,7 @@ def dynamic_update_slice(call: Call) -> Any:
 def scatter_nd(call: Call) -> Any:
     """Zeros, with values added at given places."""
     places, updates = call.input(0), call.input(1)
-    shape = call.integers(2, "its shape")
+    shape = call.output_shape(2)
     zeros = constant(np.zeros(shape, updates.dtype))
     return relax.op.scatter_nd(zeros, places.expression, updates.expression, "add")
 

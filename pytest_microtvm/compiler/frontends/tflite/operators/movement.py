@@ -31,7 +31,7 @@ def reshape(call: Call) -> Any:
     wanted = list(call.options["NewShape"])
     given = call.optional(1)
     if given is not None and given.shape != (0,):
-        wanted = call.integers(1, "its shape")
+        wanted = call.output_shape(1)
     if wanted.count(-1) > 1:
         raise call.refusal(f"its shape {tuple(wanted)} is not known")
     if -1 in wanted:

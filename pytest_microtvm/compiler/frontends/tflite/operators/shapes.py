@@ -30,7 +30,7 @@ def rank(call: Call) -> Any:
 @operator("FILL", versions=4, options="FillOptions")
 def fill(call: Call) -> Any:
     """A tensor of equal elements."""
-    extents = call.integers(0, "its shape")
+    extents = call.output_shape(0)
     value = call.input(1)
     call.require_same_quantization(value)
     if value.value is not None:
@@ -63,7 +63,7 @@ def broadcast_to(call: Call) -> Any:
     """Elements repeated along axes of one."""
     data = call.input(0)
     call.require_same_quantization(data)
-    extents = call.integers(1, "its shape")
+    extents = call.output_shape(1)
     if data.value is not None:
         return np.broadcast_to(data.value, extents).copy()
     return relax.op.broadcast_to(data.expression, extents)
