@@ -15,6 +15,7 @@ from .client import ProjectAPIClient
 from .descriptions import ServerDescription
 from .options import check_options
 from .server.api import BuiltFiles
+from .server.project import MODEL_FILE
 
 _MISSING_RUNTIME_FILE = re.compile(r"FileNotFoundError: .*/pytest_microtvm/runtime/([^']*)'")
 _PACKAGE = Path(__file__).absolute().parents[1]
@@ -61,6 +62,8 @@ def generate_project(
             want_template=True,
             offered=offered,
         )
+        if not (project_dir / MODEL_FILE).exists():  # TVM's template for Arduino keeps it elsewhere
+            shutil.copyfile(library_path, project_dir / MODEL_FILE)
     except BaseException:
         shutil.rmtree(project_dir, ignore_errors=True)
         raise

@@ -45,6 +45,21 @@ def test_its_life(tmp_path: Path) -> None:
         client.close_transport(Deadline(5))
 
 
+def test_a_template_that_keeps_the_archive_elsewhere(tmp_path: Path) -> None:
+    """As microtvm's for Arduino does."""
+    template = tmp_path / "template"
+    shutil.copytree(TEMPLATE, template, ignore=shutil.ignore_patterns("__pycache__"))
+    server = template / "microtvm_api_server.py"
+    text = server.read_text().replace('RELPATH = "model.tar"', 'RELPATH = "other.tar"')
+    server.write_text(text)
+    options = {"board": "cat", "project_type": "host_driven"}
+    library = DOUBLE.write(tmp_path / "model.tar")
+    project = tmp_path / "project"
+    generate_project(template, library, project, options, Deadline(10))
+    assert (project / "other.tar").is_file()
+    assert (project / "model.tar").read_bytes() == library.read_bytes()
+
+
 def test_a_template_that_builds_tvms_own_runtime_is_told(tmp_path: Path) -> None:
     template = tmp_path / "template"
     shutil.copytree(TEMPLATE, template, ignore=shutil.ignore_patterns("__pycache__"))
