@@ -7,7 +7,13 @@ from typing import Any
 
 from pytest_microtvm.compiler.quantized.groups import Grouped
 from pytest_microtvm.compiler.quantized.kernels import PORTABLE
+from pytest_microtvm.compiler.quantized.recognise.elementwise import (
+    goes_on,
+    is_elementwise,
+    match_elementwise,
+)
 from pytest_microtvm.compiler.quantized.recognise.floats import FLOATS, layer_of
+from pytest_microtvm.compiler.quantized.recognise.matches import Match
 from pytest_microtvm.compiler.quantized.recognise.values import Values, operator_name
 from pytest_microtvm.compiler.quantized.rewriting import Rewriter, rewrite
 
@@ -32,12 +38,18 @@ class _FloatRewriter(Rewriter):
         """The binding, or those in its place where it ends a layer."""
         if type(binding).__name__ != "VarBinding" or not operator_name(binding.value):
             return [binding]
-        layer = layer_of(self.values, binding.var)
-        if layer is None or self._goes_on(binding.var):
-            return [binding]
-        recognize = FLOATS.get(operator_name(layer.call))
-        found = None if recognize is None else recognize(self.values, layer)
+        found = self._match(binding.var)
         return [binding] if found is None else self.called(binding.var, found, new_variable)
+
+    def _match(self, variable: Any) -> Match | None:
+        values = self.values
+        if is_elementwise(values, variable):
+            return None if goes_on(values, variable) else match_elementwise(values, variable)
+        layer = layer_of(values, variable)
+        if layer is None or self._goes_on(variable):
+            return None
+        recognize = FLOATS.get(operator_name(layer.call))
+        return None if recognize is None else recognize(values, layer)
 
     def _goes_on(self, variable: Any) -> bool:
         """Whether the layer of a variable ends in the only one that reads it."""

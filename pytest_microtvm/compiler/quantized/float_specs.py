@@ -6,6 +6,7 @@ that: the kernel makes floats of them where it reads them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,6 +71,120 @@ class FloatConv2D(Spec):
     weights: FloatWeights
     bias: npt.NDArray[np.float32] | None
     bounds: Range = UNBOUNDED
+
+
+@dataclass(frozen=True)
+class FloatDepthwiseConv2D(Spec):
+    """A convolution of each channel alone; output channel `c * multiplier + m` reads channel `c`.
+
+    Args:
+        input_shape: (n, height, width, channels).
+        output_shape: (n, height, width, channels * multiplier).
+        window: How the kernel slides; taps outside of the image count as 0.
+        weights: Shape (output channels, height, width, 1).
+        bias: Shape (output channels,); None is 0.
+        bounds: Of the results.
+    """
+
+    input_shape: tuple[int, int, int, int]
+    output_shape: tuple[int, int, int, int]
+    window: Window
+    weights: FloatWeights
+    bias: npt.NDArray[np.float32] | None
+    bounds: Range = UNBOUNDED
+
+
+@dataclass(frozen=True)
+class FloatPool(Spec):
+    """Means or maxima of windows.
+
+    Args:
+        kind: "average" or "max".
+        input_shape: (n, height, width, channels).
+        output_shape: (n, height, width, channels).
+        window: How it slides; each output sees some of the image.
+        counts_padding: Whether a mean is the sum divided by the size of the window, whatever of it
+            is outside; else by the number of taps inside.
+        bounds: Of the results.
+    """
+
+    kind: str
+    input_shape: tuple[int, int, int, int]
+    output_shape: tuple[int, int, int, int]
+    window: Window
+    counts_padding: bool = False
+    bounds: Range = UNBOUNDED
+
+
+@dataclass(frozen=True)
+class FloatReduction(Spec):
+    """Axes beside each other become one number: shape (rows, extent, columns) to (rows, columns).
+
+    Args:
+        kind: "mean", "sum", "max" or "min".
+        rows: Product of the extents before the axes.
+        extent: Product of their own extents.
+        columns: Product of the extents behind them.
+        bounds: Of the results.
+    """
+
+    kind: str
+    rows: int
+    extent: int
+    columns: int
+    bounds: Range = UNBOUNDED
+
+
+class Expression:
+    """A function of elements, one for each operand.
+
+    Args:
+        function: Its name, for which there is C in the kernel; or "operand" or "number".
+        arguments: What it is a function of.
+        value: The operand's position, the number, or the function's own constant.
+    """
+
+    def __init__(
+        self, function: str, arguments: Sequence[Expression] = (), value: float = 0
+    ) -> None:
+        self.function = function
+        self.arguments = tuple(arguments)
+        self.value = value
+
+    def __str__(self) -> str:
+        if self.function == "operand":
+            return f"x{int(self.value)}"
+        if self.function == "number":
+            return f"{self.value:g}"
+        return f"{self.function}({', '.join(map(str, self.arguments))})"
+
+
+@dataclass(frozen=True)
+class FloatOperand:
+    """A tensor that elements are taken of.
+
+    Args:
+        shape: Any that broadcasts to the result's.
+        values: When they are known, float32.
+    """
+
+    shape: tuple[int, ...]
+    values: npt.NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True)
+class FloatElementwise(Spec):
+    """A function of each element alone.
+
+    Args:
+        shape: Of the result.
+        operands: x0, x1, ... in the function.
+        function: What is computed.
+    """
+
+    shape: tuple[int, ...]
+    operands: tuple[FloatOperand, ...]
+    function: Expression
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import math
 import re
+from typing import Any
 
 import numpy as np
 import pytest
 
-from pytest_microtvm.compiler.quantized.float_specs import FloatConv2D, FloatWeights, Range
+from pytest_microtvm.compiler.quantized.float_specs import (
+    Expression,
+    FloatConv2D,
+    FloatDepthwiseConv2D,
+    FloatElementwise,
+    FloatOperand,
+    FloatPool,
+    FloatReduction,
+    FloatSoftmax,
+    FloatWeights,
+    Range,
+)
 from pytest_microtvm.compiler.quantized.kernels import generate
 from pytest_microtvm.compiler.quantized.specs import Window
 from tests.unit.compiler.float_kernels import run_kernels
@@ -87,7 +99,173 @@ def draw_conv2d(rng):
     )
 
 
-DRAWN = {"conv2d": (draw_conv2d, conv2d)}
+def depthwise_conv2d(spec, image):
+    weights = spec.weights.values[..., 0].astype(np.float64)
+    spread = np.repeat(image.astype(np.float64), len(weights) // image.shape[3], axis=3)
+    result = np.zeros(spec.output_shape)
+    for y in range(spec.output_shape[1]):
+        for x in range(spec.output_shape[2]):
+            for i, j, row, column in taps_inside(spec, y, x):
+                result[:, y, x] += spread[:, row, column] * weights[:, i, j]
+    if spec.bias is not None:
+        result += spec.bias
+    return bounded(result, spec.bounds)
+
+
+def draw_depthwise(rng):
+    whole = draw_conv2d(rng)
+    channels, multiplier = int(rng.integers(1, 12)), int(rng.choice([1, 1, 2, 3, 30]))
+    results = channels * multiplier
+    weights = rng.normal(0, 0.3, (results, *whole.window.shape, 1)).astype(np.float32)
+    bias = None if whole.bias is None else rng.normal(size=results).astype(np.float32)
+    return FloatDepthwiseConv2D(
+        (*whole.input_shape[:3], channels),
+        (*whole.output_shape[:3], results),
+        whole.window,
+        FloatWeights(weights),
+        bias,
+        whole.bounds,
+    )
+
+
+def pool(spec, image):
+    result = np.zeros(spec.output_shape)
+    for y in range(spec.output_shape[1]):
+        for x in range(spec.output_shape[2]):
+            seen = [image[:, row, column] for _, _, row, column in taps_inside(spec, y, x)]
+            if spec.kind == "max":
+                result[:, y, x] = np.max(seen, axis=0)
+                continue
+            count = math.prod(spec.window.shape) if spec.counts_padding else len(seen)
+            result[:, y, x] = np.sum(seen, axis=0, dtype=np.float64) / count
+    return bounded(result, spec.bounds)
+
+
+def draw_pool(rng):
+    whole = draw_conv2d(rng)
+    ends = [
+        list(taps_inside(whole, y, x))
+        for y in (0, whole.output_shape[1] - 1)
+        for x in (0, whole.output_shape[2] - 1)
+    ]
+    if not all(ends):  # an output that sees nothing
+        return draw_pool(rng)
+    channels = int(rng.integers(1, 20))
+    kind = str(rng.choice(["average", "max"]))
+    return FloatPool(
+        kind,
+        (*whole.input_shape[:3], channels),
+        (*whole.output_shape[:3], channels),
+        whole.window,
+        kind == "average" and rng.random() < 0.3,
+        whole.bounds,
+    )
+
+
+def reduction(spec, values):
+    parts = values.reshape(spec.rows, spec.extent, spec.columns).astype(np.float64)
+    return bounded(getattr(np, spec.kind)(parts, axis=1), spec.bounds)
+
+
+def draw_reduction(rng):
+    kind = str(rng.choice(["mean", "sum", "max", "min"]))
+    rows, extent, columns = (int(n) for n in rng.integers(1, 20, 3))
+    return FloatReduction(kind, rows, extent, columns)
+
+
+def softmax(spec, values):
+    rows = values.reshape(spec.rows, spec.columns).astype(np.float64)
+    powers = np.exp(rows - rows.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def draw_softmax(rng):
+    return FloatSoftmax(*pair(rng, (1, 1), (20, 20)))
+
+
+BINARY = ("add", "subtract", "multiply", "divide", "maximum", "minimum")
+UNARY: dict[str, Any] = {
+    "abs": np.abs,
+    "exp": np.exp,
+    "negative": np.negative,
+    "rsqrt": lambda x: 1 / np.sqrt(x),
+    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "silu": lambda x: x / (1 + np.exp(-x)),
+    "sqrt": np.sqrt,
+    "square": np.square,
+    "tanh": np.tanh,
+}
+
+
+def elementwise(spec, *inputs):
+    given = iter(inputs)
+    operands = [
+        (next(given) if operand.values is None else operand.values).astype(np.float64)
+        for operand in spec.operands
+    ]
+
+    def value_of(expression):
+        if expression.function == "operand":
+            return operands[int(expression.value)]
+        if expression.function == "number":
+            return expression.value
+        arguments = [value_of(argument) for argument in expression.arguments]
+        if expression.function == "leaky_relu":
+            return np.where(arguments[0] < 0, arguments[0] * expression.value, arguments[0])
+        if expression.function == "at_least":
+            return np.maximum(arguments[0], expression.value)
+        if expression.function == "at_most":
+            return np.minimum(arguments[0], expression.value)
+        function = UNARY.get(expression.function) or getattr(np, expression.function)
+        return function(*arguments)
+
+    return np.broadcast_to(value_of(spec.function), spec.shape)
+
+
+def draw_elementwise(rng):
+    shape = tuple(int(n) for n in rng.integers(1, 6, rng.integers(1, 5)))
+    shapes = [shape, tuple(n if rng.random() < 0.6 else 1 for n in shape), shape[1:]]
+    operands: list[FloatOperand] = []
+    for part in shapes:
+        values = np.abs(rng.normal(size=part)).astype(np.float32) + np.float32(0.5)
+        is_known = len(operands) > 0 and rng.random() < 0.5
+        operands.append(FloatOperand(part, values if is_known else None))
+    function = Expression("operand", value=0)
+    for position in (1, 2):
+        other = Expression("operand", value=position)
+        if rng.random() < 0.3:
+            other = Expression("add", [other, Expression("number", value=1.5)])
+        function = Expression(str(rng.choice(BINARY)), [function, other])
+        if rng.random() < 0.5:
+            kind = str(rng.choice([*UNARY, "leaky_relu", "at_least", "at_most"]))
+            if kind in ("sqrt", "rsqrt"):  # of what is above 0
+                function = Expression("exp", [Expression("tanh", [function])])
+            function = Expression(kind, [function], 0.25)
+    return FloatElementwise(shape, tuple(operands), function)
+
+
+DRAWN: dict[str, Any] = {
+    "conv2d": (draw_conv2d, conv2d),
+    "depthwise_conv2d": (draw_depthwise, depthwise_conv2d),
+    "elementwise": (draw_elementwise, elementwise),
+    "pool": (draw_pool, pool),
+    "reduction": (draw_reduction, reduction),
+    "softmax": (draw_softmax, softmax),
+}
+
+
+def inputs_of(rng, spec):
+    """Inputs of the shapes that a spec says; those of functions of elements are above 0."""
+    if isinstance(spec, FloatElementwise):
+        shapes = [operand.shape for operand in spec.operands if operand.values is None]
+        return [
+            np.abs(rng.normal(size=shape)).astype(np.float32) + np.float32(0.5) for shape in shapes
+        ]
+    if isinstance(spec, FloatReduction):
+        return [rng.normal(size=spec.rows * spec.extent * spec.columns).astype(np.float32)]
+    if isinstance(spec, FloatSoftmax):
+        return [rng.normal(0, 8, size=spec.rows * spec.columns).astype(np.float32)]
+    return [rng.normal(size=spec.input_shape).astype(np.float32)]
 
 
 @pytest.mark.parametrize("name", DRAWN)
@@ -95,20 +273,53 @@ def test_kernels_compute_what_specs_say_and_the_same_bits_for_all_cpus(name, tmp
     draw, reference = DRAWN[name]
     rng = np.random.default_rng(7)
     specs = [draw(rng) for _ in range(40)]
-    inputs = [[rng.normal(size=spec.input_shape).astype(np.float32)] for spec in specs]
-    sizes = [math.prod(spec.output_shape) for spec in specs]
+    inputs = [inputs_of(rng, spec) for spec in specs]
+    expected = [reference(spec, *given) for spec, given in zip(specs, inputs, strict=True)]
     found = {}
     for simd in ("none", "dsp"):
         folder = tmp_path / simd
         folder.mkdir()
+        sizes = [result.size for result in expected]
         found[simd] = run_kernels(specs, inputs, sizes, simd, folder)
-        for spec, (image,), result in zip(specs, inputs, found[simd], strict=True):
-            expected = reference(spec, image)
+        for spec, right, result in zip(specs, expected, found[simd], strict=True):
             np.testing.assert_allclose(
-                result.reshape(expected.shape), expected, TOLERANCE, TOLERANCE, err_msg=str(spec)
+                result.reshape(right.shape), right, TOLERANCE, TOLERANCE, err_msg=str(spec)
             )
     for first, second in zip(found["none"], found["dsp"], strict=True):
         assert first.tobytes() == second.tobytes()
+
+
+@pytest.mark.parametrize("function", ["exp", "sigmoid", "tanh"])
+def test_functions_are_right_to_the_last_digits_over_all_floats(function, tmp_path):
+    rng = np.random.default_rng(3)
+    bits = rng.integers(0, 1 << 32, 200_000, dtype=np.uint32)
+    values = bits.view(np.float32)
+    values = np.concatenate([values[np.isfinite(values)], np.linspace(-110, 95, 99_999)])
+    values = values.astype(np.float32)
+    spec = FloatElementwise(
+        values.shape,
+        (FloatOperand(values.shape),),
+        Expression(function, [Expression("operand", value=0)]),
+    )
+    [found] = run_kernels([spec], [[values]], [values.size], "none", tmp_path)
+    with np.errstate(over="ignore"):
+        right = UNARY[function](values.astype(np.float64)).astype(np.float32)
+    infinite = np.isinf(right)
+    assert (found[infinite] == right[infinite]).all()
+    units = np.spacing(np.abs(right[~infinite]))
+    assert (np.abs(found[~infinite] - right[~infinite]) <= 4 * units).all()
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    [odd] = run_kernels(
+        [FloatElementwise((3,), (FloatOperand((3,)),), spec.function)],
+        [[np.array([np.nan, -np.inf, np.inf], np.float32)]],
+        [3],
+        "none",
+        folder,
+    )
+    assert np.isnan(odd[0])
+    limits = {"exp": (0, np.inf), "sigmoid": (0, 1), "tanh": (-1, 1)}
+    assert tuple(odd[1:]) == limits[function]
 
 
 def test_blocks_are_small_where_a_cpu_has_few_registers():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,9 @@ import numpy.typing as npt
 from pytest_microtvm.compiler.quantized.float_specs import (
     UNBOUNDED,
     FloatConv2D,
+    FloatDepthwiseConv2D,
+    FloatPool,
+    FloatReduction,
     FloatSoftmax,
     FloatWeights,
     Range,
@@ -24,8 +28,8 @@ from pytest_microtvm.compiler.quantized.recognise.values import (
     operator_name,
     shape_of,
 )
-from pytest_microtvm.compiler.quantized.recognise.weighted import ORDERS, pair
-from pytest_microtvm.compiler.quantized.specs import Window
+from pytest_microtvm.compiler.quantized.recognise.weighted import ORDERS, pair, unpadded
+from pytest_microtvm.compiler.quantized.specs import Spec, Window
 
 
 @dataclass(frozen=True)
@@ -107,11 +111,21 @@ def match_conv2d(values: Values, layer: Layer) -> Match | None:
         pair(attributes.padding),
     )
     image = call.args[0]
+    if layout == "NHWC":
+        image, window = unpadded(values, image, 0.0, window, output_shape)
     input_shape = image_of(shape_of(image), layout)
-    if int(attributes.groups) != 1 or not window.sees_image(output_shape):
+    if not window.sees_image(output_shape):
         return None
-    spec = FloatConv2D(input_shape, output_shape, window, weights, bias, layer.bounds)
-    return Match("conv2d", spec, (image,), is_channels_last=layout == "NCHW")
+    shapes = input_shape, output_shape, window
+    groups, is_first = int(attributes.groups), layout == "NCHW"
+    spec: Spec
+    if groups == 1:
+        spec = FloatConv2D(*shapes, weights, bias, layer.bounds)
+        return Match("conv2d", spec, (image,), is_first)
+    if groups == input_shape[3] and shape[3] == 1:
+        spec = FloatDepthwiseConv2D(*shapes, weights, bias, layer.bounds)
+        return Match("depthwise_conv2d", spec, (image,), is_first)
+    return None
 
 
 def match_matmul(values: Values, layer: Layer) -> Match | None:
@@ -134,6 +148,70 @@ def match_matmul(values: Values, layer: Layer) -> Match | None:
         layer.bounds,
     )
     return Match("fully_connected", spec, (source,))
+
+
+def match_pool(values: Values, layer: Layer) -> Match | None:
+    """Means or maxima of windows."""
+    call = layer.call
+    attributes, layout = call.attrs, str(call.attrs.layout)
+    if layout not in ("NHWC", "NCHW"):
+        return None
+    image = call.args[0]
+    input_shape, output_shape = (image_of(shape_of(each), layout) for each in (image, call))
+    window = Window(
+        pair(attributes.pool_size),
+        pair(attributes.strides),
+        pair(attributes.dilation),
+        pair(attributes.padding),
+    )
+    is_mean = operator_name(call) == "nn.avg_pool2d"
+    is_inside = window.is_inside(input_shape, output_shape)
+    counts_padding = is_mean and bool(attributes.count_include_pad) and not is_inside
+    if counts_padding and bool(attributes.ceil_mode):
+        return None
+    spec = FloatPool(
+        "average" if is_mean else "max",
+        input_shape,
+        output_shape,
+        window,
+        counts_padding,
+        layer.bounds,
+    )
+    return Match(f"{spec.kind}_pool2d", spec, (image,), layout == "NCHW")
+
+
+def match_whole_pool(values: Values, layer: Layer) -> Match | None:
+    """The means of whole images."""
+    call = layer.call
+    layout = str(call.attrs.layout)
+    if layout not in ("NHWC", "NCHW"):
+        return None
+    image = call.args[0]
+    input_shape, output_shape = (image_of(shape_of(each), layout) for each in (image, call))
+    if output_shape[1:3] != (1, 1):
+        return None
+    spec = FloatPool(
+        "average", input_shape, output_shape, Window(input_shape[1:3]), bounds=layer.bounds
+    )
+    return Match("average_pool2d", spec, (image,), layout == "NCHW")
+
+
+def match_reduction(values: Values, layer: Layer) -> Match | None:
+    """A reduction along axes that lie side by side."""
+    call = layer.call
+    source = call.args[0]
+    shape = shape_of(source)
+    axes = call.attrs.axis
+    axes = range(len(shape)) if axes is None else sorted(int(axis) % len(shape) for axis in axes)
+    real = [axis for axis in axes if shape[axis] > 1]
+    first, end = (real[0], real[-1] + 1) if real else (0, 0)
+    if any(shape[axis] > 1 and axis not in axes for axis in range(first, end)):
+        return None
+    rows, extent, columns = (
+        math.prod(part) for part in (shape[:first], shape[first:end], shape[end:])
+    )
+    kind = operator_name(call)
+    return Match(kind, FloatReduction(kind, rows, extent, columns, layer.bounds), (source,))
 
 
 def match_softmax(values: Values, layer: Layer) -> Match | None:
@@ -193,7 +271,14 @@ WEIGHTED = ("matmul", "nn.conv2d")
 
 FLOATS: Mapping[str, FloatRecognizer] = {
     "matmul": match_matmul,
+    "max": match_reduction,
+    "mean": match_reduction,
+    "min": match_reduction,
+    "nn.adaptive_avg_pool2d": match_whole_pool,
+    "nn.avg_pool2d": match_pool,
     "nn.conv2d": match_conv2d,
+    "nn.max_pool2d": match_pool,
     "nn.softmax": match_softmax,
+    "sum": match_reduction,
 }
 """By the Relax operator, what recognizes it."""

@@ -242,7 +242,8 @@ def _conv2d(
     )
     image = source.expression
     if not is_first:
-        image, window = _unpadded(values, source, window, output_shape)
+        zero_point = source.quantization.zero_point
+        image, window = unpadded(values, image, zero_point, window, output_shape)
     if not window.sees_image(output_shape):
         return None
     reals = _reals(source, scales, output)
@@ -266,24 +267,27 @@ def _conv2d(
     return Match("conv2d", spec, (image,), is_first)
 
 
-def _unpadded(
-    values: Values, source: Activation, window: Window, output_shape: tuple[int, int, int, int]
+def unpadded(
+    values: Values,
+    image: Any,
+    zero_point: float,
+    window: Window,
+    output_shape: tuple[int, int, int, int],
 ) -> tuple[Any, Window]:
     """The image before a PAD operator, and the window with the rows and columns it puts in front.
 
     What it puts behind follows from the shapes: taps there count as zero, too.
     """
-    pad = values.call(source.expression, "nn.pad")
+    pad = values.call(image, "nn.pad")
     if pad is None or str(pad.attrs.pad_mode) != "constant":
-        return source.expression, window
+        return image, window
     widths = [int(width) for width in pad.attrs.pad_width]
     is_spatial = not any((*widths[:2], *widths[6:]))
-    value = float(pad.attrs.pad_value)
-    if not is_spatial or min(widths) < 0 or value != source.quantization.zero_point:
-        return source.expression, window
+    if not is_spatial or min(widths) < 0 or float(pad.attrs.pad_value) != zero_point:
+        return image, window
     padding = window.padding[0] + widths[2], window.padding[1] + widths[4]
     padded = replace(window, padding=padding)
-    return (pad.args[0], padded) if padded.sees_image(output_shape) else (source.expression, window)
+    return (pad.args[0], padded) if padded.sees_image(output_shape) else (image, window)
 
 
 def _by_channel(
