@@ -70,7 +70,11 @@ def run(arguments: argparse.Namespace) -> int:
                 print(f"{number} runs: {dict(counts)}, folders: {bench.folders()}", flush=True)
         status = bench.start(0, cached=True).wait(TIMEOUT_S)
         folders = bench.folders()
-        print(f"after one more run, which ended with {status}: folders {folders}")
+        print(
+            f"{arguments.runs} runs ended by signals, {counts['left processes']} left processes; "
+            f"after one more run, which ended with {status}, folders left: "
+            f"{', '.join(folders) or 'none'}"
+        )
     return 1 if counts["left processes"] or folders or status else 0
 
 

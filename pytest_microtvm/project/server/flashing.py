@@ -21,6 +21,7 @@ from .process import find_tool, run_tool
 
 RESET_TIMEOUT_S = 10.0
 
+_MADE = "flash"  # the folder beside the firmware for what is made from it
 _OBJCOPY_FORMATS = {"hex": "ihex", "bin": "binary"}
 _ERROR_LINE = re.compile(r"^.*\b(?:error|fatal|failed|cannot|couldn't)\b.*$", re.I | re.M)
 
@@ -64,23 +65,28 @@ class FlashJob:
         return int(regions[0]["origin"])
 
     def image(self, kind: str) -> Path:
-        """The firmware as a file of this kind: "elf", or one that is beside it or made from it.
+        """The firmware as a file of this kind: "elf", or one that the build gave or made from it.
+
+        One that is made from it is made for each job: what another made earlier may be of another
+        build by now, or damaged.
 
         Raises:
             ProjectError: It cannot be had.
         """
         if kind == "elf":
             return self.firmware
-        path = self.firmware.with_suffix(f".{kind}")
-        if path.exists() and path.stat().st_mtime >= self.firmware.stat().st_mtime:
-            return path
+        built = self.firmware.with_suffix(f".{kind}")
+        if built.exists() and built.stat().st_mtime >= self.firmware.stat().st_mtime:
+            return built
         if kind not in _OBJCOPY_FORMATS:
             raise ProjectError(
-                f"the build gave no {path.name}, which board {self.board['name']} is flashed with",
+                f"the build gave no {built.name}, which board {self.board['name']} is flashed with",
                 cure="choose another flash.format in the board's definition",
             )
         objcopy = find_tool(f"{self.tool_prefix}objcopy", self.tool_install)
         # Several processes may want the same file of a cached project.
+        path = self.firmware.parent / _MADE / built.name
+        path.parent.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as temporary:
             copy = Path(temporary) / path.name
             command = [objcopy, "-O", _OBJCOPY_FORMATS[kind], str(self.firmware), str(copy)]

@@ -8,6 +8,7 @@ there is one on this machine are also run without a probe.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import threading
 import time
@@ -94,7 +95,7 @@ class Tool:
     wrong: tuple[tuple[str, int, str], ...]
 
 
-ELF, HEX, BIN = "{firmware}.elf", "{firmware}.hex", "{firmware}.bin"
+ELF, HEX, BIN = "{firmware}.elf", "{made}.hex", "{made}.bin"
 NO_PORTS = "gdb_port disabled; tcl_port disabled; telnet_port disabled"
 NOT_WHAT_WAS_WRITTEN = "the flash of netduinoplus2 does not hold what was written to it"
 TOOLS = [
@@ -245,11 +246,11 @@ def test_the_option_offers_every_method() -> None:
 def test_a_tool_is_called_as_its_manual_says(rig: Rig, tool: Tool) -> None:
     rig.tool(tool.program, tool.success)
     rig.board({"method": tool.method, **tool.flash}, probe="P7").flash()
-    words = {"firmware": str(rig.firmware.with_suffix("")), "build": str(rig.firmware.parent)}
-    expected = [
-        argument.replace("{firmware}", words["firmware"]).replace("{build}", words["build"])
-        for argument in tool.arguments
-    ]
+    build, name = rig.firmware.parent, rig.firmware.stem
+    words = {"{firmware}": build / name, "{made}": build / "flash" / name, "{build}": build}
+    expected = list(tool.arguments)
+    for word, path in words.items():
+        expected = [argument.replace(word, str(path)) for argument in expected]
     assert rig.arguments(tool.program) == expected
 
 
@@ -335,6 +336,18 @@ def test_what_a_definition_lacks(rig: Rig, flash: dict[str, Any], message: str) 
     with pytest.raises(server.OptionError) as caught:
         rig.board(flash).flash()
     assert message in str(caught.value)
+
+
+def test_a_file_is_made_anew_for_each_job(rig: Rig) -> None:
+    """What is left of an earlier one may be damaged, whatever the clock said when it was made."""
+    rig.tool("mine")
+    board = rig.board({"method": "command", "command": ["mine", "{hex}"]})
+    board.flash()
+    made = Path(rig.arguments("mine")[0])
+    made.write_bytes(b"damaged")
+    os.utime(made, (2**32, 2**32))
+    board.flash()
+    assert Path(rig.arguments("mine")[0]).read_bytes() == b"image\n"
 
 
 def test_a_file_that_the_build_did_not_give(rig: Rig) -> None:
