@@ -73,7 +73,7 @@ class ProjectRecord:
             data = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise ConfigError(f"{path} cannot be read: {error}", cure=_ANEW) from error
         version = data.pop("version", None) if isinstance(data, dict) else None
         if isinstance(version, int) and version > VERSION:

@@ -35,6 +35,7 @@ ENTRY_POINT_GROUP = "pytest_microtvm.boards"
 _PACKAGE = Path(__file__).absolute().parents[1]
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _PLATFORM_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
+_ADDRESSES = 1 << 64
 _MEMORY_KINDS = ("flash", "ram")
 QEMU, SIMAVR = "qemu", "simavr"
 """The kinds of emulators."""
@@ -281,7 +282,7 @@ def load_board(path: Path) -> Board:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as exc:
         raise ConfigError(f"cannot read board file {path}: {exc.strerror}") from exc
-    except ValueError as exc:  # TOML or UTF-8
+    except (ValueError, RecursionError) as exc:  # TOML or UTF-8
         raise ConfigError(f"{path}: not a TOML file: {exc}") from exc
     return _board_of(convert_old_form(table, path), path)
 
@@ -416,6 +417,8 @@ def _check(board: Board, path: Path) -> None:
             raise ConfigError(f"{path}: {key}.kind must be one of {', '.join(_MEMORY_KINDS)}")
         if region.bytes == 0:
             raise ConfigError(f"{path}: {key}.bytes must not be 0")
+        if region.origin + region.bytes > _ADDRESSES:
+            raise ConfigError(f"{path}: {key} ends beyond the addresses of any CPU")
         for other in board.memory[:index]:
             if other.name == region.name:
                 raise ConfigError(f"{path}: {key}.name {region.name!r} is used twice")

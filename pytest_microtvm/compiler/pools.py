@@ -263,7 +263,7 @@ def read_pools(path: Path) -> tuple[tuple[WorkspacePoolInfo, ...], tuple[Constan
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}", cure="check its path") from error
-    except ValueError as error:  # TOML or UTF-8
+    except (ValueError, RecursionError) as error:  # TOML or UTF-8
         raise ConfigError(f"{path} is no TOML file: {error}", cure="correct it") from error
     known = {"workspace_pools": WorkspacePoolInfo, "constant_pools": ConstantPoolInfo}
     for key, tables in document.items():

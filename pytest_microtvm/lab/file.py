@@ -143,7 +143,7 @@ def load_lab(path: Path, kinds: Mapping[str, Board] | None = None) -> tuple[LabB
             f"cannot read the lab file {path}: {exc.strerror or exc}",
             cure="'microtvm lab scan' writes one",
         ) from exc
-    except ValueError as exc:  # TOML or UTF-8
+    except (ValueError, RecursionError) as exc:  # TOML or UTF-8
         raise ConfigError(f"{path}: not a TOML file: {exc}") from exc
     for key in document:
         if key != "board":

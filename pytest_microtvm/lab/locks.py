@@ -244,9 +244,12 @@ def _socket_name(netloc: str) -> str:
 def _read_note(path: Path) -> Holder | None:
     try:
         values: Any = json.loads(path.read_text())
-        return Holder(**{field.name: values[field.name] for field in fields(Holder)})
-    except (OSError, ValueError, KeyError, TypeError):
+        holder = Holder(**{field.name: values[field.name] for field in fields(Holder)})
+        str(holder)  # another user may have written anything
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None  # not written yet, or being written
+    texts = (holder.user, holder.command, holder.firmware)
+    return holder if all(isinstance(t, str) and t.isprintable() for t in texts) else None
 
 
 def _write_shared(path: Path, text: str) -> None:
@@ -273,4 +276,5 @@ def _user() -> str:
 
 
 def _shortened(command: str) -> str:
+    command = "".join(each if each.isprintable() else " " for each in command)
     return command if len(command) <= _SHOWN_COMMAND else f"{command[: _SHOWN_COMMAND - 1]}…"

@@ -289,7 +289,7 @@ class ProjectAPIClient:
     def _parse_reply(self, line: bytes, method: str, deadline: Deadline) -> dict[str, Any]:
         try:
             reply = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             reply = None
         if not isinstance(reply, dict) or reply.get("id") != self._next_id:
             shown = line[:80].decode("utf-8", "replace")

@@ -200,7 +200,7 @@ class Tracker:
             succeeded = code == _Code.GET_PENDING_MATCHKEYS or _Code.SUCCESS in (
                 answer if isinstance(answer, list) else [answer]
             )
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise self._garbled("no JSON") from error
         if not succeeded:
             raise self._garbled(repr(answer))

@@ -67,6 +67,7 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     """Declare `scripts/bench mutants`."""
     parser = commands.add_parser("mutants", help="damaged models: refused, or as LiteRT")
     parser.add_argument("--count", type=int, default=2000, help="how many (default 2000)")
+    parser.add_argument("--first", type=int, default=0, help="the first one's number (default 0)")
     parser.add_argument("--seed", type=int, default=0, help="draws others (default 0)")
     parser.add_argument("--only", type=int, action="append", help="these numbers alone")
     parser.add_argument("--jobs", type=int, default=2, help="processes (default 2)")
@@ -77,7 +78,8 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 def run(arguments: argparse.Namespace) -> int:
     """Run all mutants; the exit status says whether none was bad."""
     start = time.perf_counter()
-    numbers = arguments.only or list(range(arguments.count))
+    first = arguments.first
+    numbers = arguments.only or list(range(first, first + arguments.count))
     batches = [numbers[i : i + BATCH] for i in range(0, len(numbers), BATCH)]
     total: Counter[str] = Counter()
     # Each process imports TVM once, does nothing with it, and forks for every mutant.

@@ -174,6 +174,7 @@ def for_shell(words: Iterable[str]) -> str:
 def _makefile(variables: Mapping[str, str]) -> str:
     lines = ["# Generated; included by Makefile."]
     for name, value in variables.items():
-        escaped = value.replace("$", "$$").replace("#", "\\#").replace("\n", " ")
+        # Make halves the backslashes before a #, and takes it as a comment where none is left.
+        escaped = re.sub(r"(\\*)#", r"\1\1\\#", value).replace("$", "$$").replace("\n", " ")
         lines.append(f"{name} := {escaped}".rstrip())
     return "\n".join(lines) + "\n"

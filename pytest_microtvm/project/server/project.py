@@ -432,7 +432,7 @@ class ProjectHandler(ProjectAPIHandler):
         """
         try:
             board = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as exc:
+        except (OSError, ValueError, RecursionError) as exc:
             raise OptionError(f"board definition {path} cannot be read: {exc}") from exc
         if not isinstance(board, dict) or not {"name", "cpu"} <= board.keys():
             raise OptionError(f"{path} is not a board definition")

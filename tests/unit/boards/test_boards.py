@@ -236,7 +236,9 @@ def test_definitions_of_one_platform_go_on_working(tmp_path: Path) -> None:
         (MINIMAL + MEMORY.replace("bytes = 0x1000", "bytes = 0"), "memory[0].bytes must not be 0"),
         (MINIMAL + MEMORY + MEMORY, "memory[1].name 'ram' is used twice"),
         (MINIMAL + MEMORY + MEMORY.replace('"ram"\nk', '"more"\nk'), "(more) overlaps ram"),
+        (MINIMAL + MEMORY.replace("bytes = 0x1000", f"bytes = {1 << 64}"), "beyond the addresses"),
         ("name = \n", "not a TOML file"),
+        ("name = " + "[" * 100_000, "not a TOML file"),
     ],
 )
 def test_mistakes_name_file_and_key(tmp_path: Path, text: str, expected: str) -> None:

@@ -97,6 +97,7 @@ def test_a_file_may_hold_pools_of_both_kinds(tmp_path: Path):
         ("[pools]\n", "pools is no list"),
         ("[[workspace_pools]]\nsize = 3\n", "without a name"),
         ("[[workspace_pools]]\nname = \n", "is no TOML file"),
+        ("workspace_pools = " + "[" * 100_000, "is no TOML file"),
         ('workspace_pools = ["dtcm"]\n', "without a name"),
         ('[[constant_pools]]\nname = "x"\ninternal = true\n', "the key 'internal'"),
     ],

@@ -90,6 +90,7 @@ def test_an_empty_file_is_an_empty_lab() -> None:
         ('[[boards]]\nname = "left"\n', "unknown key boards"),
         ('[board]\nname = "left"\n', "board must be a list of tables"),
         ("[[board]\n", "not a TOML file"),
+        ("board = " + "[" * 100_000, "not a TOML file"),
     ],
 )
 def test_mistakes(tmp_path: Path, text: str, expected: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import signal
@@ -16,7 +17,7 @@ import pytest
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import ConfigError, LeaseError
 from pytest_microtvm.lab.file import LabBoard
-from pytest_microtvm.lab.locks import lock_directory, things_of
+from pytest_microtvm.lab.locks import _read_note, lock_directory, things_of
 from pytest_microtvm.lab.pool import Lab, Quarantine
 from pytest_microtvm.process import package_environment
 
@@ -157,6 +158,21 @@ def test_a_killed_holder_holds_nothing(other_process, new_lab) -> None:
         lab.acquire(KIND, Deadline(NOW))
     threading.Timer(0.3, other_process.send_signal, [signal.SIGKILL]).start()
     lab.acquire(KIND, Deadline(5.0)).release()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"since": 1e300}, {"since": "x"}, {"command": "\x1b[2J"}, {"user": None}, {"firmware": 1}],
+)
+def test_a_note_of_another_user_is_not_believed(tmp_path: Path, changes: dict[str, object]) -> None:
+    note = {"pid": 1, "user": "a", "command": "make", "since": 1.0, "firmware": ""}
+    path = tmp_path / "note.json"
+    path.write_text(json.dumps(note))
+    assert _read_note(path) is not None
+    path.write_text(json.dumps({**note, **changes}))
+    assert _read_note(path) is None
+    path.write_text("[" * 100_000)
+    assert _read_note(path) is None
 
 
 def test_one_thing_has_one_name(tmp_path: Path, new_lab) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from pytest_microtvm.project import server
 from pytest_microtvm.project.server import make_project
 from pytest_microtvm.project.server.archive import GraphCounts, extract_codegen
 from pytest_microtvm.project.server.definitions import split_definitions
-from pytest_microtvm.project.server.make_project import build_failure
+from pytest_microtvm.project.server.make_project import build_failure, for_shell
 from tests.contract.libraries import DOUBLE, FloatModel, write_archive
 
 BOARD: dict[str, Any] = {
@@ -247,3 +248,17 @@ def test_what_killed_tools_leave_is_in_the_project(
     handler = make_project.MakeProjectHandler(str(tmp_path / "server.py"))
     handler.build_firmware({}, {})
     assert given == [{"TMPDIR": str(tmp_path / "build")}]
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["a#b", "a\\#b", "a\\\\#b", "#", "\\", "$(touch x)", "$$", "`id`", "a'b", 'a"b', "é %", "*"],
+)
+def test_a_flag_reaches_the_compiler_as_it_is(tmp_path: Path, word: str) -> None:
+    """Neither make nor its shell takes a character for something else."""
+    text = make_project._makefile({"FLAGS": for_shell([word, "last"])})
+    (tmp_path / "project.mk").write_text(text, encoding="utf-8")
+    recipe = "include project.mk\nall:\n\t@printf '%s\\n' $(FLAGS)\n"
+    (tmp_path / "Makefile").write_text(recipe, encoding="utf-8")
+    made = subprocess.run(["make", "-s"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert made.stdout.splitlines() == [word, "last"]
