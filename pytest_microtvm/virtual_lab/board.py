@@ -196,6 +196,8 @@ class VirtualBoard:
             return
         for packet in self._splitter.feed(data):
             if packet.effect is Effect.WRITES:
+                if not self._written and self._machine.has_flash_at(packet.address):
+                    self._machine.reset_halted()
                 self._written = True
                 if self._power_fails():
                     return

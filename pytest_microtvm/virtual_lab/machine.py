@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import resource
 import shutil
 import socket
@@ -26,6 +27,8 @@ COMMAND_TIMEOUT_S = 5.0
 _READ_BYTES = 1 << 16
 _ERASED = 0xFF
 _VECTOR_BYTES = 8
+_READ_ONLY = re.compile(r"([0-9a-f]{16})-([0-9a-f]{16}) \(prio -?\d+, rom\)")
+"""A line of QEMU's map of memory."""
 _NO_VECTORS = (bytes([_ERASED]) * _VECTOR_BYTES, bytes(_VECTOR_BYTES))
 
 
@@ -97,6 +100,7 @@ class Machine:
             halted: Keep the chip from running.
 
         Raises:
+            ConfigError: There cannot be a virtual board of this kind.
             MicroTVMError: QEMU does not start.
         """
         if self._process is not None:
@@ -131,11 +135,23 @@ class Machine:
         self._loop.watch(self._process.stdout.fileno(), self._take_output)
         try:
             self._monitor = Monitor(self._monitor_socket, self._process)
+            self._check_flash(self._monitor)
         except MicroTVMError:
             self._end()
             raise
         if not halted:
             self._let_run()
+
+    def _check_flash(self, monitor: Monitor) -> None:
+        """Make sure that a reset keeps what was written: QEMU restores other than ROM."""
+        tree = monitor.command("human-monitor-command", **{"command-line": "info mtree -f"})
+        ranges = [(int(a, 16), int(b, 16)) for a, b in _READ_ONLY.findall(tree)]
+        for region in _flash_regions(self._board):
+            if not any(first <= region.origin <= last for first, last in ranges):
+                raise ConfigError(
+                    f"there is no virtual {self._board.name}: at a reset, QEMU forgets what was "
+                    f"written to its memory {region.name}"
+                )
 
     def stop(self) -> None:
         """Switch the power off; the flash keeps what it has."""
@@ -169,6 +185,23 @@ class Machine:
             self._monitor.command("system_reset")
             self.keep_flash()
             self._let_run()
+
+    def has_flash_at(self, address: int) -> bool:
+        """Whether an address is one of the flash's."""
+        regions = _flash_regions(self._board)
+        return any(0 <= address - region.origin < region.bytes for region in regions)
+
+    def reset_halted(self) -> None:
+        """Reset the chip that a debugger holds.
+
+        A probe writes flash whatever the program's MPU says; QEMU asks the MPU, which a reset
+        turns off.
+
+        Raises:
+            MicroTVMError: QEMU does not do it.
+        """
+        if self._monitor is not None:
+            self._monitor.command("system_reset")
 
     def send(self, data: bytes) -> None:
         """Give bytes to the chip's serial port; what it cannot take is lost."""

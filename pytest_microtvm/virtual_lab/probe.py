@@ -5,6 +5,7 @@ Source of the packets: "Remote Serial Protocol" in GDB's manual.
 
 from __future__ import annotations
 
+import contextlib
 import enum
 from dataclasses import dataclass
 
@@ -29,10 +30,17 @@ class Effect(enum.Enum):
 
 @dataclass(frozen=True)
 class Packet:
-    """A packet on its way from gdb, as QEMU is to get it; also an acknowledgement or interrupt."""
+    """A packet on its way from gdb, as QEMU is to get it; also an acknowledgement or interrupt.
+
+    Attributes:
+        data: The packet.
+        effect: What it does.
+        address: Where it writes to; -1 if it does not.
+    """
 
     data: bytes
     effect: Effect
+    address: int = -1
 
 
 class PacketSplitter:
@@ -69,7 +77,7 @@ def frame(body: bytes) -> bytes:
 
 
 def _understand(body: bytes) -> Packet:
-    effect = Effect.NONE
+    effect, address = Effect.NONE, -1
     if body.startswith(_MONITOR):
         command = bytes.fromhex(body[len(_MONITOR) :].decode("ascii", "replace")).decode()
         if command.strip() in (*_RESETS, _RESET_OF_QEMU):
@@ -77,6 +85,8 @@ def _understand(body: bytes) -> Packet:
             body = _MONITOR + _RESET_OF_QEMU.encode().hex().encode()
     elif body.startswith(_WRITES):
         effect = Effect.WRITES
+        with contextlib.suppress(ValueError):
+            address = int(body[1:].partition(b",")[0], 16)
     elif body.startswith(_RESUMES):
         effect = Effect.RESUMES
-    return Packet(frame(body), effect)
+    return Packet(frame(body), effect, address)

@@ -11,10 +11,13 @@ import pytest
 import serial
 
 from pytest_microtvm.boards import Board, load_boards
-from pytest_microtvm.errors import ConfigError, LeaseError
+from pytest_microtvm.errors import ConfigError, LeaseError, MicroTVMError
+from pytest_microtvm.lab.file import load_lab
 from pytest_microtvm.project.firmware import Firmware
 from pytest_microtvm.virtual_lab.client import VirtualLab
+from tests.contract.libraries import DOUBLE
 from tests.contract.running import await_end, children_of
+from tests.contract.sessions import build_firmware
 from tests.hil.conftest import Bench, elf_of
 
 STARTED = b"\xff\xfd\x03\x00\x00\x00\x00\x00\x02"  # what the firmware says first: it has started
@@ -157,6 +160,20 @@ def test_a_folder_is_for_one_lab_at_a_time(definition: Board, tmp_path: Path) ->
 def test_only_boards_with_emulator_and_flash_can_be_virtual() -> None:
     with pytest.raises(ConfigError, match="there is no virtual host"):
         VirtualLab({"one": load_boards()["host"]}).open()
+
+
+def test_a_flash_that_qemu_restores_at_a_reset_is_refused() -> None:
+    with pytest.raises(MicroTVMError, match="there is no virtual microbit: at a reset, QEMU"):
+        VirtualLab({"one": load_boards()["microbit"]}).open()
+
+
+def test_a_program_that_protects_its_flash_is_replaced(definition: Board, tmp_path: Path) -> None:
+    board = load_boards()["qemu_cortex_m3"]  # its flash begins at 0, which no program may read
+    firmware = build_firmware(tmp_path, DOUBLE, board)
+    with VirtualLab({"m3": board}) as lab:
+        bench = Bench(lab, "m3", *load_lab(lab.lab_file))
+        for _ in range(2):
+            bench.check(firmware)
 
 
 def test_no_process_outlives_the_lab(definition: Board) -> None:
