@@ -16,6 +16,7 @@ from pathlib import Path
 
 from pytest_microtvm.compiler import CompileOptions
 from pytest_microtvm.extensions import CPU_EXTENSIONS
+from tests.operators.avr import BOARD, differences_on_avr
 from tests.operators.catalogue import OPERATORS, draw
 from tests.operators.running import Difference, differences
 
@@ -37,6 +38,12 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         default=CompileOptions.simd,
         help="kernels for these instructions, by their twins in plain C (default: none)",
     )
+    parser.add_argument(
+        "--board",
+        choices=(BOARD,),
+        default="",
+        help="run on this board in its emulator, all cases that fit it, not on the host",
+    )
     parser.add_argument("--jobs", type=int, default=2, help="processes (default 2)")
     parser.set_defaults(run=run)
 
@@ -46,10 +53,15 @@ def run(arguments: argparse.Namespace) -> int:
     start = time.perf_counter()
     batches = range(0, arguments.cases, _BATCH)
     work = partial(
-        _run_batch, arguments.cases, arguments.seed, tuple(arguments.operator), arguments.simd
+        _run_batch,
+        arguments.cases,
+        arguments.seed,
+        tuple(arguments.operator),
+        arguments.board or arguments.simd,
     )
     total: Counter[str] = Counter()
     found: list[Difference] = []
+    done = 0
     # TVM keeps threads: a fork could inherit a lock that is never released.
     with ProcessPoolExecutor(arguments.jobs, mp_context=get_context("spawn")) as pool:
         for counts, wrong in pool.map(work, batches):
@@ -57,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
             found += wrong
             for difference in wrong:
                 print(f"  {difference}", flush=True)
-            done = sum(total.values())
+            done = min(done + _BATCH, arguments.cases)
             print(f"{done} of {arguments.cases} cases, {len(found)} wrong", flush=True)
     failures = Counter(difference.operator for difference in found)
     for operator in OPERATORS:
@@ -65,6 +77,9 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"  {operator:26} {total[operator]:6} cases {failures[operator]:6} wrong")
     seconds = time.perf_counter() - start
     wrong_bytes = sum(difference.bytes for difference in found)
+    unfit = arguments.cases - sum(total.values())
+    if unfit:
+        print(f"{unfit} cases do not fit the board")
     print(
         f"{sum(total.values())} cases, {len(found)} wrong, {wrong_bytes} differing bytes, "
         f"{seconds:.0f} s"
@@ -73,10 +88,21 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _run_batch(
-    count: int, seed: int, operators: tuple[str, ...], simd: str, start: int
+    count: int, seed: int, operators: tuple[str, ...], where: str, start: int
 ) -> tuple[Counter[str], list[Difference]]:
-    """Run the cases from `start` on: how many of each operator, and what was wrong."""
+    """Run the cases from `start` on: how many of each operator, and what was wrong.
+
+    Args:
+        count: Of all cases.
+        seed: That they are drawn by.
+        operators: Those that are drawn; all when empty.
+        where: The board, or the vector instructions on the host.
+        start: The first case.
+    """
     cases = list(draw(min(_BATCH, count - start), seed, operators, start))
     with tempfile.TemporaryDirectory() as folder:
-        found = differences(cases, Path(folder), CompileOptions(simd=simd))
+        if where == BOARD:
+            found, cases = differences_on_avr(cases, Path(folder))
+        else:
+            found = differences(cases, Path(folder), CompileOptions(simd=where))
     return Counter(case.operator for case in cases), found

@@ -21,7 +21,8 @@ CASES_PER_MODEL = 4
 STACK_BYTES = 1024
 TIMEOUT_S = 120.0
 STANDARD = ("-mmcu=atmega2560", "-std=gnu99", "-Os", "-ffunction-sections", "-Wl,--gc-sections")
-WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")
+WARNINGS = ("-Wall", "-Wextra", "-Waddr-space-convert", "-Wconversion", "-Wshadow", "-Werror")
+_UNFIT = ("will not fit", "relocation truncated", "doubles of 64 bits")
 _PROGRAM = Path(__file__).with_name("avr.c")
 
 
@@ -62,7 +63,7 @@ def _one_by_one(
 
 
 class Unfit(Exception):
-    """A model needs more memory than the board has."""
+    """A model needs more memory than the board has, or doubles of 64 bits."""
 
 
 class Uncompiled(Exception):
@@ -150,9 +151,9 @@ def _build(library: ModelLibrary, folder: Path) -> Path:
     command = ["avr-gcc", *STANDARD, *WARNINGS, f"-I{code / 'include'}"]
     command += [f"-D{macro}={value}" for macro, value in definitions.items()]
     sources = [code / "src" / f"{name}_lib{part}.c" for part in (0, 1)]
-    command += [*map(str, sources), str(_PROGRAM), "-lm", "-o", str(firmware)]
+    command += [str(_PROGRAM), *map(str, sources), "-lm", "-o", str(firmware)]
     done = subprocess.run(command, capture_output=True, text=True)
-    if "will not fit" in done.stderr or "relocation truncated" in done.stderr:
+    if any(each in done.stderr for each in _UNFIT):
         raise Unfit
     if done.returncode != 0:
         raise Uncompiled(done.stderr)

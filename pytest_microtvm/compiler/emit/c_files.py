@@ -22,6 +22,7 @@ from pytest_microtvm.compiler.emit import pools
 from pytest_microtvm.compiler.emit.call_plan import CallPlan
 from pytest_microtvm.compiler.emit.descriptions import graph_source, model_source
 from pytest_microtvm.compiler.emit.dispatch import context_source, functions_source
+from pytest_microtvm.compiler.emit.flash import FLASH, MACRO, FlashUse
 from pytest_microtvm.compiler.emit.functions import definition, signature
 from pytest_microtvm.compiler.emit.literals import array_definition
 from pytest_microtvm.compiler.emit.macros import Macros
@@ -36,6 +37,13 @@ from pytest_microtvm.mlf.element_types import ALIGNMENT_BYTES
 KERNEL_INCLUDE = Path(__file__).parents[1] / "quantized" / "include"
 """The headers of generated kernels."""
 
+_DOUBLE = re.compile(r"\bdouble\b|\bmicrotvm_requantize_real\b")
+_WIDE_DOUBLES = """\
+#if defined(__SIZEOF_DOUBLE__) && __SIZEOF_DOUBLE__ < 8
+#error "this model computes with doubles of 64 bits, which the compiler does not have"
+#endif
+
+"""
 _INCLUDED = re.compile(r'^#include "(\w+\.h)"', re.MULTILINE)
 
 
@@ -54,6 +62,7 @@ class CFiles:
         self, name: str, program: Program, plan: MemoryPlan, graph: ExecutorGraph, origin: Origin
     ) -> None:
         self.macros = Macros(name, program, plan)
+        self._flash = FlashUse(program)
         self._notice = origin.notice()
         self._prefix = f"tvmgen_{name}"
         self._macro_prefix = f"TVMGEN_{name.upper()}"
@@ -71,14 +80,14 @@ class CFiles:
             f"include/{self._prefix}_internal.h": self._internal_header(),
             f"src/{self._name}_lib0.c": self._kernels(),
             f"src/{self._name}_lib1.c": self._notice
-            + CallPlan(self.macros, self._program, self._plan).text(),
+            + CallPlan(self.macros, self._program, self._plan, self._flash).text(),
             f"src/{self._name}_model.c": self._notice
             + model_source(self.macros, self._program, self._plan.arena_bytes),
             f"src/{self._name}_context.c": self._notice + context_source(self.macros),
             f"src/{self._name}_functions.c": self._notice
             + functions_source(self.macros, self._program),
             f"src/{self._name}_graph.c": self._notice
-            + graph_source(self._name, self._program, self._graph),
+            + graph_source(self._name, self._program, self._graph, self._flash),
         }
         if self.macros.constant_pools:
             text = pools.constants_header(self.macros, self._program)
@@ -105,15 +114,23 @@ class CFiles:
 
     def _internal_header(self) -> str:
         constants = "".join(
-            f"extern const {C_TYPES[str(array.dtype)]} {self.macros.constant(i)}[{array.size}];\n"
+            f"extern const {FLASH}{C_TYPES[str(array.dtype)]} "
+            f"{self.macros.constant(i)}[{array.size}];\n"
             for i, array in enumerate(self._program.constants)
         )
-        kernels = "\n".join(f"{signature(kernel)};\n" for kernel in self._program.functions)
+        kernels = "\n".join(
+            f"{signature(kernel, self._flash)};\n" for kernel in self._program.functions
+        )
+        declared = f"{constants}{kernels}{''.join(k.body for k in self._program.functions)}"
         body = (
             "#include <stdbool.h>\n"
             "#include <stddef.h>\n"
             "#include <stdint.h>\n\n"
-            "#if defined(__GNUC__)\n"
+            f"{_WIDE_DOUBLES if _DOUBLE.search(declared) else ''}"
+            f"{MACRO}\n"
+            "#if defined(__AVR__)\n"
+            "#define TVMGEN_ALIGNED /* it has an eight-bit bus */\n"
+            "#elif defined(__GNUC__)\n"
             f"#define TVMGEN_ALIGNED __attribute__((aligned({ALIGNMENT_BYTES})))\n"
             "#else\n"
             "#define TVMGEN_ALIGNED\n"
@@ -149,10 +166,10 @@ class CFiles:
         parts = [
             f'{self._notice}#include "{self._prefix}_internal.h"\n{integer}\n{includes}',
             *(
-                array_definition(self.macros.constant(i), array)
+                array_definition(self.macros.constant(i), array, FLASH)
                 for i, array in enumerate(self._program.constants)
             ),
             *(HELPERS[helper] for helper in helpers),
-            *(definition(kernel) for kernel in kernels),
+            *(definition(kernel, self._flash) for kernel in kernels),
         ]
         return "\n".join(parts)

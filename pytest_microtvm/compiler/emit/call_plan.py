@@ -9,12 +9,14 @@ from pytest_microtvm.compiler.constant_planning import PlannedConstants
 from pytest_microtvm.compiler.emit import pools
 from pytest_microtvm.compiler.emit.calls import call_statements
 from pytest_microtvm.compiler.emit.devices import around
+from pytest_microtvm.compiler.emit.flash import FLASH, FlashUse
 from pytest_microtvm.compiler.emit.macros import STATE, Macros
 from pytest_microtvm.compiler.emit.states import reset_definition
 from pytest_microtvm.compiler.emit.tidy import wrapped
 from pytest_microtvm.compiler.planning import MemoryPlan, PlannedPool
 from pytest_microtvm.compiler.program import (
     CopyCall,
+    Kernel,
     Port,
     Program,
     Storage,
@@ -29,9 +31,11 @@ class CallPlan:
         macros: The names of the model's header.
         program: The lowered model.
         plan: Where its tensors and workspaces are.
+        flash: What points to constants.
     """
 
-    def __init__(self, macros: Macros, program: Program, plan: MemoryPlan) -> None:
+    def __init__(self, macros: Macros, program: Program, plan: MemoryPlan, flash: FlashUse) -> None:
+        self._flash = flash
         self._macros = macros
         self._program = program
         self._plan = plan
@@ -106,6 +110,10 @@ class CallPlan:
         if storage.kind is StorageKind.CONSTANT and self._plan.constant_place(storage.index):
             return "(const void *)"
         return "(void *)" if storage.kind is StorageKind.ARENA else ""
+
+    def space(self, kernel: Kernel, position: int) -> str:
+        """The part of the type that says where a parameter points to; or nothing."""
+        return FLASH if position in self._flash.positions(kernel) else ""
 
     def address(self, storage: Storage) -> str:
         """Where a tensor is."""

@@ -6,7 +6,14 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from pytest_microtvm.compiler.planning import MemoryPlan
-from pytest_microtvm.compiler.program import C_TYPES, CopyCall, Program, Storage
+from pytest_microtvm.compiler.program import (
+    C_TYPES,
+    CopyCall,
+    Kernel,
+    Program,
+    Storage,
+    StorageKind,
+)
 
 
 class Places(Protocol):
@@ -17,6 +24,9 @@ class Places(Protocol):
 
     def via(self, storage: Storage) -> str:
         """A cast by way of void, which says that the alignment has been seen to; or nothing."""
+
+    def space(self, kernel: Kernel, position: int) -> str:
+        """The part of the type that says where a parameter points to; or nothing."""
 
     def at(self, offset: int) -> str:
         """The address in the arena of an offset in bytes."""
@@ -33,13 +43,16 @@ def call_statements(program: Program, plan: MemoryPlan, places: Places) -> Itera
     for position, call in enumerate(program.calls):
         if isinstance(call, CopyCall):
             source, target = places.address(call.source), places.address(call.target)
-            yield f"memcpy({target}, {source}, {call.target.size_bytes});"
+            is_constant = call.source.kind is StorageKind.CONSTANT
+            copy = "TVMGEN_COPY" if is_constant else "memcpy"
+            yield f"{copy}({target}, {source}, {call.target.size_bytes});"
             continue
         kernel = program.kernels[call.kernel]
         arguments = []
-        for parameter, argument in zip(kernel.parameters, call.arguments, strict=True):
+        pairs = zip(kernel.parameters, call.arguments, strict=True)
+        for number, (parameter, argument) in enumerate(pairs):
             if isinstance(argument, Storage):
-                const = "" if parameter.is_written else "const "
+                const = "" if parameter.is_written else f"const {places.space(kernel, number)}"
                 c_type = f"({const}{C_TYPES[parameter.dtype]} *)"
                 arguments.append(f"{c_type}{places.via(argument)}{places.address(argument)}")
             else:

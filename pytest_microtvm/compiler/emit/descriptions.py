@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pytest_microtvm.compiler.emit.devices import around
+from pytest_microtvm.compiler.emit.flash import FLASH, FlashUse
 from pytest_microtvm.compiler.emit.literals import array_initializer, string_literal
 from pytest_microtvm.compiler.emit.macros import Macros
 from pytest_microtvm.compiler.emit.pools import execute_in_one_arena, is_plain
@@ -60,7 +61,7 @@ def model_source(macros: Macros, program: Program, arena_bytes: int) -> str:
             "NULL" if constant is None else f"{prefix}_data_{constant}"
             for constant in program.initial_states
         )
-        initial = f"static const void *const initial_states[] = {{{', '.join(names)}}};\n"
+        initial = f"static const {FLASH}void *const initial_states[] = {{{', '.join(names)}}};\n"
     includes, one_arena = _includes(prefix), ""
     if not is_plain(macros):
         includes = f'#include "{prefix}.h"\n{includes}'
@@ -71,17 +72,18 @@ def model_source(macros: Macros, program: Program, arena_bytes: int) -> str:
     )
 
 
-def graph_source(name: str, program: Program, graph: ExecutorGraph) -> str:
+def graph_source(name: str, program: Program, graph: ExecutorGraph, flash: FlashUse) -> str:
     """The text of <m>_graph.c.
 
     Args:
         name: The module's name.
         program: The lowered model.
         graph: The same as a graph.
+        flash: What points to constants.
     """
     prefix = f"tvmgen_{name}"
     functions = graph.functions
-    calls = "".join(_call(f"call_{i}", function) for i, function in enumerate(functions))
+    calls = "".join(_call(f"call_{i}", function, flash) for i, function in enumerate(functions))
     sizes = "".join(
         "\n".join(wrapped(f"static const uint32_t bytes_{i}[] = {{{_list(function)}}};")) + "\n"
         for i, function in enumerate(functions)
@@ -124,9 +126,9 @@ def graph_source(name: str, program: Program, graph: ExecutorGraph) -> str:
     return (
         f"{_includes(prefix)}{copying}\n"
         "/* executor-config/graph of the archive. String literals of this length are not C99. */\n"
-        f"static const char graph_json[{len(text)}] = {{\n"
+        f"static const {FLASH}char graph_json[{len(text)}] = {{\n"
         f"{array_initializer(np.frombuffer(text, np.int8))}\n}};\n\n"
-        f"{calls}{sizes}{kernels}{shapes.text()}{constants}"
+        f"{shapes.text()}{constants}{calls}{sizes}{kernels}"
         f"{definition(f'MicroTVMGraph {prefix}_graph', fields)}"
     )
 
@@ -188,9 +190,10 @@ def _list(function: GraphFunction) -> str:
     return ", ".join(map(str, function.argument_bytes))
 
 
-def _call(name: str, function: GraphFunction) -> str:
+def _call(name: str, function: GraphFunction, flash: FlashUse) -> str:
     """The C function that calls a kernel with an array of pointers."""
     kernel = function.kernel
+    given = flash.positions(kernel)
     lines = [] if function.argument_bytes else ["(void)args;"]
     lines += [] if kernel.workspace_bytes else ["(void)workspace;"]
     for source, target in function.in_place:
@@ -200,10 +203,14 @@ def _call(name: str, function: GraphFunction) -> str:
             "}",
         ]
     arguments = []
-    for parameter, argument in zip(kernel.parameters, function.parameters, strict=True):
+    pairs = zip(kernel.parameters, function.parameters, strict=True)
+    for position, (parameter, argument) in enumerate(pairs):
         if isinstance(argument, int):
             const = "" if parameter.is_written else "const "
-            arguments.append(f"({const}{C_TYPES[parameter.dtype]} *)args[{argument}]")
+            value = f"args[{argument}]"
+            if position in given:
+                const, value = f"{const}{FLASH}", f"MICROTVM_CONSTANT({value}, constants)"
+            arguments.append(f"({const}{C_TYPES[parameter.dtype]} *){value}")
         else:
             arguments.append(argument)
     if kernel.workspace_bytes:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from pytest_microtvm.compiler.emit.flash import FLASH, FlashUse
 from pytest_microtvm.compiler.emit.literals import comment
 from pytest_microtvm.compiler.emit.tidy import WIDTH
 from pytest_microtvm.compiler.program import C_TYPES, Kernel
 
 
-def signature(kernel: Kernel) -> str:
-    """The declaration of a kernel, without its semicolon."""
+def signature(kernel: Kernel, flash: FlashUse | None = None) -> str:
+    """The declaration of a kernel, without its semicolon.
+
+    Args:
+        kernel: The kernel.
+        flash: What points to constants, where that is known.
+    """
+    given = flash.positions(kernel) if flash else ()
     parameters = []
     restrict = "TVMGEN_RESTRICT " if kernel.is_generated else ""
     shared = {*kernel.in_place, *(overlap.input for overlap in kernel.overlaps)}
@@ -21,6 +28,7 @@ def signature(kernel: Kernel) -> str:
         else:
             const = "" if parameter.is_written else "const "
             alone = "" if position in shared else restrict
+            const += FLASH if position in given else ""
             parameters.append(f"{const}{c_type} *{alone}{parameter.name}")
     if kernel.workspace_bytes:
         parameters.append(f"uint8_t *{restrict}workspace")
@@ -41,6 +49,7 @@ def function(name: str, parameters: list[str]) -> str:
     return line if len(line) + 2 <= WIDTH else f"{name}(\n    " + ",\n    ".join(parameters) + ")"
 
 
-def definition(kernel: Kernel) -> str:
-    """The whole function, with its comment."""
-    return f"{comment(kernel.comment)}{signature(kernel)} {{\n{kernel.body}}}\n"
+def definition(kernel: Kernel, flash: FlashUse | None = None) -> str:
+    """The whole function, with its comment; arguments as of `signature`."""
+    body = flash.body(kernel) if flash else kernel.body
+    return f"{comment(kernel.comment)}{signature(kernel, flash)} {{\n{body}}}\n"

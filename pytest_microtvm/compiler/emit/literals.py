@@ -88,11 +88,17 @@ def _array_literals(flat: npt.NDArray[np.generic], dtype: str) -> list[str]:
     return list(map(str, flat.tolist()))
 
 
-def array_definition(name: str, array: npt.NDArray[np.generic]) -> str:
-    """The definition of a constant C array named `name`, aligned by `TVMGEN_ALIGNED`."""
+def array_definition(name: str, array: npt.NDArray[np.generic], space: str = "") -> str:
+    """The definition of a constant C array named `name`, aligned by `TVMGEN_ALIGNED`.
+
+    Args:
+        name: A C identifier.
+        array: Its elements, in row-major order.
+        space: A part of its type that says where it is.
+    """
     c_type = C_TYPES[str(array.dtype)]
     values = array_initializer(array)
-    return f"TVMGEN_ALIGNED const {c_type} {name}[{array.size}] = {{\n{values}\n}};\n"
+    return f"TVMGEN_ALIGNED const {space}{c_type} {name}[{array.size}] = {{\n{values}\n}};\n"
 
 
 def string_literal(text: str) -> str:

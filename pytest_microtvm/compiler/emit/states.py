@@ -28,7 +28,7 @@ def reset_definition(macros: Macros, program: Program) -> str:
     ):
         if initial is not None:
             lines += [
-                f"(void)memcpy((uint8_t *){memory} + {offset},",
+                f"(void)TVMGEN_COPY((uint8_t *){memory} + {offset},",
                 f"    {macros.prefix}_data_{initial}, {port.type.size_bytes});",
             ]
     lines.append(f"return {macros.ok};")

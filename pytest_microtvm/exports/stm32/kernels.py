@@ -29,10 +29,10 @@ def kernel_files(
         ModelError: The sources are not of the form that the compiler writes.
     """
     old = contents.name
-    declared = re.compile(rf"^extern const (\w+) {old}_data_(\d+)\[(\d+)\];\n", re.MULTILINE)
+    constant = rf"const (?:TVMGEN_FLASH )?(\w+) {old}_data_(\d+)\[(\d+)\]"
+    declared = re.compile(rf"^extern {constant};\n", re.MULTILINE)
     defined = re.compile(
-        rf"^(?:TVMGEN_ALIGNED )?const (\w+) {old}_data_(\d+)\[(\d+)\] = {{\n(.*?)\n}};\n",
-        re.MULTILINE | re.DOTALL,
+        rf"^(?:TVMGEN_ALIGNED )?{constant} = {{\n(.*?)\n}};\n", re.MULTILINE | re.DOTALL
     )
     internal = f"{old}_internal.h"
     texts = {

@@ -76,7 +76,7 @@ void MicroTVMExecutorReset(MicroTVMExecutor *executor) {
     if (model->initial_states[i] == NULL) {
       memset(executor->tensors[first + i], 0, size_bytes);
     } else {
-      memcpy(executor->tensors[first + i], model->initial_states[i], size_bytes);
+      MicroTVMCopyConstant(executor->tensors[first + i], model->initial_states[i], size_bytes);
     }
   }
 }

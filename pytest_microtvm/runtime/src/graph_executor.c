@@ -5,13 +5,24 @@
 #include "graph_reader.h"
 #include "memory.h"
 
+/* Where a copy is from, which may be a constant. */
+static MICROTVM_FLASH_POINTER(void)
+    SourceOf(const MicroTVMGraphExecutor *executor, const void *argument) {
+#if defined(__AVR__)
+  return MicroTVMConstantAt(argument, executor->graph->constants, executor->graph->num_constants);
+#else
+  (void)executor;
+  return argument;
+#endif
+}
+
 static int32_t Run(MicroTVMExecutor *base) {
   const MicroTVMGraphExecutor *executor = (const MicroTVMGraphExecutor *)(const void *)base;
   void *const *arguments = executor->arguments;
   for (uint32_t i = 0; i < executor->num_steps; ++i) {
     const MicroTVMGraphStep *step = &executor->steps[i];
     if (step->kernel == NULL) {
-      memcpy(arguments[1], arguments[0], step->copy_bytes);
+      MicroTVMCopyConstant(arguments[1], SourceOf(executor, arguments[0]), step->copy_bytes);
       arguments += 2;
       continue;
     }
@@ -45,6 +56,9 @@ int32_t MicroTVMGraphExecutorInit(MicroTVMGraphExecutor *executor, const MicroTV
   if (status != kMicroTVMOk) {
     return status;
   }
+#if defined(__AVR__)
+  executor->graph = graph;
+#endif
   executor->base.name = "graph";
   executor->base.run = Run;
   return kMicroTVMOk;

@@ -254,7 +254,7 @@ static void BindNull(Reading *reading, uint32_t index, const Node *node) {
     const MicroTVMConstant *constant = &graph->constants[i];
     if (MicroTVMJsonEquals(node->name, constant->info.name)) {
       /* Kernels take all arguments alike; they write to outputs only, which this is none of. */
-      Bind(reading, entry, &constant->info, (void *)(uintptr_t)constant->data);
+      Bind(reading, entry, &constant->info, (void *)(uintptr_t)MICROTVM_ARGUMENT(constant));
       return;
     }
   }

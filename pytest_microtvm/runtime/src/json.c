@@ -5,7 +5,7 @@
 
 #define MAX_DEPTH 32u /* one bit each says which bracket was opened */
 
-void MicroTVMJsonInit(MicroTVMJson *json, const char *text, size_t size_bytes) {
+void MicroTVMJsonInit(MicroTVMJson *json, MICROTVM_FLASH_POINTER(char) text, size_t size_bytes) {
   json->position = text;
   json->end = text + size_bytes;
   json->failed = false;
@@ -137,7 +137,7 @@ int32_t MicroTVMJsonReadQuotedInt(MicroTVMJson *json) {
 
 /* Passes over a number, true, false or null. */
 static void SkipWord(MicroTVMJson *json) {
-  const char *start = json->position;
+  MICROTVM_FLASH_POINTER(char) start = json->position;
   while (json->position < json->end) {
     const char next = *json->position;
     if (!IsDigit(next) && !(next >= 'a' && next <= 'z') && next != '-' && next != '+' &&

@@ -13,19 +13,21 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <microtvm/model.h>
+
 typedef struct {
-  const char *position;
-  const char *end;
+  MICROTVM_FLASH_POINTER(char) position;
+  MICROTVM_FLASH_POINTER(char) end;
   bool failed;
 } MicroTVMJson;
 
 /* A string as it stands between its quotes, escapes and all. */
 typedef struct {
-  const char *bytes;
+  MICROTVM_FLASH_POINTER(char) bytes;
   size_t size_bytes;
 } MicroTVMJsonString;
 
-void MicroTVMJsonInit(MicroTVMJson *json, const char *text, size_t size_bytes);
+void MicroTVMJsonInit(MicroTVMJson *json, MICROTVM_FLASH_POINTER(char) text, size_t size_bytes);
 
 /* Notes an error. */
 void MicroTVMJsonFail(MicroTVMJson *json);

@@ -111,7 +111,7 @@ static int32_t GetConstant(MicroTVMRpcServer *server, MicroTVMRequest *request) 
   for (uint32_t i = 0; graph != NULL && i < graph->num_constants; ++i) {
     const MicroTVMConstant *constant = &graph->constants[i];
     if (MicroTVMTextEquals(constant->info.name, name.text, name.bits)) {
-      MicroTVMReturnTensor(server, &constant->info, constant->data);
+      MicroTVMReturnTensor(server, &constant->info, MICROTVM_ARGUMENT(constant));
       return kMicroTVMOk;
     }
   }

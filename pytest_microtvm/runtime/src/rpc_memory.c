@@ -4,25 +4,65 @@
 
 #include "memory.h"
 
+#define PART_BYTES 16u
+
 bool MicroTVMServerMayWrite(const MicroTVMRpcServer *server, uintptr_t address, size_t size_bytes) {
   return (server->executor != NULL &&
           MicroTVMExecutorOwns(server->executor, address, size_bytes)) ||
          MicroTVMPoolOwns(&server->pool, address, size_bytes);
 }
 
-static bool IsConstant(const MicroTVMGraph *graph, uintptr_t address, size_t size_bytes) {
+/* The constant that a tensor of the host's is, or null. On an AVR its address stands for it. */
+static const MicroTVMConstant *FindConstant(const MicroTVMGraph *graph, uintptr_t address,
+                                            size_t size_bytes) {
   for (uint32_t i = 0; graph != NULL && i < graph->num_constants; ++i) {
-    if (MicroTVMContains(graph->constants[i].data, graph->constants[i].info.size_bytes, address,
-                         size_bytes)) {
-      return true;
+    const MicroTVMConstant *constant = &graph->constants[i];
+#if defined(__AVR__)
+    if ((uintptr_t)constant == address && size_bytes <= constant->info.size_bytes) {
+      return constant;
     }
+#else
+    if (MicroTVMContains(constant->data, constant->info.size_bytes, address, size_bytes)) {
+      return constant;
+    }
+#endif
   }
-  return false;
+  return NULL;
 }
 
 bool MicroTVMServerMayRead(const MicroTVMRpcServer *server, uintptr_t address, size_t size_bytes) {
   return MicroTVMServerMayWrite(server, address, size_bytes) ||
-         IsConstant(server->graph, address, size_bytes);
+         FindConstant(server->graph, address, size_bytes) != NULL;
+}
+
+MICROTVM_FLASH_POINTER(void)
+MicroTVMServerAddress(const MicroTVMRpcServer *server, uintptr_t address, size_t size_bytes) {
+#if defined(__AVR__)
+  const MicroTVMConstant *constant = FindConstant(server->graph, address, size_bytes);
+  if (constant != NULL) {
+    return constant->data;
+  }
+#else
+  (void)server;
+  (void)size_bytes;
+#endif
+  return (const void *)address;
+}
+
+void MicroTVMServerPut(MicroTVMRpcServer *server, uintptr_t address, size_t size_bytes) {
+#if defined(__AVR__)
+  MICROTVM_FLASH_POINTER(uint8_t) from = MicroTVMServerAddress(server, address, size_bytes);
+  uint8_t part[PART_BYTES];
+  while (size_bytes > 0) {
+    const size_t part_bytes = size_bytes < sizeof(part) ? size_bytes : sizeof(part);
+    MicroTVMCopyConstant(part, from, part_bytes);
+    MicroTVMFrameWriterPut(&server->writer, part, part_bytes);
+    from += part_bytes;
+    size_bytes -= part_bytes;
+  }
+#else
+  MicroTVMFrameWriterPut(&server->writer, (const void *)address, size_bytes);
+#endif
 }
 
 int32_t MicroTVMServerAllocate(MicroTVMRpcServer *server, MicroTVMRequest *request,

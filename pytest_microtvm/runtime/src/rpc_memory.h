@@ -10,6 +10,13 @@
 bool MicroTVMServerMayRead(const MicroTVMRpcServer *server, uintptr_t address, size_t size_bytes);
 bool MicroTVMServerMayWrite(const MicroTVMRpcServer *server, uintptr_t address, size_t size_bytes);
 
+/* Where a tensor is that a client may read. */
+MICROTVM_FLASH_POINTER(void)
+MicroTVMServerAddress(const MicroTVMRpcServer *server, uintptr_t address, size_t size_bytes);
+
+/* Puts it into the frame that is being written. */
+void MicroTVMServerPut(MicroTVMRpcServer *server, uintptr_t address, size_t size_bytes);
+
 /* Allocates from the pool; a failure notes in the request what there is. Returns 0 or the status
  * of MicroTVMPoolAllocate. */
 int32_t MicroTVMServerAllocate(MicroTVMRpcServer *server, MicroTVMRequest *request,

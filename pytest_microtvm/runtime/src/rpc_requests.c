@@ -163,7 +163,7 @@ static int32_t ServeCopyFromRemote(MicroTVMRpcServer *server, MicroTVMRequest *r
     return kMicroTVMErrorPacketTooLarge;
   }
   MicroTVMBeginPacket(server, kRpcCopyAck, (uint32_t)size_bytes);
-  MicroTVMFrameWriterPut(&server->writer, (const void *)tensor.address, (size_t)size_bytes);
+  MicroTVMServerPut(server, tensor.address, (size_t)size_bytes);
   MicroTVMEndPacket(server);
   return kMicroTVMOk;
 }
@@ -196,7 +196,8 @@ static int32_t ServeCopyAmongRemote(MicroTVMRpcServer *server, MicroTVMRequest *
     MicroTVMTextAppend(&request->detail, "the two overlap");
     return kMicroTVMErrorTensor;
   }
-  memcpy((void *)to.tensor.address, (const void *)from.tensor.address, size_bytes);
+  MicroTVMCopyConstant((void *)to.tensor.address,
+                       MicroTVMServerAddress(server, from.tensor.address, size_bytes), size_bytes);
   MicroTVMAnswerNothing(server);
   return kMicroTVMOk;
 }

@@ -201,7 +201,7 @@ def test_sums_of_stack_arrays_are_bounded_by_the_compiler_itself(network: Native
 
 def test_equal_constants_are_stored_once(network: NativeModel):
     arrays = re.findall(
-        r"^TVMGEN_ALIGNED const float \w+\[(\d+)\]", network.text("net_lib0.c"), re.M
+        r"^TVMGEN_ALIGNED const TVMGEN_FLASH float \w+\[(\d+)\]", network.text("net_lib0.c"), re.M
     )
     assert sorted(map(int, arrays)) == [20, 108, 144]
     assert network.library.constants_bytes == 4 * (20 + 108 + 144)

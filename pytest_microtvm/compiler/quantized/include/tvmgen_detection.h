@@ -8,8 +8,9 @@
 #include <stdint.h>
 
 /* A box: least y and x, greatest y and x. An anchor: y and x of the middle, height and width. */
-static inline void microtvm_decode_box(const float *encoded, const float *anchor,
-                                       const float *scales, float *box) {
+static inline void microtvm_decode_box(const float *encoded,
+                                       const TVMGEN_FLASH float *anchor, const float *scales,
+                                       float *box) {
   const float y = encoded[0] / scales[0] * anchor[2] + anchor[0];
   const float x = encoded[1] / scales[1] * anchor[3] + anchor[1];
   const float height = 0.5f * expf(encoded[2] / scales[2]) * anchor[2];

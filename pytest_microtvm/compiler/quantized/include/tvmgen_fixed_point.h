@@ -8,7 +8,7 @@
 
 /* A function of int16 by a table of 513 entries, one for every 128th value from the least on; straight
    lines between them. */
-static inline int16_t microtvm_interpolated(int16_t value, const int16_t *table) {
+static inline int16_t microtvm_interpolated(int16_t value, const TVMGEN_FLASH int16_t *table) {
   const int32_t place = 256 + (value >> 7);
   const int32_t slope = (int16_t)((int32_t)table[place + 1] - table[place]);
   return (int16_t)(table[place] + ((slope * (value & 127) + 64) >> 7));

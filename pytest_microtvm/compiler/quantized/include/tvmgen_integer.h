@@ -9,6 +9,11 @@
 #include <stdint.h>
 #include <string.h>
 
+/* Where constants are, see tvmgen_NAME_internal.h. */
+#ifndef TVMGEN_FLASH
+#define TVMGEN_FLASH
+#endif
+
 /* `value` between `minimum` and `maximum`. */
 static inline int32_t microtvm_clamp(int32_t value, int32_t minimum, int32_t maximum) {
   value = value < minimum ? minimum : value;

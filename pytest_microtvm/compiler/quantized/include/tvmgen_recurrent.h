@@ -82,7 +82,7 @@ static inline int32_t microtvm_tanh16(int32_t value, int32_t bits) {
 
 /* start + the sum of a[i] * b[i]. */
 static inline int32_t microtvm_dot8(
-    const int8_t *a, const int8_t *b, int32_t count, int32_t start) {
+    const int8_t *a, const TVMGEN_FLASH int8_t *b, int32_t count, int32_t start) {
   for (int32_t i = 0; i < count; ++i) {
     start += a[i] * b[i];
   }

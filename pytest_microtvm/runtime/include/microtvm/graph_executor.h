@@ -44,6 +44,9 @@ typedef struct {
   const MicroTVMGraphStep *steps;
   void *const *arguments; /* of all steps, one after the other */
   uint32_t num_steps;
+#if defined(__AVR__)
+  const MicroTVMGraph *graph; /* by which constants are told among arguments */
+#endif
 } MicroTVMGraphExecutor;
 
 /* Reads the graph. Arguments and results are those of MicroTVMExecutorInit and, besides:

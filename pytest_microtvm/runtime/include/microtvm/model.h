@@ -8,10 +8,21 @@
 #ifndef MICROTVM_MODEL_H_
 #define MICROTVM_MODEL_H_
 
+#include <stddef.h>
 #include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
+#endif
+
+/* Where constants are. On an AVR that is flash, which other instructions read: a pointer to them
+ * has 24 bits, and says by the highest whether it is to flash or RAM. C++ has no such pointers. */
+#if defined(__AVR__) && defined(__cplusplus)
+#define MICROTVM_FLASH_POINTER(type) __uint24
+#elif defined(__AVR__)
+#define MICROTVM_FLASH_POINTER(type) const __memx type *
+#else
+#define MICROTVM_FLASH_POINTER(type) const type *
 #endif
 
 /* Every tensor, the workspace, and each tensor's place in the io buffer start on a multiple of
@@ -53,7 +64,7 @@ typedef struct {
   /* What the model keeps from run to run: so many of the last inputs and of the last outputs, pair
    * by pair in the same memory. */
   uint32_t num_states;
-  const void *const *initial_states; /* what each state begins as; null: zeros */
+  MICROTVM_FLASH_POINTER(void) const *initial_states; /* what each begins as; null: zeros */
 } MicroTVMModel;
 
 /* A kernel, callable by its name. */
@@ -71,11 +82,33 @@ typedef struct {
 /* A parameter of the model, in flash; info.name is the name of its node in the graph. */
 typedef struct {
   MicroTVMTensorInfo info;
-  const void *data; /* aligned */
+  MICROTVM_FLASH_POINTER(void) data; /* aligned */
 } MicroTVMConstant;
 
+/* What stands for a constant among the arguments of a kernel: its address, or on an AVR, where that
+ * has more bits than an argument, that of its description; and the address that an argument stands
+ * for, given the descriptions of all constants of the model. */
+#if defined(__AVR__) && !defined(__cplusplus)
+#define MICROTVM_ARGUMENT(constant) ((const void *)(constant))
+#define MICROTVM_CONSTANT(argument, all) \
+  MicroTVMConstantAt((argument), (all), sizeof(all) / sizeof((all)[0]))
+
+static inline const __memx void *MicroTVMConstantAt(const void *argument,
+                                                    const MicroTVMConstant *all, size_t count) {
+  const MicroTVMConstant *constant = (const MicroTVMConstant *)argument;
+  if (constant >= all && constant < all + count) {
+    return constant->data; /* not by ?:, which gcc 5 computes with pointers of 16 bits */
+  }
+  return argument;
+}
+#else
+#define MICROTVM_ARGUMENT(constant) ((constant)->data)
+#define MICROTVM_CONSTANT(argument, all) (argument)
+#endif
+
 typedef struct {
-  const char *json;    /* the graph as TVM's graph executor reads it, see docs/protocol.md */
+  /* The graph as TVM's graph executor reads it, see docs/protocol.md. */
+  MICROTVM_FLASH_POINTER(char) json;
   uint32_t json_bytes; /* terminator, if any, not counted */
   uint32_t num_nodes;
   uint32_t num_entries;  /* outputs of all nodes */
