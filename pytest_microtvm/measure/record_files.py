@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_microtvm.errors import ConfigError
+from pytest_microtvm.files import is_special, write_whole
 from pytest_microtvm.measure.records import SCHEMA_VERSION, Record
 
 ANY = "any name"
@@ -44,6 +44,8 @@ def check_writable(path: Path, option: str) -> None:
         ConfigError: It cannot.
     """
     try:
+        if is_special(path):
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path.parent):
             pass
@@ -54,7 +56,7 @@ def check_writable(path: Path, option: str) -> None:
 
 
 def write_file(path: Path, text: str, option: str) -> None:
-    """Write a file whole or not at all.
+    """Write a file whole or not at all, as `files.write_whole` does.
 
     Args:
         path: The file; its folder is made.
@@ -64,20 +66,10 @@ def write_file(path: Path, text: str, option: str) -> None:
     Raises:
         ConfigError: It cannot be written.
     """
-    temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", dir=path.parent, prefix=f".{path.name}.", delete=False, encoding="utf-8"
-        ) as file:
-            temporary = Path(file.name)
-            file.write(text)
-        temporary.chmod(0o644)
-        temporary.replace(path)
+        write_whole(path, text.encode())
     except OSError as error:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
         raise _unwritable(path, error, option) from error
 
 

@@ -7,8 +7,6 @@ unpacked.
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import Any
 
 from pytest_microtvm.errors import ConfigError, ModelError
 from pytest_microtvm.executors import GRAPH, ON_DEVICE
+from pytest_microtvm.files import write_whole
 from pytest_microtvm.mlf.archive import (
     FOREIGN_CURE,
     METADATA,
@@ -193,17 +192,8 @@ def write_library(path: Path, files: Mapping[str, bytes], modified_s: int = 0) -
     Raises:
         ConfigError: The archive cannot be written. No file is left behind then.
     """
-    content = pack_library(files, modified_s)
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(content)
-            Path(temporary).chmod(0o644)
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink()
-            raise
+        write_whole(path, pack_library(files, modified_s))
     except OSError as error:
         raise ConfigError(
             f"cannot write {path}: {error.strerror}", cure="choose a folder that can be written"

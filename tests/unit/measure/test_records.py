@@ -7,7 +7,10 @@ import pytest
 
 from pytest_microtvm.errors import ConfigError
 from pytest_microtvm.measure.metrics import Layer, Metric, Metrics
-from pytest_microtvm.measure.record_files import read_records, write_records
+from pytest_microtvm.measure.record_files import (
+    read_records,
+    write_records,
+)
 from pytest_microtvm.measure.records import Record, merge_records
 
 
