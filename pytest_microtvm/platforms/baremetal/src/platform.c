@@ -11,6 +11,7 @@
 
 #include "board.h"
 #include "cpu.h"
+#include "measure.h"
 #include "microtvm_board.h"
 
 static bool timer_running;
@@ -52,6 +53,7 @@ tvm_crt_error_t TVMPlatformTimerStart(void) {
     return kTvmErrorPlatformTimerBadState;
   }
   timer_running = true;
+  MeasureBegin();
   TimerStart();
   return kTvmErrorNoError;
 }
@@ -61,5 +63,7 @@ tvm_crt_error_t TVMPlatformTimerStop(double *elapsed_seconds) {
     return kTvmErrorPlatformTimerBadState;
   }
   timer_running = false;
-  return TimerStop(elapsed_seconds) ? kTvmErrorNoError : kTvmErrorPlatformTimerBadState;
+  const bool is_right = TimerStop(elapsed_seconds);
+  MeasureEnd();
+  return is_right ? kTvmErrorNoError : kTvmErrorPlatformTimerBadState;
 }

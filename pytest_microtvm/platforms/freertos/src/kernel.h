@@ -12,6 +12,10 @@ void CpuAllowUartInterrupt(void);
 /* Holds it back. For its own handler, or while interrupts are masked. */
 void CpuHoldUartInterrupt(void);
 
+/* Keeps the tick's interrupt from coming, and lets it come again. */
+void CpuHoldTick(void);
+void CpuAllowTick(void);
+
 /* The handler of the serial port's interrupt, for the CPU's folder to call. */
 void UartHandleInterrupt(void);
 

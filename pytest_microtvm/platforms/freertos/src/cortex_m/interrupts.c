@@ -15,6 +15,9 @@
 #define NVIC_SET_PENDING 0xe000e200u
 #define NVIC_PRIORITY 0xe000e400u
 
+#define SYSTICK_CONTROL 0xe000e010u
+#define SYSTICK_INTERRUPT (1u << 1)
+
 #define WORD (4u * (MICROTVM_UART_INTERRUPT / 32u))
 #define BIT (1u << (MICROTVM_UART_INTERRUPT % 32u))
 #define PRIORITY_WORD (NVIC_PRIORITY + (MICROTVM_UART_INTERRUPT & ~3u))
@@ -33,4 +36,13 @@ void CpuAllowUartInterrupt(void) {
 void CpuHoldUartInterrupt(void) {
   CpuWrite32(NVIC_CLEAR_ENABLE + WORD, BIT);
   __asm__ volatile("dsb\n\tisb" : : : "memory");
+}
+
+void CpuHoldTick(void) {
+  CpuWrite32(SYSTICK_CONTROL, CpuRead32(SYSTICK_CONTROL) & ~SYSTICK_INTERRUPT);
+  __asm__ volatile("dsb\n\tisb" : : : "memory");
+}
+
+void CpuAllowTick(void) {
+  CpuWrite32(SYSTICK_CONTROL, CpuRead32(SYSTICK_CONTROL) | SYSTICK_INTERRUPT);
 }

@@ -9,6 +9,7 @@
 #include "microtvm_board.h"
 
 #define PLIC_CLAIM 0x0c200004u
+#define MIE_TIMER (1u << 7)
 #define MIE_EXTERNAL (1u << 11)
 
 void kernel_trap(void);
@@ -32,4 +33,12 @@ void freertos_risc_v_application_interrupt_handler(void) {
     UartHandleInterrupt();
   }
   CpuWrite32(PLIC_CLAIM, number);
+}
+
+void CpuHoldTick(void) {
+  __asm__ volatile("csrc mie, %0" : : "r"((uintptr_t)MIE_TIMER) : "memory");
+}
+
+void CpuAllowTick(void) {
+  __asm__ volatile("csrs mie, %0" : : "r"((uintptr_t)MIE_TIMER) : "memory");
 }
