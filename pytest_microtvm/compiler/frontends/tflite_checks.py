@@ -34,8 +34,13 @@ ELEMENT_BYTES = {
 }
 """Types of whole bytes."""
 
+_LATER_TYPES = {18: "BFLOAT16", 19: "INT2", 20: "UINT4"}
+"""Types of TFLite's schema that the `tflite` package does not know yet."""
+
 _RANGES = {
+    "INT2": (-2, 1),
     "INT4": (-8, 7),
+    "UINT4": (0, 15),
     **{
         name: (int(np.iinfo(name.lower()).min), int(np.iinfo(name.lower()).max))
         for name in ELEMENT_BYTES
@@ -98,7 +103,7 @@ def enumeration(name: str) -> dict[int, str]:
 def type_name(tensor: Any) -> str:
     """The name of a tensor's element type."""
     code = tensor.Type()
-    return enumeration("TensorType").get(code, f"number {code}")
+    return {**_LATER_TYPES, **enumeration("TensorType")}.get(code, f"number {code}")
 
 
 def tensor_name(tensor: Any) -> str:

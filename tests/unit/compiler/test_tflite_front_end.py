@@ -283,17 +283,27 @@ def test_the_place_of_the_greatest_element_has_the_file_s_type(dtype: str, tmp_p
 # How constants are stored.
 
 
-def test_weights_of_four_bits_are_unpacked(tmp_path: Path):
-    packed = np.array([0x1F, 0x87, 0x20], np.uint8).view(np.int8)
+@pytest.mark.parametrize(
+    ("dtype", "packed", "weights"),
+    [
+        # 0xF, 1, 7; 8, 0, 2 as signed numbers of 4 bits, and 3, 1, 2; 0, 1, 3 of 2 bits.
+        ("INT4", [0x1F, 0x87, 0x20], [[-1, 1, 7], [-8, 0, 2]]),
+        ("INT2", [0b00100111, 0b1101], [[-1, 1, -2], [0, 1, -1]]),
+    ],
+)
+def test_weights_of_less_than_a_byte_are_unpacked(
+    dtype: str, packed: list[int], weights: list[list[int]], tmp_path: Path
+):
+    content = np.array(packed, np.uint8)
     tensors = [
         Tensor("x", [1, 3], "INT8", None, Quantization([1.0], [0])),
-        Tensor("w", [2, 3], "INT4", packed, Quantization([1.0], [0])),
+        Tensor("w", [2, 3], dtype, content, Quantization([1.0], [0])),
         Tensor("y", [1, 2], "INT8", None, Quantization([1.0], [0])),
     ]
     model = Model(tensors, [fully_connected([0, 1], 2)], [0], [2])
-    [result] = native(model, tmp_path)(np.array([[1, 2, 3]], np.int8))
-    # 0xF, 1, 7; 8, 0, 2 as signed numbers.
-    np.testing.assert_array_equal(result, [[-1 + 2 + 21, -8 + 0 + 6]])
+    x = np.array([[1, 2, 3]], np.int8)
+    [result] = native(model, tmp_path)(x)
+    np.testing.assert_array_equal(result, x @ np.array(weights).T)
 
 
 def test_float16_constants_become_floats(tmp_path: Path):

@@ -269,7 +269,9 @@ class _Writer:
         tflite.TensorAddShape(builder, shape)
         if tensor.shape_signature:
             tflite.TensorAddShapeSignature(builder, signature)
-        tflite.TensorAddType(builder, getattr(tflite.TensorType, tensor.dtype))
+        # The package does not know INT2 yet.
+        kind = 19 if tensor.dtype == "INT2" else getattr(tflite.TensorType, tensor.dtype)
+        tflite.TensorAddType(builder, kind)
         tflite.TensorAddBuffer(builder, buffer)
         tflite.TensorAddIsVariable(builder, tensor.is_variable)
         if quantization is not None:

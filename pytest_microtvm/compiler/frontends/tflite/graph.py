@@ -28,17 +28,22 @@ _NUMPY_TYPES = {
     "FLOAT16": "float16",
     "FLOAT32": "float32",
     "FLOAT64": "float64",
+    "INT2": "int8",
     "INT4": "int8",
     "INT8": "int8",
     "INT16": "int16",
     "INT32": "int32",
     "INT64": "int64",
+    "UINT4": "uint8",
     "UINT8": "uint8",
     "UINT16": "uint16",
     "UINT32": "uint32",
     "UINT64": "uint64",
 }
-"""How tensors are held; those of 4 bits have a byte for each element."""
+"""How tensors are held; those of less than 8 bits have a byte for each element."""
+
+_PARTS_OF_BYTES = {"INT2": 2, "INT4": 4, "UINT4": 4}
+"""How many bits the elements of such types have."""
 
 
 @dataclass(frozen=True)
@@ -204,9 +209,10 @@ def _data(buffer: Any, tensor: Any, stored: str, shape: tuple[int, ...]) -> Arra
     if stored not in _NUMPY_TYPES or buffer.DataLength() == 0:
         return None
     content = buffer.DataAsNumpy()
-    if stored == "INT4":
-        count = math.prod(shape) if tensor.Sparsity() is None else 2 * content.size
-        values = _nibbles(content)[:count]
+    bits = _PARTS_OF_BYTES.get(stored)
+    if bits is not None:
+        count = math.prod(shape) if tensor.Sparsity() is None else 8 // bits * content.size
+        values = _unpacked(content, bits, _NUMPY_TYPES[stored])[:count]
     else:
         values = np.frombuffer(content.tobytes(), _NUMPY_TYPES[stored])
     if tensor.Sparsity() is not None:
@@ -214,10 +220,10 @@ def _data(buffer: Any, tensor: Any, stored: str, shape: tuple[int, ...]) -> Arra
     return values.reshape(shape)
 
 
-def _nibbles(content: npt.NDArray[np.uint8]) -> npt.NDArray[np.int8]:
-    """Signed numbers of 4 bits, the lower half of each byte first."""
-    pairs = np.stack([content << 4, content & 0xF0], axis=1).reshape(-1)
-    return pairs.view(np.int8) >> 4
+def _unpacked(content: npt.NDArray[np.uint8], bits: int, dtype: str) -> Array:
+    """Numbers of some bits each, the lowest bits of each byte first."""
+    lifted = [content << (8 - bits - at) for at in range(0, 8, bits)]
+    return np.stack(lifted, axis=1).reshape(-1).view(dtype) >> (8 - bits)
 
 
 def _quantization(parameters: Any) -> Quantization | None:
