@@ -139,11 +139,21 @@ EXPORTS = Group(
 """By what `microtvm export --format` takes: from the `Contents` of an archive to the files of a
 folder, by path."""
 
+_SIGNALS = "pytest_microtvm.compiler.custom_operators.signal"
 CUSTOM_OPERATORS = Group(
     "pytest_microtvm.custom_operators",
     "custom operator",
     {
         "detection": "pytest_microtvm.compiler.custom_operators.detection:DETECTION_POSTPROCESS",
+        "signal_auto_scale": f"{_SIGNALS}:AUTO_SCALE",
+        "signal_energy": f"{_SIGNALS}:ENERGY",
+        "signal_filter_bank": f"{_SIGNALS}:FILTER_BANK",
+        "signal_log": f"{_SIGNALS}:LOG",
+        "signal_pcan": f"{_SIGNALS}:PCAN",
+        "signal_rfft": f"{_SIGNALS}:RFFT",
+        "signal_square_root": f"{_SIGNALS}:SQUARE_ROOT",
+        "signal_subtraction": f"{_SIGNALS}:SUBTRACTION",
+        "signal_window": f"{_SIGNALS}:WINDOW",
     },
 )
 """By any name: a `CustomOperator` of TFLite models."""
