@@ -8,7 +8,8 @@ from typing import Any
 from pytest_microtvm.errors import ModelError
 from pytest_microtvm.executors import HOST_DRIVEN
 from pytest_microtvm.measure.arena import arena_of
-from pytest_microtvm.measure.counting import Counts
+from pytest_microtvm.measure.counting import Counter, Counts
+from pytest_microtvm.measure.cycles import core_model
 from pytest_microtvm.measure.metrics import Layer, Metric, Metrics
 from pytest_microtvm.measure.records import Record
 from pytest_microtvm.mlf.graph import parse_graph
@@ -48,13 +49,18 @@ def measure(firmware: Firmware, session: Session | None = None) -> Metrics:
         if session.counts is None:
             absent["instructions"] = _why_uncounted(firmware, session)
         else:
-            by = "QEMU plugin" if session.counts.cycles is None else "simavr"
+            counter = firmware.counter
+            is_exact = isinstance(counter, Counter) and counter.plugin is None
+            by = "simavr" if is_exact else "QEMU plugin"
             source = f"{by}, most of all runs"
             total = session.counts.total
             found["instructions"] = Metric(total, "instructions", source, session.samples)
             if session.counts.cycles is not None:
                 cycles = session.counts.cycles
-                found["cycles"] = Metric(cycles, "cycles", source, session.samples)
+                name, source_of_cycles = "cycles", source
+                if not is_exact:
+                    name, source_of_cycles = "estimated_cycles", _estimate_of(firmware)
+                found[name] = Metric(cycles, "cycles", source_of_cycles, session.samples)
             layers = _layers(firmware, session.counts)
             in_float = firmware.library.float_operators
             if in_float is not None:
@@ -123,6 +129,11 @@ def _image_metrics(firmware: Firmware) -> dict[str, Metric]:
         for part, size_bytes in parts.items():
             metrics[f"{kind}_{part}_bytes"] = Metric(size_bytes, "bytes", "ELF symbols")
     return metrics
+
+
+def _estimate_of(firmware: Firmware) -> str:
+    model = core_model(firmware.board.cpu.core)
+    return f"estimate for a {model.name}: {model.error}" if model else "estimate"
 
 
 def _latency(firmware: Firmware, seconds: float, samples: int) -> Metric:

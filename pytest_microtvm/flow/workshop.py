@@ -39,6 +39,7 @@ from pytest_microtvm.measure.counting import (
     plugin_key,
     write_functions,
 )
+from pytest_microtvm.measure.cycles import core_model, write_costs
 from pytest_microtvm.measure.elf import RUN_FUNCTION, Image, read_image
 from pytest_microtvm.mlf.library import ModelLibrary, open_library, write_library
 from pytest_microtvm.model_files import is_library, shown_path
@@ -59,6 +60,7 @@ PLUGIN_TIMEOUT_S = 60.0
 IMAGE_FILE = "image.json"
 BUILT_FILE = "built.json"
 FUNCTIONS_FILE = "functions"
+COSTS_FILE = "costs"
 
 
 @dataclass(frozen=True)
@@ -233,6 +235,7 @@ class Workshop:
             image = None if elf is None else _read_image(elf, library)
             (directory / IMAGE_FILE).write_text(json.dumps(image and dataclasses.asdict(image)))
             write_functions(directory / FUNCTIONS_FILE, image.functions if image else {})
+            _write_costs(directory / COSTS_FILE, elf, board)
 
         try:
             entry = self.cache.obtain(
@@ -300,6 +303,7 @@ class Workshop:
         image = None if elf is None else _read_image(elf, library)
         functions = folder / FUNCTIONS_FILE
         write_functions(functions, image.functions if image else {})
+        _write_costs(folder / COSTS_FILE, elf, board)
         return Firmware(
             project_dir=project_dir,
             build_id=build_id,
@@ -340,7 +344,9 @@ class Workshop:
         plugin = self._plugins[program]
         if isinstance(plugin, str):
             return plugin
-        return Counter(plugin, functions, kernels_of(image.functions))
+        costs = functions.with_name(COSTS_FILE)
+        found = costs if costs.is_file() else None
+        return Counter(plugin, functions, kernels_of(image.functions), found)
 
     def _keep(self, project: Path, title: str, board: Board, executor: str) -> None:
         if self.keep_projects is None:
@@ -380,6 +386,15 @@ def _read_image(program: Path, library: ModelLibrary) -> Image:
     kernels = {kernel.name for kernel in library.kernels}
     sources = {path.name for path in (RUNTIME / "src").glob("*.c")}
     return read_image(program, library.name, kernels, sources)
+
+
+def _write_costs(path: Path, program: Path | None, board: Board) -> None:
+    """Write what instructions take, where a firmware is emulated and its core is known."""
+    if program is None or board.emulator is None or board.emulator.kind == SIMAVR:
+        return
+    model = core_model(board.cpu.core)
+    if model is not None:
+        write_costs(path, program, model)
 
 
 def obtain_plugin(cache: Cache, program: str) -> Path:

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A plugin for QEMU that counts the instructions of functions of the firmware.
  *
- *   qemu-system-arm ... -plugin file=counting.so,functions=FILE,log=FILE
+ *   qemu-system-arm ... -plugin file=counting.so,functions=FILE,log=FILE[,costs=FILE]
  *
  * `functions` has a line for each function: "run ADDRESS" for the one that runs the model, "kernel
  * ADDRESS" for each kernel. To `log` goes a line for each run of the model, or for each call of a
@@ -10,6 +10,9 @@
  *   KERNEL:INSTRUCTIONS KERNEL:INSTRUCTIONS ... TOTAL
  *
  * with a word for each call of a kernel, which is named by its place among the kernels, from 0.
+ * `costs` says what instructions take of cycles, by their address (see cycles.py): then each number
+ * of instructions is followed by a colon and the cycles.
+ *
  * What a function calls is counted to it, and what a kernel calls to that kernel. The line is
  * written before the firmware goes on.
  *
@@ -67,6 +70,8 @@ typedef struct {
   uint64_t start;
   uint64_t end;             /* behind the last one */
   uint64_t instructions;    /* as far as they are counted together */
+  uint64_t units;           /* parts of cycles that they take */
+  uint32_t taken_units;     /* likewise, to go on elsewhere than behind it */
   const Function *function; /* which starts here, or null */
 } Block;
 
@@ -74,24 +79,83 @@ typedef struct {
 typedef struct {
   const Function *function; /* null: there is none */
   uint64_t return_address;
-  uint64_t start; /* Cpu.instructions when it began */
+  uint64_t start;       /* Cpu.instructions when it began */
+  uint64_t start_units; /* Cpu.units likewise */
 } Call;
 
 typedef struct {
   uint64_t instructions;   /* since the start */
+  uint64_t units;          /* likewise */
   uint64_t return_address; /* of the latest call; NOWHERE without one */
   uint64_t previous_end;   /* of the block before */
+  uint32_t taken_units;    /* likewise */
   Call run;
   Call kernel;
 } Cpu;
+
+/* What the instructions of a section take. */
+typedef struct {
+  uint64_t address;
+  uint64_t num_halves;
+  uint16_t *units;  /* of the instruction that begins at a half word */
+  uint8_t *classes; /* likewise */
+} Section;
+
+/* Parts of a cycle that costs are counted in. */
+#define UNITS 16u
+#define MAX_CLASSES 64u
+
+static Section *sections;
+static size_t num_sections;
+static int has_costs;
+static uint32_t num_classes;
+static uint32_t taken_branch_units;
+static uint32_t free_branch;                     /* the class of branches that take none of these */
+static int16_t saved[MAX_CLASSES * MAX_CLASSES]; /* by the class before, and the class */
 
 static Function *functions;
 static size_t num_functions;
 static Cpu cpus[MAX_CPUS];
 static FILE *log_file;
 
+/* The section that has an address, or null. */
+static const Section *Find(uint64_t address) {
+  for (size_t i = 0; i < num_sections; ++i) {
+    if (address - sections[i].address < 2u * sections[i].num_halves) {
+      return &sections[i];
+    }
+  }
+  return NULL;
+}
+
+/* The class of an instruction, or null. */
+static const uint8_t *ClassAt(uint64_t address) {
+  const Section *section = Find(address);
+  return section == NULL ? NULL : &section->classes[(address - section->address) / 2u];
+}
+
+/* What the instructions of a block take, one after the other. */
+static uint64_t UnitsOf(const struct qemu_plugin_tb *block, size_t count) {
+  int64_t units = 0;
+  const uint8_t *before = NULL;
+  for (size_t i = 0; i < count; ++i) {
+    const uint64_t address = qemu_plugin_insn_vaddr(qemu_plugin_tb_get_insn(block, i));
+    const Section *section = Find(address);
+    if (section == NULL) {
+      units += UNITS;
+      before = NULL;
+      continue;
+    }
+    const uint8_t *kind = &section->classes[(address - section->address) / 2u];
+    units += section->units[kind - section->classes];
+    units -= before == NULL ? 0 : saved[*before * num_classes + *kind];
+    before = kind;
+  }
+  return units < 0 ? 0 : (uint64_t)units;
+}
+
 static void Enter(Cpu *cpu, const Function *function) {
-  const Call call = {function, cpu->previous_end, cpu->instructions};
+  const Call call = {function, cpu->previous_end, cpu->instructions, cpu->units};
   if (cpu->kernel.function != NULL) {
     return; /* it belongs to this kernel, or is the head of a loop in it */
   }
@@ -107,16 +171,22 @@ static void Enter(Cpu *cpu, const Function *function) {
 
 static void Leave(Cpu *cpu) {
   const Call call = cpu->kernel.function != NULL ? cpu->kernel : cpu->run;
-  const uint64_t instructions = cpu->instructions - call.start;
   if (call.function->kernel >= 0) {
-    fprintf(log_file, "%d:%" PRIu64 " ", call.function->kernel, instructions);
+    fprintf(log_file, "%d:", call.function->kernel);
+  }
+  fprintf(log_file, "%" PRIu64, cpu->instructions - call.start);
+  if (has_costs) {
+    fprintf(log_file, ":%" PRIu64, (cpu->units - call.start_units) / UNITS);
+  }
+  if (call.function->kernel >= 0) {
+    fputc(' ', log_file);
     cpu->kernel.function = NULL;
   } else {
     cpu->run.function = NULL;
   }
   cpu->return_address = cpu->run.function != NULL ? cpu->run.return_address : NOWHERE;
   if (cpu->run.function == NULL) {
-    fprintf(log_file, "%" PRIu64 "\n", instructions);
+    fputc('\n', log_file);
     fflush(log_file);
   }
 }
@@ -132,6 +202,11 @@ static void Execute(unsigned int index, void *data) {
     Enter(cpu, block->function);
   }
   cpu->instructions += block->instructions;
+  cpu->units += block->units;
+  if (block->start != cpu->previous_end) {
+    cpu->units += cpu->taken_units;
+  }
+  cpu->taken_units = block->taken_units;
   cpu->previous_end = block->end;
 }
 
@@ -154,6 +229,9 @@ static void Translate(qemu_plugin_id_t id, struct qemu_plugin_tb *translated) {
   block->start = qemu_plugin_insn_vaddr(qemu_plugin_tb_get_insn(translated, 0));
   block->end = qemu_plugin_insn_vaddr(last) + qemu_plugin_insn_size(last);
   block->instructions = count;
+  block->units = UnitsOf(translated, count);
+  const uint8_t *kind = ClassAt(qemu_plugin_insn_vaddr(last));
+  block->taken_units = kind != NULL && *kind == free_branch ? 0 : taken_branch_units;
   block->function = NULL;
   for (size_t i = 0; i < num_functions; ++i) {
     if (functions[i].address == block->start) {
@@ -192,6 +270,47 @@ static int ReadFunctions(const char *path) {
   return failed ? -1 : 0;
 }
 
+static int ReadSection(FILE *file, uint64_t address) {
+  Section section = {address, 0, NULL, NULL};
+  Section *grown = realloc(sections, (num_sections + 1u) * sizeof(*sections));
+  if (grown == NULL) {
+    return -1;
+  }
+  sections = grown;
+  if (fread(&section.num_halves, sizeof(section.num_halves), 1, file) != 1) {
+    return -1;
+  }
+  const size_t count = (size_t)section.num_halves;
+  section.units = malloc((count + 1u) * sizeof(*section.units));
+  section.classes = malloc(count + 1u);
+  if (section.units == NULL || section.classes == NULL ||
+      fread(section.units, sizeof(*section.units), count, file) != count ||
+      fread(section.classes, 1, count, file) != count) {
+    return -1;
+  }
+  sections[num_sections++] = section;
+  return 0;
+}
+
+static int ReadCosts(const char *path) {
+  uint64_t address;
+  FILE *file = fopen(path, "rb");
+  if (file == NULL) {
+    return -1;
+  }
+  int failed = fread(&num_classes, sizeof(num_classes), 1, file) != 1 ||
+               fread(&taken_branch_units, sizeof(taken_branch_units), 1, file) != 1 ||
+               fread(&free_branch, sizeof(free_branch), 1, file) != 1 ||
+               num_classes > MAX_CLASSES ||
+               fread(saved, sizeof(*saved) * num_classes, num_classes, file) != num_classes;
+  while (!failed && fread(&address, sizeof(address), 1, file) == 1) {
+    failed = ReadSection(file, address) != 0;
+  }
+  fclose(file);
+  has_costs = !failed;
+  return failed ? -1 : 0;
+}
+
 /* The value of an argument, where it is this one; else what is known so far. */
 static const char *Value(const char *argument, const char *name, const char *known) {
   const size_t length = strlen(name);
@@ -202,13 +321,19 @@ static const char *Value(const char *argument, const char *name, const char *kno
 int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, char **argv) {
   const char *functions_path = "";
   const char *log_path = "";
+  const char *costs_path = "";
   (void)info;
   for (int i = 0; i < argc; ++i) {
     functions_path = Value(argv[i], "functions", functions_path);
     log_path = Value(argv[i], "log", log_path);
+    costs_path = Value(argv[i], "costs", costs_path);
   }
   if (ReadFunctions(functions_path) != 0) {
     fprintf(stderr, "counting: cannot read the functions in %s\n", functions_path);
+    return -1;
+  }
+  if (costs_path[0] != '\0' && ReadCosts(costs_path) != 0) {
+    fprintf(stderr, "counting: cannot read the costs in %s\n", costs_path);
     return -1;
   }
   log_file = fopen(log_path, "a");

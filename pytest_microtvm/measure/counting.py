@@ -41,17 +41,21 @@ class Counter:
         plugin: The compiled plugin; None for an emulator that counts by itself.
         functions: The file that tells it what to count; see `write_functions`.
         kernels: The names of the kernels, by the numbers that its log has for them.
+        costs: The file that tells the plugin what instructions take of cycles; see
+            `cycles.write_costs`. None where it is not to estimate them.
     """
 
     plugin: Path | None
     functions: Path
     kernels: tuple[str, ...]
+    costs: Path | None = None
 
     def project_options(self, log: Path) -> dict[str, str]:
         """The options of `open_transport` that have `log` written."""
         if self.plugin is None:
             return {FUNCTIONS_OPTION: str(self.functions), LOG_OPTION: str(log)}
-        values = (f"file={self.plugin}", f"functions={self.functions}", f"log={log}")
+        values = [f"file={self.plugin}", f"functions={self.functions}", f"log={log}"]
+        values += [] if self.costs is None else [f"costs={self.costs}"]
         return {OPTION: ",".join(value.replace(",", ",,") for value in values)}
 
 
@@ -62,8 +66,9 @@ class Counts:
     Attributes:
         total: All of them: the executor's own and those of what it calls.
         kernels: (name, instructions) of each call of a kernel, in order.
-        cycles: Of the CPU, all of them; None where they are not counted.
-        kernel_cycles: Those of each call of a kernel, where they are counted.
+        cycles: Of the CPU, all of them, counted by simavr or estimated by the plugin; None where
+            they are neither.
+        kernel_cycles: Those of each call of a kernel, likewise.
     """
 
     total: int

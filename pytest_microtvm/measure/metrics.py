@@ -85,7 +85,7 @@ class Layer:
         instructions: What the call took, all that it called included.
         macs: Its multiplications with accumulation; None where the archive does not say.
         workspace_bytes: Its scratch memory in the arena.
-        cycles: What the call took of the CPU's; None where they are not counted.
+        cycles: What the call took of the CPU's, counted or estimated; None where neither is known.
     """
 
     kernel: str
@@ -133,6 +133,8 @@ class Metrics:
             because they have no integer kernel.
         cycles: Of the CPU, for one inference: the run that took most; only where an emulator knows
             them, as simavr does of an AVR.
+        estimated_cycles: What QEMU's instructions take on the core, by the tables of
+            `measure.cycles`.
         latency_us: One inference by the board's timer: the fastest of the runs so far.
         layers: The kernels that the inference of `instructions` called, in order.
         absent: Why a figure that could be expected is not there, by name.
@@ -161,6 +163,7 @@ class Metrics:
     instructions: Metric = _ABSENT
     float_instructions: Metric = _ABSENT
     cycles: Metric = _ABSENT
+    estimated_cycles: Metric = _ABSENT
     latency_us: Metric = _ABSENT
     layers: tuple[Layer, ...] = ()
     absent: dict[str, str] = field(default_factory=dict)
@@ -234,12 +237,14 @@ def _why_absent(name: str) -> str:
         return "nothing that the model computes is dead"
     if name == "cycles":
         return "only simavr counts them, for boards with an AVR"
+    if name == "estimated_cycles":
+        return "what instructions take is not known of the core, or none are counted"
     return _NOT_RUN if name in (*_FASTEST, *_MOST) else _NOT_TOLD
 
 
 _DEAD = ("dead_macs", "dead_constants_bytes")
 _FASTEST = ("latency_us",)
-_MOST = ("stack_bytes", "instructions", "float_instructions", "cycles")
+_MOST = ("stack_bytes", "instructions", "float_instructions", "cycles", "estimated_cycles")
 
 
 def _merged(name: str, ours: Metric, theirs: Metric) -> Metric:

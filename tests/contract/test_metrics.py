@@ -15,6 +15,7 @@ from pytest_microtvm.boards import load_boards
 from pytest_microtvm.flow.cache import Cache
 from pytest_microtvm.flow.measuring import measure
 from pytest_microtvm.flow.workshop import Workshop
+from pytest_microtvm.measure.cycles import OTHER, UNITS, core_model
 from pytest_microtvm.mlf.library import open_library
 from pytest_microtvm.project.firmware import Firmware
 from pytest_microtvm.session.device import Session
@@ -139,6 +140,24 @@ def test_every_run_gives_the_same_number(firmware):
                 run(session, 777, 5)
                 counts.add(session.counts)
     assert len(counts) == 1
+
+
+def test_cycles_are_those_of_the_instructions(firmware, session):
+    """The loop takes an instruction, a branch, and going on at its head."""
+    model = core_model(firmware.board.cpu.core)
+    run(session, 1000, 1)
+    assert session.counts is not None
+    if model is None:
+        assert session.counts.cycles is None
+        return
+    other = model.names.index(OTHER)
+    iteration = 2 * UNITS - model.saved()[other, other] + model.taken_branch * UNITS
+    assert session.counts.kernel_cycles[0] == (1000 * iteration + UNITS) // UNITS
+    assert session.counts.cycles is not None
+    assert session.counts.cycles > sum(session.counts.kernel_cycles)
+    metrics = measure(firmware, session)
+    assert metrics.estimated_cycles.value == session.counts.cycles
+    assert not metrics.cycles
 
 
 def test_the_run_that_took_most_is_kept(session):
