@@ -1,8 +1,8 @@
 """Sessions opened, run and closed while the machine is busy: none may fail or leave anything.
 
-Processes of this benchmark keep every core busy. After the sessions, and every hundred of them, the
-processes that they started, the file descriptors and threads of this process, its memory and the
-temporary folder are counted.
+Processes of this benchmark keep every core busy, unless others do. After the sessions, and every
+hundred of them, the processes that they started, the file descriptors and threads of this process,
+its memory and the temporary folder are counted.
 """
 
 from __future__ import annotations
@@ -43,6 +43,12 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser = commands.add_parser("soak", help="many sessions on a busy machine")
     parser.add_argument("--sessions", type=int, default=2000, help="how many (default 2000)")
     parser.add_argument("--board", default="qemu_x86", help="the board (default qemu_x86)")
+    parser.add_argument(
+        "--busy",
+        type=int,
+        default=os.cpu_count() or 1,
+        help="processes that keep a core busy (default: one for each; 0 on a machine that is)",
+    )
     parser.set_defaults(run=run)
 
 
@@ -104,7 +110,7 @@ def run(arguments: argparse.Namespace) -> int:
         firmware = build_firmware(MODEL, arguments.board, directory / "cache")
         temporary = directory / "tmp"
         temporary.mkdir()
-        with busy_cores():
+        with busy_cores(arguments.busy):
             token = f"{os.getpid()}-{time.monotonic_ns()}"
             os.environ.update({TOKEN: token, "TMPDIR": str(temporary)})
             tempfile.tempdir = str(temporary)  # it is read once only
@@ -158,11 +164,11 @@ def soak(firmware: Firmware, count: int, token: str, temporary: Path) -> int:
 
 
 @contextlib.contextmanager
-def busy_cores() -> Iterator[None]:
-    """Keep every core busy meanwhile."""
+def busy_cores(count: int) -> Iterator[None]:
+    """Keep cores busy meanwhile."""
     command = [sys.executable, "-c", BUSY.format(parent=os.getpid())]
     with contextlib.ExitStack() as stack:
-        for _ in range(os.cpu_count() or 1):
+        for _ in range(count):
             process = subprocess.Popen(
                 command,
                 cwd=ROOT,
