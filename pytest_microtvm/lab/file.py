@@ -33,8 +33,9 @@ LAB_VARIABLE = "MICROTVM_LAB"
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")
 _USB = re.compile(r"[0-9A-Fa-f]{4}:[0-9A-Fa-f]{4}(:[^:\s]+)?\Z")
-_URL = re.compile(r"(socket|rfc2217)://[^/:]+:\d+(\?.*)?\Z")
-_COORDINATOR = re.compile(r"[^\s:/]+:\d+\Z")
+_PORT = r"0*(?:6553[0-5]|655[0-2]\d|65[0-4]\d\d|6[0-4]\d{3}|[1-5]\d{4}|[1-9]\d{0,3})"
+_URL = re.compile(rf"(socket|rfc2217)://[^/:]+:{_PORT}(\?.*)?\Z")
+_COORDINATOR = re.compile(rf"[^\s:/]+:{_PORT}\Z")
 _WAYS = ("port", "usb", "place")
 
 

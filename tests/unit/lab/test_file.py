@@ -78,6 +78,8 @@ def test_an_empty_file_is_an_empty_lab() -> None:
         (ENTRY + 'usb = "483:374b"\n', "usb must be 'vid:pid'"),
         (ENTRY + 'port = "tcp://lab-pi:2000"\n', "port must be a device, socket://HOST:PORT"),
         (ENTRY + 'port = "socket://lab-pi"\n', "port must be a device, socket://HOST:PORT"),
+        (ENTRY + 'port = "socket://lab-pi:65536"\n', "port must be a device, socket://HOST:PORT"),
+        (ENTRY + 'port = "rfc2217://lab-pi:0"\n', "port must be a device, socket://HOST:PORT"),
         (ENTRY + "port = 2000\n", "port must be a string, not 2000"),
         (WHOLE + 'reset = "make reset"\n', "reset must be a list of strings"),
         (WHOLE + "reset = []\n", "reset must be a list of strings"),
