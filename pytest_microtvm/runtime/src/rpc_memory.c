@@ -35,22 +35,17 @@ bool MicroTVMServerMayRead(const MicroTVMRpcServer *server, uintptr_t address, s
          FindConstant(server->graph, address, size_bytes) != NULL;
 }
 
+#if defined(__AVR__)
 MICROTVM_FLASH_POINTER(void)
 MicroTVMServerAddress(const MicroTVMRpcServer *server, uintptr_t address, size_t size_bytes) {
-#if defined(__AVR__)
   const MicroTVMConstant *constant = FindConstant(server->graph, address, size_bytes);
   if (constant != NULL) {
     return constant->data;
   }
-#else
-  (void)server;
-  (void)size_bytes;
-#endif
   return (const void *)address;
 }
 
 void MicroTVMServerPut(MicroTVMRpcServer *server, uintptr_t address, size_t size_bytes) {
-#if defined(__AVR__)
   MICROTVM_FLASH_POINTER(uint8_t) from = MicroTVMServerAddress(server, address, size_bytes);
   uint8_t part[PART_BYTES];
   while (size_bytes > 0) {
@@ -60,10 +55,8 @@ void MicroTVMServerPut(MicroTVMRpcServer *server, uintptr_t address, size_t size
     from += part_bytes;
     size_bytes -= part_bytes;
   }
-#else
-  MicroTVMFrameWriterPut(&server->writer, (const void *)address, size_bytes);
-#endif
 }
+#endif
 
 int32_t MicroTVMServerAllocate(MicroTVMRpcServer *server, MicroTVMRequest *request,
                                uint64_t size_bytes, void **block) {

@@ -10,12 +10,17 @@
 bool MicroTVMServerMayRead(const MicroTVMRpcServer *server, uintptr_t address, size_t size_bytes);
 bool MicroTVMServerMayWrite(const MicroTVMRpcServer *server, uintptr_t address, size_t size_bytes);
 
-/* Where a tensor is that a client may read. */
+/* Where a tensor is that a client may read; and what puts it into the frame that is being written.
+ */
+#if defined(__AVR__)
 MICROTVM_FLASH_POINTER(void)
 MicroTVMServerAddress(const MicroTVMRpcServer *server, uintptr_t address, size_t size_bytes);
-
-/* Puts it into the frame that is being written. */
 void MicroTVMServerPut(MicroTVMRpcServer *server, uintptr_t address, size_t size_bytes);
+#else
+#define MicroTVMServerAddress(server, address, size_bytes) ((const void *)(address))
+#define MicroTVMServerPut(server, address, size_bytes) \
+  MicroTVMFrameWriterPut(&(server)->writer, (const void *)(address), (size_bytes))
+#endif
 
 /* Allocates from the pool; a failure notes in the request what there is. Returns 0 or the status
  * of MicroTVMPoolAllocate. */
