@@ -101,6 +101,15 @@ static inline int32_t microtvm_smlad(uint32_t a, uint32_t b, int32_t sum) {
 #endif
 }
 
+/* a.low * b.low + a.high * b.high. */
+static inline int32_t microtvm_smuad(uint32_t a, uint32_t b) {
+#if MICROTVM_HAS_DSP
+  return __smuad((int16x2_t)a, (int16x2_t)b);
+#else
+  return microtvm_smlad(a, b, 0);
+#endif
+}
+
 /* sum + a.low * b.low. */
 static inline int32_t microtvm_smlabb(uint32_t a, uint32_t b, int32_t sum) {
 #if MICROTVM_HAS_DSP

@@ -13,6 +13,13 @@
 #define MICROTVM_HAS_HIGH_PRODUCT 0
 #endif
 
+#if defined(__ARM_FEATURE_SAT) && __ARM_FEATURE_SAT && defined(__GNUC__)
+#define MICROTVM_HAS_SATURATION 1
+#include <arm_acle.h>
+#else
+#define MICROTVM_HAS_SATURATION 0
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -40,12 +47,21 @@ static inline int32_t microtvm_high(int32_t a, int32_t b, int32_t offset) {
 #endif
 }
 
-/* The nearest int8. */
-static inline int32_t microtvm_saturate8(int32_t value) {
-#if defined(__ARM_FEATURE_SAT) && __ARM_FEATURE_SAT && defined(__GNUC__)
+/* The high word of a * b, rounded down. */
+static inline int32_t microtvm_high_product(int32_t a, int32_t b) {
+#if MICROTVM_HAS_HIGH_PRODUCT
   int32_t result;
-  __asm__("ssat %0, #8, %1" : "=r"(result) : "r"(value));
+  __asm__("smmul %0, %1, %2" : "=r"(result) : "r"(a), "r"(b));
   return result;
+#else
+  return (int32_t)(((int64_t)a * b) >> 32);
+#endif
+}
+
+/* The nearest int8; where the value was shifted to the right, one instruction does both. */
+static inline int32_t microtvm_saturate8(int32_t value) {
+#if MICROTVM_HAS_SATURATION
+  return __ssat(value, 8);
 #else
   return value < -128 ? -128 : value > 127 ? 127 : value;
 #endif

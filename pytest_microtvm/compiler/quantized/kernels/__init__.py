@@ -2,7 +2,7 @@
 
 common                       which specs the fast kernels are for, and which kernels are equal
 portable, dsp, helium        a table of kernels each, as `extensions.CPU_EXTENSIONS` names them
-accumulators, on_its_side, patch, scaling
+accumulators, line, on_its_side, patch, scaling
                              what kernels of several CPUs have in common
 text, c_text                 pieces of C that several of them need
 """

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pytest_microtvm.compiler.quantized.kernels.accumulators import bounds, folded_bias, wrapped
+from pytest_microtvm.compiler.quantized.kernels.accumulators import bounds, folded_bias
 from pytest_microtvm.compiler.quantized.kernels.c_text import Text
 from pytest_microtvm.compiler.quantized.kernels.overlap import of_pixels
 from pytest_microtvm.compiler.quantized.kernels.patch import WordPatches, blocks, starts
@@ -57,14 +57,14 @@ def conv2d(spec: Conv2D) -> KernelSource:
     """A convolution of int8 with weights of zero point 0."""
     weights = spec.weights.reshape(len(spec.weights), -1)
     start = folded_bias(weights, spec.bias, spec.input_zero_point)
-    scaling = plan_scaling(spec.requantization, bounds(weights, start))
+    scaling = plan_scaling(spec.requantization, start, bounds(weights, start))
     pixel_count = int(np.prod(spec.output_shape[:3]))
     pixels = _pixels(pixel_count)
     sections = _sections(weights, pixels)
     patches = WordPatches(spec, pixels)
     constants: Constants = [
         _packed_weights(weights, sections, patches.quads),
-        _parameters(start, scaling, sections),
+        _parameters(scaling, sections),
         *scaling.constants,
     ]
     text = Text()
@@ -139,20 +139,14 @@ def _packed_weights(weights: Int8Array, sections: list[_Section], quads: int) ->
     return np.concatenate(parts).astype(np.uint32)
 
 
-def _parameters(
-    start: npt.NDArray[np.int64], scaling: Scaling, sections: list[_Section]
-) -> npt.NDArray[np.int32]:
-    """Of two channels that share words, both starts first, the first as it is added in the end."""
+def _parameters(scaling: Scaling, sections: list[_Section]) -> npt.NDArray[np.int32]:
+    """Of two channels that share words, both starts first."""
     parts = []
     channel = 0
     for section in sections:
         channels = slice(channel, channel + section.channels)
         channel += section.channels
-        sums = start[channels].copy()
-        if section.shared and scaling.short:
-            sums[0::2] *= 2
-        together = 2 if section.shared else 1
-        parts.append(scaling.parameters(wrapped(sums), channels, together))
+        parts.append(scaling.parameters(channels, together=2 if section.shared else 1))
     return np.concatenate(parts)
 
 
@@ -171,9 +165,9 @@ def _write_section(
         text.add("const uint32_t *taps = (const uint32_t *)(const void *)workspace;")
         for n in range(width):
             index = _parameter_index(section, scaling, n | 1 if section.shared else n)
+            initial = scaling.initial(f"parameters[{index}]")
             sums = ", ".join(
-                f"sum{n}_{p} = " + (f"parameters[{index}]" if p == 0 else f"sum{n}_0")
-                for p in range(pixels)
+                f"sum{n}_{p} = " + (initial if p == 0 else f"sum{n}_0") for p in range(pixels)
             )
             text.add(f"int32_t {sums};")
         unrolled = _unrolled(quads)
@@ -189,9 +183,10 @@ def _write_section(
         for n in range(width):
             word = f"parameters[{_parameter_index(section, scaling, n, 1)}]"
             text.add(*scaling.declare(str(n), word, f"{channel + n} + channel"))
-            if section.shared and n % 2 == 0:
+            is_above = section.shared and n % 2 == 0
+            if is_above or scaling.line is not None:
                 index = _parameter_index(section, scaling, n)
-                text.add(f"const uint32_t start{n} = (uint32_t)parameters[{index}];")
+                text.add(f"const int32_t start{n} = parameters[{index}];")
             for p in range(pixels):
                 _write_output(text, section, scaling, n, p, channels)
         text.add(f"parameters += {scaling.stride * width};", f"to += {width};")
@@ -207,7 +202,7 @@ def _parameter_index(section: _Section, scaling: Scaling, n: int, which: int = 0
 def _unrolled(quads: int) -> int:
     if quads <= _UNROLLED_QUADS:
         return quads
-    return max(range(1, 5), key=lambda n: (quads % n == 0, n))
+    return max(range(1, _UNROLLED_QUADS + 1), key=lambda n: (quads % n == 0, n))
 
 
 def _write_quad(text: Text, pixels: int, pairs: int) -> None:
@@ -263,9 +258,8 @@ def _write_output(
 ) -> None:
     total = f"total{n}_{p}"
     if section.shared and n % 2 == 0:
-        difference = f"(int32_t)((uint32_t)sum{n}_{p} - (uint32_t)sum{n + 1}_{p})"
-        sum_of_a = f"(uint32_t)({difference} >> {7 if scaling.short else 8})"
-        text.add(f"const int32_t {total} = (int32_t)({sum_of_a} + start{n});")
+        difference = f"(uint32_t)sum{n}_{p} - (uint32_t)sum{n + 1}_{p}"
+        text.add(f"const int32_t {total} = {scaling.total_above(difference, f'start{n}')};")
     else:
-        text.add(f"const int32_t {total} = sum{n}_{p}{' * 2' if scaling.short else ''};")
+        text.add(f"const int32_t {total} = {scaling.total(f'sum{n}_{p}', f'start{n}')};")
     text.add(f"to[{p * channels + n}] = (int8_t)({scaling.output(total, str(n))});")

@@ -14,8 +14,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from pytest_microtvm.compiler.quantized.kernels.accumulators import bounds, folded_bias, wrapped
+from pytest_microtvm.compiler.quantized.kernels.accumulators import bounds, folded_bias
 from pytest_microtvm.compiler.quantized.kernels.c_text import Text
 from pytest_microtvm.compiler.quantized.kernels.on_its_side import lying
 from pytest_microtvm.compiler.quantized.kernels.overlap import is_by_channels, of_rows
@@ -24,6 +25,10 @@ from pytest_microtvm.compiler.quantized.kernels.text import Constants
 from pytest_microtvm.compiler.quantized.specs import DepthwiseConv2D, KernelSource, Role
 
 _LANES = 4
+_LAYOUT = (
+    "channel after channel, of each four bytes for two words of two taps: the bytes 0 and 2 are "
+    "the taps of the first word, 1 and 3 those of the second; above each other in a column"
+)
 
 
 @dataclass(frozen=True)
@@ -87,8 +92,9 @@ def depthwise_conv2d(spec: DepthwiseConv2D) -> KernelSource:
     # A row for each channel, its taps from left to right and in each column from top to bottom.
     weights = np.ascontiguousarray(spec.weights.transpose(2, 1, 0).reshape(channels, -1))
     start = folded_bias(weights, spec.bias, spec.input_zero_point)
-    scaling = plan_scaling(spec.requantization, bounds(weights, start))
-    constants: Constants = [weights, scaling.parameters(wrapped(start)), *scaling.constants]
+    scaling = plan_scaling(spec.requantization, start, bounds(weights, start))
+    packed = _packed_weights(weights, _weight_words(plan))
+    constants: Constants = [packed, scaling.parameters(), *scaling.constants]
     text = Text()
     zero = f"{(spec.input_zero_point & 0xFF) * 0x01010101:#010x}u"
     text.add(
@@ -96,6 +102,7 @@ def depthwise_conv2d(spec: DepthwiseConv2D) -> KernelSource:
         f"const uint32_t zero = {zero};",
         "(void)zero;",
     )
+    _write_edges(text, plan)
     batches, out_height = spec.output_shape[:2]
     input_channels = spec.input_shape[3]
     with text.repeated("n", batches), text.repeated("first", out_height, plan.rows):
@@ -125,10 +132,7 @@ def depthwise_conv2d(spec: DepthwiseConv2D) -> KernelSource:
         macs=int(np.prod(spec.output_shape)) * weights.shape[1],
         headers=("tvmgen_integer_dsp.h", "tvmgen_integer_scale.h"),
         roles=(
-            Role(
-                "weights",
-                "channel after channel, of each the taps in the order of width and height",
-            ),
+            Role("weights", _LAYOUT),
             *scaling.roles(),
         ),
     )
@@ -176,7 +180,7 @@ def _write_copy(text: Text, plan: _Plan, pair: int) -> None:
     """Copy one word of each column, for four channels."""
     spec = plan.spec
     _, _, width, channels = spec.input_shape
-    before, inside, after = spec.window.split_columns(plan.columns, width)
+    before, inside, _ = spec.window.split_columns(plan.columns, width)
     lane = plan.lane_words
     two = plan.beside or 2 * pair + 1 < plan.source_rows
     with text.block():
@@ -189,8 +193,7 @@ def _write_copy(text: Text, plan: _Plan, pair: int) -> None:
                 )
             else:
                 _write_source(text, plan, "lower", 2 * pair + 1)
-        text.add(f"uint32_t *to = columns + {pair};")
-        _write_fill(text, plan, before)
+        text.add(f"uint32_t *to = columns + {before * plan.pairs + pair};")
         with text.repeated("column", inside):
             text.add(
                 "const uint32_t a = microtvm_load_word(upper);",
@@ -215,7 +218,6 @@ def _write_copy(text: Text, plan: _Plan, pair: int) -> None:
             for n, word in enumerate(words):
                 text.add(f"to[{n * lane}] = {word};")
             text.add(f"to += {plan.pairs};")
-        _write_fill(text, plan, after)
 
 
 def _write_source(text: Text, plan: _Plan, name: str, row: int) -> None:
@@ -239,14 +241,16 @@ def _write_source(text: Text, plan: _Plan, name: str, row: int) -> None:
         text.add(f"{name} = {address};", f"{name}_step = {channels};")
 
 
-def _write_fill(text: Text, plan: _Plan, count: int) -> None:
-    if count == 0:
-        return
+def _write_edges(text: Text, plan: _Plan) -> None:
+    """The columns outside of the image, which stay as they are from then on."""
+    before, inside, after = plan.spec.window.split_columns(plan.columns, plan.spec.input_shape[2])
     word = f"{(plan.spec.input_zero_point & 0xFFFF) * 0x10001:#010x}u"
-    with text.repeated("column", count):
-        for n in range(_LANES):
-            text.add(f"to[{n * plan.lane_words}] = {word};")
-        text.add(f"to += {plan.pairs};")
+    for first, count in ((0, before), (before + inside, after)):
+        if count:
+            words = count * plan.pairs
+            with text.repeated("lane", _LANES), text.repeated("edge", words):
+                place = f"lane * {plan.lane_words} + {first * plan.pairs} + edge"
+                text.add(f"columns[{place}] = {word};")
 
 
 def _write_lanes(text: Text, plan: _Plan, scaling: Scaling) -> None:
@@ -254,16 +258,22 @@ def _write_lanes(text: Text, plan: _Plan, scaling: Scaling) -> None:
     spec = plan.spec
     out_height, out_width, channels = spec.output_shape[1:]
     multiplier = channels // spec.input_shape[3]
-    taps = spec.window.shape[0] * spec.window.shape[1]
     words = _weight_words(plan)
+    size_bytes = 4 * -(-len(words) // 2)
     with text.repeated("lane", _LANES), text.repeated("part", multiplier):
         index = "channel + lane" if multiplier == 1 else f"(channel + lane) * {multiplier} + part"
         text.add(
             f"const int32_t c = {index};",
-            f"const int8_t *const weights = constant0 + c * {taps};",
+            f"const int8_t *const weights = constant0 + c * {size_bytes};",
         )
-        for number, (low, high) in enumerate(words):
-            text.add(f"const uint32_t w{number} = {_weight_word(low, high)};")
+        for number in range(len(words)):
+            if number % 2 == 0:
+                address = f"weights + {2 * number}"
+                text.add(f"const uint32_t taps{number} = microtvm_load_word({address});")
+            half = "_odd" if number % 2 else ""
+            text.add(
+                f"const uint32_t w{number} = microtvm_sxtb16{half}(taps{number - number % 2});"
+            )
         text.add(
             f"const int32_t *const parameters = constant1 + {scaling.stride} * c;",
             "const int32_t initial = parameters[0];",
@@ -293,10 +303,16 @@ def _weight_words(plan: _Plan) -> list[tuple[int, int | None]]:
     return words
 
 
-def _weight_word(low: int, high: int | None) -> str:
-    if high is None:
-        return f"(uint32_t)weights[{low}]"
-    return f"microtvm_pkhbt((uint32_t)weights[{low}], (uint32_t)weights[{high}])"
+def _packed_weights(
+    weights: npt.NDArray[np.int8], words: list[tuple[int, int | None]]
+) -> npt.NDArray[np.int8]:
+    """Of each channel its words, two of them in four bytes: as one instruction each widens them."""
+    packed = np.zeros((len(weights), -(-len(words) // 2), 4), np.int8)
+    for number, (low, high) in enumerate(words):
+        packed[:, number // 2, number % 2] = weights[:, low]
+        if high is not None:
+            packed[:, number // 2, number % 2 + 2] = weights[:, high]
+    return packed.reshape(len(weights), -1)
 
 
 def _write_outputs(
@@ -308,28 +324,32 @@ def _write_outputs(
     """One output of each row."""
     _, out_width, channels = plan.spec.output_shape[1:]
     for row in range(plan.rows):
-        text.add(f"int32_t sum{row} = initial;")
+        text.add(f"int32_t sum{row};")
     places = sorted({(term.column, term.pair) for row in plan.terms for term in row})
+    sums = [scaling.initial("initial")] * plan.rows
     for column, pair in places:
         with text.block():
             text.add(f"const uint32_t x = from[{column * plan.pairs + pair}];")
             for row, terms in enumerate(plan.terms):
                 for term in terms:
                     if (term.column, term.pair) == (column, pair):
-                        text.add(f"sum{row} = {_product(term, words)}, sum{row});")
+                        text.add(f"sum{row} = {_product(term, words, sums[row])};")
+                        sums[row] = f"sum{row}"
     for row in range(plan.rows):
-        twice = " * 2" if scaling.short else ""
-        text.add(f"const int32_t total{row} = sum{row}{twice};")
+        text.add(f"const int32_t total{row} = {scaling.total(f'sum{row}', 'initial')};")
         value = scaling.output(f"total{row}", "")
         text.add(f"to[{row * out_width * channels}] = (int8_t)({value});")
 
 
-def _product(term: _Term, words: list[tuple[int, int | None]]) -> str:
-    """The call of a multiplication but for its last argument."""
+def _product(term: _Term, words: list[tuple[int, int | None]], total: str) -> str:
+    """A sum with what a term adds to it."""
     if term.low is not None and term.high is not None:
-        return f"microtvm_smlad(x, w{words.index((term.low, term.high))}"
+        word = f"w{words.index((term.low, term.high))}"
+        return (
+            f"microtvm_smuad(x, {word})" if total == "0" else f"microtvm_smlad(x, {word}, {total})"
+        )
     tap = term.low if term.low is not None else term.high
     half = "b" if term.low is not None else "t"
     number = next(n for n, word in enumerate(words) if tap in word)
     other = "b" if words[number][0] == tap else "t"
-    return f"microtvm_smla{half}{other}(x, w{number}"
+    return f"microtvm_smla{half}{other}(x, w{number}, {total})"

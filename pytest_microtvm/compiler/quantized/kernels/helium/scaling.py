@@ -25,7 +25,7 @@ import numpy.typing as npt
 from pytest_microtvm.compiler.quantized.arithmetic import apply
 from pytest_microtvm.compiler.quantized.kernels.accumulators import wrapped
 from pytest_microtvm.compiler.quantized.kernels.c_text import Text
-from pytest_microtvm.compiler.quantized.kernels.scaling import plan_scaling
+from pytest_microtvm.compiler.quantized.kernels.scaling import is_short
 from pytest_microtvm.compiler.quantized.specs import Requantization, Role, Rounding
 
 _BLOCK = 16
@@ -217,7 +217,7 @@ def plan_helium_scaling(
         multipliers = np.where(without, 1 << 30, multipliers)
         shifts = np.where(without, -1, shifts)
     if requantization.rounding is Rounding.SINGLE:
-        if not plan_scaling(requantization, bounds).short:
+        if not is_short(requantization, bounds):
             return None
         rounding = "MICROTVM_SINGLE"
     elif np.any(shifts > -1):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pytest_microtvm.compiler.quantized.kernels.accumulators import bounds, folded_bias, wrapped
+from pytest_microtvm.compiler.quantized.kernels.accumulators import bounds, folded_bias
 from pytest_microtvm.compiler.quantized.kernels.c_text import Text
 from pytest_microtvm.compiler.quantized.kernels.overlap import of_pixels
 from pytest_microtvm.compiler.quantized.kernels.patch import (
@@ -51,11 +51,10 @@ def conv2d(spec: Conv2D) -> KernelSource:
     """A convolution of int8 with weights of zero point 0."""
     weights = spec.weights.reshape(len(spec.weights), -1)
     start = folded_bias(weights, spec.bias, spec.input_zero_point)
-    scaling = plan_scaling(spec.requantization, bounds(weights, start))
+    scaling = plan_scaling(spec.requantization, start, bounds(weights, start))
     pixels = int(np.prod(spec.output_shape[:3]))
     block = _block(pixels, len(weights))
-    parameters = scaling.parameters(wrapped(start))
-    constants: Constants = [_ordered(weights, block), parameters, *scaling.constants]
+    constants: Constants = [_ordered(weights, block), scaling.parameters(), *scaling.constants]
     text = Text()
     taps = weights.shape[1]
     with blocks(text, spec, block.pixels):
@@ -118,9 +117,9 @@ def _write_channels(
     channels, taps = weights.shape
     with text.repeated("channel", count, block.channels):
         for n in range(block.channels):
+            initial = scaling.initial(f"parameters[{scaling.stride * n}]")
             sums = ", ".join(
-                f"sum{n}_{p} = " + (f"parameters[{scaling.stride * n}]" if p == 0 else f"sum{n}_0")
-                for p in range(block.pixels)
+                f"sum{n}_{p} = " + (initial if p == 0 else f"sum{n}_0") for p in range(block.pixels)
             )
             text.add(f"int32_t {sums};")
         text.add("const int8_t *taps = patch;")
@@ -139,8 +138,8 @@ def _write_channels(
                 )
             )
             for p in range(block.pixels):
-                twice = " * 2" if scaling.short else ""
-                text.add(f"const int32_t total{n}_{p} = sum{n}_{p}{twice};")
+                total = scaling.total(f"sum{n}_{p}", f"parameters[{scaling.stride * n}]")
+                text.add(f"const int32_t total{n}_{p} = {total};")
                 value = scaling.output(f"total{n}_{p}", str(n))
                 text.add(f"to[{p * channels + n}] = (int8_t)({value});")
         text.add(f"parameters += {scaling.stride * block.channels};", f"to += {block.channels};")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pytest_microtvm.compiler.quantized.kernels.accumulators import bounds, folded_bias, wrapped
+from pytest_microtvm.compiler.quantized.kernels.accumulators import bounds, folded_bias
 from pytest_microtvm.compiler.quantized.kernels.c_text import Text
 from pytest_microtvm.compiler.quantized.kernels.on_its_side import lying
 from pytest_microtvm.compiler.quantized.kernels.overlap import is_by_channels, of_rows
@@ -27,8 +27,8 @@ def depthwise_conv2d(spec: DepthwiseConv2D) -> KernelSource:
     # A row for each channel, its taps in the order of the image.
     weights = np.ascontiguousarray(spec.weights.reshape(-1, out_channels).T)
     start = folded_bias(weights, spec.bias, spec.input_zero_point)
-    scaling = plan_scaling(spec.requantization, bounds(weights, start))
-    constants: Constants = [weights, scaling.parameters(wrapped(start)), *scaling.constants]
+    scaling = plan_scaling(spec.requantization, start, bounds(weights, start))
+    constants: Constants = [weights, scaling.parameters(), *scaling.constants]
     text = Text()
     columns = window.columns_seen(out_width)
     is_padded = not window.is_inside(spec.input_shape, spec.output_shape)
@@ -125,7 +125,7 @@ def _write_channels(
             for n in range(len(offsets)):
                 text.add(f"const int32_t w{n} = weights[{n}];")
         with text.repeated("x", out_width):
-            text.add("int32_t sum = initial;")
+            text.add(f"int32_t sum = {scaling.initial('initial')};")
             if is_unrolled:
                 for n, offset in enumerate(offsets):
                     text.add(f"sum += from[{offset}] * w{n};")
@@ -140,7 +140,7 @@ def _write_channels(
                         f"sum += from[i * {tap_row_bytes} + j * {step}] * "
                         f"weights[i * {columns} + j];"
                     )
-            text.add(f"const int32_t total = sum{' * 2' if scaling.short else ''};")
+            text.add(f"const int32_t total = {scaling.total('sum', 'initial')};")
             value = scaling.output("total", "")
             text.add(
                 f"*to = (int8_t)({value});",
