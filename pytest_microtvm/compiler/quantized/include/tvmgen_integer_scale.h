@@ -13,13 +13,6 @@
 #define MICROTVM_HAS_HIGH_PRODUCT 0
 #endif
 
-#if defined(__ARM_FEATURE_SAT) && __ARM_FEATURE_SAT && defined(__GNUC__)
-#define MICROTVM_HAS_SATURATION 1
-#include <arm_acle.h>
-#else
-#define MICROTVM_HAS_SATURATION 0
-#endif
-
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -60,8 +53,8 @@ static inline int32_t microtvm_high_product(int32_t a, int32_t b) {
 
 /* The nearest int8; where the value was shifted to the right, one instruction does both. */
 static inline int32_t microtvm_saturate8(int32_t value) {
-#if MICROTVM_HAS_SATURATION
-  return __ssat(value, 8);
+#if defined(__ARM_FEATURE_SAT) && __ARM_FEATURE_SAT && defined(__GNUC__)
+  return (int32_t)__builtin_arm_ssat(value, 8);
 #else
   return value < -128 ? -128 : value > 127 ? 127 : value;
 #endif
