@@ -52,7 +52,9 @@ def layer_table(record: Record, name: str, width: int = 80) -> list[str]:
     if len(tables) == 1:
         room = width - len(_INDENT) - max(map(len, tables[0])) - len(GAP)
         bars = ["", *_bars([layer["instructions"] for layer in record.layers], total, room)]
-    lines = fold(f"{title}: {total:,} instructions", width)
+    estimate = record.metrics.get("estimated_cycles")
+    cycles = f", ~{estimate['value']:,.0f} cycles" if estimate else ""
+    lines = fold(f"{title}: {total:,} instructions{cycles}", width)
     for table in tables:
         for line, bar in zip_longest(table, bars, fillvalue=""):
             lines.append(f"{_INDENT}{line}{GAP}{bar}".rstrip())

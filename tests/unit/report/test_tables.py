@@ -155,6 +155,12 @@ def test_a_model_of_one_layer_has_a_table():
     assert "1,500" in lines[-4]
 
 
+def test_layers_have_the_estimate_of_cycles_above_them():
+    figures: dict[str, Any] = {**MEASURED, "estimated_cycles": figure(3100, "cycles")}
+    lines = report(record(**figures, layers=LAYERS[:1]), layers=True)
+    assert [line[-2:] for line in lines if "~3,100" in line] == [["~3,100", "cycles"]]
+
+
 def test_without_counts_layers_are_a_reason():
     lines = report(record(absent={"instructions": "no compiler"}), layers=True)
     assert lines[-3][-2:] == ["no", "compiler"]
