@@ -107,6 +107,22 @@ def test_a_float_model_is_no_quantized_model_in_float(model: Model, tmp_path: Pa
     assert open_library(tmp_path / "model.tar").float_operators is None
 
 
+def test_floats_may_go_on_from_integers(tmp_path: Path):
+    """As a model goes on that is quantized in part: x -> exp(-x)."""
+    tensors = [quantized("x"), Tensor("real", [2, 3]), Tensor("minus", [2, 3]), Tensor("y", [2, 3])]
+    steps = [
+        Operator("DEQUANTIZE", [0], [1]),
+        Operator("NEG", [1], [2]),
+        Operator("EXP", [2], [3]),
+    ]
+    model = NativeModel(
+        compile_to_files(saved(Model(tensors, steps, [0], [3]), tmp_path)), tmp_path
+    )
+    x = np.array([[1, 2, 3], [-4, 5, 7]], np.int8)
+    [result] = model(x)
+    np.testing.assert_allclose(result, np.exp(-0.5 * (x.astype(np.float32) - 3)), rtol=1e-5)
+
+
 def test_an_integer_model_computes_nothing_in_float(tmp_path: Path):
     tensors = [quantized("a"), quantized("b"), quantized("sum", 0.7)]
     path = saved(Model(tensors, [add([0, 1], 2)], [0, 1], [2]), tmp_path)

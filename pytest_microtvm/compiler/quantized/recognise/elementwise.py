@@ -118,7 +118,9 @@ class _Tree:
         values = self._values
         reader = values.reader(variable)
         is_quantized = reader is not None and values.call(reader, "quantize") is not None
-        return is_quantized or any(values.call(each, "dequantize") for each in self.inputs)
+        return is_quantized or any(
+            values.call(each, "dequantize") is not None for each in self.inputs
+        )
 
     def _argument(self, call: Any, argument: Any) -> Expression:
         values = self._values
