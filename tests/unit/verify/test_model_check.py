@@ -189,10 +189,14 @@ def interpret(
     dtype: str = "float32",
 ) -> Interpreted:
     inputs: Tensors = {"x": np.array([[1, -2, 3]], dtype)}
+    library = dense_library(outputs)
+    return run_interpreter(model, library, inputs, Deadline(timeout_s), layers=layers)
+
+
+def dense_library(outputs: Any = None) -> ModelLibrary:
     given, made = (spec("x", (1, 3)),), tuple(outputs or [spec("y", (1, 4))])
     about: dict[str, Any] = {"modules": {"m": {}}}
-    library = ModelLibrary(Path("m.tar"), "m", given, made, 0, 0, ("aot",), "", about)
-    return run_interpreter(model, library, inputs, Deadline(timeout_s), layers=layers)
+    return ModelLibrary(Path("m.tar"), "m", given, made, 0, 0, ("aot",), "", about)
 
 
 WEIGHTS = np.arange(12, dtype=np.float32).reshape(4, 3)
@@ -288,6 +292,16 @@ def test_other_outputs_than_the_models_are_refused(tflite: Path):
 def test_an_interpreter_that_takes_too_long_is_ended(tflite: Path):
     with pytest.raises(ModelError, match="took longer than"):
         interpret(tflite, timeout_s=0.01)
+
+
+def test_a_run_goes_on_beside_its_caller_and_ends_with_it(
+    tflite: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(interpreters, "_COMMAND", ("-c", "import time; time.sleep(60)"))
+    inputs: Tensors = {"x": np.zeros((1, 3), np.float32)}
+    with interpreters.InterpreterRun(tflite, dense_library(), inputs, Deadline(TIMEOUT_S)) as run:
+        assert run._child.poll() is None
+    assert run._child.poll() is not None
 
 
 def test_a_crash_of_an_interpreter_is_told(tflite: Path, monkeypatch: pytest.MonkeyPatch):
