@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pytest_microtvm.errors import TransportError
 from pytest_microtvm.process import fill_standard_streams, kill_group, package_environment
 
 CLOSE_TIMEOUT_S = 5.0
@@ -25,22 +26,33 @@ OnEvent = Callable[[Mapping[str, Any]], None]
 
 
 class BridgeProcess:
-    """One bridge; see `bridge` for what is said between it and us."""
+    """One bridge; see `bridge` for what is said between it and us.
+
+    Raises:
+        TransportError: It cannot be started.
+    """
 
     def __init__(self) -> None:
         self._on_event: OnEvent = _ignore
         self._closed = threading.Event()
         self._in_order = False
         self._ended = False
-        fill_standard_streams()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "pytest_microtvm.session.bridge", str(os.getpid())],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=package_environment(),
-            text=True,
-            start_new_session=True,
-        )
+        try:
+            fill_standard_streams()
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "pytest_microtvm.session.bridge", str(os.getpid())],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=package_environment(),
+                text=True,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise TransportError(
+                f"the process that holds the link cannot be started: {error.strerror or error}",
+                cure="allow more open files and processes (ulimit -n, ulimit -u)",
+                operation="open",
+            ) from error
         self._events = threading.Thread(target=self._follow, name="microtvm-bridge", daemon=True)
         self._events.start()
 

@@ -256,3 +256,13 @@ def test_standard_streams_may_be_closed(firmware, tmp_path, closed):
 
 def children_of(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_a_bridge_that_cannot_be_started_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_arguments: object, **_named: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr("pytest_microtvm.session.bridges.subprocess.Popen", fail)
+    with pytest.raises(TransportError, match="cannot be started: Too many open files") as caught:
+        BridgeProcess()
+    assert "ulimit -n" in str(caught.value)
