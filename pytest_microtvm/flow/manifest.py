@@ -59,6 +59,8 @@ def find_damage(directory: Path) -> str:
         if document["version"] != _VERSION:
             return "another version made it"
         parts = dict(document["parts"])
+        if "" not in parts:
+            return "its manifest lists nothing"
     except FileNotFoundError:
         return "it has no manifest"
     except (OSError, ValueError, KeyError, TypeError, RecursionError):

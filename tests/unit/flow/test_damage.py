@@ -93,6 +93,11 @@ def become_a_pipe(path: Path) -> None:
     os.mkfifo(path)
 
 
+def become_a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
 DAMAGES: dict[str, tuple[str, Callable[[Path], object]]] = {
     "cut": ("model.tar", lambda path: path.write_bytes(b"arch")),
     "emptied": ("model.tar", lambda path: path.write_bytes(b"")),
@@ -108,6 +113,11 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], object]]] = {
     "an empty manifest": (MANIFEST, lambda path: path.write_bytes(b"")),
     "a broken manifest": (MANIFEST, lambda path: path.write_bytes(b"[" * 100_000)),
     "another manifest": (MANIFEST, lambda path: path.write_bytes(b"[]")),
+    "a manifest of nothing": (
+        MANIFEST,
+        lambda path: path.write_text('{"version":1,"parts":[]}'),
+    ),
+    "a folder as manifest": (MANIFEST, become_a_folder),
     "names not of files": (
         MANIFEST,
         lambda path: path.write_text('{"version":1,"parts":{"\\u0000":""}}'),
