@@ -19,6 +19,7 @@ import re
 from pathlib import Path
 
 from pytest_microtvm.compiler.emit import pools
+from pytest_microtvm.compiler.emit.avr_libm import missing_functions
 from pytest_microtvm.compiler.emit.call_plan import CallPlan
 from pytest_microtvm.compiler.emit.descriptions import graph_source, model_source
 from pytest_microtvm.compiler.emit.dispatch import context_source, functions_source
@@ -163,8 +164,9 @@ class CFiles:
         external = self._program.external
         headers = [*self._kernel_headers, *(external.headers if external else ())]
         integer = "".join(f'#include "{Path(header).name}"\n' for header in headers)
+        missing = missing_functions(kernel.body for kernel in kernels)
         parts = [
-            f'{self._notice}#include "{self._prefix}_internal.h"\n{integer}\n{includes}',
+            f'{self._notice}#include "{self._prefix}_internal.h"\n{integer}\n{includes}{missing}',
             *(
                 array_definition(self.macros.constant(i), array, FLASH)
                 for i, array in enumerate(self._program.constants)

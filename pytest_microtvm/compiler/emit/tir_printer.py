@@ -477,8 +477,6 @@ class _Printer:
         base = name if name in MATH_NAMES else name.removesuffix("f")
         if base in MATH_NAMES and _dtype(expression) in ("float32", "float64"):
             function = f"{base}f" if _dtype(expression) == "float32" else base
-            if f"libm_{function}" in HELPERS:
-                self._helpers.add(f"libm_{function}")
             return f"{function}({', '.join(self._top(argument) for argument in arguments)})", True
         raise UnsupportedKernel(f"a call of {_describe_call(expression)}")
 

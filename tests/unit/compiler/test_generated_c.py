@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from pytest_microtvm.compiler import CompileOptions, compile_to_files
+from pytest_microtvm.compiler.emit.c_files import KERNEL_INCLUDE
 from pytest_microtvm.compiler.emit.literals import comment
 from pytest_microtvm.version import __version__
 from tests.unit.compiler.native import C99, CXX11, NativeModel, compile_c
@@ -209,3 +210,17 @@ def test_a_hostile_name_of_a_layer_stays_in_its_comment(tmp_path):
         without_strings = re.sub(r'"[^"\n]*"', "", text)
         assert "*/ int main" not in without_strings
         assert "\n#error" not in text
+
+
+NARROW_SHIFT = re.compile(r"(?<![\w.(])\d+u? << |\(\d+u? << (?!\d+\b)")
+"""A number of the type of int, shifted: that may have 16 bits."""
+
+
+def test_no_number_is_shifted_as_an_int(keyword: dict[str, str]) -> None:
+    assert NARROW_SHIFT.search("x * (1 << (shift - 1))")
+    assert NARROW_SHIFT.search("= 1u << n")
+    assert not NARROW_SHIFT.search("(INT32_C(1) << (shift0 - 1)) + (UINT32_C(1) << n)")
+    texts = {**keyword, **{path.name: path.read_text() for path in KERNEL_INCLUDE.glob("*.h")}}
+    for path, text in texts.items():
+        if "helium" not in path and "dsp" not in path:  # of CPUs whose int has 32 bits
+            assert not NARROW_SHIFT.search(text), path
