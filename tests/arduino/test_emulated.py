@@ -28,11 +28,12 @@ def tools():
 
 @pytest.mark.parametrize(
     ("name", "shape", "output"),
-    [("sine_int8", (1, 1), "y")],
+    [("sine_int8", (1, 1), "y"), ("keyword_int8", (1, 32, 20, 1), "scores")],
 )
 def test_an_example_prints_what_the_interpreter_says(
     tmp_path, tmp_path_factory, name, shape, output
 ):
+    """The larger one fits, since without a host there are no packets."""
     board = load_boards()["mega2560"]
     file = MODELS / f"{name}.tflite"
     archive, definition = tmp_path / "model.tar", tmp_path / "board.json"

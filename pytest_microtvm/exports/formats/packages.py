@@ -137,8 +137,8 @@ def arduino_library(contents: Contents) -> Files:
         files = {f"examples/Run/{path}": content for path, content in program.items()}
     use = f"""\
 Copy the folder to `libraries/` of your sketchbook, or give it to your tool as a library; a sketch
-includes `{name}.h`. `examples/Run` is one. Boards of 8 bits keep constants in RAM, and have no
-place for the executor `graph` and the RPC server.
+includes `{name}.h`. `examples/Run` is one. On an AVR constants stay in flash; with the RPC
+server, give its packets less of the RAM by `MICROTVM_PACKET_BYTES`.
 """
     proof = "Tests of pytest-microtvm build the example of this form with arduino-builder."
     return {
