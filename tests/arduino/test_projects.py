@@ -8,10 +8,14 @@ import tarfile
 import pytest
 from arduino_build import compiler_flags, split_properties, with_flags
 
+from pytest_microtvm.boards import load_boards
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import BuildError, ConfigError
 from pytest_microtvm.project import platform_directory, server
 from pytest_microtvm.project.client import ProjectAPIClient
+from pytest_microtvm.project.platforms import Platform
+from pytest_microtvm.project.server import EMULATE
+from pytest_microtvm.project.support import ask_platform
 from tests.arduino.boards import generate, mega
 
 TABLE = {"packet_bytes": 256, "flags": []}
@@ -86,6 +90,15 @@ def test_a_model_that_cannot_fit_is_refused_before_the_build(tmp_path):
     with pytest.raises(BuildError, match=r"needs \d+ bytes of RAM, mega has 2048") as caught:
         generate(tmp_path, small)
     assert caught.value.cure
+
+
+def test_a_board_that_is_too_small_for_any_model_is_not_one_that_runs_here():
+    boards = [load_boards()[name] for name in ("mega2560", "uno")]
+    platform = Platform("arduino", platform_directory("arduino"))
+    large, small = ask_platform(platform, boards, Deadline(30), identify=False)
+    assert not any("bytes of RAM" in tool.name for tool in large.tools)
+    (lacking,) = (tool for tool in small.tools if "bytes of RAM, of which uno" in tool.name)
+    assert (lacking.path, lacking.purpose) == (None, EMULATE)
 
 
 def test_microtvms_options_are_there():

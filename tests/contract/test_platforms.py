@@ -246,7 +246,7 @@ def test_a_compilers_message_is_kept(board: Board, tmp_path: Path) -> None:
 
 
 def test_an_unknown_platform_is_answered_with_those_there_are() -> None:
-    with pytest.raises(ConfigError, match="choose from baremetal, host"):
+    with pytest.raises(ConfigError, match="choose from arduino, baremetal"):
         platform_directory("toaster")
 
 

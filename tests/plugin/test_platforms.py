@@ -144,7 +144,7 @@ def test_a_platform_from_a_hook(
             ["--microtvm-board=host", "--microtvm-platform=baremetal"],
             "board host has no table for the platform baremetal, only for host",
         ),
-        (["--microtvm-board=acme_pc"], "there is no platform direct; choose from baremetal, host"),
+        (["--microtvm-board=acme_pc"], "no platform direct; choose from arduino, baremetal"),
         (["--microtvm-board=host", "--microtvm-platforms-dir=no"], "folder {here}/no does not ex"),
         (["--microtvm-board=host", "--microtvm-platforms-dir=."], "no platform in {here};"),
     ],

@@ -44,6 +44,8 @@ ENVIRONMENT = ("HOME", "ARDUINO_DIRECTORIES_DATA", "ARDUINO_DIRECTORIES_USER")
 _LIBRARY_VERSION = "1.0.0"
 _ASK_TIMEOUT_S = 60.0
 _POINTER_BYTES = {"avr": 2}
+_AVR_RUNTIME_BYTES = 2000
+"""What the runtime with its texts, and Arduino's core, have of an AVR's RAM, at least."""
 
 
 class Arduino(server.ProjectHandler):
@@ -91,9 +93,8 @@ class Arduino(server.ProjectHandler):
         """Compare what is known before the build with the board's memory."""
         table = self.table(board)
         pointer_bytes = _POINTER_BYTES.get(board["cpu"]["arch"], 4)
-        # One packet is received while another is served.
-        packets = 2 * table["packet_bytes"] if self._serves_host() else 0
-        ram_bytes = model.ram_bytes(executor, pointer_bytes) + packets + table["stack_bytes"]
+        own_bytes = self._server_bytes(board) if self._serves_host() else table["stack_bytes"]
+        ram_bytes = model.ram_bytes(executor, pointer_bytes) + own_bytes
         needs = [("ram", "RAM", ram_bytes), ("flash", "flash", model.constants_bytes)]
         for kind, label, needed in needs:
             regions = [region["bytes"] for region in board["memory"] if region["kind"] == kind]
@@ -103,6 +104,13 @@ class Arduino(server.ProjectHandler):
                     f"{board['name']} has {regions[0]}",
                     cure="use a smaller model or a larger board",
                 )
+
+    def _server_bytes(self, board: Mapping[str, Any]) -> int:
+        """What firmware that serves a host takes of the RAM beside the model, at least."""
+        table = self.table(board)
+        packets = 2 * table["packet_bytes"]  # one is received while another is served
+        runtime = _AVR_RUNTIME_BYTES if board["cpu"]["arch"] == "avr" else 0
+        return int(packets + table["stack_bytes"] + runtime)
 
     def check_kind(self, board: Mapping[str, Any], kind: server.ProjectKind) -> None:
         """There are projects for the host, and examples."""
@@ -277,8 +285,17 @@ class Arduino(server.ProjectHandler):
             tools = [tool(pathlib.Path(builder.program).name, builder.program)]
         emulator = self.emulator(board)
         if emulator:
-            tools += server.emulator_tools(emulator)
+            tools += [*server.emulator_tools(emulator), *self._room(board)]
         return tools
+
+    def _room(self, board: Mapping[str, Any]) -> list[server.Tool]:
+        """What a board lacks that is too small for any model: it is not one that runs here."""
+        needs = self._server_bytes(board)
+        sizes = [region["bytes"] for region in board["memory"] if region["kind"] == "ram"]
+        if not sizes or needs <= sizes[0]:
+            return []
+        name = f"{needs} bytes of RAM, of which {board['name']} has {sizes[0]}"
+        return [server.Tool(name, None, "", server.EMULATE)]
 
     def _missing(self, board: Mapping[str, Any], core: Core) -> list[server.Tool]:
         try:
