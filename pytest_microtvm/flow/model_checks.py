@@ -21,6 +21,7 @@ from pytest_microtvm.verify.compare import Tolerance
 from pytest_microtvm.verify.inputs import Tensors, make_inputs, make_sequence
 from pytest_microtvm.verify.interpreters import (
     Interpreter,
+    InterpreterKilled,
     InterpreterRun,
     interpreter_of,
     run_interpreter,
@@ -134,6 +135,8 @@ class ModelChecks:
     ) -> ModelCheck:
         try:
             interpreted = run.result()
+        except InterpreterKilled:  # nothing that is worth to be kept
+            raise
         except ModelError as error:
             return not_checked(error.message)
         in_float = library.float_operators is not None

@@ -31,6 +31,7 @@ from pytest_microtvm.verify.inputs import Tensors, with_steps
 
 _COMMAND = ("-m", "pytest_microtvm.verify.interpreter_child")
 _LONGEST_REASON = 300
+_FROM_OUTSIDE = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGKILL, signal.SIGTERM)
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,10 @@ def require_litert(model: Path) -> None:
         raise ConfigError("LiteRT is not installed", cure="pip install 'pytest-microtvm[litert]'")
 
 
+class InterpreterKilled(ModelError):
+    """Somebody ended the interpreter, or there was no memory: the model may be fine next time."""
+
+
 class InterpreterRun:
     """A model that its own interpreter runs, in a child process beside this one.
 
@@ -210,6 +215,7 @@ class InterpreterRun:
         """Wait for the end of the run.
 
         Raises:
+            InterpreterKilled: A signal that no model causes ended it.
             ModelError: The interpreter cannot run the model, crashes on it, takes too long, or sees
                 other tensors in it.
         """
@@ -219,7 +225,8 @@ class InterpreterRun:
             why = f"it took longer than {self._deadline.timeout_s:g} s"
             raise self._cannot(why) from error
         if status < 0:
-            raise self._cannot(f"it ended by signal {signal.Signals(-status).name}")
+            kind = InterpreterKilled if -status in _FROM_OUTSIDE else ModelError
+            raise self._cannot(f"it ended by signal {signal.Signals(-status).name}", kind)
         if status > 0:
             self._printed.seek(0)
             printed = self._printed.read().decode("utf-8", "replace").strip().splitlines()
@@ -233,8 +240,8 @@ class InterpreterRun:
         except (OSError, ValueError, KeyError) as error:
             raise self._cannot(f"{error}") from error
 
-    def _cannot(self, why: str) -> ModelError:
-        return ModelError(
+    def _cannot(self, why: str, kind: type[ModelError] = ModelError) -> ModelError:
+        return kind(
             f"{self._name} cannot run {self._model.name}: {why}",
             cure="use another --microtvm-reference",
         )
