@@ -23,7 +23,7 @@ from pytest_microtvm.compiler.emit.avr_libm import missing_functions
 from pytest_microtvm.compiler.emit.call_plan import CallPlan
 from pytest_microtvm.compiler.emit.descriptions import graph_source, model_source
 from pytest_microtvm.compiler.emit.dispatch import context_source, functions_source
-from pytest_microtvm.compiler.emit.flash import FLASH, MACRO, FlashUse
+from pytest_microtvm.compiler.emit.flash import FLASH, MACRO, FlashUse, refusal_of_large
 from pytest_microtvm.compiler.emit.functions import definition, signature
 from pytest_microtvm.compiler.emit.literals import array_definition
 from pytest_microtvm.compiler.emit.macros import Macros
@@ -128,6 +128,7 @@ class CFiles:
             "#include <stddef.h>\n"
             "#include <stdint.h>\n\n"
             f"{_WIDE_DOUBLES if _DOUBLE.search(declared) else ''}"
+            f"{refusal_of_large(self._program.constants)}"
             f"{MACRO}\n"
             "#if defined(__AVR__)\n"
             "#define TVMGEN_ALIGNED /* it has an eight-bit bus */\n"

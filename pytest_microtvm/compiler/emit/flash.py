@@ -10,7 +10,10 @@ made of these.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
+
+import numpy as np
+import numpy.typing as npt
 
 from pytest_microtvm.compiler.program import Kernel, KernelCall, Program, Storage, StorageKind
 
@@ -38,8 +41,27 @@ static inline void microtvm_copy(void *to, const TVMGEN_FLASH void *from, size_t
 """
 """Its definition, and that of a copy from there."""
 
+_MOST_BYTES = 32767
+"""Of an array on an AVR, whose differences of addresses have 16 bits."""
+
 _POINTER = re.compile(r"const (\w+) \*((?:TVMGEN_RESTRICT |const )?)(\w+) = ([^;]*);")
 _ASSIGNMENT = re.compile(r"^\s*(\w+) = ([^;=]*);", re.MULTILINE)
+
+
+def refusal_of_large(constants: Sequence[npt.NDArray[np.generic]]) -> str:
+    """What tells the compiler of an AVR that a constant is too large for it; nothing if none is.
+
+    Args:
+        constants: Of a program.
+    """
+    most = max((int(array.nbytes) for array in constants), default=0)
+    if most <= _MOST_BYTES:
+        return ""
+    return (
+        "#if defined(__AVR__)\n"
+        f'#error "a constant of this model has {most} bytes; on an AVR it may have {_MOST_BYTES}"\n'
+        "#endif\n\n"
+    )
 
 
 class FlashUse:

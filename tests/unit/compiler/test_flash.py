@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pytest_microtvm.compiler.emit.flash import FlashUse
+from pytest_microtvm.compiler.emit.flash import FlashUse, refusal_of_large
 from pytest_microtvm.compiler.emit.functions import definition
 from pytest_microtvm.compiler.program import (
     Kernel,
@@ -78,6 +78,13 @@ def test_kernels_that_are_called_with_it_take_it():
     text = text_of(caller)
     assert text.count("const TVMGEN_FLASH int8_t *TVMGEN_RESTRICT weights") == 2
     assert "callee((const int8_t *)input, (const TVMGEN_FLASH int8_t *)weights, output);" in text
+
+
+def test_an_array_that_an_avr_cannot_have_is_refused_there():
+    assert refusal_of_large([np.zeros(32767, np.int8), np.zeros(8191, np.int32)]) == ""
+    text = refusal_of_large([np.zeros(4, np.int8), np.zeros(8192, np.int32)])
+    assert text.startswith("#if defined(__AVR__)\n#error ")
+    assert "a constant of this model has 32768 bytes; on an AVR it may have 32767" in text
 
 
 def test_without_constants_nothing_is_said():
