@@ -17,6 +17,7 @@ from pytest_microtvm.project.server import (
     ProjectError,
     TransportClosedError,
     emulator_tools,
+    simavr,
     start_emulator,
 )
 from pytest_microtvm.project.server.process import ChildTransport
@@ -164,6 +165,14 @@ def read_to_end(board: ChildTransport) -> tuple[bytes, str]:
             received += board.read(4096, DEADLINE_S)
         except TransportClosedError as error:
             return received, str(error.data["message"])
+
+
+def test_the_program_compiles_without_warnings(tmp_path):
+    warnings = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Wundef", "-Wvla"]
+    warnings += ["-Wmissing-prototypes", "-Wstrict-prototypes", "-Werror"]
+    source = Path(simavr.__file__).with_suffix(".c")
+    command = ["cc", "-std=gnu11", "-O2", *warnings, str(source), "-lsimavr"]
+    subprocess.run([*command, "-o", str(tmp_path / "simavr")], check=True, timeout=60)
 
 
 def test_no_byte_is_lost_at_a_megabaud(firmware, start):
