@@ -8,10 +8,11 @@ import numpy as np
 
 from tests.operators.cases import Case
 from tests.operators.dead_cases import DEAD
+from tests.operators.float_cases import FLOATS
 from tests.operators.more_cases import MORE
 from tests.operators.quantized_cases import QUANTIZED
 
-OPERATORS = {**QUANTIZED, **MORE, **DEAD}
+OPERATORS = {**QUANTIZED, **MORE, **DEAD, **FLOATS}
 """Fills a case from random numbers, by name."""
 
 

@@ -82,7 +82,7 @@ def differences(
         files = change(model.files)
         write_library(folder / f"{model.name}.tar", files)
         extract_library(folder / f"{model.name}.tar", folder / model.name)
-    built = _shared_library(models, folder)
+    built = shared_library(models, folder)
     found = list(refused)
     for model in models:
         library = open_library(folder / f"{model.name}.tar")
@@ -121,7 +121,7 @@ def compiled(
     return models, refused
 
 
-def _shared_library(models: Sequence[CompiledModel], folder: Path) -> ctypes.CDLL:
+def shared_library(models: Sequence[CompiledModel], folder: Path) -> ctypes.CDLL:
     """The kernels and call plans of all models in one library."""
     objects = []
     for model in models:

@@ -21,6 +21,7 @@ from pytest_microtvm.compiler.quantized.specs import (
     Spec,
 )
 from tests.operators.catalogue import draw
+from tests.operators.float_cases import FLOATS
 from tests.operators.more_cases import MORE
 from tests.operators.quantized_cases import QUANTIZED
 from tests.operators.running import compiled, differences
@@ -64,6 +65,14 @@ APPROXIMATED = (
     "transpose_conv",
 )
 """Operators with kernels of their own for TFLite's bits."""
+
+
+def test_float_operators_are_within_the_tolerance(tmp_path):
+    """By kernels of our own throughout; `scripts/bench operators` draws more of them."""
+    found = differences(list(draw(4 * len(FLOATS), operators=tuple(FLOATS))), tmp_path)
+    assert not found, "\n".join(map(str, found))
+    kernels = [path.read_text() for path in tmp_path.glob("*/codegen/host/src/*_lib0.c")]
+    assert not [text for text in kernels if "as TVM writes it" in text]
 
 
 @pytest.mark.parametrize("operator", QUANTIZED)

@@ -38,7 +38,7 @@ class FloatWeights:
 
     Args:
         values: float32, float16 or int8; each output channel is a row.
-        scales: float32, shape (output channels,): what the values of int8 are multiples of.
+        scales: float32, shape (output channels,) or (1,): what values of int8 are multiples of.
     """
 
     values: npt.NDArray[Any]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -45,9 +46,16 @@ def bounded(values, bounds):
     return np.clip(values, low, high)
 
 
+def real_weights(spec):
+    """What the weights stand for."""
+    values = spec.weights.values.astype(np.float64)
+    scales = spec.weights.scales
+    return values if scales is None else values * scales[:, None, None, None]
+
+
 def conv2d(spec, image):
     """In double precision."""
-    weights = spec.weights.values.astype(np.float64)
+    weights = real_weights(spec)
     result = np.zeros(spec.output_shape)
     for y in range(spec.output_shape[1]):
         for x in range(spec.output_shape[2]):
@@ -74,11 +82,26 @@ def draw_window(rng, extents):
         shape, strides, dilation = (pair(rng, (1, 1), (4, 4)) for _ in range(3))
         if rng.random() < 0.5:
             dilation = (1, 1)
-        before, after = (pair(rng, (0, 0), shape) for _ in range(2))
+        before, after = (pair(rng, (0, 0), (shape[0] + 2, shape[1] + 2)) for _ in range(2))
         outputs = tuple(map(outputs_of, extents, shape, strides, dilation, before, after))
         window = Window(shape, strides, dilation, before)
         if min(outputs) > 0 and window.sees_image((1, *outputs, 1)):
             return window, outputs
+
+
+def draw_weights(rng, shape):
+    """Weights of all kinds, so large that sums are about 1."""
+    size = 1 / math.sqrt(math.prod(shape[1:]))
+    kind = str(rng.choice(["float32", "float16", "int8", "int4"]))
+    if kind.startswith("float"):
+        values = rng.normal(0, size, shape).astype(kind)
+        values.flat[0] = 1e-6  # a subnormal float16
+        return FloatWeights(values)
+    limit = 127 if kind == "int8" else 7
+    values = rng.integers(-limit, limit + 1, shape).astype(np.int8)
+    values.flat[:1] = -limit - (kind == "int4")
+    scales = rng.uniform(0.5, 1.5, rng.choice([1, shape[0]])) * size / limit
+    return FloatWeights(values, scales.astype(np.float32))
 
 
 def draw_conv2d(rng):
@@ -86,21 +109,20 @@ def draw_conv2d(rng):
     height, width = pair(rng, (1, 1), (9, 9))
     window, (rows, columns) = draw_window(rng, (height, width))
     shape = (results, *window.shape, channels)
-    weights = rng.normal(0, 1 / math.sqrt(math.prod(shape[1:])), shape).astype(np.float32)
     bias = rng.normal(size=results).astype(np.float32) if rng.random() < 0.7 else None
     bounds = [Range(), Range(0.0), Range(0.0, 6.0), Range(-1.0, 1.0)][rng.integers(4)]
     return FloatConv2D(
         (batches, height, width, channels),
         (batches, rows, columns, results),
         window,
-        FloatWeights(weights),
+        draw_weights(rng, shape),
         bias,
         bounds,
     )
 
 
 def depthwise_conv2d(spec, image):
-    weights = spec.weights.values[..., 0].astype(np.float64)
+    weights = real_weights(spec)[..., 0]
     spread = np.repeat(image.astype(np.float64), len(weights) // image.shape[3], axis=3)
     result = np.zeros(spec.output_shape)
     for y in range(spec.output_shape[1]):
@@ -116,13 +138,12 @@ def draw_depthwise(rng):
     whole = draw_conv2d(rng)
     channels, multiplier = int(rng.integers(1, 12)), int(rng.choice([1, 1, 2, 3, 30]))
     results = channels * multiplier
-    weights = rng.normal(0, 0.3, (results, *whole.window.shape, 1)).astype(np.float32)
     bias = None if whole.bias is None else rng.normal(size=results).astype(np.float32)
     return FloatDepthwiseConv2D(
         (*whole.input_shape[:3], channels),
         (*whole.output_shape[:3], results),
         whole.window,
-        FloatWeights(weights),
+        draw_weights(rng, (results, *whole.window.shape, 1)),
         bias,
         whole.bounds,
     )
@@ -272,11 +293,11 @@ def inputs_of(rng, spec):
 def test_kernels_compute_what_specs_say_and_the_same_bits_for_all_cpus(name, tmp_path):
     draw, reference = DRAWN[name]
     rng = np.random.default_rng(7)
-    specs = [draw(rng) for _ in range(40)]
+    specs = [draw(rng) for _ in range(24)]
     inputs = [inputs_of(rng, spec) for spec in specs]
     expected = [reference(spec, *given) for spec, given in zip(specs, inputs, strict=True)]
     found = {}
-    for simd in ("none", "dsp"):
+    for simd in ("none", "dsp", "helium"):
         folder = tmp_path / simd
         folder.mkdir()
         sizes = [result.size for result in expected]
@@ -287,6 +308,34 @@ def test_kernels_compute_what_specs_say_and_the_same_bits_for_all_cpus(name, tmp
             )
     for first, second in zip(found["none"], found["dsp"], strict=True):
         assert first.tobytes() == second.tobytes()
+
+
+def test_weights_take_no_more_than_the_model_has_for_them():
+    rng = np.random.default_rng(1)
+    image = (1, 6, 6, 8), (1, 6, 6, 6)
+    bytes_of = {}
+    for kind, dtype in (("float32", np.float32), ("float16", np.float16), ("int8", np.int8)):
+        values = rng.integers(-100, 100, (6, 3, 3, 8)).astype(dtype)
+        scales = np.ones(1, np.float32) if kind == "int8" else None
+        weights = FloatWeights(values, scales)
+        spec = FloatConv2D(*image, Window((3, 3), padding=(1, 1)), weights, None)
+        [constant] = generate(spec, "dsp").constants
+        bytes_of[kind] = constant.nbytes
+        small = replace(
+            spec,
+            weights=FloatWeights(
+                np.trunc(values / np.float32(50)).astype(np.int8), np.ones(1, "f4")
+            ),
+        )
+        [constant] = generate(small, "dsp").constants
+        bytes_of["int4"] = constant.nbytes
+    count = 6 * 3 * 3 * 8
+    assert bytes_of == {
+        "float32": 4 * count,
+        "float16": 2 * count,
+        "int8": count,
+        "int4": count // 2,
+    }
 
 
 @pytest.mark.parametrize("function", ["exp", "sigmoid", "tanh"])

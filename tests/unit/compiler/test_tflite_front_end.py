@@ -37,19 +37,46 @@ def native(model: Model, directory: Path) -> NativeModel:
     return NativeModel(compile_to_files(path), directory)
 
 
-def test_weights_of_dynamic_range_quantization_become_floats(tmp_path: Path):
-    weights = np.random.default_rng(5).integers(-127, 128, (4, 3), np.int8)
+def test_weights_of_dynamic_range_quantization_stay_small(tmp_path: Path):
+    weights = np.random.default_rng(5).integers(-127, 128, (4, 30), np.int8)
     scales = [0.5, 0.25, 2.0, 1.0]
     tensors = [
-        Tensor("x", [2, 3]),
-        Tensor("w", [4, 3], "INT8", weights, Quantization(scales, [0, 0, 0, 0])),
+        Tensor("x", [2, 30]),
+        Tensor("w", [4, 30], "INT8", weights, Quantization(scales, [0] * 4)),
         Tensor("b", [4], data=np.arange(4, dtype=np.float32)),
         Tensor("y", [2, 4]),
     ]
     model = native(Model(tensors, [fully_connected([0, 1, 2], 3)], [0], [3]), tmp_path)
-    x = np.array([[1, -2, 3], [0.5, 0, -1]], np.float32)
-    expected = x @ (weights * np.array(scales, np.float32)[:, None]).T + np.arange(4)
-    np.testing.assert_allclose(model(x)[0], expected, rtol=1e-6)
+    x = np.random.default_rng(6).normal(size=(2, 30)).astype(np.float32)
+    real = weights * np.array(scales, np.float32)[:, None]
+    np.testing.assert_allclose(model(x)[0], x @ real.T + np.arange(4), rtol=1e-5, atol=1e-4)
+    main = model.library.metadata["modules"]["net"]["memory"]["functions"]["main"][0]
+    assert main["constants_size_bytes"] == weights.size + 4 * 4 + 4 * 4  # with bias and scales
+
+
+@pytest.mark.parametrize("kind", ["INT4", "FLOAT16"])
+def test_weights_of_four_bits_and_of_float16_stay_small(tmp_path: Path, kind: str):
+    rng = np.random.default_rng(5)
+    tensors = [Tensor("x", [2, 30]), Tensor("y", [2, 4])]
+    if kind == "INT4":
+        weights = rng.integers(-8, 8, (4, 30)).astype(np.int8)
+        pairs = weights.reshape(-1, 2)
+        packed = ((pairs[:, 0] & 15) | (pairs[:, 1] << 4)).astype(np.int8)
+        tensors.append(Tensor("w", [4, 30], "INT4", packed, Quantization([0.5], [0])))
+        real = weights * np.float32(0.5)
+        operators = [fully_connected([0, 2], 1)]
+        bytes_wanted = weights.size // 2
+    else:
+        halves = rng.normal(size=(4, 30)).astype(np.float16)
+        tensors += [Tensor("h", [4, 30], "FLOAT16", halves), Tensor("w", [4, 30])]
+        real = halves.astype(np.float32)
+        operators = [Operator("DEQUANTIZE", [2], [3]), fully_connected([0, 3], 1)]
+        bytes_wanted = 2 * halves.size
+    model = native(Model(tensors, operators, [0], [1]), tmp_path)
+    x = rng.normal(size=(2, 30)).astype(np.float32)
+    np.testing.assert_allclose(model(x)[0], x @ real.T, rtol=1e-5, atol=1e-5)
+    main = model.library.metadata["modules"]["net"]["memory"]["functions"]["main"][0]
+    assert main["constants_size_bytes"] == bytes_wanted
 
 
 def test_padding_of_quantized_tensors_is_their_zero(tmp_path: Path):

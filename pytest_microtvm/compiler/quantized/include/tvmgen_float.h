@@ -22,6 +22,41 @@ static inline float microtvm_at_most(float value, float maximum) {
   return value > maximum ? maximum : value;
 }
 
+/* The signed number in the lower 4 bits of a byte, and the one in the upper 4 bits. */
+static inline int32_t microtvm_low_half(int8_t pair) {
+  const int32_t value = pair & 15;
+  return value < 8 ? value : value - 16;
+}
+
+static inline int32_t microtvm_high_half(int8_t pair) {
+  return pair >> 4;
+}
+
+/* The number that the bits of a float16 stand for, which is finite. */
+static inline float microtvm_float_of_half(uint16_t half) {
+#if defined(__ARM_FP) && defined(__GNUC__) && __ARM_ARCH_PROFILE == 'M'
+  const uint32_t bits = half;
+  float value;
+  memcpy(&value, &bits, sizeof(value));
+  __asm__("vcvtb.f32.f16 %0, %0" : "+t"(value));
+  return value;
+#else
+  const uint32_t size = (uint32_t)(half & 0x7fffu) << 13;
+  const uint32_t sign = (uint32_t)(half & 0x8000u) << 16;
+  const uint32_t bits = size < UINT32_C(0x00800000) ? size : size + (UINT32_C(112) << 23);
+  float value;
+  memcpy(&value, &bits, sizeof(value));
+  if (size < UINT32_C(0x00800000)) {
+    value *= 5192296858534827628530496329220096.0f; /* 2**112: it is subnormal */
+  }
+  uint32_t signed_bits;
+  memcpy(&signed_bits, &value, sizeof(value));
+  signed_bits |= sign;
+  memcpy(&value, &signed_bits, sizeof(value));
+  return value;
+#endif
+}
+
 /* 2**exponent, which is -126 to 127. */
 static inline float microtvm_power_of_2(int32_t exponent) {
   const uint32_t bits = (uint32_t)(exponent + 127) << 23;

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ from pytest_microtvm.compiler.quantized.recognise.values import (
     operator_name,
     shape_of,
 )
-from pytest_microtvm.compiler.quantized.recognise.weighted import ORDERS, pair, unpadded
+from pytest_microtvm.compiler.quantized.recognise.weighted import ORDERS, by_channel, pair, unpadded
 from pytest_microtvm.compiler.quantized.specs import Spec, Window
 
 
@@ -95,10 +95,9 @@ def match_conv2d(values: Values, layer: Layer) -> Match | None:
     call = layer.call
     attributes = call.attrs
     layout, order = str(attributes.data_layout), ORDERS.get(str(attributes.kernel_layout))
-    known = _weights(values, call.args[1])
-    if layout not in ("NHWC", "NCHW") or order is None or known is None:
+    weights = None if order is None else _weights(values, call.args[1], order)
+    if layout not in ("NHWC", "NCHW") or weights is None:
         return None
-    weights = known.moved(order)
     output_shape = image_of(shape_of(call), layout)
     bias = _bias(values, layer, output_shape[3], 3 if layout == "NHWC" else 1)
     if isinstance(bias, bool):
@@ -131,10 +130,12 @@ def match_conv2d(values: Values, layer: Layer) -> Match | None:
 def match_matmul(values: Values, layer: Layer) -> Match | None:
     """A fully connected layer with known weights."""
     source = layer.call.args[0]
-    known = _weights(values, layer.call.args[1])
-    if known is None or known.values.ndim != 2 or values.real(source) is not None:
+    if len(shape_of(layer.call.args[1])) != 2 or values.real(source) is not None:
         return None
-    inputs, outputs = known.values.shape
+    weights = _weights(values, layer.call.args[1], (1, 0))
+    if weights is None:
+        return None
+    outputs, inputs = weights.values.shape
     bias = _bias(values, layer, outputs, len(shape_of(layer.call)) - 1)
     if isinstance(bias, bool):
         return None
@@ -143,7 +144,7 @@ def match_matmul(values: Values, layer: Layer) -> Match | None:
         (1, 1, rows, inputs),
         (1, 1, rows, outputs),
         Window((1, 1)),
-        FloatWeights(np.ascontiguousarray(known.values.T).reshape(outputs, 1, 1, inputs)),
+        replace(weights, values=weights.values.reshape(outputs, 1, 1, inputs)),
         bias,
         layer.bounds,
     )
@@ -224,22 +225,34 @@ def match_softmax(values: Values, layer: Layer) -> Match | None:
     return Match("softmax", spec, (layer.call.args[0],))
 
 
-@dataclass(frozen=True)
-class _Known:
-    """Weights as the model stores them."""
+def _weights(values: Values, expression: Any, order: tuple[int, ...]) -> FloatWeights | None:
+    """Known weights with their axes in another order, as small as they can be without a change.
 
-    values: npt.NDArray[Any]
+    Args:
+        values: The function.
+        expression: The weights.
+        order: Of the axes, so that the output channels come first.
+    """
+    known = values.weights(expression)
+    if known is None:
+        found = values.constant(expression)
+        if found is None or str(found.dtype) != "float32":
+            return None
+        return FloatWeights(_smallest(np.ascontiguousarray(np.transpose(found, order))))
+    known = known.moved(lambda array: np.transpose(array, order))
+    scales, zero_points = by_channel(known)
+    if scales is None or zero_points.any() or str(known.values.dtype) != "int8":
+        real = (known.values.astype(np.int64) - known.zero_points).astype(np.float32)
+        return FloatWeights(np.ascontiguousarray(real * known.scales))
+    return FloatWeights(np.ascontiguousarray(known.values), scales)
 
-    def moved(self, order: tuple[int, ...]) -> FloatWeights:
-        """With the axes in another order, the output channels first."""
-        return FloatWeights(np.ascontiguousarray(np.transpose(self.values, order)))
 
-
-def _weights(values: Values, expression: Any) -> _Known | None:
-    found = values.constant(expression)
-    if found is None or str(found.dtype) != "float32":
-        return None
-    return _Known(found)
+def _smallest(found: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
+    """Numbers that all are float16 as well, as such."""
+    with np.errstate(over="ignore"):
+        halves = found.astype(np.float16)
+    is_equal = np.isfinite(halves).all() and (halves.astype(np.float32) == found).all()
+    return halves if is_equal else found
 
 
 def _bias(

@@ -64,7 +64,7 @@ def _transposed_conv2d(
     if not output.is_even or layouts != ("NCHW", "IOHW") or not is_plain:
         return None
     by_output = weights.moved(lambda array: np.transpose(array, (1, 2, 3, 0)))
-    scales, zero_points = _by_channel(by_output)
+    scales, zero_points = by_channel(by_output)
     if scales is None or zero_points.size != 1 or not _fits(source, weights, output):
         return None
     shape = by_output.values.shape
@@ -127,7 +127,7 @@ def _fully_connected(
     if weights.values.ndim != 2 or source.shape[-1] != weights.values.shape[0]:
         return None
     by_output = weights.moved(np.transpose)
-    scales, zero_points = _by_channel(by_output)
+    scales, zero_points = by_channel(by_output)
     if scales is None or zero_points.size != 1 or not _fits(source, weights, output):
         return None
     accumulator = np.float64(source.quantization.scale) * scales.astype(np.float64)
@@ -225,7 +225,7 @@ def _conv2d(
         return None
     by_output = weights.moved(lambda array: np.transpose(array, order))
     output_shape = image_of(shape_of(call), layout)
-    scales, zero_points = _by_channel(by_output)
+    scales, zero_points = by_channel(by_output)
     if scales is None or zero_points.size != 1 or not _fits(source, weights, output):
         return None
     accumulator = np.float64(source.quantization.scale) * scales.astype(np.float64)
@@ -290,7 +290,7 @@ def unpadded(
     return (pad.args[0], padded) if padded.sees_image(output_shape) else (image, window)
 
 
-def _by_channel(
+def by_channel(
     weights: Weights,
 ) -> tuple[npt.NDArray[np.float32] | None, npt.NDArray[np.int64]]:
     """Scales and zero points by the first axis, one each when all are equal."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from tvm import relax
 
-from pytest_microtvm.compiler.frontends.tflite.call import Call, Operand, constant, dequantized
+from pytest_microtvm.compiler.frontends.tflite.call import Call, Operand, dequantized
 from pytest_microtvm.compiler.frontends.tflite.graph import Array, Quantization
 from pytest_microtvm.compiler.frontends.tflite.operators.tables import one_quantization
 from pytest_microtvm.compiler.frontends.tflite.operators.windows import padding_of
@@ -171,9 +171,6 @@ def transposed_weights(data: Operand, weights: Operand, order: tuple[int, ...]) 
     """The numbers of weights with their axes in another order."""
     if weights.value is None:
         return relax.op.permute_dims(weights.real, list(order))
-    if not data.is_quantized:
-        real: Any = weights.known_real()
-        return constant(np.ascontiguousarray(np.transpose(real, order)))
     known = weights.quantization
     axis = order.index(known.axis) if known is not None and known.scales.size > 1 else 0
     return weights.moved(np.transpose(weights.value, order), axis)
@@ -182,9 +179,6 @@ def transposed_weights(data: Operand, weights: Operand, order: tuple[int, ...]) 
 def _reshaped_weights(data: Operand, weights: Operand, shape: tuple[int, ...], axis: int) -> Any:
     if weights.value is None:
         return relax.op.reshape(weights.real, list(shape))
-    if not data.is_quantized:
-        real: Any = weights.known_real()
-        return constant(real.reshape(shape))
     return weights.moved(weights.value.reshape(shape), axis)
 
 

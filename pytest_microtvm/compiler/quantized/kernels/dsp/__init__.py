@@ -11,7 +11,7 @@ from pytest_microtvm.compiler.quantized.kernels.common import (
     undivided,
 )
 from pytest_microtvm.compiler.quantized.kernels.dsp import conv2d, depthwise
-from pytest_microtvm.compiler.quantized.kernels.floats import MANY_REGISTERS, kernels_for
+from pytest_microtvm.compiler.quantized.kernels.floats import FPU_LANES, convolutions
 from pytest_microtvm.compiler.quantized.specs import (
     Conv2D,
     DepthwiseConv2D,
@@ -43,7 +43,7 @@ def _fully_connected(spec: FullyConnected) -> KernelSource | None:
 
 EXTENSION = CpuExtension(
     {
-        **kernels_for(MANY_REGISTERS),
+        **convolutions(FPU_LANES),
         Conv2D: _conv2d,
         DepthwiseConv2D: _depthwise,
         FullyConnected: _fully_connected,

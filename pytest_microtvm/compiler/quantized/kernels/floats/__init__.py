@@ -2,14 +2,16 @@
 
 text                pieces of C that they have in common
 image               which taps of an output pixel are inside of the image
+lanes               how channels are computed beside each other
 windows             the order in which convolutions compute their outputs
 conv2d, depthwise   convolutions, those of each channel alone, and fully connected layers
 pooling             pools, and reductions along axes
 elementwise         functions of each element alone
 softmax             softmax
 
-Multiplications and additions are not fused, and each sum is added up in the order of the taps: the
-results are the same bits on every CPU.
+Each sum is added up in the order of the taps. In plain C multiplications and additions are not
+fused, and the results are the same bits on every CPU. By Helium they are, and a twin in plain C
+gives those bits.
 """
 
 from __future__ import annotations
@@ -33,24 +35,31 @@ from pytest_microtvm.compiler.quantized.kernels.floats import (
     pooling,
     softmax,
 )
+from pytest_microtvm.compiler.quantized.kernels.floats.lanes import HeliumLanes, Lanes
 
-FEW_REGISTERS = 12
-"""What CPUs without an FPU do well with, too: their sums are on the stack anyway."""
-MANY_REGISTERS = 28
-"""Of the 32 that Arm's FPUs have: C compilers do not manage to use all of them for sums."""
+IN_C: Mapping[type, Generator] = {
+    FloatElementwise: elementwise.elementwise,
+    FloatPool: pooling.pool,
+    FloatReduction: pooling.reduction,
+    FloatSoftmax: softmax.softmax,
+}
+"""Kernels that are the same for all CPUs, by class of spec."""
 
 
-def kernels_for(registers: int) -> Mapping[type, Generator]:
-    """Kernels in plain C, by class of spec.
+def convolutions(lanes: Lanes) -> Mapping[type, Generator]:
+    """Kernels of convolutions, by class of spec.
 
     Args:
-        registers: How many floats the CPU keeps at hand.
+        lanes: How channels are computed beside each other.
     """
     return {
-        FloatConv2D: partial(conv2d.conv2d, registers=registers),
-        FloatDepthwiseConv2D: partial(depthwise.depthwise_conv2d, registers=registers),
-        FloatElementwise: elementwise.elementwise,
-        FloatPool: pooling.pool,
-        FloatReduction: pooling.reduction,
-        FloatSoftmax: softmax.softmax,
+        FloatConv2D: partial(conv2d.conv2d, lanes=lanes),
+        FloatDepthwiseConv2D: partial(depthwise.depthwise_conv2d, lanes=lanes),
     }
+
+
+PORTABLE_LANES = Lanes(12)
+"""A CPU without an FPU has its sums on the stack anyway: little code is worth more."""
+FPU_LANES = Lanes(28)
+"""Arm's FPUs have 32 registers, of which C compilers do not manage to use all for sums."""
+HELIUM_LANES = HeliumLanes(8)

@@ -8,6 +8,8 @@ import numpy as np
 
 from pytest_microtvm.compiler.quantized.float_specs import FloatConv2D
 from pytest_microtvm.compiler.quantized.kernels.c_text import Text
+from pytest_microtvm.compiler.quantized.kernels.floats.lanes import Lanes
+from pytest_microtvm.compiler.quantized.kernels.floats.text import StoredWeights
 from pytest_microtvm.compiler.quantized.kernels.floats.windows import (
     LOOP_INSTRUCTIONS,
     Block,
@@ -16,14 +18,16 @@ from pytest_microtvm.compiler.quantized.kernels.floats.windows import (
 from pytest_microtvm.compiler.quantized.specs import KernelSource
 
 
-def conv2d(spec: FloatConv2D, registers: int) -> KernelSource:
-    """A convolution in plain C.
+def conv2d(spec: FloatConv2D, lanes: Lanes) -> KernelSource | None:
+    """A convolution; None where it has fewer channels than a vector, or weights of 4 bits.
 
     Args:
         spec: What is to be computed.
-        registers: How many floats the CPU keeps at hand.
+        lanes: How channels are computed beside each other.
     """
-    return _Writer(flattened(spec), registers).source()
+    if spec.output_shape[3] < lanes.count or StoredWeights(spec.weights).kind not in lanes.can_read:
+        return None
+    return _Writer(flattened(spec), lanes).source()
 
 
 def flattened(spec: FloatConv2D) -> FloatConv2D:
@@ -50,12 +54,14 @@ class _Writer(WindowWriter):
 
     def registers(self, block: Block) -> int:
         """The sums, the pixels or the weights of a tap, one of the others, and a product."""
-        return block.pixels * block.channels + min(block.pixels, block.channels) + 2
+        if self.lanes.product_instructions == 1:
+            return block.sums + block.units  # factors for all lanes are elsewhere
+        return block.sums + min(block.pixels, block.units) + 2
 
     def instructions(self, block: Block) -> int:
         """Loads of each pixel and each weight, multiplications and additions."""
-        products = block.pixels * block.channels
-        return LOOP_INSTRUCTIONS + block.pixels + block.channels + 2 * products
+        products = self.lanes.product_instructions * block.sums
+        return LOOP_INSTRUCTIONS + block.pixels + block.units + products
 
     def is_possible(self, block: Block) -> bool:
         """Always."""
@@ -63,7 +69,7 @@ class _Writer(WindowWriter):
 
     def column_weights(self, block: Block) -> int:
         """Those of all input channels."""
-        return self.depth * block.channels
+        return self.depth * self.weights.stride(block.units * self.lanes.count)
 
     def inputs_of(self, channels: int) -> int:
         """None: each output channel reads all that there are."""
@@ -90,20 +96,27 @@ class _Writer(WindowWriter):
 
         They are not unrolled: a C compiler would move loads ahead until it runs out of registers.
         """
-        pitch = self.horizontal.stride * self.depth
+        lanes, pitch = self.lanes, self.horizontal.stride * self.depth
         pixels = [f"taps[{p * pitch}]" for p in range(block.pixels)]
-        factors = [self.weights.read(f"w[{n}]") for n in range(block.channels)]
-        is_narrow = block.pixels < block.channels
-        held, others = (pixels, factors) if is_narrow else (factors, pixels)
+        factors = [lanes.weight(self.weights, "w", n * lanes.count) for n in range(block.units)]
+        holds_pixels = lanes.count == 1 and block.pixels < block.units
         with text.block():
             text.add(f"const float *taps = {start};")
             text.add(f"const {self.weights.c_type} *w = {weights};")
             with text.block(f"for (int32_t k = 0; k < {length}; ++k)"):
-                text.add(*(f"const float a{n} = {value};" for n, value in enumerate(held)))
-                for m, value in enumerate(others):
-                    with text.block():
-                        text.add(f"const float b = {value};")
-                        for n in range(len(held)):
-                            total = f"sum{m}_{n}" if is_narrow else f"sum{n}_{m}"
-                            text.add(f"{total} += a{n} * b;")
-                text.add("++taps;", f"w += {block.channels};")
+                if holds_pixels:
+                    text.add(*(f"const float b{p} = {value};" for p, value in enumerate(pixels)))
+                    for n, value in enumerate(factors):
+                        with text.block():
+                            text.add(f"const {lanes.c_type} a = {value};")
+                            for p in range(block.pixels):
+                                text.add(lanes.add_multiple(f"sum{n}_{p}", "a", f"b{p}"))
+                else:
+                    for n, value in enumerate(factors):
+                        text.add(f"const {lanes.c_type} a{n} = {value};")
+                    for p, value in enumerate(pixels):
+                        with text.block():
+                            text.add(f"const float b = {value};")
+                            for n in range(block.units):
+                                text.add(lanes.add_multiple(f"sum{n}_{p}", f"a{n}", "b"))
+                text.add("++taps;", f"w += {self.weights.stride(block.units * lanes.count)};")

@@ -35,9 +35,9 @@ class Axis:
     def inside(self, output: int) -> range:
         """The taps of an output that are inside."""
         start = output * self.stride - self.padding
-        first = -(start // self.dilation) if start < 0 else 0
+        first = min(-(start // self.dilation), self.taps) if start < 0 else 0
         end = -(-(self.extent - start) // self.dilation)
-        return range(min(first, self.taps), max(first, min(self.taps, end)))
+        return range(first, max(first, min(self.taps, end)))
 
     @property
     def interior(self) -> range:

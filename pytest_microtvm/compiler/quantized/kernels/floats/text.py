@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from pytest_microtvm.compiler.emit.literals import literal
 from pytest_microtvm.compiler.quantized.float_specs import FloatWeights, Range
+
+Array = npt.NDArray[Any]
 
 HEADERS = ("tvmgen_float.h",)
 
@@ -29,7 +33,7 @@ def bounded(value: str, bounds: Range) -> str:
 
 @dataclass(frozen=True)
 class StoredWeights:
-    """How weights are stored, and how C reads them.
+    """How weights are stored, and how C reads them: never larger than the model has them.
 
     Args:
         weights: As the model has them.
@@ -38,21 +42,45 @@ class StoredWeights:
     weights: FloatWeights
 
     @property
-    def c_type(self) -> str:
-        """Of an element."""
-        return {"float32": "float", "float16": "uint16_t", "int8": "int8_t"}[self._dtype]
+    def kind(self) -> str:
+        """The element type: float32, float16, int8 or int4, of which two are in a byte."""
+        values = self.weights.values
+        is_small = str(values.dtype) == "int8" and values.min() >= -8 and values.max() <= 7
+        return "int4" if is_small else str(values.dtype)
 
     @property
-    def _dtype(self) -> str:
-        return str(self.weights.values.dtype)
+    def c_type(self) -> str:
+        """Of an element."""
+        return {"float32": "float", "float16": "uint16_t"}.get(self.kind, "int8_t")
 
-    def stored(self, ordered: Sequence[np.ndarray]) -> np.ndarray:
-        """The constant, of parts in the order in which they are read."""
-        parts = np.concatenate([part.ravel() for part in ordered])
-        return parts.view(np.uint16) if self._dtype == "float16" else parts
+    def stride(self, channels: int) -> int:
+        """Elements that a tap of so many output channels takes."""
+        return -(-channels // 2) if self.kind == "int4" else channels
 
-    def read(self, element: str) -> str:
-        """An expression of type float for an element."""
-        if self._dtype == "float32":
-            return element
-        return f"microtvm_half({element})" if self._dtype == "float16" else f"(float){element}"
+    def stored(self, parts: Sequence[Array]) -> Array:
+        """The constant.
+
+        Args:
+            parts: For each block of output channels, shape (taps, channels).
+        """
+        if self.kind == "int4":
+            parts = [_halved(part) for part in parts]
+        flat: Array = np.concatenate([part.reshape(-1) for part in parts])
+        return flat.view(np.uint16) if self.kind == "float16" else flat
+
+    def read(self, pointer: str, index: int) -> str:
+        """An expression of type float for the weight of a channel, given where its tap is."""
+        if self.kind == "int4":
+            half = "high" if index % 2 else "low"
+            return f"(float)microtvm_{half}_half({pointer}[{index // 2}])"
+        element = f"{pointer}[{index}]"
+        if self.kind == "float16":
+            return f"microtvm_float_of_half({element})"
+        return f"(float){element}" if self.kind == "int8" else element
+
+
+def _halved(part: Array) -> Array:
+    """Numbers of 4 bits, two in a byte, the first in its lower half; each row begins a byte."""
+    padded = np.pad(part, ((0, 0), (0, part.shape[1] % 2)))
+    halved: Array = (padded[:, 0::2] & 0x0F) | (padded[:, 1::2] << 4)
+    return halved

@@ -18,7 +18,8 @@ import numpy.typing as npt
 from pytest_microtvm.compiler.quantized.float_specs import FloatConv2D, FloatDepthwiseConv2D
 from pytest_microtvm.compiler.quantized.kernels.c_text import Text
 from pytest_microtvm.compiler.quantized.kernels.floats.image import axes, borders
-from pytest_microtvm.compiler.quantized.kernels.floats.text import HEADERS, StoredWeights, bounded
+from pytest_microtvm.compiler.quantized.kernels.floats.lanes import Lanes
+from pytest_microtvm.compiler.quantized.kernels.floats.text import StoredWeights
 from pytest_microtvm.compiler.quantized.kernels.text import Constants
 from pytest_microtvm.compiler.quantized.specs import KernelSource, Role
 
@@ -32,11 +33,16 @@ class Block:
 
     Args:
         pixels: Beside each other.
-        channels: Of the output.
+        units: Of the output channels, as many as a register holds each.
     """
 
     pixels: int
-    channels: int
+    units: int
+
+    @property
+    def sums(self) -> int:
+        """Registers that hold the sums."""
+        return self.pixels * self.units
 
 
 class WindowWriter(ABC):
@@ -44,20 +50,21 @@ class WindowWriter(ABC):
 
     Args:
         spec: What is to be computed.
-        registers: How many floats the CPU keeps at hand.
+        lanes: How channels are computed beside each other.
     """
 
     layout: str
     """How the weights are laid out, with the number of channels of a block left open."""
 
-    def __init__(self, spec: FloatConv2D | FloatDepthwiseConv2D, registers: int) -> None:
+    def __init__(self, spec: FloatConv2D | FloatDepthwiseConv2D, lanes: Lanes) -> None:
         self.spec = spec
+        self.lanes = lanes
         self.weights = StoredWeights(spec.weights)
         self.vertical, self.horizontal = axes(spec.input_shape, spec.output_shape, spec.window)
         self.width, self.depth = spec.input_shape[2:]
         self.channels = spec.output_shape[3]
         self.rows = spec.weights.values.reshape(self.channels, -1)
-        self.block = self._fastest(registers)
+        self.block = self._fastest()
 
     # What depends on the kind of convolution.
 
@@ -118,55 +125,64 @@ class WindowWriter(ABC):
             output_dtype="float32",
             body=str(text),
             macs=batches * height * width * self.rows.size,
-            headers=HEADERS,
+            headers=self.lanes.headers,
             roles=tuple(self._roles()),
             is_float=True,
         )
 
-    def _fastest(self, registers: int) -> Block:
+    def _fastest(self) -> Block:
         """The block that takes the fewest instructions."""
         interior = len(self.horizontal.interior)
         border = self.horizontal.outputs - interior
 
         def cost(block: Block) -> int:
             total = 0
-            for channels in self._parts(block.channels):
-                part = replace(block, channels=channels)
+            for part in self._parts(block):
                 whole = -(-interior // block.pixels) * self.instructions(part)
                 total += whole + border * self.instructions(replace(part, pixels=1))
             return total
 
         blocks = [
-            Block(pixels, channels)
+            Block(pixels, units)
             for pixels in range(1, max(1, interior) + 1)
-            for channels in range(1, self.channels + 1)
+            for units in range(1, self.channels // self.lanes.count + 1)
         ]
         possible = [block for block in blocks if self.is_possible(block)]
-        fitting = [block for block in possible if self.registers(block) <= registers]
+        fitting = [block for block in possible if self.registers(block) <= self.lanes.registers]
         return min(fitting or possible[:1], key=cost)
 
-    def _parts(self, size: int) -> list[int]:
-        """How many output channels each block has."""
-        whole, rest = divmod(self.channels, size)
-        return [size] * whole + [rest] * (rest > 0)
+    def _parts(self, block: Block) -> list[Block]:
+        """The blocks of all output channels, smaller ones at the end."""
+        whole, rest = divmod(self.channels // self.lanes.count, block.units)
+        tail = [1] if self._overlap else []
+        sizes = [block.units] * whole + [rest] * (rest > 0) + tail
+        return [replace(block, units=size) for size in sizes]
+
+    @property
+    def _overlap(self) -> int:
+        """Channels that the last unit computes once more, having too few of its own."""
+        return -self.channels % self.lanes.count
 
     def _constants(self) -> Constants:
         spec = self.spec
         ordered: list[npt.NDArray[np.generic]] = []
         first = 0
-        for size in self._parts(self.block.channels):
-            ordered.append(np.ascontiguousarray(self.rows[first : first + size].T))
-            first += size
+        for part in self._parts(self.block):
+            count = part.units * self.lanes.count
+            first = min(first, self.channels - count)
+            ordered.append(np.ascontiguousarray(self.rows[first : first + count].T))
+            first += count
         constants: Constants = [self.weights.stored(ordered)]
         constants += [] if spec.bias is None else [spec.bias]
-        constants += [] if spec.weights.scales is None else [spec.weights.scales]
-        return constants
+        scales = spec.weights.scales
+        return constants if scales is None or scales.size == 1 else [*constants, scales]
 
     def _roles(self) -> Sequence[Role]:
-        roles = [Role("weights", self.layout.format(self.block.channels))]
+        roles = [Role("weights", self.layout.format(self.block.units * self.lanes.count))]
         if self.spec.bias is not None:
             roles.append(Role("bias", "of each output channel"))
-        if self.spec.weights.scales is not None:
+        scales = self.spec.weights.scales
+        if scales is not None and scales.size > 1:
             roles.append(Role("scales", "of each output channel, of its weights"))
         return roles
 
@@ -205,41 +221,50 @@ class WindowWriter(ABC):
         if spec.bias is not None:
             text.add("const float *bias = constant1;")
             factors.append("bias")
-        if spec.weights.scales is not None:
+        scales = spec.weights.scales
+        if scales is not None and scales.size > 1:
             text.add(f"const float *scales = constant{1 + len(factors)};")
             factors.append("scales")
-        size = self.block.channels
-        whole, rest = divmod(self.channels, size)
-        for count, channels in ((whole * size, size), (rest, rest)):
-            if not count:
+        count, size = self.lanes.count, self.block.units
+        whole, rest = divmod(self.channels // count, size)
+        parts = [(whole * size, size), (rest, rest), (1 if self._overlap else 0, 1)]
+        for number, (total, units) in enumerate(parts):
+            if not total:
                 continue
-            with text.repeated("channel", count, channels):
-                block = Block(pixels, channels)
+            if number == 2:
+                back = {"to": 1, "patch": self.inputs_of(1), **dict.fromkeys(factors, 1)}
+                text.add(*(f"{name} -= {n * self._overlap};" for name, n in back.items() if n))
+            with text.repeated("channel", total * count, units * count):
+                block = Block(pixels, units)
                 self._write_block(text, block, is_border)
                 advance = {
                     "weights": self.column_weights(block) * int(np.prod(spec.window.shape)),
-                    "to": channels,
-                    "patch": self.inputs_of(channels),
-                    **dict.fromkeys(factors, channels),
+                    "to": units * count,
+                    "patch": self.inputs_of(units * count),
+                    **dict.fromkeys(factors, units * count),
                 }
                 text.add(*(f"{name} += {step};" for name, step in advance.items() if step))
 
     def _write_block(self, text: Text, block: Block, is_border: bool) -> None:
-        spec = self.spec
-        is_scaled = spec.weights.scales is not None
-        begins = spec.bias is not None and not is_scaled
-        for n in range(block.channels):
-            for p in range(block.pixels):
-                start = "0.0f" if not begins else f"bias[{n}]" if p == 0 else f"sum{n}_0"
-                text.add(f"float sum{n}_{p} = {start};")
+        spec, lanes = self.spec, self.lanes
+        scales = spec.weights.scales
+        begins = spec.bias is not None and scales is None
+        for n in range(block.units):
+            start = lanes.load("bias", n * lanes.count) if begins else lanes.all(0.0)
+            text.add(f"{lanes.c_type} sum{n}_0 = {start};")
+            text.add(*(f"{lanes.c_type} sum{n}_{p} = sum{n}_0;" for p in range(1, block.pixels)))
         self._write_rows(text, block, is_border)
         for p in range(block.pixels):
-            for n in range(block.channels):
+            for n in range(block.units):
+                at = n * lanes.count
                 value = f"sum{n}_{p}"
-                if is_scaled:
-                    value += f" * scales[{n}]"
-                    value += f" + bias[{n}]" if spec.bias is not None else ""
-                text.add(f"to[{p * self.channels + n}] = {bounded(value, spec.bounds)};")
+                if scales is not None:
+                    bias = None if spec.bias is None else lanes.load("bias", at)
+                    is_one = scales.size == 1
+                    scale = lanes.all(float(scales[0])) if is_one else lanes.load("scales", at)
+                    value = lanes.scaled(value, scale, bias)
+                value = lanes.bounded(value, spec.bounds)
+                text.add(lanes.store("to", p * self.channels + at, value))
 
     def _write_rows(self, text: Text, block: Block, is_border: bool) -> None:
         """The rows of the kernel."""

@@ -8,6 +8,7 @@ from pytest_microtvm.compiler.quantized.kernels.common import (
     is_common,
     undivided,
 )
+from pytest_microtvm.compiler.quantized.kernels.floats import HELIUM_LANES, convolutions
 from pytest_microtvm.compiler.quantized.kernels.helium import (
     conv2d,
     depthwise,
@@ -54,6 +55,7 @@ def _pool(spec: Pool) -> KernelSource | None:
 
 EXTENSION = CpuExtension(
     {
+        **convolutions(HELIUM_LANES),
         Arithmetic: _arithmetic,
         Conv2D: _conv2d,
         DepthwiseConv2D: _depthwise,

@@ -13,7 +13,11 @@ from pytest_microtvm.compiler.quantized.kernels.common import (
     is_common,
     undivided,
 )
-from pytest_microtvm.compiler.quantized.kernels.floats import FEW_REGISTERS, kernels_for
+from pytest_microtvm.compiler.quantized.kernels.floats import (
+    IN_C,
+    PORTABLE_LANES,
+    convolutions,
+)
 from pytest_microtvm.compiler.quantized.kernels.portable import (
     conv2d,
     depthwise,
@@ -86,7 +90,8 @@ def _fully_connected(spec: FullyConnected) -> KernelSource:
 
 EXTENSION = CpuExtension(
     {
-        **kernels_for(FEW_REGISTERS),
+        **IN_C,
+        **convolutions(PORTABLE_LANES),
         BatchMatMul: products.batch_mat_mul,
         Interpolated: even.interpolated,
         LayerNormalization: even.layer_normalization,
