@@ -119,6 +119,8 @@ def select_boards(
         if platforms:
             found = [board for board in found if board.platform in platforms]
         found = found if lab is None or not found else _here(found, lab, ready)
+        if not patterns:
+            _check_any_builds(platforms, ready(found))
         chosen.update((board.label, board) for board in found)
         if pattern in boards or "/" in pattern:
             by_name |= {board.label for board in found if pattern in (board.name, _full(board))}
@@ -135,6 +137,21 @@ def _check_served(board: Board, platforms: Sequence[str]) -> None:
     """Make sure that a board, which was named, has one of the platforms asked for."""
     if platforms and not set(platforms) & set(board.platforms):
         board.on(platforms[0])
+
+
+def _check_any_builds(platforms: Sequence[str], states: Mapping[str, Readiness]) -> None:
+    """Make sure that there is one to build for, of boards that nobody named."""
+    if not states or not all(state.to_build for state in states.values()):
+        return
+    first, *others = states.values()
+    lacking = [each for each in first.to_build if all(each in s.to_build for s in others)]
+    install = [each for each in first.install if all(each in s.install for s in others)]
+    lacking = lacking or sorted({each for state in states.values() for each in state.to_build})
+    raise ConfigError(
+        f"no firmware can be built here with {' or '.join(platforms)}: missing "
+        f"{', '.join(lacking)}",
+        cure=" && ".join(install),
+    )
 
 
 def _full(board: Board) -> str:

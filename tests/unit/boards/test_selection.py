@@ -197,3 +197,12 @@ def test_where_no_board_can_run_the_lines_that_install_one_are_told():
         "no board can run here; install what one of them takes; for mps2_an385, mps2_an386: "
         "apt-get install gcc-arm; for host: apt-get install gcc-host"
     )
+
+
+def test_a_platform_that_lacks_the_same_for_all_of_its_boards_is_one_error():
+    with pytest.raises(ConfigError) as caught:
+        select_boards(BOARDS, [], ["baremetal"], ready=without_anything)
+    assert caught.value.one_line() == (
+        "no firmware can be built here with baremetal: missing cc; apt-get install gcc-arm"
+    )
+    assert select_boards(BOARDS, [], ["baremetal"], ready=without_emulators).boards
