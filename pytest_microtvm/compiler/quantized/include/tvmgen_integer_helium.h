@@ -113,48 +113,16 @@ static inline microtvm_int8x16 microtvm_next16(const int8_t **from) {
   return result;
 }
 
-/* To each sum, 16 products of its vector with the same weights; these move on. The sums start with
- * them when `first` is set. */
-static inline void microtvm_dot_two(int32_t *sum0, int32_t *sum1, microtvm_int8x16 a,
-    microtvm_int8x16 b, const int8_t **weights, int first) {
-  const int8_t *at = *weights;
-  microtvm_int8x16 w;
-  int32_t s0 = *sum0, s1 = *sum1;
-  if (first) {
-    __asm__ volatile("vldrb.8 %q[w], [%[at]], #16\n\t"
-                     "vmladav.s8 %[s0], %q[a], %q[w]\n\t"
-                     "vmladav.s8 %[s1], %q[b], %q[w]"
-                     : [s0] "=&Te"(s0), [s1] "=&Te"(s1), [w] "=&w"(w), [at] "+r"(at)
-                     : [a] "w"(a), [b] "w"(b), "m"(*(const int8_t(*)[16])at));
-  } else {
-    __asm__ volatile("vldrb.8 %q[w], [%[at]], #16\n\t"
-                     "vmladava.s8 %[s0], %q[a], %q[w]\n\t"
-                     "vmladava.s8 %[s1], %q[b], %q[w]"
-                     : [s0] "+Te"(s0), [s1] "+Te"(s1), [w] "=&w"(w), [at] "+r"(at)
-                     : [a] "w"(a), [b] "w"(b), "m"(*(const int8_t(*)[16])at));
-  }
-  *sum0 = s0;
-  *sum1 = s1;
-  *weights = at;
-}
-
-/* The same for one sum. */
-static inline void microtvm_dot_one(
-    int32_t *sum, microtvm_int8x16 a, const int8_t **weights, int first) {
-  const int8_t *at = *weights;
-  microtvm_int8x16 w;
+/* To a sum, 16 products; it starts with them when `first` is set. */
+static inline void microtvm_accumulate(
+    int32_t *sum, microtvm_int8x16 a, microtvm_int8x16 b, int first) {
   int32_t s = *sum;
   if (first) {
-    __asm__ volatile("vldrb.8 %q[w], [%[at]], #16\n\tvmladav.s8 %[s], %q[a], %q[w]"
-                     : [s] "=&Te"(s), [w] "=&w"(w), [at] "+r"(at)
-                     : [a] "w"(a), "m"(*(const int8_t(*)[16])at));
+    __asm__ volatile("vmladav.s8 %[s], %q[a], %q[b]" : [s] "=Te"(s) : [a] "w"(a), [b] "w"(b));
   } else {
-    __asm__ volatile("vldrb.8 %q[w], [%[at]], #16\n\tvmladava.s8 %[s], %q[a], %q[w]"
-                     : [s] "+Te"(s), [w] "=&w"(w), [at] "+r"(at)
-                     : [a] "w"(a), "m"(*(const int8_t(*)[16])at));
+    __asm__ volatile("vmladava.s8 %[s], %q[a], %q[b]" : [s] "+Te"(s) : [a] "w"(a), [b] "w"(b));
   }
   *sum = s;
-  *weights = at;
 }
 
 static inline microtvm_int32x4 microtvm_load4(const int32_t *from) {

@@ -88,16 +88,9 @@ static inline microtvm_int8x16 microtvm_next16(const int8_t **from) {
   return microtvm_load16(*from - 16);
 }
 
-static inline void microtvm_dot_one(
-    int32_t *sum, microtvm_int8x16 a, const int8_t **weights, int first) {
-  *sum = microtvm_dot(first ? 0 : *sum, a, microtvm_next16(weights));
-}
-
-static inline void microtvm_dot_two(int32_t *sum0, int32_t *sum1, microtvm_int8x16 a,
-    microtvm_int8x16 b, const int8_t **weights, int first) {
-  const microtvm_int8x16 w = microtvm_next16(weights);
-  *sum0 = microtvm_dot(first ? 0 : *sum0, a, w);
-  *sum1 = microtvm_dot(first ? 0 : *sum1, b, w);
+static inline void microtvm_accumulate(
+    int32_t *sum, microtvm_int8x16 a, microtvm_int8x16 b, int first) {
+  *sum = microtvm_dot(first ? 0 : *sum, a, b);
 }
 
 static inline microtvm_int32x4 microtvm_load4_first(const int32_t *from, int32_t count) {

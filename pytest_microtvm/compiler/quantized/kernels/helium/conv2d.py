@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from pytest_microtvm.compiler.quantized.kernels.accumulators import bounds, folded_bias
 from pytest_microtvm.compiler.quantized.kernels.c_text import Text
+from pytest_microtvm.compiler.quantized.kernels.helium.products import write_products
 from pytest_microtvm.compiler.quantized.kernels.helium.scaling import (
     HeliumScaling,
     channel_order,
@@ -283,10 +284,9 @@ def _write_sums(text: Text, plan: _Plan, size: int) -> None:
         text.add(f"const int8_t *from{p} = x{p};")
     if vectors:
         with text.repeated("group", vectors // unrolled):
-            for vector in range(unrolled):
-                _write_products(text, plan, size, is_first=not is_looped and vector == 0)
-        for _ in range(vectors % unrolled):
-            _write_products(text, plan, size, is_first=False)
+            write_products(text, unrolled, plan.pixels, size, is_first=not is_looped)
+        if vectors % unrolled:
+            write_products(text, vectors % unrolled, plan.pixels, size, is_first=False)
     if rest:
         _write_rest(text, plan, size, rest)
     for n in range(size):
@@ -301,20 +301,6 @@ def _unrolled(vectors: int) -> int:
         return max(vectors, 1)
     most = max(n for n in range(1, _UNROLLED + 1) if vectors % n == 0)
     return most if most > _UNROLLED // 4 else _UNROLLED // 2
-
-
-def _write_products(text: Text, plan: _Plan, size: int, *, is_first: bool) -> None:
-    """16 taps of all pixels at hand times their weights for a few channels."""
-    first = int(is_first)
-    with text.block():
-        for p in range(plan.pixels):
-            text.add(f"const microtvm_int8x16 v{p} = microtvm_next16(&from{p});")
-        for n in range(size):
-            if plan.pixels == 2:
-                sums = f"&sum{n}_0, &sum{n}_1, v0, v1"
-                text.add(f"microtvm_dot_two({sums}, &weights, {first});")
-            else:
-                text.add(f"microtvm_dot_one(&sum{n}_0, v0, &weights, {first});")
 
 
 def _write_rest(text: Text, plan: _Plan, size: int, taps: int) -> None:
