@@ -26,6 +26,8 @@ SEQUENCE_STEPS = 20
 """How many runs a made-up sequence for a model with states has."""
 
 _LONGEST_REASON = 200
+_LONGEST_NAME = 80
+_SHOWN_NAMES = 5
 
 
 class NamedTensors(Tensors):
@@ -224,10 +226,12 @@ def check_inputs(
         inputs = {specs[0].name: inputs}
     aliases = signature_names(specs)
     inputs = {aliases.get(name, name): value for name, value in inputs.items()}
-    unknown = sorted(set(inputs) - {spec.name for spec in specs})
+    unknown = sorted(map(str, set(inputs) - {spec.name for spec in specs}))
     missing = [spec.name for spec in specs if spec.name not in inputs]
     if unknown or missing:
-        what = [f"unknown tensor {name!r}" for name in unknown]
+        what = [f"unknown tensor {name[:_LONGEST_NAME]!r}" for name in unknown[:_SHOWN_NAMES]]
+        if len(unknown) > _SHOWN_NAMES:
+            what.append(f"{len(unknown) - _SHOWN_NAMES} more unknown ones")
         what += [f"{name!r} is missing" for name in missing]
         raise ConfigError(f"{source}: {', '.join(what)}", cure=f"the model has {_names(specs)}")
     return {spec.name: _fit(inputs[spec.name], spec, source) for spec in specs}

@@ -148,6 +148,12 @@ def test_rows_of_different_lengths_are_refused():
 def test_unknown_and_missing_names_are_told():
     with pytest.raises(ConfigError, match=r"unknown tensor 'z'.*'x' is missing"):
         check_inputs({"z": np.zeros((2, 3), "int8")}, [spec()])
+    with pytest.raises(ConfigError, match="unknown tensor '0', unknown tensor 'z'"):
+        check_inputs({"x": np.zeros((2, 3), "int8"), 0: 1, "z": 1}, [spec()])  # type: ignore[dict-item]
+    many = {f"{number}{'x' * 1000}": np.zeros(1) for number in range(1000)}
+    with pytest.raises(ConfigError, match="995 more unknown ones, 'x' is missing") as caught:
+        check_inputs(many, [spec()])
+    assert len(str(caught.value)) < 800
 
 
 def test_inputs_come_from_a_file(tmp_path):
