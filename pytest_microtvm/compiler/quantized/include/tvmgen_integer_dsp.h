@@ -48,6 +48,17 @@ static inline void microtvm_load_pair(uint32_t *first, uint32_t *second, const u
 #endif
 }
 
+/* What is at *address is read after two sums have been computed: likewise. */
+static inline void microtvm_after(const int32_t **address, int32_t sum, int32_t other_sum) {
+#if MICROTVM_HAS_DSP
+  __asm__("" : "+r"(*address) : "r"(sum), "r"(other_sum));
+#else
+  (void)address;
+  (void)sum;
+  (void)other_sum;
+#endif
+}
+
 /* (byte 0, byte 2) of a word of int8. */
 static inline uint32_t microtvm_sxtb16(uint32_t word) {
 #if MICROTVM_HAS_DSP

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pytest_microtvm.compiler.quantized.kernels.c_text import Text
 from pytest_microtvm.compiler.quantized.specs import Conv2D
 
-_UNROLLED = 4
+_UNROLLED = 8
 
 
 def is_flat(spec: Conv2D) -> bool:

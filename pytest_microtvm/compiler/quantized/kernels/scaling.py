@@ -152,6 +152,9 @@ class Scaling:
         if self.short:
             factor = 2 * self.requantization.zero_point + 1
             offset = f"{factor} * (INT32_C(1) << (shift{name} - 1))"
+            if self._is_packed:
+                least = factor * (1 << (int(self.shifts.min()) - 1))
+                offset = f"{least} * (INT32_C(1) << ((uint32_t){word} & 3u))"
             if self.common_shift is None:
                 offset = f"microtvm_once({offset})"
             lines.append(f"const int32_t offset{name} = {offset};")

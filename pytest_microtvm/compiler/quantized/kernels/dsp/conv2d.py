@@ -174,6 +174,8 @@ def _write_section(
         if unrolled == quads:
             for _ in range(quads):
                 _write_quad(text, pixels, pairs)
+            # Without a loop, compilers would begin with what follows before there is room for it.
+            text.add(f"microtvm_after(&parameters, {', '.join(_last_sums(pixels, pairs))});")
         else:
             with text.block(f"for (int32_t quad = 0; quad < {quads // unrolled}; ++quad)"):
                 for _ in range(unrolled):
@@ -205,12 +207,17 @@ def _unrolled(quads: int) -> int:
     return max(range(1, _UNROLLED_QUADS + 1), key=lambda n: (quads % n == 0, n))
 
 
+def _last_sums(pixels: int, pairs: int) -> tuple[str, str]:
+    """Two of the sums that are computed last."""
+    return f"sum{max(0, 2 * pairs - 2)}_{pixels - 1}", f"sum{max(1, 2 * pairs) - 1}_{pixels - 1}"
+
+
 def _write_quad(text: Text, pixels: int, pairs: int) -> None:
     """Four taps of all pixels times those of all channels at hand.
 
     Each load waits for the sums before it, so that few words are in registers at a time.
     """
-    last = f"sum0_{pixels - 1}", f"sum{max(1, 2 * pairs) - 1}_{pixels - 1}"
+    last = _last_sums(pixels, pairs)
 
     def load(first: str, second: str, address: str, *after: str) -> str:
         return f"microtvm_load_pair(&{first}, &{second}, &{address}, {', '.join(after)});"

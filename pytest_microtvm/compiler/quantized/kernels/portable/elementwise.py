@@ -33,6 +33,8 @@ from pytest_microtvm.compiler.quantized.specs import (
     Rounding,
 )
 
+_UNROLLED = 4
+
 
 def lookup(spec: Lookup) -> KernelSource:
     """A kernel that replaces each value by what a table says."""
@@ -110,13 +112,15 @@ def arithmetic(spec: Arithmetic) -> KernelSource:
         output = _clamped(form.text(f"{names[0]}[l]", f"{names[1]}[r]"), spec.requantization)
     extents, strides = collapsed(spec.output_shape, [operand.shape for operand in spec.operands])
     statement = f"*output++ = ({C_TYPES[spec.dtype]}){output};"
+    is_regular = form is not None and bool(extents) and extents[-1] % _UNROLLED == 0
+    unrolled = _UNROLLED if is_regular else 1
     computed = [operand for operand in spec.operands if operand.values is None]
     whole = [i for i, operand in enumerate(computed) if operand.shape == spec.output_shape]
     return KernelSource(
         (spec.dtype,) * inputs,
         tuple(constants),
         spec.dtype,
-        body(declarations + nest(extents, strides, statement)),
+        body(declarations + nest(extents, strides, statement, unrolled)),
         in_place=tuple(whole),
         headers=() if form is None else ("tvmgen_integer_scale.h",),
         roles=tuple(roles),
@@ -227,21 +231,37 @@ def collapsed(
     return extents, steps
 
 
-def nest(extents: Sequence[int], steps: Sequence[Sequence[int]], statement: str) -> str:
-    """Loops around a statement that reads the operands at `l` and `r`."""
+def nest(
+    extents: Sequence[int], steps: Sequence[Sequence[int]], statement: str, unrolled: int = 1
+) -> str:
+    """Loops around a statement that reads the operands at `l` and `r`.
+
+    Args:
+        extents: Of the loops, the outermost first.
+        steps: Of each operand, by loop.
+        statement: It.
+        unrolled: How often it is there in the innermost loop, whose extent this divides.
+    """
     depth = len(extents)
-    lines = [
-        f"{'  ' * level}for (int32_t i{level} = 0; i{level} < {extent}; ++i{level}) {{"
-        for level, extent in enumerate(extents)
-    ]
-    for name, operand in zip(("l", "r"), steps, strict=True):
-        terms = [
-            f"i{level}" if step == 1 else f"i{level} * {step}"
-            for level, step in enumerate(operand)
-            if step
-        ]
-        lines.append(f"{'  ' * depth}const int32_t {name} = {' + '.join(terms) or '0'};")
-    lines.append(f"{'  ' * depth}{statement}")
+    lines = []
+    for level, extent in enumerate(extents):
+        count = unrolled if level == depth - 1 else 1
+        advance = f"++i{level}" if count == 1 else f"i{level} += {count}"
+        head = f"for (int32_t i{level} = 0; i{level} < {extent}; {advance}) {{"
+        lines.append(f"{'  ' * level}{head}")
+    for number in range(unrolled):
+        lines += ["{"] if unrolled > 1 else []
+        for name, operand in zip(("l", "r"), steps, strict=True):
+            terms = [
+                f"i{level}" if step == 1 else f"i{level} * {step}"
+                for level, step in enumerate(operand)
+                if step
+            ]
+            if number and operand[-1]:
+                terms.append(str(number * operand[-1]))
+            lines.append(f"{'  ' * depth}const int32_t {name} = {' + '.join(terms) or '0'};")
+        lines.append(f"{'  ' * depth}{statement}")
+        lines += ["}"] if unrolled > 1 else []
     lines += ["  " * level + "}" for level in reversed(range(depth))]
     text = "\n".join(lines)
     # Declarations must not meet those of an outer scope.

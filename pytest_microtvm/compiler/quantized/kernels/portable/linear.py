@@ -18,20 +18,25 @@ import numpy.typing as npt
 _CHANGES = (0.0, *(sign * 2.0**-bits for bits in (30, 27, 25, 23, 21, 19) for sign in (1, -1)))
 """How much a factor may differ, relatively: halves are rounded away from zero by a little more."""
 
+_NEAR = range(-3, 4)
+"""How much a factor of few bits may differ."""
+
 
 @dataclass(frozen=True)
 class Linear:
-    """`(factors[0] * x + factors[1] * y + constant) >> shift`, the sum of 64 bits.
+    """`(factors[0] * x + factors[1] * y + constant) >> shift`.
 
     Args:
         factors: int32.
         constant: int64.
         shift: 0 to 62.
+        is_narrow: Whether int32_t holds the sum, and the constant.
     """
 
     factors: tuple[int, int]
     constant: int
     shift: int
+    is_narrow: bool = False
 
     def declarations(self, factors: str) -> str:
         """What comes before the loops, for an array with the factors.
@@ -45,6 +50,9 @@ class Linear:
 
     def text(self, left: str, right: str) -> str:
         """The expression for elements given as expressions, of type int32_t."""
+        if self.is_narrow:
+            first = f"{self.constant} + {left} * left_factor"
+            return f"({first} + {right} * right_factor) >> {self.shift}"
         products = f"(int64_t){left} * left_factor + (int64_t){right} * right_factor"
         return f"(int32_t)((INT64_C({self.constant}) + {products}) >> {self.shift})"
 
@@ -69,6 +77,9 @@ def find_linear(
     if not 0 <= shift <= 48:
         return None
     wanted = sums.astype(np.int64)
+    narrow = _find_narrow(values, wanted, slopes, limits)
+    if narrow is not None:
+        return narrow
     changes = sorted(itertools.product(_CHANGES, repeat=2), key=lambda pair: sum(map(abs, pair)))
     for change in changes:
         left, right = (
@@ -79,6 +90,27 @@ def find_linear(
             constant = _constant(total, wanted, shift, limits)
             if constant is not None:
                 return Linear((left, right), constant, shift)
+    return None
+
+
+def _find_narrow(
+    values: npt.NDArray[np.int64],
+    wanted: npt.NDArray[np.int64],
+    slopes: tuple[float, float],
+    limits: tuple[int, int],
+) -> Linear | None:
+    """A form whose sums fit 32 bits; the arguments are those of `find_linear`."""
+    reach = sum(map(abs, slopes)) * float(np.abs(values).max()) + max(map(abs, limits)) + 1
+    shift = 30 - math.ceil(math.log2(reach))
+    offsets = sorted(itertools.product(_NEAR, repeat=2), key=lambda pair: sum(map(abs, pair)))
+    for offset in offsets if 0 < shift <= 30 else ():
+        left, right = (
+            round(slope * 2**shift) + part for slope, part in zip(slopes, offset, strict=True)
+        )
+        total = left * values[:, None] + right * values[None, :]
+        constant = _constant(total, wanted, shift, limits)
+        if constant is not None and abs(constant) + int(np.abs(total).max()) < 1 << 31:
+            return Linear((left, right), constant, shift, is_narrow=True)
     return None
 
 
