@@ -27,6 +27,7 @@ def make_cli(folder: Path, **answers: Any) -> Path:
             cores: The cores that it has.
             ports: What `board list` tells.
             fails: By subcommand: [exit status, standard output, standard error].
+            version: Its version.
             old: Whether it writes JSON as the versions before 1.0 do.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -99,7 +100,8 @@ def main() -> int:
         sys.stderr.write(err)
         return int(status)
     if name == "version":
-        sys.stdout.write(json.dumps({"Application": "arduino-cli", "VersionString": "1.2.0"}))
+        version = answers.get("version", "1.2.0")
+        sys.stdout.write(json.dumps({"Application": "arduino-cli", "VersionString": version}))
     elif name == "core list":
         cores = [{"id": core, "installed_version": "1.8.6"} for core in answers["cores"]]
         sys.stdout.write(json.dumps(cores if answers.get("old") else {"platforms": cores}))

@@ -120,7 +120,18 @@ def test_what_arduino_cli_is_asked(tmp_path):
     ):
         assert words[words.index(pair[0]) + 1] == pair[1]
     assert words[-2] == str(job.sketch)
-    assert words[-1] == "CACHE=None"
+    assert words[-1] == f"CACHE={tmp_path}/build/core_cache"
+    assert "--build-cache-path" not in words
+
+
+def test_versions_before_the_first_take_the_cache_as_an_option(tmp_path):
+    answer = '{"success": true}'
+    program = make_cli(
+        tmp_path / "bin", fails={"compile": [0, answer, ""]}, version="0.35.3", cores=[]
+    )
+    ArduinoCli(str(program), tmp_path).compile(job_of(tmp_path))
+    words = calls_of(program)[-1]
+    assert words[words.index("--build-cache-path") + 1] == f"{tmp_path}/build/core_cache"
 
 
 def test_a_failure_is_one_even_where_the_status_hides_it(tmp_path):

@@ -167,6 +167,7 @@ class ArduinoCli:
     def __init__(self, program: str, folder: Path) -> None:
         self.program = program
         self._folder = folder
+        self._known_cores: set[str] | None = None
 
     def version(self) -> str:
         """Its version, as it says it."""
@@ -179,7 +180,9 @@ class ArduinoCli:
         if core.hardware is not None:
             boards = core.hardware.joinpath(*core.name.split(":")) / "boards.txt"
             return None if boards.is_file() else (str(boards), "")
-        if core.name in self._cores():
+        if self._known_cores is None:  # one question for all boards
+            self._known_cores = self._cores()
+        if core.name in self._known_cores:
             return None
         return f"Arduino's core {core.name}", f"{self.program} core install {core.name}"
 
@@ -211,8 +214,13 @@ class ArduinoCli:
         command += ["--verbose"] if job.verbose else []
         for name, value in job.properties.items():
             command += ["--build-property", f"{name}={value}"]
+        # Never the cache that all builds share: it knows a core by its board, not by its settings.
+        cache = job.cache or job.build / "core_cache"
+        if self.version().startswith(f"{CLI} 0."):
+            command += ["--build-cache-path", str(cache)]
         command += self._what(job)
-        status, output = server.run_tool(command, self._folder, variables=self._variables(job))
+        variables = {**self._variables(job), _CACHE_VARIABLE: str(cache)}
+        status, output = server.run_tool(command, self._folder, variables=variables)
         answer, rest = split_json(output)
         text = rest
         if isinstance(answer, dict):
@@ -245,8 +253,6 @@ class ArduinoCli:
 
     def _variables(self, job: Job) -> dict[str, str | None]:
         variables: dict[str, str | None] = {}
-        if job.cache is not None:
-            variables[_CACHE_VARIABLE] = str(job.cache)
         if job.core.hardware is not None:  # arduino-cli looks for `hardware` in the sketchbook
             variables["ARDUINO_DIRECTORIES_USER"] = str(job.core.hardware.parent)
         return variables

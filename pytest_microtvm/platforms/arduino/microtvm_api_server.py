@@ -55,11 +55,11 @@ class Arduino(server.ProjectHandler):
     firmware = f"{BUILD_FOLDER}/{SKETCH}.ino.elf"
     build_files = HELPERS
     how_to_build = (
-        "Build it with `microtvm build`, or take this folder for Arduino's sketchbook\nand open "
+        "Build it with `microtvm build`, or take this folder for Arduino's sketchbook and open "
         f"{SKETCH}/{SKETCH}.ino."
     )
     where_code_is = (
-        f"The model's code and the runtime that serves it to the host are a library\nin "
+        f"The model's code and the runtime that serves it to the host are a library in "
         f"{LIBRARIES}/, the sketch is in {SKETCH}/."
     )
     source_folder = SKETCH
