@@ -19,8 +19,13 @@
  * A call is known by its first instruction; it ends where the instruction after the one that called
  * is executed. There are no timers and no guesses in it: the same firmware with the same data gives
  * the same numbers.
+ *
+ * An interrupt that comes right between the two hides where the call ends: it seems to have come
+ * from the interrupt's handler. What such a call belongs to gives no line, and is dropped at the
+ * next one.
  */
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -83,6 +88,13 @@ typedef struct {
   uint64_t start_units; /* Cpu.units likewise */
 } Call;
 
+/* A call that has returned. */
+typedef struct {
+  int kernel;
+  uint64_t instructions;
+  uint64_t cycles;
+} Word;
+
 typedef struct {
   uint64_t instructions;   /* since the start */
   uint64_t units;          /* likewise */
@@ -91,6 +103,8 @@ typedef struct {
   uint32_t taken_units;    /* likewise */
   Call run;
   Call kernel;
+  Word *words; /* of the line that is not written yet */
+  size_t num_words;
 } Cpu;
 
 /* What the instructions of a section take. */
@@ -154,40 +168,89 @@ static uint64_t UnitsOf(const struct qemu_plugin_tb *block, size_t count) {
   return units < 0 ? 0 : (uint64_t)units;
 }
 
+/* Where calls have ended so far. */
+static uint64_t *known_returns;
+static size_t num_known_returns;
+
+static void *Grown(void *array, size_t count, size_t item_bytes) {
+  void *grown = realloc(array, count * item_bytes);
+  if (grown == NULL) {
+    abort();
+  }
+  return grown;
+}
+
+static bool IsKnownReturn(uint64_t address) {
+  for (size_t i = 0; i < num_known_returns; ++i) {
+    if (known_returns[i] == address) {
+      return true;
+    }
+  }
+  return false;
+}
+
+/* Whether what has not returned yet never will: a run is in no other call, and neither is a kernel
+ * that is called from where one was called before. */
+static bool IsHidden(const Cpu *cpu, const Function *function) {
+  return function->kernel < 0 ? cpu->run.function != NULL || cpu->kernel.function != NULL
+                              : cpu->run.function == NULL && cpu->kernel.function != NULL &&
+                                    IsKnownReturn(cpu->previous_end);
+}
+
 static void Enter(Cpu *cpu, const Function *function) {
   const Call call = {function, cpu->previous_end, cpu->instructions, cpu->units};
+  if (IsHidden(cpu, function)) {
+    cpu->run.function = NULL;
+    cpu->kernel.function = NULL;
+    cpu->num_words = 0;
+  }
   if (cpu->kernel.function != NULL) {
     return; /* it belongs to this kernel, or is the head of a loop in it */
   }
   if (function->kernel >= 0) {
     cpu->kernel = call;
-  } else if (cpu->run.function == NULL) {
-    cpu->run = call;
   } else {
-    return;
+    cpu->run = call;
   }
   cpu->return_address = call.return_address;
 }
 
+static void WriteWord(const Word *word, char end) {
+  fprintf(log_file, "%" PRIu64, word->instructions);
+  if (has_costs) {
+    fprintf(log_file, ":%" PRIu64, word->cycles);
+  }
+  fputc(end, log_file);
+}
+
+static void WriteLine(Cpu *cpu, const Word *total) {
+  for (size_t i = 0; i < cpu->num_words; ++i) {
+    fprintf(log_file, "%d:", cpu->words[i].kernel);
+    WriteWord(&cpu->words[i], ' ');
+  }
+  WriteWord(total, '\n');
+  fflush(log_file);
+  cpu->num_words = 0;
+}
+
 static void Leave(Cpu *cpu) {
   const Call call = cpu->kernel.function != NULL ? cpu->kernel : cpu->run;
-  if (call.function->kernel >= 0) {
-    fprintf(log_file, "%d:", call.function->kernel);
+  const Word word = {call.function->kernel, cpu->instructions - call.start,
+                     (cpu->units - call.start_units) / UNITS};
+  if (!IsKnownReturn(call.return_address)) {
+    known_returns = Grown(known_returns, num_known_returns + 1u, sizeof(*known_returns));
+    known_returns[num_known_returns++] = call.return_address;
   }
-  fprintf(log_file, "%" PRIu64, cpu->instructions - call.start);
-  if (has_costs) {
-    fprintf(log_file, ":%" PRIu64, (cpu->units - call.start_units) / UNITS);
-  }
   if (call.function->kernel >= 0) {
-    fputc(' ', log_file);
+    cpu->words = Grown(cpu->words, cpu->num_words + 1u, sizeof(*cpu->words));
+    cpu->words[cpu->num_words++] = word;
     cpu->kernel.function = NULL;
   } else {
     cpu->run.function = NULL;
   }
   cpu->return_address = cpu->run.function != NULL ? cpu->run.return_address : NOWHERE;
   if (cpu->run.function == NULL) {
-    fputc('\n', log_file);
-    fflush(log_file);
+    WriteLine(cpu, &word);
   }
 }
 
@@ -257,11 +320,7 @@ static int ReadFunctions(const char *path) {
     return -1;
   }
   while (fscanf(file, "%7s %" SCNx64, kind, &address) == 2) {
-    Function *grown = realloc(functions, (num_functions + 1u) * sizeof(*functions));
-    if (grown == NULL) {
-      break;
-    }
-    functions = grown;
+    functions = Grown(functions, num_functions + 1u, sizeof(*functions));
     functions[num_functions++] =
         (Function){address, strcmp(kind, "kernel") == 0 ? num_kernels++ : -1};
   }

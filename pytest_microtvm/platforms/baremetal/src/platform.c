@@ -11,7 +11,6 @@
 
 #include "board.h"
 #include "cpu.h"
-#include "measure.h"
 #include "microtvm_board.h"
 
 static bool timer_running;
@@ -53,7 +52,6 @@ tvm_crt_error_t TVMPlatformTimerStart(void) {
     return kTvmErrorPlatformTimerBadState;
   }
   timer_running = true;
-  MeasureBegin();
   TimerStart();
   return kTvmErrorNoError;
 }
@@ -63,7 +61,5 @@ tvm_crt_error_t TVMPlatformTimerStop(double *elapsed_seconds) {
     return kTvmErrorPlatformTimerBadState;
   }
   timer_running = false;
-  const bool is_right = TimerStop(elapsed_seconds);
-  MeasureEnd();
-  return is_right ? kTvmErrorNoError : kTvmErrorPlatformTimerBadState;
+  return TimerStop(elapsed_seconds) ? kTvmErrorNoError : kTvmErrorPlatformTimerBadState;
 }

@@ -56,11 +56,15 @@ void UartHandleInterrupt(void) {
   portYIELD_FROM_ISR(wakes_task);
 }
 
+/* The tick comes while the task waits, and not while it computes: figures of a model are those of
+ * the model alone, and the same ones each time. */
 size_t UartRead(uint8_t *data, size_t size_bytes) {
   size_t count = 0;
+  CpuAllowTick();
   while (count == 0) {
     count = xStreamBufferReceive(received, data, size_bytes, portMAX_DELAY);
   }
+  CpuHoldTick();
   if (holds_back) {
     /* There is room again. Where the port interrupts for a new byte only, none would come for those
      * it has: the interrupt is made pending, too. */
