@@ -27,6 +27,7 @@ pytest.importorskip("ai_edge_litert", reason="pip install 'pytest-microtvm[liter
 
 MODELS = Path(__file__).parents[2] / "conftest_examples" / "models"
 BOARDS = ["host", "mps2_an386"]
+BUILD_TIMEOUT_S = 120.0
 BYTES = np.arange(256, dtype=np.uint8)
 
 # Pixels, as the benchmarks of images take them: their real number is the element plus 128.
@@ -73,8 +74,9 @@ def new_project(folder: Path, board: Board, model: bytes, **options: Any) -> Pat
     definition.write_text(board.to_json())
     given = {"board": board.name, "board_definition": str(definition), "warning_as_error": True}
     template = platform_directory(board.platform)
-    generate_project(template, archive, folder / "project", {**given, **options}, Deadline(60))
-    build_project(folder / "project", {}, Deadline(60))
+    deadline = Deadline(BUILD_TIMEOUT_S)
+    generate_project(template, archive, folder / "project", {**given, **options}, deadline)
+    build_project(folder / "project", {}, deadline)
     return folder / "project"
 
 

@@ -103,6 +103,7 @@ def test_options_reach_the_settings(tmp_path):
     [
         ({"use_fvp": True, "arm_fvp_path": "/no/FVP"}, "/no/FVP is not installed"),
         ({"use_fvp": True, "arm_fvp_path": "true"}, "firmware is not run on it"),
+        ({"cmsis_path": "/no/cmsis"}, "/no/cmsis holds no CMSIS: there is none of CMSIS/Core"),
         ({"extra_files_tar": "/no/such.tar"}, "extra_files_tar: /no/such.tar cannot be unpacked"),
     ],
 )
@@ -125,6 +126,13 @@ def test_the_pool_is_as_large_as_wanted_and_as_needed():
     handler._given = {"workspace_size_bytes": 4}
     with pytest.raises(server.OptionError, match="workspace_size_bytes is 4, but m needs"):
         handler.executor_values(model, "host_driven")
+
+
+def test_the_headers_of_cmsis_are_found(tmp_path):
+    folder = tmp_path / "cmsis" / "CMSIS" / "NN" / "Include"
+    folder.mkdir(parents=True)
+    project = generate(tmp_path, cmsis_path=str(tmp_path / "cmsis"))
+    assert f'set(MICROTVM_INCLUDES "{folder}")' in (project / "project.cmake").read_text()
 
 
 def test_extra_files_stay_in_the_project(tmp_path):

@@ -45,6 +45,10 @@ ENVIRONMENT = (
     *("GNUARMEMB_TOOLCHAIN_PATH", "HOME"),
 )
 _WARNINGS = ("-Wall", "-Wextra", "-Wno-unused-parameter")  # Zephyr's headers have some
+_CMSIS_HEADERS = (
+    *("CMSIS/Core/Include", "CMSIS/DSP/Include", "CMSIS/NN/Include", "CMSIS-NN/Include"),
+    *("CMSIS-DSP/Include", "Include"),
+)
 _ASK_TIMEOUT_S = 30.0
 _INSTALL = {
     "cmake": "apt-get install cmake",
@@ -184,7 +188,7 @@ class Zephyr(server.ProjectHandler):
             "MICROTVM_WARNINGS": [*_WARNINGS, *(("-Werror",) if warnings_are_errors else ())],
         }
         if self._given.get("cmsis_path"):
-            variables["MICROTVM_INCLUDES"] = [str(self._given["cmsis_path"])]
+            variables["MICROTVM_INCLUDES"] = cmsis_folders(pathlib.Path(self._given["cmsis_path"]))
         return {"project.cmake": cmake_settings(variables)}
 
     def executor_values(self, model: server.ModelMetadata, executor: str) -> dict[str, str]:
@@ -405,6 +409,21 @@ def write_if_changed(path: pathlib.Path, text: str) -> None:
     """Write a file, unless it holds just that: what depends on it is not built again then."""
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         path.write_text(text, encoding="utf-8")
+
+
+def cmsis_folders(root: pathlib.Path) -> list[str]:
+    """The folders of CMSIS that hold headers, as its packages have had them.
+
+    Raises:
+        OptionError: There is no such folder, or none with headers in it.
+    """
+    found = [root / name for name in _CMSIS_HEADERS if (root / name).is_dir()]
+    if not found:
+        raise server.OptionError(
+            f"cmsis_path: {root} holds no CMSIS: there is none of {', '.join(_CMSIS_HEADERS)}",
+            cure="name the folder that CMSIS or CMSIS-NN was unpacked in, or leave it out",
+        )
+    return [str(folder.absolute()) for folder in found]
 
 
 def words_of(value: Any) -> list[str]:
