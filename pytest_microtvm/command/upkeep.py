@@ -158,12 +158,19 @@ def _versions(boards: Any) -> Iterator[tuple[str, str]]:
     """The versions of what is installed, by program."""
     from importlib import metadata
 
+    from pytest_microtvm.boards import SIMAVR
+
     for package in ("apache-tvm", "ai-edge-litert", "onnx", "labgrid"):
         try:
             yield package, metadata.version(package)
         except metadata.PackageNotFoundError:
             yield package, "not installed"
-    emulators = {board.emulator.program for board in boards if board.emulator is not None}
+    emulators = {
+        board.emulator.program
+        for board in boards
+        if board.emulator is not None
+        and board.emulator.kind != SIMAVR  # a library has no --version
+    }
     for program in ("cc", "make", "ccache", *sorted(emulators), *PROBE_TOOLS):
         yield program, _version_of(program)
 
