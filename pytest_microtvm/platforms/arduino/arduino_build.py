@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,6 @@ from arduino_tools import Builder, Job
 from pytest_microtvm.project import server
 
 BUILD_FOLDER = "build"
-_LOCK_FILE = "lock"
 _CURE_SIZE = "use a smaller model or a larger board"
 _FLOATS = ("-ffp-contract=off", "-fno-math-errno")
 """Each operation on floats rounds by itself, on every board alike, and nothing reads errno."""
@@ -107,16 +104,6 @@ def folder_state(folder: Path) -> str:
             found = path.stat()
             digest.update(f"{path}\0{found.st_size}\0{found.st_mtime_ns}\n".encode())
     return digest.hexdigest()
-
-
-@contextmanager
-def shared_folder(shared: Path, parts: Sequence[str]) -> Iterator[Path]:
-    """The folder that keeps what further builds of a kind can use; held by one at a time."""
-    folder = shared / hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / _LOCK_FILE).open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield folder
 
 
 def build(

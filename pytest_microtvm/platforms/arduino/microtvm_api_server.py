@@ -7,6 +7,7 @@ belongs to, the compilers and the boot loader are Arduino's.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import pathlib
 import shutil
@@ -19,7 +20,6 @@ from arduino_build import (
     build,
     compiler_flags,
     folder_state,
-    shared_folder,
     split_properties,
     with_flags,
 )
@@ -389,7 +389,8 @@ class Arduino(server.ProjectHandler):
             return
         # Tools keep the core by the board's name alone, not by the settings it was compiled with.
         parts = [builder.program, job.fqbn, str(job.core.hardware), json.dumps(properties)]
-        with shared_folder(pathlib.Path(options["build_cache"]), parts) as folder:
+        key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+        with server.shared_folder(pathlib.Path(options["build_cache"]), key) as folder:
             job = dataclasses.replace(job, cache=folder)
             build(builder, job, board, warnings_are_errors=strict)
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +17,6 @@ from pytest_microtvm.project import server
 
 BUILD_FOLDER = "build"
 SHARED_PROJECT = "project"
-_LOCK_FILE = "lock"
 _NOT_BUILT_FROM = ("build", "model.tar", "README", "board.json")
 """What a project has besides its sources; nor are hidden files."""
 _RESULTS = (
@@ -75,7 +71,7 @@ class Build:
         if self.shared is None:
             self._build_in(self.project)
             return
-        with self._shared_folder(self.shared) as folder:
+        with server.shared_folder(self.shared, self._shared_key()) as folder:
             source = folder / SHARED_PROJECT
             synchronize(self.project, source)
             self._build_in(source)
@@ -110,19 +106,13 @@ class Build:
         if status != 0:
             raise self._failure(output, source)
 
-    @contextmanager
-    def _shared_folder(self, shared: Path) -> Iterator[Path]:
-        """The folder for this Zephyr, board and settings; held by one build at a time."""
+    def _shared_key(self) -> str:
+        """A hash of this Zephyr, board and settings."""
         digest = hashlib.sha256("\0".join([str(self.tree.base), self.board, self.python]).encode())
         for name in _DECIDING:
             if (self.project / name).is_file():
                 digest.update(f"{name}\0".encode() + (self.project / name).read_bytes())
-        folder = shared / digest.hexdigest()[:32]
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / _LOCK_FILE).open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            os.utime(folder)  # the cache removes what was used longest ago
-            yield folder
+        return digest.hexdigest()[:32]
 
     def _failure(self, output: str, source: Path) -> server.ProjectError:
         """The one line that says why it failed, with all that the tools printed behind it."""

@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from .archive import ModelMetadata, extract_codegen, unpack_extra_files
     from .arduino_library import arduino_library_files
     from .interface import ModelInterface
+    from .shared_builds import shared_folder
     from .standalone import SKETCH_CONSOLE, main_source
 
 _LATER = {
@@ -67,9 +68,10 @@ _LATER = {
     "arduino_library_files": "arduino_library",
     "extract_codegen": "archive",
     "main_source": "standalone",
+    "shared_folder": "shared_builds",
     "unpack_extra_files": "archive",
 }
-"""What only generating a project needs, and the module that has it."""
+"""What only generating and building a project need, and the module that has it."""
 
 __all__ = [
     "BUILD",
@@ -122,6 +124,7 @@ __all__ = [
     "read_with_timeout",
     "real_board_options",
     "run_tool",
+    "shared_folder",
     "start_emulator",
     "unpack_extra_files",
     "write_with_timeout",

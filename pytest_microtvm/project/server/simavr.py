@@ -152,7 +152,7 @@ def _is_whole(entry: Path) -> bool:
             about = path.stat()
             if about.st_uid != os.getuid() or about.st_mode & _OTHERS_MAY_WRITE:
                 return False
-        return (entry / _DIGEST).read_text() == _digest(entry / _NAME)
+        return (entry / _DIGEST).read_bytes() == _digest(entry / _NAME).encode()
     except OSError:
         return False
 
