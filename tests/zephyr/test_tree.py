@@ -64,6 +64,18 @@ def test_boards_are_called_as_the_release_calls_them(tmp_path, version, expected
     )
 
 
+def test_qualifiers_are_those_of_the_release(tmp_path):
+    base = make_tree(tmp_path, "3.7.0")
+    add_board(base, "arm", "mps3")
+    tree, names = ZephyrTree.open(str(base)), ("mps3/corstone300/an547", "mps3_an547")
+    assert tree.board_name(*names) == "mps3/corstone300/an547"  # nothing tells otherwise
+    folder = base / "boards" / "arm" / "mps3"
+    (folder / "mps3_an547.yaml").write_text("identifier: mps3/an547\nname: MPS3\n")
+    assert tree.board_name(*names) == "mps3/an547"
+    (folder / "mps3_corstone300_an547.yaml").write_text("identifier: mps3/corstone300/an547\n")
+    assert tree.board_name(*names) == "mps3/corstone300/an547"
+
+
 def test_no_zephyr_is_one_line_with_the_cure(tmp_path):
     assert "ZEPHYR_BASE is not set" in refusal(None).data["message"]
     error = refusal(str(tmp_path / "nowhere"))

@@ -19,6 +19,7 @@ _HARDWARE_MODEL = (3, 7)
 """Since this release boards are named NAME/SOC/VARIANT."""
 _FIELD = re.compile(r"^(VERSION_MAJOR|VERSION_MINOR|PATCHLEVEL)\s*=\s*(\d+)", re.MULTILINE)
 _BOARD_NAME = re.compile(r"^\s*-?\s*name:\s*['\"]?([A-Za-z0-9_.-]+)", re.MULTILINE)
+_IDENTIFIER = re.compile(r"^identifier:\s*(\S+)", re.MULTILINE)
 _PROJECT = re.compile(r"^\s+- name:\s*(\S+)((?:\n(?!\s+- name:).*)*)", re.MULTILINE)
 _PROJECT_PATH = re.compile(r"^\s+path:\s*(\S+)", re.MULTILINE)
 _GIT_TIMEOUT_S = 20.0
@@ -86,7 +87,20 @@ class ZephyrTree:
             board: Its name by the hardware model.
             old_board: What it was called before; empty for its name with underscores.
         """
-        return board if self.has_hardware_model else old_board or board.replace("/", "_")
+        if not self.has_hardware_model:
+            return old_board or board.replace("/", "_")
+        name = board.partition("/")[0]
+        # Qualifiers change between releases; the description of the board has those of this one.
+        if old_board and not self._description(name, board.replace("/", "_")):
+            identifier = _IDENTIFIER.search(self._description(name, old_board))
+            if identifier is not None and identifier[1].partition("/")[0] == name:
+                return identifier[1]
+        return board
+
+    def _description(self, name: str, file: str) -> str:
+        """What twister reads of a board; nothing if there is no such file."""
+        found = self.base.glob(f"boards/*/{name}/{file}.yaml")
+        return "".join(_text_of(path) for path in found)
 
     def boards(self) -> list[str]:
         """The names of all boards; of those by the hardware model, without SoC and variant."""
