@@ -2,8 +2,8 @@
 
 Each time one bit of one file is flipped, both chosen at random, and the model is run once more as a
 run of pytest would: with all that the cache has. What the device answers must be what it answered
-before, without an error, and a line must say that something was made anew. What ccache keeps is its
-own to check: the firmware is removed, so that it is used.
+before, without an error, and a line must say that something was made anew. What ccache and the
+tools of a platform keep is theirs to check: the firmware is removed, so that it is used.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from scripts.benchmarks.devices import CACHE_LIMIT_BYTES, MODELS, same_bytes
 MODEL = MODELS / "sine_int8.tflite"
 EXECUTOR = "aot"
 GOOD = {"found", "right"}
+TOOLS_FOLDERS = ("objects", "builds")
 
 
 def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -46,8 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
         expected, _lines = verdict(directory, arguments.board)
         for number in range(1, arguments.count + 1):
             damaged = flip_bit(directory, generator)
-            is_ccaches = damaged.parts[0] == "objects"
-            if is_ccaches:
+            is_a_tools = damaged.parts[0] in TOOLS_FOLDERS
+            if is_a_tools:
                 shutil.rmtree(directory / "firmware")
             try:
                 outputs, lines = verdict(directory, arguments.board)
@@ -57,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
                 kind, lines = "wrong", str(mismatch).splitlines()[:1]
             else:
                 anew = any(" anew, because " in line for line in lines)
-                kind = "right" if is_ccaches else "found" if anew else "overlooked"
+                kind = "right" if is_a_tools else "found" if anew else "overlooked"
                 if not same_bytes(outputs, expected):
                     kind = "wrong"
             counts[kind] += 1
