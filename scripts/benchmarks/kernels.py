@@ -15,12 +15,14 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pytest_microtvm.boards import Board, load_boards
 from pytest_microtvm.compiler import CompileOptions, compile_to_files
+from pytest_microtvm.extensions import EXTERNAL_KERNELS
 from pytest_microtvm.measure.elf import read_image
 from pytest_microtvm.mlf.library import ModelLibrary, extract_library, open_library, write_library
+from scripts.benchmarks.float_rivals import RIVALS
 
 ROOT = Path(__file__).parents[2]
 MODELS = ROOT / "conftest_examples" / "models"
@@ -29,6 +31,9 @@ BASELINE = Path(__file__).with_name("kernels_baseline.json")
 BOARDS = ("mps2_an385", "mps2_an386", "mps2_an500", "mps3_an547")
 SYSTICK_BOARDS = {"mps3_an547": 32_000_000}
 CMSDK_HZ = 25_000_000
+
+MORE_MEMORY = {"mps3_an547": "MORE (r) : ORIGIN = 0x11000000, LENGTH = 0x200000"}
+"""Where constants are that a board's flash has no room for: a memory of the FPGA."""
 
 RUNS = 8
 STACK_BYTES = 8192
@@ -46,10 +51,12 @@ ENTRY(Start)
 MEMORY {{
   FLASH (rx) : ORIGIN = {flash.origin}, LENGTH = {flash.bytes}
   RAM (rw) : ORIGIN = {ram.origin}, LENGTH = {ram.bytes}
+  {more}
 }}
-PHDRS {{ flash PT_LOAD; ram PT_NULL; }}
+PHDRS {{ flash PT_LOAD; constants PT_LOAD; ram PT_NULL; }}
 SECTIONS {{
-  .text : {{ KEEP(*(.vectors)) *(.text .text.*) *(.rodata .rodata.*) }} > FLASH :flash
+  .text : {{ KEEP(*(.vectors)) *(.text .text.*) }} > FLASH :flash
+  .rodata : {{ *(.rodata .rodata.*) }} > {constants} :constants
   .stack (NOLOAD) : {{ stack_start = .; . += {stack}; stack_end = .; }} > RAM :ram
   .data : {{ *(.data .data.*) }} > RAM :ram
   .bss (NOLOAD) : {{ *(.bss .bss.* COMMON) }} > RAM :ram
@@ -91,9 +98,11 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     parser.add_argument(
         "--external",
-        default="",
-        metavar="NAME=PATH",
-        help="count external kernels as well, from these sources, beside ours",
+        action="append",
+        default=[],
+        metavar="NAME[=PATH]",
+        help="count external kernels as well, from these sources, beside ours; those of floats are "
+        "blocked_loop (a loop blocked by hand) and cmsis_nn_float=PATH",
     )
     parser.add_argument("--json", type=Path, help="write the figures to this file as well")
     parser.set_defaults(run=run)
@@ -102,6 +111,7 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 def run(arguments: argparse.Namespace) -> int:
     """Measure, print, and compare with the figures of the baseline."""
     baseline = json.loads(BASELINE.read_text())
+    cast(dict[str, str], EXTERNAL_KERNELS.built_in).update(RIVALS)
     boards = load_boards()
     names = arguments.boards.split(",")
     models = [*sorted(MODELS.glob("*_int8.tflite")), *arguments.models]
@@ -117,12 +127,10 @@ def run(arguments: argparse.Namespace) -> int:
                 cost, is_equal = measure(model, boards[name], Path(directory))
             row = _row(name, theirs.get("name", model.stem), cost, theirs, is_equal)
             _print(row)
-            if arguments.external:
+            for external in arguments.external:
                 with tempfile.TemporaryDirectory() as directory:
-                    found = measure(
-                        model, boards[name], Path(directory), external=arguments.external
-                    )
-                _print_external(arguments.external.partition("=")[0], found[0], cost, found[1])
+                    found = measure(model, boards[name], Path(directory), external=external)
+                _print_external(external.partition("=")[0], found[0], cost, found[1])
             kept = kept and _keeps(row, LIMITS.get(name, 1.0))
             rows.append(row)
     if arguments.json:
@@ -174,10 +182,13 @@ def measure(
         (directory / "model.h").write_text(_model_header(library, by_context))
         folder = directory / "external/codegen/host"
         sources = [str(IMAGE), *map(str, sorted((folder / "src").glob("model_lib*.c")))]
-        sources += [*map(str, sorted((folder / "src").glob("arm_*.c"))), "-w"]
+        library_sources = [*(folder / "src").glob("arm_*.c")]
+        sources += sorted(str(path) for path in library_sources if not path.stem.endswith("_f16"))
+        sources.append("-w")
+        sources.append("-DARM_NN_ENABLE_F32=1")
         includes = [f"-I{directory}", f"-I{folder / 'include'}"]
     image = directory / "image.elf"
-    _build(board, directory, [*includes, *sources], image)
+    _build(board, directory, [*includes, *sources], image, _constants_bytes(library))
     lines = _call(*_emulator(board), "-kernel", str(image))
     if not all(map(str.isdigit, lines)):
         raise SystemExit(f"{model.name} on {board.name}: {' '.join(lines)}")
@@ -195,11 +206,26 @@ def measure(
     return cost, cost.outputs == expected
 
 
-def _build(board: Board, directory: Path, arguments: list[str], image: Path) -> None:
+def _constants_bytes(library: ModelLibrary) -> int:
+    functions = library.metadata["modules"][library.name]["memory"]["functions"]
+    return int(functions["main"][0]["constants_size_bytes"])
+
+
+def _build(
+    board: Board, directory: Path, arguments: list[str], image: Path, constants_bytes: int
+) -> None:
     regions = {region.kind: region for region in board.memory}
     script = directory / "image.ld"
+    more = MORE_MEMORY.get(board.name, "")
+    fits = not more or constants_bytes < regions["flash"].bytes // 2
     script.write_text(
-        LINKER_SCRIPT.format(flash=regions["flash"], ram=regions["ram"], stack=STACK_BYTES)
+        LINKER_SCRIPT.format(
+            flash=regions["flash"],
+            ram=regions["ram"],
+            stack=STACK_BYTES,
+            more="" if fits else more,
+            constants="FLASH" if fits else "MORE",
+        )
     )
     toolchain = board.settings["toolchain"]
     timer = ["-DTIMER_SYSTICK"] if board.name in SYSTICK_BOARDS else []

@@ -77,8 +77,11 @@ def collect(tree: SourceTree, text: str) -> Mapping[str, bytes]:
             pending |= set(_CALLED.findall(tree.text(path)))
     headers = tree.with_included([header, *sources], [include]) - sources
     files = {f"src/{PurePosixPath(path).name}": tree.files[path] for path in sources}
-    for path in headers:
-        files[f"include/{PurePosixPath(path).relative_to(include).as_posix()}"] = tree.files[path]
+    for name in headers:
+        given = PurePosixPath(name)  # some are beside the sources
+        is_public = given.is_relative_to(include)
+        place = given.relative_to(include).as_posix() if is_public else given.name
+        files[f"include/{place}"] = tree.files[name]
     return files
 
 

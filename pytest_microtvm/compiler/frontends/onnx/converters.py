@@ -16,7 +16,8 @@ from pytest_microtvm.compiler.quantized.given import PREFIX, GivenSpec
 from pytest_microtvm.compiler.quantized.specs import Lookup
 
 Converter = Callable[[Any, list[Any], dict[str, Any]], Any]
-"""Block builder, inputs (None where left out) and attributes to a Relax expression."""
+"""Block builder, inputs (None where left out) and attributes to a Relax expression; None for cases
+that are left to TVM's importer."""
 
 
 class Importer(ONNXGraphImporter):  # type: ignore[misc]
@@ -37,9 +38,10 @@ class Importer(ONNXGraphImporter):  # type: ignore[misc]
         if op_name == "Lookup":
             return self._lookup(inputs[0], inputs[1], attrs["tvm_custom"]["name"])
         converter = CONVERTERS.get(op_name)
-        if converter is None:
+        found = None if converter is None else converter(self.bb, list(inputs), attrs)
+        if found is None:
             return super()._convert_operator(op_name, inputs, attrs, opset)
-        return self.bb.normalize(converter(self.bb, list(inputs), attrs))
+        return self.bb.normalize(found)
 
     def _lookup(self, source: Any, table: Any, name: str) -> Any:
         """A kernel that looks up each element (see `tables`)."""
@@ -58,6 +60,20 @@ def _binary(function: Callable[[Any, Any], Any]) -> Converter:
         return function(inputs[0], inputs[1])
 
     return convert
+
+
+def _clip(builder: Any, inputs: list[Any], attributes: dict[str, Any]) -> Any:
+    """Between two known floats it is an operator of Relax, which kernels know."""
+    if len(inputs) < 3 or str(inputs[0].ty.dtype.dtype) != "float32":
+        return None
+    bounds = []
+    for each in inputs[1:3]:
+        value: Any = getattr(each, "value", None)
+        if not hasattr(value, "numpy"):
+            return None
+        bounds.append(float(value.numpy().reshape(-1)[0]))
+    low, high = bounds
+    return relax.op.clip(inputs[0], low, high) if low <= high else None
 
 
 def _one_hot(builder: Any, inputs: list[Any], attributes: dict[str, Any]) -> Any:
@@ -83,6 +99,7 @@ def _one_hot(builder: Any, inputs: list[Any], attributes: dict[str, Any]) -> Any
 
 
 CONVERTERS: dict[str, Converter] = {
+    "Clip": _clip,
     "GRU": recurrent("GRU"),
     "LSTM": recurrent("LSTM"),
     "Max": _binary(relax.op.maximum),
