@@ -4,7 +4,7 @@
     include/tvmgen_<m>_constants.h  what the application fills pools of constants with, if any
     include/tvmgen_<m>_internal.h   kernels and constants, shared by the sources
     include/tvmgen_integer.h        arithmetic of integer kernels, when there are any
-    include/tvmgen_float.h          the same of float kernels
+    include/tvmgen_float_kernels.h  the same of float kernels
     src/<m>_lib0.c                  constants and kernels
     src/<m>_lib1.c                  the call plan and tvmgen_<m>_run (see `call_plan`)
     src/<m>_model.c, <m>_graph.c    descriptions for the runtime (see `descriptions`)

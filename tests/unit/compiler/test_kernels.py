@@ -226,7 +226,7 @@ def test_generated_code_includes_no_more_than_it_may(network: NativeModel):
         "<stddef.h>",
         "<stdint.h>",
         "<string.h>",
-        '"tvmgen_float.h"',
+        '"tvmgen_float_kernels.h"',
         '"tvmgen_net.h"',
         '"tvmgen_net_internal.h"',
     }

@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "tvmgen_float.h"
+#include "tvmgen_float_kernels.h"
 
 #if defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 2) && defined(__GNUC__)
 #include <arm_mve.h>

@@ -14,7 +14,7 @@ from pytest_microtvm.compiler.quantized.float_specs import FloatWeights, Range
 
 Array = npt.NDArray[Any]
 
-HEADERS = ("tvmgen_float.h",)
+HEADERS = ("tvmgen_float_kernels.h",)
 
 
 def number(value: float) -> str:

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Arithmetic of float kernels: the same bits on every machine, as long as the C compiler does not
    contract a multiplication and an addition into one (-ffp-contract=off). C99 and C++11. */
-#ifndef TVMGEN_FLOAT_H_
-#define TVMGEN_FLOAT_H_
+#ifndef TVMGEN_FLOAT_KERNELS_H_
+#define TVMGEN_FLOAT_KERNELS_H_
 
 #include <math.h>
 #include <stdint.h>
