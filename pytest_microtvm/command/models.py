@@ -174,7 +174,7 @@ def _compile_together(arguments: argparse.Namespace) -> int:
 
 
 def _facts(library: ModelLibrary) -> dict[str, Any]:
-    in_float = library.float_operators
+    in_float, dead = library.float_operators, library.dead_weights
     return {
         "path": str(library.path),
         "name": library.name,
@@ -187,7 +187,8 @@ def _facts(library: ModelLibrary) -> dict[str, Any]:
         "macs": sum(kernel.macs or 0 for kernel in library.kernels),
         "inputs": [_tensor(spec) for spec in library.inputs],
         "outputs": [_tensor(spec) for spec in library.outputs],
-        "dead_macs": 0 if library.dead_weights is None else library.dead_weights.macs,
+        "dead_macs": 0 if dead is None else dead.macs,
+        "dead_constants_bytes": 0 if dead is None else dead.constants_bytes,
         "float_operators": [] if in_float is None else list(in_float.operators),
     }
 
