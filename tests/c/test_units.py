@@ -23,7 +23,7 @@ def test_every_status_has_a_number_and_a_string_of_its_own() -> None:
         re.M,
     )
     described = re.findall(
-        r"case (kMicroTVM\w+):\n      return (\"[^\"]+\");",
+        r"case (kMicroTVM\w+):\n      return TEXT\((\"[^\"]+\")\);",
         (RUNTIME_DIR / "src/status.c").read_text(),
     )
     assert len(declared) > 20
