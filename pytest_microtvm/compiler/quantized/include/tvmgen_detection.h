@@ -7,6 +7,8 @@
 #include <math.h>
 #include <stdint.h>
 
+#include "tvmgen_integer.h"
+
 /* A box: least y and x, greatest y and x. An anchor: y and x of the middle, height and width. */
 static inline void microtvm_decode_box(const float *encoded,
                                        const TVMGEN_FLASH float *anchor, const float *scales,
