@@ -223,9 +223,11 @@ class Arduino(server.ProjectHandler):
         table, given = self.table(board), self._given
         fqbn = given.get("fqbn") or table["fqbn"]
         check_fqbn(fqbn)
-        properties = split_properties([*table["properties"], *words_of(given.get("properties"))])
+        properties = split_properties(
+            [*table["properties"], *server.words_of(given.get("properties"))]
+        )
         hardware = given.get("hardware") or table["hardware"]
-        libraries = words_of(given.get("libraries"))
+        libraries = server.words_of(given.get("libraries"))
         for folder in (*libraries, *([hardware] if hardware else ())):
             if not pathlib.Path(folder).is_dir():
                 raise server.OptionError(f"there is no folder {folder}", cure="correct its path")
@@ -444,14 +446,14 @@ class Arduino(server.ProjectHandler):
         """Options that name the port, where they give a serial number or USB ids do not tell it."""
         if options.get("port") or options.get("usb"):
             return options
-        numbers = words_of(options.get("serial_number"))
+        number = server.chosen_serial_number(options.get("serial_number"))
         usb_ids = board["flash"]["usb_ids"]
-        if numbers and len(usb_ids) == 1:
-            return {**options, "usb": f"{usb_ids[0]}:{numbers[0]}"}
-        if usb_ids and not numbers:
+        if number and len(usb_ids) == 1:
+            return {**options, "usb": f"{usb_ids[0]}:{number}"}
+        if usb_ids and not number:
             return options
         for builder in self.builders(board):
-            port = builder.port_of(fqbn, numbers[0] if numbers else "")
+            port = builder.port_of(fqbn, number)
             if port is not None:
                 return {**options, "port": port}
         return options
@@ -478,11 +480,6 @@ def files_below(folder: pathlib.Path) -> dict[str, bytes]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
-
-
-def words_of(value: Any) -> list[str]:
-    """The items of a list option, which may be one string."""
-    return value.split() if isinstance(value, str) else [str(item) for item in value or ()]
 
 
 if __name__ == "__main__":

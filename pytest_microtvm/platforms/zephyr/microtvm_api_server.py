@@ -175,7 +175,7 @@ class Zephyr(server.ProjectHandler):
         if cpu["arch"] == "arm" and cpu.get("fpu"):
             lines.append("CONFIG_FPU=y")
         lines += table["kconfig"]
-        lines += words_of(self._given.get("extra_kconfig"))
+        lines += server.words_of(self._given.get("extra_kconfig"))
         text = (self.directory / "prj.conf").read_text(encoding="utf-8")
         return text + "\n# Of the board and the options.\n" + "\n".join(lines) + "\n"
 
@@ -390,7 +390,7 @@ class Zephyr(server.ProjectHandler):
         table = self.table(board)
         return server.RealBoard(
             board,
-            with_serial_number(options),
+            with_serial_number(options, board["flash"]["usb_ids"]),
             self.directory,
             firmware,
             baud=table["uart"]["baud"],
@@ -426,17 +426,15 @@ def cmsis_folders(root: pathlib.Path) -> list[str]:
     return [str(folder.absolute()) for folder in found]
 
 
-def words_of(value: Any) -> list[str]:
-    """The lines of a list option, which may be one string."""
-    return value.split() if isinstance(value, str) else [str(item) for item in value or ()]
-
-
-def with_serial_number(options: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Options in which a serial number that was given is that of the probe."""
-    numbers = words_of(options.get("serial_number"))
-    if not numbers or options.get("probe"):
+def with_serial_number(options: Mapping[str, Any], usb_ids: Sequence[str]) -> Mapping[str, Any]:
+    """Options in which a serial number that was given is that of the probe, and of the port."""
+    number = server.chosen_serial_number(options.get("serial_number"))
+    if not number:
         return options
-    return {**options, "probe": numbers[0]}
+    found = {**options, "probe": options.get("probe") or number}
+    if len(usb_ids) == 1 and not (options.get("port") or options.get("usb")):
+        found["usb"] = f"{usb_ids[0]}:{number}"
+    return found
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ from .errors import (
 from .json_rpc import PROTOCOL_VERSION, ProjectAPIServer, main
 from .make_project import MakeProjectHandler, for_shell
 from .microcontroller import MicrocontrollerHandler
-from .options import ProjectOption, default_project_options
+from .options import ProjectOption, default_project_options, words_of
 from .process import ChildTransport, DeviceTransport, find_tool, run_tool
 from .project import MODEL_FILE, ProjectHandler, install_cure
 from .project_types import ProjectKind
@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from .archive import ModelMetadata, extract_codegen, unpack_extra_files
     from .arduino_library import arduino_library_files
     from .interface import ModelInterface
+    from .serial_port import chosen_serial_number
     from .shared_builds import shared_folder
     from .standalone import SKETCH_CONSOLE, main_source
 
@@ -66,12 +67,13 @@ _LATER = {
     "ModelMetadata": "archive",
     "SKETCH_CONSOLE": "standalone",
     "arduino_library_files": "arduino_library",
+    "chosen_serial_number": "serial_port",
     "extract_codegen": "archive",
     "main_source": "standalone",
     "shared_folder": "shared_builds",
     "unpack_extra_files": "archive",
 }
-"""What only generating and building a project need, and the module that has it."""
+"""What only generating and building a project or a real board need, and the module that has it."""
 
 __all__ = [
     "BUILD",
@@ -111,6 +113,7 @@ __all__ = [
     "UnsupportedTVMVersionError",
     "arduino_library_files",
     "check_table",
+    "chosen_serial_number",
     "default_project_options",
     "emulator_options",
     "emulator_tools",
@@ -127,6 +130,7 @@ __all__ = [
     "shared_folder",
     "start_emulator",
     "unpack_extra_files",
+    "words_of",
     "write_with_timeout",
 ]
 

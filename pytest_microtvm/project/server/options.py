@@ -43,6 +43,11 @@ class ProjectOption(_ProjectOption):
         return self._replace(**attributes)
 
 
+def words_of(value: Any) -> list[str]:
+    """The items of a list option, which may be one text with spaces between them."""
+    return value.split() if isinstance(value, str) else [str(item) for item in value or ()]
+
+
 def default_project_options(**changes: Mapping[str, Any]) -> list[ProjectOption]:
     """The options common to all platforms.
 

@@ -13,7 +13,7 @@ import select
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .errors import (
     IoTimeoutError,
@@ -22,6 +22,7 @@ from .errors import (
     ServerError,
     TransportClosedError,
 )
+from .options import words_of
 
 if TYPE_CHECKING:
     import serial
@@ -81,6 +82,25 @@ def find_usb_port(ids: Sequence[str]) -> str:
         f"no board with the USB id {' or '.join(ids)} is plugged in",
         cure=f"plug it in; plugged in are {shown or 'no USB ports at all'}",
     )
+
+
+def chosen_serial_number(value: Any) -> str:
+    """Of the serial numbers that an option lists, the first whose board is plugged in.
+
+    Args:
+        value: A list, or one text with spaces between them.
+
+    Returns:
+        The first of all where none is plugged in, so that an error names it; empty if there are
+        none.
+    """
+    numbers = words_of(value)
+    if len(numbers) > 1:
+        from serial.tools import list_ports
+
+        plugged_in = {port.serial_number for port in list_ports.comports()}
+        numbers.sort(key=lambda number: number not in plugged_in)
+    return numbers[0] if numbers else ""
 
 
 def _parse_usb_id(text: str) -> tuple[int, int, str]:

@@ -21,6 +21,7 @@ from pytest_microtvm.project import server
 from pytest_microtvm.project.server.serial_port import (
     PortBusyError,
     SerialTransport,
+    chosen_serial_number,
     find_usb_port,
     holder_of,
 )
@@ -246,3 +247,11 @@ def test_a_port_is_found_by_its_usb_id(usb: list[UsbPort]) -> None:
         find_usb_port(["0483:374b:C"])
     with pytest.raises(server.OptionError, match="'nonsense' is no USB id"):
         find_usb_port(["nonsense"])
+
+
+def test_of_several_serial_numbers_the_one_that_is_plugged_in_is_taken(usb: list[UsbPort]) -> None:
+    assert chosen_serial_number(["Z", "B", "A"]) == "B"
+    assert chosen_serial_number("Z A") == "A"
+    assert chosen_serial_number(["Y", "Z"]) == "Y"
+    assert chosen_serial_number("C") == "C"
+    assert chosen_serial_number(None) == ""
