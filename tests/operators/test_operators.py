@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pytest_microtvm.compiler import CompileOptions
-from pytest_microtvm.compiler.quantized import dead, groups
+from pytest_microtvm.compiler.quantized import dead, rewriting
 from pytest_microtvm.compiler.quantized.kernels import generate
 from pytest_microtvm.compiler.quantized.specs import (
     Arithmetic,
@@ -176,7 +176,7 @@ def flipped(multiplier: int) -> int:
 def test_wrong_factors_are_noticed(operator, tmp_path, monkeypatch):
     """One in each kernel; where all of a channel's results are clamped, it makes no difference."""
     monkeypatch.setattr(
-        groups, "generate", lambda spec, simd: generate(changed(spec) or spec, simd)
+        rewriting, "generate", lambda spec, simd: generate(changed(spec) or spec, simd)
     )
     assert len(differences(list(draw(12, seed=1, operators=[operator])), tmp_path)) >= 4
 
@@ -189,7 +189,7 @@ def test_a_wrong_side_of_a_sum_is_noticed(tmp_path, monkeypatch):
             spec = replace(spec, operands=(left, right))
         return generate(spec, simd)
 
-    monkeypatch.setattr(groups, "generate", generate_wrong)
+    monkeypatch.setattr(rewriting, "generate", generate_wrong)
     found = differences(list(draw(6, seed=2, operators=["add"])), tmp_path)
     assert len(found) >= 3
 

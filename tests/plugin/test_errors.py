@@ -52,7 +52,7 @@ def assert_test_error(outcome: Outcome, kind: str, *texts: str) -> None:
     ("arguments", "texts"),
     [
         (["--microtvm-board=qemu_x68"], ["'qemu_x68'", "is qemu_x86 "]),
-        (["--microtvm-platform=arduino"], ["no platform arduino", "baremetal"]),
+        (["--microtvm-platform=mbed"], ["no platform mbed", "baremetal"]),
         (
             ["--microtvm-board=host", "--microtvm-platform=baremetal"],
             ["no table for the platform baremetal"],
