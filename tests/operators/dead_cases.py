@@ -175,6 +175,8 @@ def _element(network: _Network) -> None:
     rng, source = network.rng, network.image()
     operator = str(rng.choice(["RELU", "RELU6", "QUANTIZE"]))
     scale = float(np.float32(network.quantization(source).scales[0] * 2.0 ** rng.uniform(-1, 1)))
+    if operator == "RELU6" and min(scale, network.quantization(source).scales[0]) <= _LEAST_SCALE:
+        operator = "RELU"
     output = _quantization(rng, network.dtype, scale)
     result = network.add(network.shape(source), output)
     network.case.step(operator, [source], [result])
