@@ -310,6 +310,17 @@ def test_kernels_compute_what_specs_say_and_the_same_bits_for_all_cpus(name, tmp
         assert first.tobytes() == second.tobytes()
 
 
+@pytest.mark.parametrize("simd", ["none", "dsp", "helium"])
+def test_an_image_of_one_column_may_have_steps_along_its_rows(simd, tmp_path):
+    rng = np.random.default_rng(3)
+    weights = FloatWeights(rng.normal(size=(5, 1, 1, 33)).astype(np.float32))
+    spec = FloatConv2D((1, 10, 1, 33), (1, 10, 1, 5), Window((1, 1), (1, 3)), weights, None)
+    [given] = inputs_of(rng, spec)
+    right = conv2d(spec, given)
+    [result] = run_kernels([spec], [[given]], [right.size], simd, tmp_path)
+    np.testing.assert_allclose(result.reshape(right.shape), right, TOLERANCE, TOLERANCE)
+
+
 def test_weights_take_no_more_than_the_model_has_for_them():
     rng = np.random.default_rng(1)
     image = (1, 6, 6, 8), (1, 6, 6, 6)
