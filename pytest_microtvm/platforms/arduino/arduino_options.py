@@ -31,14 +31,7 @@ def board_keys() -> list[server.BoardKey]:
         key("install", "str", default="", help="The command that installs the core."),
         key("emulated", "bool", default=True, help="Whether the board's emulator runs the core."),
         key("shim", "str", default="", help="C of what the core asks for and an emulator lacks."),
-        key("uart.baud", "int", default=115200, help="Bits per second."),
-        key(
-            "uart.reset",
-            "str",
-            default="",
-            choices=("", "dtr", "rts"),
-            help="The modem line that resets a real board.",
-        ),
+        *server.serial_port_keys(),
     ]
 
 
@@ -106,10 +99,5 @@ def arduino_options(own: list[server.ProjectOption]) -> list[server.ProjectOptio
             type="path",
             help="A folder that keeps the core's objects for further models of the board.",
         ),
-        option(
-            "serial_number",
-            optional=["flash", "open_transport"],
-            type="list",
-            help="The board's serial number, or those of several of which one is taken.",
-        ),
+        server.serial_number_option(),
     ]

@@ -35,14 +35,7 @@ def board_keys() -> list[server.BoardKey]:
         key("emulator.program", "str", default="", help="In place of the board's."),
         key("emulator.machine", "str", default="", help="In place of the board's."),
         key("emulator.arguments", "strs", help="In place of the board's."),
-        key("uart.baud", "int", default=115200, help="Bits per second."),
-        key(
-            "uart.reset",
-            "str",
-            default="",
-            choices=("", "dtr", "rts"),
-            help="The modem line that resets a real board.",
-        ),
+        *server.serial_port_keys(),
     ]
 
 
@@ -123,10 +116,5 @@ def zephyr_options() -> list[server.ProjectOption]:
             type="path",
             help="A folder that keeps Zephyr's objects for further models of the board.",
         ),
-        option(
-            "serial_number",
-            optional=["flash", "open_transport"],
-            type="list",
-            help="The board's serial number, or those of several of which one is taken.",
-        ),
+        server.serial_number_option(),
     ]

@@ -52,7 +52,13 @@ from .options import ProjectOption, default_project_options, words_of
 from .process import ChildTransport, DeviceTransport, find_tool, run_tool
 from .project import MODEL_FILE, ProjectHandler, install_cure
 from .project_types import ProjectKind
-from .real_board import RealBoard, is_real, real_board_options
+from .real_board import (
+    RealBoard,
+    is_real,
+    real_board_options,
+    serial_number_option,
+    serial_port_keys,
+)
 
 if TYPE_CHECKING:
     from .archive import ModelMetadata, extract_codegen, unpack_extra_files
@@ -127,6 +133,8 @@ __all__ = [
     "read_with_timeout",
     "real_board_options",
     "run_tool",
+    "serial_number_option",
+    "serial_port_keys",
     "shared_folder",
     "start_emulator",
     "unpack_extra_files",

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .board_keys import BoardKey
 from .method_names import BY_PORT, COMMAND, GDB, MASS_STORAGE, METHOD_NAMES
 from .options import ProjectOption
 
@@ -20,6 +21,30 @@ if TYPE_CHECKING:
 
 _GDB_TIMEOUT_S = 3.0
 _METHODS = ["flash", "open_transport"]
+
+
+def serial_port_keys() -> list[BoardKey]:
+    """What a platform's table of a board says of the port that a real board talks by."""
+    return [
+        BoardKey("uart.baud", "int", default=115200, help="Bits per second."),
+        BoardKey(
+            "uart.reset",
+            "str",
+            default="",
+            choices=("", "dtr", "rts"),
+            help="The modem line that resets a real board.",
+        ),
+    ]
+
+
+def serial_number_option() -> ProjectOption:
+    """MicroTVM's option that tells boards of one kind apart; see `chosen_serial_number`."""
+    return ProjectOption(
+        "serial_number",
+        optional=_METHODS,
+        type="list",
+        help="The board's serial number, or those of several of which one is taken.",
+    )
 
 
 def real_board_options() -> list[ProjectOption]:
