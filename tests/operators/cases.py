@@ -351,6 +351,24 @@ def _window(rng: Rng, image: Sequence[int], most: int, dilated: bool) -> dict[st
     }
 
 
+def _steps_of(window: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of an operator that say how a window slides, by the schema's names."""
+    down, right = window["strides"]
+    return {"Padding": window["padding"], "StrideH": down, "StrideW": right}
+
+
+def _dilation_of(window: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a convolution that say how far its taps are from each other."""
+    down, right = window["dilation"]
+    return {"DilationHFactor": down, "DilationWFactor": right}
+
+
+def _taps_of(window: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a pool that say what it covers."""
+    height, width = window["taps"]
+    return {"FilterHeight": height, "FilterWidth": width}
+
+
 def _weights(
     rng: Rng, case: Case, shape: Sequence[int], axis: int, dtype: str, per_channel: bool
 ) -> tuple[int, npt.NDArray[np.float32]]:

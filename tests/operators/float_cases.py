@@ -13,9 +13,12 @@ from tests.operators.cases import (
     Rng,
     _activation,
     _channels,
+    _dilation_of,
     _image,
     _pair_of_shapes,
     _shape,
+    _steps_of,
+    _taps_of,
     _window,
 )
 
@@ -60,11 +63,8 @@ def _layer(
         kind,
         [data, weights, bias],
         [result],
-        Padding=window["padding"],
-        StrideH=window["strides"][0],
-        StrideW=window["strides"][1],
-        DilationHFactor=window["dilation"][0],
-        DilationWFactor=window["dilation"][1],
+        **_steps_of(window),
+        **_dilation_of(window),
         FusedActivationFunction=_activation(rng),
         **options,
     )
@@ -123,11 +123,8 @@ def _pool(operator: str) -> Callable[[Rng, Case], None]:
             operator,
             [data],
             [result],
-            Padding=window["padding"],
-            StrideH=window["strides"][0],
-            StrideW=window["strides"][1],
-            FilterHeight=window["taps"][0],
-            FilterWidth=window["taps"][1],
+            **_steps_of(window),
+            **_taps_of(window),
             FusedActivationFunction=_activation(rng),
         )
 

@@ -19,6 +19,8 @@ from tests.operators.cases import (
     _quantization,
     _scale,
     _shape,
+    _steps_of,
+    _taps_of,
     _window,
 )
 from tests.operators.custom_cases import CUSTOM
@@ -298,11 +300,8 @@ def _float_pool(operator: str) -> Draw:
             operator,
             [data],
             [result],
-            Padding=window["padding"],
-            StrideH=window["strides"][0],
-            StrideW=window["strides"][1],
-            FilterHeight=window["taps"][0],
-            FilterWidth=window["taps"][1],
+            **_steps_of(window),
+            **_taps_of(window),
             FusedActivationFunction=_activation(rng),
         )
 

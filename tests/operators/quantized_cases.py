@@ -15,6 +15,7 @@ from tests.operators.cases import (
     _activation,
     _biased_output,
     _channels,
+    _dilation_of,
     _dtype,
     _image,
     _moved,
@@ -24,6 +25,8 @@ from tests.operators.cases import (
     _sample,
     _scale,
     _shape,
+    _steps_of,
+    _taps_of,
     _weights,
     _window,
 )
@@ -54,11 +57,8 @@ def _conv_2d(rng: Rng, case: Case) -> None:
         "CONV_2D",
         [data, weights, *bias],
         [result],
-        Padding=window["padding"],
-        StrideH=window["strides"][0],
-        StrideW=window["strides"][1],
-        DilationHFactor=window["dilation"][0],
-        DilationWFactor=window["dilation"][1],
+        **_steps_of(window),
+        **_dilation_of(window),
         FusedActivationFunction=activation,
     )
 
@@ -83,12 +83,9 @@ def _depthwise_conv_2d(rng: Rng, case: Case) -> None:
         "DEPTHWISE_CONV_2D",
         [data, weights, *bias],
         [result],
-        Padding=window["padding"],
-        StrideH=window["strides"][0],
-        StrideW=window["strides"][1],
+        **_steps_of(window),
         DepthMultiplier=multiplier,
-        DilationHFactor=window["dilation"][0],
-        DilationWFactor=window["dilation"][1],
+        **_dilation_of(window),
         FusedActivationFunction=activation,
     )
 
@@ -243,11 +240,8 @@ def _pool(operator: str) -> Callable[[Rng, Case], None]:
             operator,
             [data],
             [result],
-            Padding=window["padding"],
-            StrideH=window["strides"][0],
-            StrideW=window["strides"][1],
-            FilterHeight=window["taps"][0],
-            FilterWidth=window["taps"][1],
+            **_steps_of(window),
+            **_taps_of(window),
             FusedActivationFunction=_activation(rng),
         )
 

@@ -18,6 +18,11 @@ from pytest_microtvm.compiler.quantized.specs import Conv2D, DepthwiseConv2D
 Offsets = npt.NDArray[np.int64]
 
 
+def steps(count: int, size: int) -> list[int]:
+    """Where steps of `size` begin that cover `count`; the last may cover some once more."""
+    return [min(first, count - size) for first in range(0, count, size)]
+
+
 def of_pixels(spec: Conv2D, starts: Sequence[int], pixels: int) -> tuple[Overlap, ...]:
     """Of a convolution of elements of a byte that computes some pixels at a time.
 

@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 from pytest_microtvm.compiler.quantized.kernels.c_text import Text
+from pytest_microtvm.compiler.quantized.kernels.overlap import steps
 from pytest_microtvm.compiler.quantized.specs import Conv2D
 
 _UNROLLED = 8
@@ -34,8 +35,7 @@ def starts(spec: Conv2D, pixels: int) -> list[int]:
     pixels come first: so the output may be a little behind the input in memory that both share,
     and a little before it in the convolution after that.
     """
-    count = math.prod(spec.output_shape[:3])
-    found = [min(first, count - pixels) for first in range(0, count, pixels)]
+    found = steps(math.prod(spec.output_shape[:3]), pixels)
     return found[::-1] if is_flat(spec) else found
 
 

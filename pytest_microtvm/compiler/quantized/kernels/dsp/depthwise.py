@@ -19,7 +19,7 @@ import numpy.typing as npt
 from pytest_microtvm.compiler.quantized.kernels.accumulators import bounds, folded_bias
 from pytest_microtvm.compiler.quantized.kernels.c_text import Text
 from pytest_microtvm.compiler.quantized.kernels.on_its_side import lying
-from pytest_microtvm.compiler.quantized.kernels.overlap import is_by_channels, of_rows
+from pytest_microtvm.compiler.quantized.kernels.overlap import is_by_channels, of_rows, steps
 from pytest_microtvm.compiler.quantized.kernels.scaling import Scaling, plan_scaling
 from pytest_microtvm.compiler.quantized.kernels.text import Constants
 from pytest_microtvm.compiler.quantized.specs import DepthwiseConv2D, KernelSource, Role
@@ -124,11 +124,7 @@ def depthwise_conv2d(spec: DepthwiseConv2D) -> KernelSource:
         workspace_bytes=4 * _LANES * plan.lane_words,
         # The lanes of one row are copied before they are written.
         in_place=(0,) if is_by_channels(spec, plan.rows) and channels % _LANES == 0 else (),
-        overlaps=of_rows(
-            spec,
-            [min(first, out_height - plan.rows) for first in range(0, out_height, plan.rows)],
-            plan.rows,
-        ),
+        overlaps=of_rows(spec, steps(out_height, plan.rows), plan.rows),
         macs=int(np.prod(spec.output_shape)) * weights.shape[1],
         headers=("tvmgen_integer_dsp.h", "tvmgen_integer_scale.h"),
         roles=(
