@@ -5,10 +5,15 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
+from pathlib import Path
 
 from pytest_microtvm.compiler.reserved import HEADER_NAMES
 
 MAX_IDENTIFIER_LENGTH = 80
+
+
+KERNEL_INCLUDE = Path(__file__).parent / "quantized" / "include"
+"""Folder of the headers that archives get copies of: `tvmgen_NAME.h`, beside the model's own."""
 
 
 def words(text: str) -> list[str]:
@@ -52,8 +57,12 @@ LIBRARY_FUNCTIONS: frozenset[str] = frozenset(
 
 
 def module_name(name: str) -> str:
-    """`name` as the name of a module: it follows a prefix everywhere, so that no word is taken."""
-    return name if name in RESERVED else sanitize(name, "model")
+    """`name` as the name of a module, which is no word of C: a prefix precedes it everywhere.
+
+    Only the names of the headers that archives get copies of are taken.
+    """
+    name = name if name in RESERVED else sanitize(name, "model")
+    return f"{name}_0" if (KERNEL_INCLUDE / f"tvmgen_{name.lower()}.h").exists() else name
 
 
 def sanitize(name: str, fallback: str) -> str:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_microtvm.boards import Board
-from pytest_microtvm.compiler.emit.c_files import KERNEL_INCLUDE
 from pytest_microtvm.compiler.emit.literals import array_definition
+from pytest_microtvm.compiler.naming import KERNEL_INCLUDE
 from pytest_microtvm.compiler.program import C_TYPES, Overlap
 from pytest_microtvm.compiler.quantized.specs import KernelSource
 from tests.boards import toolchain_of

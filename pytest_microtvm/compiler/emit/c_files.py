@@ -31,12 +31,10 @@ from pytest_microtvm.compiler.emit.origin import Origin
 from pytest_microtvm.compiler.emit.public_header import guarded, public_header
 from pytest_microtvm.compiler.emit.tir_helpers import HELPERS
 from pytest_microtvm.compiler.graph import ExecutorGraph
+from pytest_microtvm.compiler.naming import KERNEL_INCLUDE
 from pytest_microtvm.compiler.planning import MemoryPlan
 from pytest_microtvm.compiler.program import C_TYPES, Program
 from pytest_microtvm.mlf.element_types import ALIGNMENT_BYTES
-
-KERNEL_INCLUDE = Path(__file__).parents[1] / "quantized" / "include"
-"""The headers of generated kernels."""
 
 _DOUBLE = re.compile(r"\bdouble\b|\bmicrotvm_requantize_real\b")
 _WIDE_DOUBLES = """\

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pytest_microtvm.compiler.emit.c_files import KERNEL_INCLUDE
 from pytest_microtvm.compiler.emit.functions import definition
 from pytest_microtvm.compiler.kernels import generated_kernel
+from pytest_microtvm.compiler.naming import KERNEL_INCLUDE
 from pytest_microtvm.compiler.quantized.kernels import generate
 from pytest_microtvm.compiler.quantized.rewriting import GeneratedKernel
 from pytest_microtvm.compiler.quantized.specs import Spec

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from pytest_microtvm.compiler import CompileOptions, compile_to_files
-from pytest_microtvm.compiler.emit.c_files import KERNEL_INCLUDE
 from pytest_microtvm.compiler.emit.literals import comment
+from pytest_microtvm.compiler.naming import KERNEL_INCLUDE
 from pytest_microtvm.version import __version__
 from tests.unit.compiler.native import C99, CXX11, NativeModel, compile_c
 from tests.unit.compiler.relax_models import relax_module

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pytest_microtvm.compiler.emit.c_files import KERNEL_INCLUDE
+from pytest_microtvm.compiler.naming import KERNEL_INCLUDE
 from pytest_microtvm.compiler.quantized.arithmetic import (
     high_multiply,
     quantize_multiplier,

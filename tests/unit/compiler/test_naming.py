@@ -4,7 +4,13 @@ import re
 
 import pytest
 
-from pytest_microtvm.compiler.naming import Namespace, module_name, sanitize, unique_names
+from pytest_microtvm.compiler.naming import (
+    KERNEL_INCLUDE,
+    Namespace,
+    module_name,
+    sanitize,
+    unique_names,
+)
 
 
 @pytest.mark.parametrize(
@@ -50,6 +56,14 @@ def test_taken_names_are_not_handed_out():
 
 def test_equal_names_of_tensors_are_told_apart_and_others_kept():
     assert unique_names(["x", "y", "x", "", ""]) == ["x", "y", "x_2", "unnamed", "unnamed_2"]
+
+
+@pytest.mark.parametrize("header", sorted(KERNEL_INCLUDE.glob("*.h")), ids=lambda h: h.stem)
+def test_a_module_is_not_named_as_a_header_beside_its_own(header):
+    name = header.stem.removeprefix("tvmgen_")
+
+    assert module_name(name) == f"{name}_0"
+    assert module_name(name.upper()) == f"{name.upper()}_0"
 
 
 def test_a_module_keeps_a_name_that_is_a_word_of_c():
