@@ -112,6 +112,7 @@ CPU_EXTENSIONS = Group(
         "none": "pytest_microtvm.compiler.quantized.kernels.portable:EXTENSION",
         "dsp": "pytest_microtvm.compiler.quantized.kernels.dsp:EXTENSION",
         "helium": "pytest_microtvm.compiler.quantized.kernels.helium:EXTENSION",
+        "swar64": "pytest_microtvm.compiler.quantized.kernels.swar64:EXTENSION",
     },
 )
 """By what boards call it in `cpu.simd`: a `CpuExtension`, the kernels that are written for it."""

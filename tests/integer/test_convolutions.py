@@ -32,11 +32,11 @@ from tests.integer.programs import Check, wrong_bytes_on_board, wrong_bytes_on_h
 from tests.unit.compiler.native import NativeModel
 
 MODELS = Path(__file__).parents[2] / "conftest_examples" / "models"
-SIMDS = ("none", "dsp", "helium")
+SIMDS = ("none", "dsp", "helium", "swar64")
 BOARDS = ("mps2_an385", "mps2_an386", "mps2_an500", "mps2_an521", "mps3_an547")
 SANITIZED = ("gcc", "-std=c99", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 COMPILE_TIMEOUT_S = 120.0
-HOST_CASES = 120
+HOST_CASES = 80
 BOARD_CASES = 50
 
 

@@ -20,8 +20,8 @@ from tests.operators.running import compared, compiled, run_native, samples, sha
 
 pytest.importorskip("ai_edge_litert", reason="pip install 'pytest-microtvm[litert]'")
 
-BOARDS = ("mps2_an386", "mps3_an547", "qemu_riscv32", "qemu_x86")
-"""The DSP extension, Helium, and plain C for two architectures."""
+BOARDS = ("mps2_an386", "mps3_an547", "qemu_riscv64", "qemu_x86")
+"""The DSP extension, Helium, registers of 64 bits, and plain C."""
 CASES = 2
 """Of each operator, and as many more of those whose kernels depend on the CPU."""
 APPROXIMATED = (
