@@ -38,8 +38,8 @@ _KEYWORDS = words(
 RESERVED: frozenset[str] = frozenset(_KEYWORDS) | HEADER_NAMES
 """Names that no generated identifier may have."""
 
-_RUNTIME = "microtvm"
-"""Begins every name of the runtime's headers."""
+_OURS = ("microtvm", "tvmgen")
+"""What every name of the runtime's headers, and every one of a model's own header, begins with."""
 
 _FUNCTIONS = words(
     """
@@ -61,7 +61,7 @@ def module_name(name: str) -> str:
 
     Only the names of the headers that archives get copies of are taken.
     """
-    name = name if name in RESERVED else sanitize(name, "model")
+    name = _identifier(name, "model")
     return f"{name}_0" if (KERNEL_INCLUDE / f"tvmgen_{name.lower()}.h").exists() else name
 
 
@@ -77,8 +77,14 @@ def sanitize(name: str, fallback: str) -> str:
 
     Returns:
         An identifier of at most `MAX_IDENTIFIER_LENGTH` characters without leading, trailing or
-        double underscores, not in `RESERVED`, and none of the runtime's own.
+        double underscores, not in `RESERVED`, and none that the runtime or a model's header has.
     """
+    text = _identifier(name, fallback)
+    is_reserved = text in RESERVED or text.lower().startswith(_OURS)
+    return f"{text}_0" if is_reserved else text
+
+
+def _identifier(name: str, fallback: str) -> str:
     text = unicodedata.normalize("NFKD", name)
     text = "".join(character for character in text if not unicodedata.combining(character))
     text = re.sub(r"[^A-Za-z0-9]+", "_", text).strip("_")
@@ -86,9 +92,7 @@ def sanitize(name: str, fallback: str) -> str:
         text = fallback
     elif text[0].isdigit():
         text = f"{fallback}_{text}"
-    text = text[:MAX_IDENTIFIER_LENGTH].rstrip("_")
-    is_reserved = text in RESERVED or text.lower().startswith(_RUNTIME)
-    return f"{text}_0" if is_reserved else text
+    return text[:MAX_IDENTIFIER_LENGTH].rstrip("_")
 
 
 class Namespace:

@@ -10,7 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -28,10 +28,29 @@ LANGUAGES = ("c99", "gnu17", "gnu++17")
 SOURCES = ("compiler", "runtime/include")
 # What applications include beside the generated header, as C++ or where C's is not free-standing.
 FURTHER = ("assert.h", "errno.h", "float.h", "inttypes.h", "limits.h", "stdio.h", "stdlib.h")
+# The rest of what applications may include, of C and of C++: as many of them as a compiler has.
+LIBRARY = {
+    "gnu17": """
+        complex.h ctype.h fenv.h iso646.h locale.h setjmp.h signal.h stdalign.h stdatomic.h
+        stdnoreturn.h tgmath.h time.h uchar.h wchar.h wctype.h
+    """,
+    "gnu++17": """
+        algorithm any array atomic bitset cassert cctype cerrno cfenv cfloat charconv chrono
+        cinttypes climits clocale cmath complex condition_variable csetjmp csignal cstdarg cstddef
+        cstdint cstdio cstdlib cstring ctime cuchar cwchar cwctype deque exception filesystem
+        forward_list fstream functional future initializer_list iomanip ios iosfwd iostream istream
+        iterator limits list locale map memory memory_resource mutex new numeric optional ostream
+        queue random ratio regex scoped_allocator set shared_mutex sstream stack stdexcept streambuf
+        string string_view system_error thread tuple type_traits typeindex typeinfo unordered_map
+        unordered_set utility valarray variant vector version
+    """,
+}
 
 _INCLUDE = re.compile(r"#include <([a-z_]+\.h)>")
 # Intrinsics of arm_mve.h, by the thousand, are macros with arguments: no member's name has any.
 _MACRO = re.compile(r"^#define (\w+)(?!\S* __arm_)(?!\(.*\) __arm_)", re.MULTILINE)
+# No other macro can be taken for a member.
+_OBJECT_MACRO = re.compile(r"^#define (\w+)(?!\w|\()", re.MULTILINE)
 _TYPE = re.compile(
     r"\btypedef\b[^;{}]*?(\w+)(?:\[\w*\])?;|\}\s*(\w+);|\b(?:struct|union|enum)\s+(\w+)"
 )
@@ -62,11 +81,19 @@ def compilers() -> Iterator[tuple[str, ...]]:
         yield (program, *toolchain["flags"], *places)
 
 
-def preprocessed(command: tuple[str, ...], language: str, *flags: str) -> str:
-    """All headers that this compiler has, preprocessed."""
-    lines = [f"#if __has_include(<{name}>)\n#include <{name}>\n#endif" for name in headers()]
-    for folder in INCLUDES:
-        lines += [f'#include "{path}"' for path in sorted(folder.rglob("*.h"))]
+def inclusion(names: Iterable[str]) -> list[str]:
+    """Lines that include headers, as far as the compiler has them."""
+    return [f"#if __has_include(<{name}>)\n#include <{name}>\n#endif" for name in names]
+
+
+def of_generated_c() -> list[str]:
+    """Lines that include what generated C does."""
+    paths = (path for folder in INCLUDES for path in sorted(folder.rglob("*.h")))
+    return [*inclusion(headers()), *(f'#include "{path}"' for path in paths)]
+
+
+def preprocessed(command: tuple[str, ...], language: str, lines: list[str], *flags: str) -> str:
+    """These lines, preprocessed."""
     kind = "c++" if "++" in language else "c"
     # Those of instructions that a CPU has not say so by an #error, which is no trouble here.
     result = subprocess.run(
@@ -85,12 +112,17 @@ def preprocessed(command: tuple[str, ...], language: str, *flags: str) -> str:
 def found_names() -> set[str]:
     """Every macro and type that a tensor's name could clash with."""
     names: set[str] = set()
-    for command in sorted(set(compilers())):
+    commands, lines = sorted(set(compilers())), of_generated_c()
+    for command in commands:
         for language in LANGUAGES:
-            names.update(_MACRO.findall(preprocessed(command, language, "-dM")))
+            names.update(_MACRO.findall(preprocessed(command, language, lines, "-dM")))
         for language in ("c99", "gnu11"):
-            text = preprocessed(command, language, "-P")
+            text = preprocessed(command, language, lines, "-P")
             names.update(name for match in _TYPE.findall(text) for name in match if name)
+    for command in {command[0]: command for command in commands}.values():
+        for language, library in LIBRARY.items():
+            text = preprocessed(command, language, inclusion(library.split()), "-dM")
+            names.update(_OBJECT_MACRO.findall(text))
     return {name for name in names if _POSSIBLE.match(name)}
 
 
@@ -117,6 +149,14 @@ def test_names_of_headers_are_reserved() -> None:
         "errno",
         "MICROTVM_POOL",
         "MicroTVMModel",
+        "ATOMIC_INT_LOCK_FREE",
+        "CLOCKS_PER_SEC",
+        "FE_UPWARD",
+        "LC_ALL",
+        "SIGINT",
+        "complex",
+        "TVMGEN_NET_WORKSPACE_SIZE",
+        "tvmgen_net_run",
     ],
 )
 def test_a_reserved_name_becomes_another(name: str) -> None:
@@ -148,6 +188,41 @@ def test_a_model_of_reserved_names_has_a_header_that_compiles(tmp_path: Path) ->
             check=False,
         )
         assert (result.returncode, result.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("language", ["c99", "gnu17", "c++11", "gnu++17"])
+def test_a_tensor_may_have_the_name_of_what_the_header_defines(
+    language: str, tmp_path: Path
+) -> None:
+    if shutil.which("gcc") is None:
+        pytest.skip("gcc is missing; install it with: apt-get install gcc libc6-dev")
+    path, include = tmp_path / "net.tflite", "codegen/host/include/tvmgen_net.h"
+    model = Model([Tensor("x", [1]), Tensor("y", [1])], [Operator("RELU", [0], [1])], [0], [1])
+    path.write_bytes(model.to_bytes())
+    words = set(re.findall(r"\b\w*tvm\w*\b", compile_to_files(path)[include].decode(), re.I))
+    assert {"TVMGEN_NET_X_SIZE", "tvmgen_net_run"} < words
+    tensors = [Tensor(name, [1]) for name in ("x", "y", *sorted(words))]
+    inputs = [0, *range(2, len(tensors))]
+    path.write_bytes(Model(tensors, [Operator("RELU", [0], [1])], inputs, [1]).to_bytes())
+    kind = "c++" if "++" in language else "c"
+    result = subprocess.run(
+        [
+            "gcc",
+            f"-std={language}",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            "-fsyntax-only",
+            "-x",
+            kind,
+            "-",
+        ],
+        input=compile_to_files(path)[include],
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert (result.returncode, result.stderr) == (0, b"")
 
 
 if __name__ == "__main__":
