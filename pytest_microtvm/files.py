@@ -1,11 +1,16 @@
-"""Files that a user names, written whole or not at all."""
+"""Files: written whole or not at all, and read where only this user can have written them."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import tempfile
 from pathlib import Path
+
+OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
+OWN_FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+"""How a file is opened that another user may have put there: a pipe would never be opened."""
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -33,6 +38,28 @@ def write_whole(path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             Path(name).unlink()
         raise
+
+
+def read_own(path: Path) -> bytes:
+    """Read a file that only this user can have written: what it holds decides what is executed.
+
+    Args:
+        path: The file, which is no link.
+
+    Raises:
+        OSError: It cannot be read, is no file, or another user owns it or may write to it.
+    """
+    fd = os.open(path, OWN_FILE_FLAGS)
+    try:
+        about = os.fstat(fd)
+        if not stat.S_ISREG(about.st_mode):
+            raise OSError(f"{path} is no file")
+        if about.st_uid != os.geteuid() or about.st_mode & OTHERS_MAY_WRITE:
+            raise PermissionError(f"another user can have written {path}")
+        with open(fd, "rb", closefd=False) as stream:
+            return stream.read()
+    finally:
+        os.close(fd)
 
 
 def is_special(path: Path) -> bool:

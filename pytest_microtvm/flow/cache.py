@@ -19,6 +19,7 @@ in the cache is executed, so nobody else may write to its folder.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import stat
@@ -32,6 +33,7 @@ import filelock
 
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import BuildError, ConfigError
+from pytest_microtvm.files import OTHERS_MAY_WRITE
 from pytest_microtvm.flow.manifest import find_damage, write_manifest
 from pytest_microtvm.flow.progress import Progress, silent
 
@@ -40,7 +42,7 @@ _DOOMED = ".old"
 _OWN_FOLDERS = ("locks", "tmp")
 _NO_ENTRIES = ("virtual-lab",)
 """Folders of the user's that are here because nobody named another place for them."""
-_OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _ANOTHER_FOLDER = "name another folder with --microtvm-cache-dir, or use --microtvm-no-cache"
 DEFAULT_LIMIT_BYTES = 2 << 30
 
@@ -100,7 +102,7 @@ class Cache:
             with tempfile.TemporaryFile(dir=self.directory / "tmp"):
                 pass
         except OSError as error:
-            raise self._cannot_write(error, _ANOTHER_FOLDER) from error
+            raise self._cannot_write(error) from error
 
     def obtain(
         self,
@@ -157,9 +159,7 @@ class Cache:
                 cure=f"end it, or raise --microtvm-timeout (lock: {lock.lock_file})",
             ) from error
         except OSError as error:
-            raise self._cannot_write(
-                error, "free some space, or name another folder with --microtvm-cache-dir"
-            ) from error
+            raise self._cannot_write(error) from error
         return Entry(path, False, time.monotonic() - start)
 
     def folder(self, kind: str, name: str) -> Path:
@@ -176,16 +176,21 @@ class Cache:
         """
         path = self.directory / kind / name
         try:
+            if self._was_open(path.parent) or self._was_open(path):
+                self._progress(f"making {kind} of the cache anew, because others can write to it")
+                self._remove(path)
             self._make_folder(path.parent)
             self._make_folder(path)
         except OSError as error:
-            raise self._cannot_write(error, _ANOTHER_FOLDER) from error
+            raise self._cannot_write(error) from error
         self._use(path)
         return path
 
-    def _cannot_write(self, error: OSError, cure: str) -> ConfigError:
+    def _cannot_write(self, error: OSError) -> ConfigError:
+        is_full = error.errno in _FULL
         return ConfigError(
-            f"cannot write the cache {self.directory}: {error.strerror or error}", cure=cure
+            f"cannot write the cache {self.directory}: {error.strerror or error}",
+            cure=f"free some space, or {_ANOTHER_FOLDER}" if is_full else _ANOTHER_FOLDER,
         )
 
     def _trouble(self, path: Path) -> str | None:
@@ -194,6 +199,8 @@ class Cache:
             about = path.parent.lstat()
             if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.geteuid():
                 return f"{path.parent.name} is not a folder of this user"
+            if about.st_mode & OTHERS_MAY_WRITE:
+                return f"other users can write to {path.parent.name}"
             return find_damage(path)
         except FileNotFoundError:
             return None
@@ -230,7 +237,7 @@ class Cache:
                 "executed",
                 cure=_ANOTHER_FOLDER,
             )
-        if not about.st_mode & _OTHERS_MAY_WRITE or sticky:
+        if not about.st_mode & OTHERS_MAY_WRITE or sticky:
             return
         names = {path.name for path in self.directory.iterdir()}
         if names and not names.issuperset(_OWN_FOLDERS):
@@ -240,7 +247,13 @@ class Cache:
                 cure=f"run 'chmod go-w {self.directory}', or name another folder with "
                 "--microtvm-cache-dir",
             )
-        self.directory.chmod(stat.S_IMODE(about.st_mode) & ~_OTHERS_MAY_WRITE)
+        self.directory.chmod(stat.S_IMODE(about.st_mode) & ~OTHERS_MAY_WRITE)
+
+    def _was_open(self, path: Path) -> bool:
+        """Whether other users can have put something into a folder, if there is one."""
+        with contextlib.suppress(FileNotFoundError):
+            return bool(path.lstat().st_mode & OTHERS_MAY_WRITE)
+        return False
 
     def _make_folder(self, path: Path) -> None:
         """Make a folder for this user alone, in place of whatever has its name.
@@ -258,8 +271,8 @@ class Cache:
                 f"{path} belongs to another user, and what is in a cache is executed",
                 cure="remove it, or name another folder with --microtvm-cache-dir",
             )
-        if about.st_mode & _OTHERS_MAY_WRITE:
-            path.chmod(stat.S_IMODE(about.st_mode) & ~_OTHERS_MAY_WRITE)
+        if about.st_mode & OTHERS_MAY_WRITE:
+            path.chmod(0o700)
 
     def close(self) -> None:
         """Clear what killed processes left. Never raises."""

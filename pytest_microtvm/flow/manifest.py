@@ -15,11 +15,12 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from pytest_microtvm.files import OWN_FILE_FLAGS, read_own
+
 MANIFEST = "manifest.json"
 _VERSION = 1
 _DIGEST_BYTES = 16
 _BLOCK_BYTES = 1 << 20
-_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _FOLDER = "folder"
 _LINK = "link to "
 
@@ -36,7 +37,9 @@ def write_manifest(directory: Path) -> None:
     names = sorted(_names(directory))
     parts = {name: _describe(f"{directory}/{name}") for name in ("", *names) if name != MANIFEST}
     document = {"version": _VERSION, "parts": parts}
-    (directory / MANIFEST).write_text(json.dumps(document, separators=(",", ":")))
+    path = directory / MANIFEST
+    path.write_text(json.dumps(document, separators=(",", ":")))
+    path.chmod(0o600)  # whatever the umask: what others can write says nothing
 
 
 def find_damage(directory: Path) -> str:
@@ -54,8 +57,7 @@ def find_damage(directory: Path) -> str:
     if not stat.S_ISDIR(directory.lstat().st_mode):
         return "it is not a folder"
     try:
-        _describe(f"{directory}/{MANIFEST}")  # this user's, and a file
-        document = json.loads((directory / MANIFEST).read_bytes())
+        document = json.loads(read_own(directory / MANIFEST))
         if document["version"] != _VERSION:
             return "another version made it"
         parts = dict(document["parts"])
@@ -63,6 +65,8 @@ def find_damage(directory: Path) -> str:
             return "its manifest lists nothing"
     except FileNotFoundError:
         return "it has no manifest"
+    except PermissionError:
+        return "its manifest is not this user's alone"
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return "its manifest cannot be read"
     for name, expected in parts.items():
@@ -89,7 +93,7 @@ def _describe(path: str) -> str:
         OSError: It cannot be read, or is another user's.
     """
     try:
-        fd = os.open(path, _FLAGS)
+        fd = os.open(path, OWN_FILE_FLAGS)
     except OSError as error:
         if error.errno == errno.ELOOP:
             return _LINK + os.readlink(path)  # noqa: PTH115 - thousands of objects cost time

@@ -13,11 +13,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from pytest_microtvm.files import read_own
+
 
 def kept_answer(path: Path) -> Any | None:
-    """The answer in a file; None if there is none, or if the file is damaged."""
+    """The answer in a file; None if there is none, or if it is damaged or another user's."""
     try:
-        digest, _, text = path.read_text(encoding="utf-8").partition("\n")
+        digest, _, text = read_own(path).decode().partition("\n")
         return json.loads(text) if digest == _hash(text) else None
     except (OSError, ValueError):
         return None
@@ -27,7 +29,7 @@ def keep_answer(path: Path, answer: object) -> None:
     """Keep an answer, if its folder can be written; others see the whole file or none of it."""
     text = json.dumps(answer)
     with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(
             "w", encoding="utf-8", dir=path.parent, suffix=".new", delete=False
         ) as file:

@@ -166,6 +166,46 @@ def test_a_cache_of_ones_own_is_closed_to_others(entry: Path) -> None:
         assert not stat.S_IMODE(path.stat().st_mode) & 0o022
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("manifest.json", "its manifest is not this user's alone"), ("..", "other users can write")],
+)
+@pytest.mark.parametrize("mode", [0o020, 0o002])
+def test_what_others_could_write_is_not_used(
+    entry: Path, name: str, reason: str, mode: int
+) -> None:
+    path = entry / name
+    path.chmod(stat.S_IMODE(path.stat().st_mode) | mode)
+    assert_made_anew(entry, reason)
+
+
+def test_an_entry_is_closed_to_others_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        path, _, _ = obtain(tmp_path / "cache")
+        assert obtain(tmp_path / "cache") == (path, True, [])
+    finally:
+        os.umask(before)
+    closed = (path.parent, path / MANIFEST)
+    assert [stat.S_IMODE(each.stat().st_mode) for each in closed] == [0o700, 0o600]
+
+
+def test_a_folder_of_a_tool_that_others_could_write_is_made_anew(tmp_path: Path) -> None:
+    told: list[str] = []
+    cache = Cache(tmp_path, progress=told.append)
+    cache.open()
+    folder = cache.folder("objects", "ccache")
+    (folder / "object").write_text("")
+    assert cache.folder("objects", "ccache") == folder
+    assert ((folder / "object").exists(), told) == (True, [])
+    for path in (folder.parent, folder):
+        path.chmod(0o777)
+        assert list(cache.folder("objects", "ccache").iterdir()) == []
+        assert "because others can write to it" in told.pop()
+        assert stat.S_IMODE(path.stat().st_mode) == 0o700
+        (folder / "object").write_text("")
+
+
 def test_a_folder_of_something_else_that_others_can_write_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes").write_text("")
     tmp_path.chmod(0o777)
@@ -182,7 +222,7 @@ def another_user(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_another_user_made_is_not_used(entry: Path, another_user: None) -> None:
-    assert find_damage(entry) == "its manifest cannot be read"
+    assert find_damage(entry) == "its manifest is not this user's alone"
 
 
 @pytest.mark.parametrize("name", ["model.tar", "project"])

@@ -104,6 +104,11 @@ def cut_the_file(world: World, _: pytest.MonkeyPatch) -> None:
     path.write_bytes(path.read_bytes()[:40])
 
 
+def let_others_write_the_file(world: World, _: pytest.MonkeyPatch) -> None:
+    (path,) = (world.cache / FOLDER).iterdir()
+    path.chmod(0o666)
+
+
 CHANGES: list[Callable[[World, pytest.MonkeyPatch], None]] = [
     touch_compiler,
     remove_compiler,
@@ -114,6 +119,7 @@ CHANGES: list[Callable[[World, pytest.MonkeyPatch], None]] = [
     shadow_compiler,
     damage_the_file,
     cut_the_file,
+    let_others_write_the_file,
 ]
 
 
