@@ -119,10 +119,11 @@ class Project:
         what = f"building {self.library.name} for {self.board.label} ({self.executor})"
         with (
             self._environment.open_workshop() as workshop,
-            long_step(what, self._environment.progress),
+            long_step(what, self._environment.progress) as step,
         ):
             deadline = Deadline(BUILD_TIMEOUT_S)
-            built = workshop.build_project(self.directory, self._all(options), deadline)
+            values = self._all(options)
+            built = workshop.build_project(self.directory, values, deadline, step.reach)
         self._record.built += 1
         self._record.elf = "" if built is None else str(built.elf or "")
         self._record.write(self.directory)

@@ -224,8 +224,8 @@ class Workshop:
             generated = time.monotonic()
             seconds["generate"] = generated - start
             try:
-                with long_step(f"building {label}", self.progress):
-                    built = self.build_project(project_dir, {}, deadline)
+                with long_step(f"building {label}", self.progress) as step:
+                    built = self.build_project(project_dir, {}, deadline, step.reach)
             except MicroTVMError:
                 self._keep(project_dir, title, board, executor)
                 raise
@@ -267,7 +267,11 @@ class Workshop:
         )
 
     def build_project(
-        self, project_dir: Path, options: Mapping[str, Any], deadline: Deadline
+        self,
+        project_dir: Path,
+        options: Mapping[str, Any],
+        deadline: Deadline,
+        on_progress: Progress,
     ) -> BuiltFiles | None:
         """Compile and link a project; what it has in common with others is compiled once.
 
@@ -277,7 +281,7 @@ class Workshop:
             "object_cache": str(self.cache.folder("objects", "ccache")),
             "build_cache": str(self.cache.folder("builds", "shared")),
         }
-        return build_project(project_dir, options, deadline, folders)
+        return build_project(project_dir, options, deadline, folders, on_progress)
 
     def firmware_of(
         self,
@@ -318,7 +322,7 @@ class Workshop:
             build_s=0.0,
         )
 
-    def _wait(self, what: str) -> contextlib.AbstractContextManager[None]:
+    def _wait(self, what: str) -> contextlib.AbstractContextManager[object]:
         return long_step(f"waiting for another process to {what}", self.progress)
 
     def _counter(self, board: Board, functions: Path, image: Image | None) -> Counter | str:

@@ -6,7 +6,7 @@ loads what it needs when it is called. The link to the device is `client.Project
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +71,7 @@ def build_project(
     options: Mapping[str, Any],
     deadline: Deadline,
     offered: Mapping[str, Any] = MappingProxyType({}),
+    on_progress: Callable[[str], None] = lambda _: None,
 ) -> BuiltFiles | None:
     """Compile and link a generated project.
 
@@ -79,6 +80,7 @@ def build_project(
         options: The platform's project options.
         deadline: Ends it.
         offered: Further options, for a platform that has them.
+        on_progress: Told how far the tools are, where they say it: "[57/153]".
 
     Returns:
         What that made, by paths relative to the project; None if the platform does not tell.
@@ -89,7 +91,7 @@ def build_project(
     """
     from . import lifecycle
 
-    return lifecycle.build_project(project_dir, options, deadline, offered)
+    return lifecycle.build_project(project_dir, options, deadline, offered, on_progress)
 
 
 def flash_project(project_dir: Path, options: Mapping[str, Any], deadline: Deadline) -> None:

@@ -204,6 +204,10 @@ class ProjectAPIClient:
         with self._reading("build"):
             return parse_built_files(reply)
 
+    def progress(self) -> str:
+        """How far the server's tools are, "[57/153]"; empty if they do not say."""
+        return self._process.progress()
+
     def flash(self, options: Mapping[str, Any], deadline: Deadline) -> None:
         """Have the firmware written to the board."""
         self._call("flash", {"options": self._filled(options)}, deadline)

@@ -73,7 +73,8 @@ def build_project(
     project_dir: Path,
     options: Mapping[str, Any],
     deadline: Deadline,
-    offered: Mapping[str, Any] = MappingProxyType({}),
+    offered: Mapping[str, Any],
+    on_progress: Callable[[str], None],
 ) -> BuiltFiles | None:
     """See `pytest_microtvm.project.build_project`."""
     built: list[BuiltFiles | None] = []
@@ -81,7 +82,16 @@ def build_project(
     def build(client: ProjectAPIClient, values: dict[str, Any]) -> None:
         built.append(client.build(values, deadline))
 
-    _run(project_dir, "build", options, deadline, build, want_template=False, offered=offered)
+    _run(
+        project_dir,
+        "build",
+        options,
+        deadline,
+        build,
+        want_template=False,
+        offered=offered,
+        on_progress=on_progress,
+    )
     return built[0]
 
 
@@ -103,10 +113,14 @@ def _run(
     *,
     want_template: bool,
     offered: Mapping[str, Any] = MappingProxyType({}),
+    on_progress: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Start the server in `directory`, check `options` against it, and carry out one step."""
     try:
-        with ProjectAPIClient(directory, deadline) as client:
+        client = ProjectAPIClient(
+            directory, deadline, keep_waiting=lambda: on_progress(client.progress())
+        )
+        with client:
             info = client.info
             _check_kind(directory, info, want_template)
             known = {option.name for option in info.options}

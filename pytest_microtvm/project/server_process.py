@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import select
 import signal
 import subprocess
@@ -28,6 +29,8 @@ _KEPT_LOG_BYTES = 16 * 1024
 _CLOSE_TIMEOUT_S = 0.5
 # The longest single wait for the server, so that whoever wants it to end is heard.
 _SLICE_S = 0.25
+# What ninja prints before each of its steps.
+_PROGRESS = re.compile(rb"^\[\d+/\d+\]", re.MULTILINE)
 
 
 class ServerTrouble(Exception):
@@ -162,10 +165,16 @@ class ServerProcess:
 
     def log_tail(self) -> str:
         """The last of what the server printed."""
+        return self._log_end().decode("utf-8", "replace").strip()
+
+    def progress(self) -> str:
+        """How far the tools are by the last of what they printed: "[57/153]"; empty if unknown."""
+        steps = _PROGRESS.findall(self._log_end())
+        return steps[-1].decode() if steps else ""
+
+    def _log_end(self) -> bytes:
         size = os.fstat(self._log.fileno()).st_size
-        start = max(0, size - _KEPT_LOG_BYTES)
-        text = os.pread(self._log.fileno(), _KEPT_LOG_BYTES, start).decode("utf-8", "replace")
-        return text.strip()
+        return os.pread(self._log.fileno(), _KEPT_LOG_BYTES, max(0, size - _KEPT_LOG_BYTES))
 
     def _command(self) -> list[str]:
         script = self._directory / LAUNCH_SCRIPT

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+import pytest_microtvm as microtvm
 from pytest_microtvm.boards import load_boards
 from pytest_microtvm.errors import TargetError
 from pytest_microtvm.project.firmware import Firmware
@@ -21,6 +23,7 @@ EMULATED = [
     for name, board in load_boards().items()
     if "zephyr" in board.platforms and board.emulator is not None
 ]
+KEYWORD = Path(__file__).parents[2] / "conftest_examples" / "models" / "keyword_int8.tflite"
 # What Zephyr does not notice, or tells otherwise, on these boards.
 UNNOTICED = {
     "null pointer": {"armv7-m", "riscv"},
@@ -69,3 +72,16 @@ def test_crashes_in_a_kernel_are_readable_errors(firmware: Firmware) -> None:
         assert "registers: pc 0x" in caught.value.details
         if fault.places:
             assert f" in fault_{number} (codegen/host/src/probe_lib0.c:" in message, name
+
+
+@pytest.mark.parametrize(
+    "board", [name for name in EMULATED if "baremetal" in load_boards()[name].platforms]
+)
+def test_a_model_takes_as_many_instructions_as_on_bare_metal(board: str) -> None:
+    counts = {}
+    for platform in ("zephyr", "baremetal"):
+        verdict = microtvm.check(KEYWORD, board=board, platform=platform)
+        assert verdict.passed, verdict.report()
+        assert verdict.metrics.instructions is not None
+        counts[platform] = verdict.metrics.instructions.value
+    assert counts["zephyr"] == pytest.approx(counts["baremetal"], rel=0.01)

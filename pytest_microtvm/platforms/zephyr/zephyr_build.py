@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,7 @@ class Build:
             command,
             source,
             variables={"ZEPHYR_BASE": str(self.tree.base), "MAKEFLAGS": None, "MFLAGS": None},
-            on_line=print,
+            on_line=partial(print, flush=True),  # the host reads how far ninja is
         )
         if status != 0:
             raise self._failure(output, source)

@@ -292,6 +292,27 @@ def test_what_the_server_prints_does_not_disturb(make_server: MakeServer) -> Non
         client.build({}, Deadline(10))
 
 
+def test_how_far_the_tools_are_is_told_while_they_run(make_server: MakeServer) -> None:
+    body = """
+        def build(self, options):
+            print("[1/3] Building a.c\\n[2/3] Building [9/9].c", flush=True)
+            while not os.path.exists("go-on"):
+                time.sleep(0.01)
+    """
+    directory = make_server(body)
+    points = []
+
+    def look() -> None:
+        points.append(client.progress())
+        if points[-1] == "[2/3]":
+            (directory / "go-on").touch()
+
+    client = ProjectAPIClient(directory, Deadline(10), keep_waiting=look)
+    with client:
+        client.build({}, Deadline(10))
+    assert points[-1] == "[2/3]"
+
+
 SPAWN = """
 def build(self, options):
     child = subprocess.Popen(["sleep", "60"])
