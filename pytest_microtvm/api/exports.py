@@ -21,6 +21,7 @@ def export(
     runtime: str = "none",
     board: str | Board | None = None,
     name: str | None = None,
+    io_in_arena: bool = False,
     version: str = "1.0.0",
     force: bool = False,
     environment: Environment | None = None,
@@ -37,6 +38,8 @@ def export(
         board: A board, for whose CPU a model is compiled, and whose compiler says how much stack
             the kernels take; None for kernels that fit every CPU, without the latter.
         name: Names a model in the C interface; None for the stem of the file's name.
+        io_in_arena: Leave room for inputs and outputs in the arena of a model, if it is no archive,
+            as of `compile`; the example has no memory of its own for them then.
         version: The version that the project has, three numbers.
         force: Replace the folder, if it holds an export.
         environment: Where boards and cache are; None for the defaults.
@@ -51,7 +54,8 @@ def export(
     """
     environment = environment or Environment()
     target = environment.board(board) if isinstance(board, str) else board
-    options = CompileOptions(name, CompileOptions.simd if target is None else target.cpu.simd)
+    simd = CompileOptions.simd if target is None else target.cpu.simd
+    options = CompileOptions(name, simd, io_in_arena)
     with environment.open_workshop() as workshop:
         library = workshop.compile(model_path(model, options, workshop), options).library
         return export_model(

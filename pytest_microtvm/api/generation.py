@@ -26,10 +26,10 @@ _DEFINITIONS = "compile_definitions"
 
 
 def project_library(
-    model: Any, board: Board | None, memory: Memory | None, workshop: Workshop
+    model: Any, board: Board | None, memory: Memory | None, io_in_arena: bool, workshop: Workshop
 ) -> ModelLibrary:
     """The archive of a model, compiled for a board if it is not one already."""
-    options = CompileOptions.for_board(board, {}, memory or Memory())
+    options = CompileOptions.for_board(board, {}, memory or Memory(), io_in_arena=io_in_arena)
     return workshop.compile(model_path(model, options, workshop), options).library
 
 

@@ -39,7 +39,7 @@ from pytest_microtvm.project.firmware import Firmware
 from pytest_microtvm.project.platforms import Platform
 from pytest_microtvm.project.server.api import DEBUG
 from pytest_microtvm.project.server.project import MODEL_FILE
-from pytest_microtvm.project.server.project_types import ALIASES, HOST_DRIVEN
+from pytest_microtvm.project.server.project_types import HOST_DRIVEN, STANDALONE, type_of
 from pytest_microtvm.project.server_process import SERVER_FILE
 from pytest_microtvm.project.support import ask_platform
 from pytest_microtvm.session.console import Console
@@ -83,8 +83,7 @@ class Project:
     @property
     def project_type(self) -> str:
         """What its firmware does: "host_driven", "standalone" or "mlperftiny"."""
-        given = self._record.options.get("project_type") or HOST_DRIVEN
-        return ALIASES.get(given, str(given))
+        return type_of(self._record.options)
 
     @property
     def is_built(self) -> bool:
@@ -374,6 +373,7 @@ def create_project(
     template: StrPath | None = None,
     force: bool = False,
     memory: Memory | None = None,
+    io_in_arena: bool | None = None,
     environment: Environment | None = None,
     **options: Any,
 ) -> Project:
@@ -393,6 +393,9 @@ def create_project(
             platform; one that was written for TVM's microTVM runs after changing one import.
         force: Replace the folder, if it holds a project.
         memory: The pools that a model, if it is no archive, has for tensors; as of `compile`.
+        io_in_arena: Leave room for inputs and outputs in the arena of a model, if it is no archive,
+            as of `compile`; None to do so in standalone projects, whose program has no memory of
+            its own for them then.
         environment: Where boards and cache are; None for the defaults.
         options: The platform's project options.
 
@@ -415,7 +418,9 @@ def create_project(
         assert board is not None
         definition = environment.board(board, platform)
     with environment.open_workshop() as workshop:
-        library = project_library(model, definition, memory, workshop)
+        if io_in_arena is None:
+            io_in_arena = definition is not None and type_of(options) == STANDALONE
+        library = project_library(model, definition, memory, io_in_arena, workshop)
         if target.exists():
             shutil.rmtree(target)
         if definition is not None:

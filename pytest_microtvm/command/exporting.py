@@ -41,6 +41,11 @@ def _fill(parser: CommandParser, _given: Sequence[str]) -> None:
         metavar="NAME",
         help="compile for this board's CPU, and tell what the kernels take of its stack.",
     )
+    parser.add_argument(
+        "--io-in-arena",
+        action="store_true",
+        help="leave room for a model file's inputs and outputs in its arena.",
+    )
     parser.add_argument("--name", help="names the model; the stem of the file's name if not given.")
     parser.add_argument(
         "--version", default="1.0.0", help="the version of what is written. Defaults to '1.0.0'"
@@ -64,6 +69,7 @@ def _export(arguments: argparse.Namespace) -> int:
         runtime=arguments.runtime,
         board=arguments.board,
         name=arguments.name,
+        io_in_arena=arguments.io_in_arena,
         version=arguments.version,
         force=arguments.force,
         environment=environment_of(arguments),

@@ -78,6 +78,12 @@ def _fill_create(parser: CommandParser, given: Sequence[str]) -> None:
     )
     _add_force(parser, "force project creating even if the specified project directory exists.")
     add_memory(parser, several=False)
+    parser.add_argument(
+        "--io-in-arena",
+        action=argparse.BooleanOptionalAction,
+        help="leave room for a model file's inputs and outputs in its arena; done for standalone "
+        "projects if not given.",
+    )
     add_environment(parser, device=False)
     names = _add_platforms(parser, given, "generate_project", _PLATFORMS_HELP, required=True)
     parser.usage = f"%(prog)s [-h] [-f] PROJECT_DIR MODEL {names} ..."
@@ -307,6 +313,7 @@ def _create(arguments: argparse.Namespace) -> int:
         template=arguments.template_dir if is_template else None,
         force=arguments.force,
         memory=memory_of(arguments),
+        io_in_arena=arguments.io_in_arena,
         environment=environment_of(arguments),
         **values,
     )

@@ -196,6 +196,17 @@ def test_programs_without_the_host(microtvm: Microtvm) -> None:
         microtvm("build", kind, status=0)
         assert microtvm("run", kind, status=0).out.splitlines()[-1] == last
         assert "only prints" in microtvm("run", kind, "--json", status=2).err
+    # Inputs and outputs are in the arena, unless that is turned off.
+    program = Path("example_project/src/main.c").read_text()
+    assert "_map_inputs(&pools)" in program
+    assert "input_x" not in program
+    type_option = "project_type=standalone"
+    microtvm(
+        *("create-project", "--no-io-in-arena", "arrays", SINE, "host"),
+        *("-o", "board=host", type_option),
+        status=0,
+    )
+    assert "int8_t input_x[" in Path("arrays/src/main.c").read_text()
     project = open_project("example_project")
     assert project.project_type == "standalone"
     with pytest.raises(ConfigError, match="of type standalone, has no RPC server"):

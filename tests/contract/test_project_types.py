@@ -65,11 +65,13 @@ def known(name: str) -> Board:
 
 
 def new_project(folder: Path, board: Board, model: bytes, **options: Any) -> Path:
-    """A built project of a model; its folder."""
+    """A built project of a model; its folder. `io_in_arena` is an option of the compiler."""
     file = folder / "model.tflite"
     file.write_bytes(model)
     archive = folder / "model.tar"
-    write_library(archive, compile_to_files(file, CompileOptions(simd=board.cpu.simd)))
+    io_in_arena = bool(options.pop("io_in_arena", False))
+    compiled = CompileOptions(simd=board.cpu.simd, io_in_arena=io_in_arena)
+    write_library(archive, compile_to_files(file, compiled))
     definition = folder / "board.json"
     definition.write_text(board.to_json())
     given = {"board": board.name, "board_definition": str(definition), "warning_as_error": True}
@@ -112,19 +114,19 @@ def printed(project: Path) -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"),
+    ("name", "kind", "io_in_arena"),
     [
-        ("host", "aot_standalone_demo"),
-        ("mps2_an386", "standalone"),
-        ("qemu_cortex_r5", "example_project"),  # whose UART has no interrupt
+        ("host", "aot_standalone_demo", True),
+        ("mps2_an386", "standalone", True),
+        ("qemu_cortex_r5", "example_project", False),  # whose UART has no interrupt
     ],
 )
 def test_a_standalone_program_prints_what_the_interpreter_says(
-    tmp_path: Path, name: str, kind: str
+    tmp_path: Path, name: str, kind: str, io_in_arena: bool
 ) -> None:
     board = known(name)
     model = (MODELS / "keyword_int8.tflite").read_bytes()
-    project = new_project(tmp_path, board, model, project_type=kind)
+    project = new_project(tmp_path, board, model, io_in_arena=io_in_arena, project_type=kind)
     elements = (pattern(640) - 128).astype(np.int8).reshape(1, 32, 20, 1)
     (expected,) = interpreted(model, [elements])
     assert np.array_equal(np.array(printed(project)["scores"], np.int8), expected.reshape(-1))

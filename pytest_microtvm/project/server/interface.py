@@ -124,6 +124,8 @@ class ModelInterface:
         run_parameters: The names of what a run takes.
         has_state: Whether it keeps something from run to run, which `tvmgen_NAME_reset` begins.
         devices: The accelerators that it runs on.
+        has_io_places: Whether inputs and outputs have places in the pools, which
+            `tvmgen_NAME_map_inputs` and `tvmgen_NAME_map_outputs` give.
     """
 
     name: str
@@ -133,6 +135,7 @@ class ModelInterface:
     run_parameters: tuple[str, ...]
     has_state: bool = False
     devices: tuple[str, ...] = ()
+    has_io_places: bool = False
 
     @property
     def prefix(self) -> str:
@@ -168,6 +171,10 @@ class ModelInterface:
             tuple(map(_identifier, main.get("run_parameters", _RUN_PARAMETERS))),
             has_state=bool(main.get("states")),
             devices=tuple(map(_identifier, module.get("devices", {}))),
+            has_io_places=all(
+                "workspace_offset" in entry
+                for entry in (*main["inputs"].values(), *main["outputs"].values())
+            ),
         )
 
     @classmethod

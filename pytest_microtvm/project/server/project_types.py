@@ -22,6 +22,12 @@ _AOT = "aot"
 _HOST_DRIVES = "host_driven"  # also the name of an executor
 
 
+def type_of(options: Mapping[str, Any]) -> str:
+    """The project type that the options of `generate_project` ask for, no alias."""
+    given = options.get("project_type") or HOST_DRIVEN
+    return str(ALIASES.get(given, given))
+
+
 class ProjectKind(NamedTuple):
     """What the options of `generate_project` say about the kind of project.
 
@@ -42,8 +48,7 @@ class ProjectKind(NamedTuple):
         Raises:
             OptionError: They contradict each other.
         """
-        given = options.get("project_type") or HOST_DRIVEN
-        name = ALIASES.get(given, given)
+        given, name = options.get("project_type") or HOST_DRIVEN, type_of(options)
         benchmark = options.get("benchmark") or "auto"
         mode = options.get("benchmark_mode") or "performance"
         if name not in PROJECT_TYPES:

@@ -186,7 +186,7 @@ def _memory(model: ModelInterface) -> list[str]:
             *(_pool_array(pool) for pool in pools),
             "",
         ]
-    if _takes_io(model):
+    if _owns_io(model):
         for kind, tensors in (("input", model.inputs), ("output", model.outputs)):
             lines.append(f"/* Its {kind}s. */")
             lines += [
@@ -222,14 +222,15 @@ def _pools_struct(model: ModelInterface) -> list[str]:
     return [f"static struct {model.prefix}_workspace_pools pools;"] if given else []
 
 
-def _takes_io(model: ModelInterface) -> bool:
-    return "inputs" in model.run_parameters
+def _owns_io(model: ModelInterface) -> bool:
+    """Whether the program has arrays for inputs and outputs, which have no places in the pools."""
+    return not model.has_io_places
 
 
 def _fill(model: ModelInterface) -> list[str]:
     lines = []
     for tensor in model.inputs:
-        if _takes_io(model):
+        if _owns_io(model):
             array = f"input_{tensor.c_name}"
             lines += fill_loop(tensor, array, f"ELEMENTS_OF({array})")
         else:
@@ -258,7 +259,7 @@ def _fill_value(tensor: InterfaceTensor) -> str:
 def _print_function(model: ModelInterface, printing: Printing) -> list[str]:
     lines = ["static void PrintOutputs(void) {"]
     for tensor in model.outputs:
-        if _takes_io(model):
+        if _owns_io(model):
             array = f"output_{tensor.c_name}"
             count = f"ELEMENTS_OF({array})"
         else:
@@ -271,11 +272,11 @@ def _print_function(model: ModelInterface, printing: Printing) -> list[str]:
 def _main(model: ModelInterface, printing: Printing) -> list[str]:
     prefix = model.prefix
     has_pools = "workspace_pools" in model.run_parameters
-    takes_io = _takes_io(model)
+    owns_io = _owns_io(model)
     structs = []
-    if has_pools and takes_io:
+    if has_pools and owns_io:
         structs.append(f"struct {prefix}_workspace_pools pools;")
-    if takes_io:
+    if owns_io:
         structs += [f"struct {prefix}_inputs inputs;", f"struct {prefix}_outputs outputs;"]
     structs += [f"struct {prefix}_devices devices;"] if model.devices else []
     members = []
@@ -283,7 +284,7 @@ def _main(model: ModelInterface, printing: Printing) -> list[str]:
         members.append(f"devices.{device} = NULL; /* for drivers that need no instance */")
     for pool in model.pools if has_pools else ():
         members.append(f"pools.{pool.name} = {f'{pool.name}_pool' if pool.size_bytes else 'NULL'};")
-    if takes_io:
+    if owns_io:
         for kind, tensors in (("input", model.inputs), ("output", model.outputs)):
             members += [f"{kind}s.{each.c_name} = {kind}_{each.c_name};" for each in tensors]
             members += [] if tensors else [f"{kind}s.unused = NULL;"]
