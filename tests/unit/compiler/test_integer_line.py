@@ -41,13 +41,20 @@ def all_sums() -> np.ndarray:
 @pytest.mark.parametrize("one", [False, True], ids=["by channel", "one factor"])
 @pytest.mark.parametrize("zero_point", [-128, -3, 60])
 @pytest.mark.parametrize("rounding", [Rounding.DOUBLE, Rounding.SINGLE, Rounding.EVEN])
-def test_every_sum_gives_the_same_output(rounding: Rounding, zero_point: int, one: bool):
+@pytest.mark.parametrize("most_rounding", [None, 15])
+def test_every_sum_gives_the_same_output(
+    most_rounding: int | None, rounding: Rounding, zero_point: int, one: bool
+):
     rng = np.random.default_rng([zero_point + 128, one])
     for _ in range(3):
         wanted = requantization(rng, rounding, zero_point, one=one)
         start = rng.integers(-(1 << 14), 1 << 14, CHANNELS)
-        line = find_line(wanted, start, BOUNDS)
+        line = find_line(wanted, start, BOUNDS, most_rounding)
         assert line is not None
+        half = 1 << (line.right - 1)
+        if most_rounding is not None:
+            assert line.right <= most_rounding
+            assert line.offset in (half, (2 * zero_point + 1) * half)
         sums = all_sums()
         expected = apply(sums, wanted)
         assert np.array_equal(outputs(line, sums - start, (zero_point, 127)), expected)

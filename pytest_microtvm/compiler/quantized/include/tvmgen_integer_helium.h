@@ -143,6 +143,12 @@ static inline microtvm_int32x4 microtvm_multiply_add4(
   return vmlasq_n_s32(a, b, c);
 }
 
+/* a + b * c. */
+static inline microtvm_int32x4 microtvm_add_product4(
+    microtvm_int32x4 a, microtvm_int32x4 b, int32_t c) {
+  return vmlaq_n_s32(a, b, c);
+}
+
 /* `count` int32 and zeros. */
 static inline microtvm_int32x4 microtvm_load4_first(const int32_t *from, int32_t count) {
   return vldrwq_z_s32(from, vctp32q((uint32_t)count));
@@ -235,6 +241,18 @@ static inline microtvm_int32x4 microtvm_scale4_all(
   return vrshlq_n_s32(vaddq_s32(high, vshrq_n_s32(high, 31)), shift);
 }
 
+/* The upper half of value * multiplier, * 2**(1 - shift), rounded to nearest. */
+static inline microtvm_int32x4 microtvm_line4(
+    microtvm_int32x4 value, microtvm_int32x4 multiplier, int32_t shift) {
+  return vrshlq_n_s32(vqdmulhq_s32(value, multiplier), -shift);
+}
+
+/* The same with one multiplier for all. */
+static inline microtvm_int32x4 microtvm_line4_all(
+    microtvm_int32x4 value, int32_t multiplier, int32_t shift) {
+  return vrshlq_n_s32(vqdmulhq_n_s32(value, multiplier), -shift);
+}
+
 /* value + zero_point between the limits. */
 static inline microtvm_int32x4 microtvm_output4(
     microtvm_int32x4 value, int32_t zero_point, int32_t minimum, int32_t maximum) {
@@ -247,16 +265,14 @@ static inline microtvm_int32x4 microtvm_output4(
   return vminq_s32(vmaxq_s32(moved, vdupq_n_s32(minimum)), vdupq_n_s32(maximum));
 }
 
-/* As microtvm_output4: byte 4 * n + i is of element n of vector i. */
-static inline microtvm_int8x16 microtvm_output16(microtvm_int32x4 v0, microtvm_int32x4 v1,
-    microtvm_int32x4 v2, microtvm_int32x4 v3, int32_t zero_point, int32_t minimum,
-    int32_t maximum) {
-  int16x8_t even = vreinterpretq_s16_s32(v0);
-  int16x8_t odd = vreinterpretq_s16_s32(v1);
-  __asm__("vqmovnb.s32 %q0, %q0\n\tvqmovnt.s32 %q0, %q1" : "+w"(even) : "w"(v2));
-  __asm__("vqmovnb.s32 %q0, %q0\n\tvqmovnt.s32 %q0, %q1" : "+w"(odd) : "w"(v3));
-  int8x16_t result = vreinterpretq_s8_s16(vqaddq_n_s16(even, (int16_t)zero_point));
-  odd = vqaddq_n_s16(odd, (int16_t)zero_point);
+/* Vectors of int16 as int8, in turn, moved by `zero_point` and between the limits. */
+static inline microtvm_int8x16 microtvm_bytes16(int16x8_t even, int16x8_t odd, int32_t zero_point,
+    int32_t minimum, int32_t maximum) {
+  if (zero_point != 0) {
+    even = vqaddq_n_s16(even, (int16_t)zero_point);
+    odd = vqaddq_n_s16(odd, (int16_t)zero_point);
+  }
+  int8x16_t result = vreinterpretq_s8_s16(even);
   __asm__("vqmovnb.s16 %q0, %q0\n\tvqmovnt.s16 %q0, %q1" : "+w"(result) : "w"(odd));
   if (minimum > -128) {
     result = vmaxq_s8(result, vdupq_n_s8((int8_t)minimum));
@@ -265,6 +281,17 @@ static inline microtvm_int8x16 microtvm_output16(microtvm_int32x4 v0, microtvm_i
     result = vminq_s8(result, vdupq_n_s8((int8_t)maximum));
   }
   return result;
+}
+
+/* As microtvm_output4: byte 4 * n + i is of element n of vector i. */
+static inline microtvm_int8x16 microtvm_output16(microtvm_int32x4 v0, microtvm_int32x4 v1,
+    microtvm_int32x4 v2, microtvm_int32x4 v3, int32_t zero_point, int32_t minimum,
+    int32_t maximum) {
+  int16x8_t even = vreinterpretq_s16_s32(v0);
+  int16x8_t odd = vreinterpretq_s16_s32(v1);
+  __asm__("vqmovnb.s32 %q0, %q0\n\tvqmovnt.s32 %q0, %q1" : "+w"(even) : "w"(v2));
+  __asm__("vqmovnb.s32 %q0, %q0\n\tvqmovnt.s32 %q0, %q1" : "+w"(odd) : "w"(v3));
+  return microtvm_bytes16(even, odd, zero_point, minimum, maximum);
 }
 
 /* The low byte of `count` elements. */
@@ -282,6 +309,91 @@ static inline void microtvm_scatter4(
   __asm__("vstrb.32 %q[value], [%[to], %q[places]]"
           : "+m"(*(int8_t(*)[])to)
           : [to] "r"(to), [places] "w"(places), [value] "w"(value));
+}
+
+/* The following are written in an order in which no instruction waits for the one before it, and no
+ * unit (for loads and stores, products, all else) is wanted twice in a row. */
+
+/* 16 outputs by lines: sum * unit + start, scaled by microtvm_line4. `parameters` are 16 starts and 16
+ * multipliers; sum 4 * i + n is of output 4 * n + i. A macro, as the shift has to be a number. */
+#define MICROTVM_LINE16(to, sums, parameters, unit, shift, zero_point, minimum, maximum)        \
+  do {                                                                                          \
+    const int32_t *const microtvm_sums = (sums);                                                \
+    const int32_t *const microtvm_parameters = (parameters);                                    \
+    int32x4_t microtvm_a, microtvm_b, microtvm_factors;                                         \
+    int16x8_t microtvm_even, microtvm_odd;                                                      \
+    __asm__(MICROTVM_LINE4("a", "0", "64", "")                                                  \
+            MICROTVM_LINE4("b", "16", "80", "vqrshrnb.s32 %q[even], %q[a], #" #shift "\n\t")    \
+            MICROTVM_LINE4("a", "32", "96", "vqrshrnb.s32 %q[odd], %q[b], #" #shift "\n\t")     \
+            MICROTVM_LINE4("b", "48", "112", "vqrshrnt.s32 %q[even], %q[a], #" #shift "\n\t")   \
+            "vqrshrnt.s32 %q[odd], %q[b], #" #shift                                             \
+            : [a] "=&w"(microtvm_a), [b] "=&w"(microtvm_b), [factors] "=&w"(microtvm_factors),  \
+              [even] "=&w"(microtvm_even), [odd] "=&w"(microtvm_odd)                            \
+            : [s] "r"(microtvm_sums), [p] "r"(microtvm_parameters), [u] "r"((int32_t)(unit)),   \
+              "m"(*(const int32_t(*)[16])microtvm_sums),                                        \
+              "m"(*(const int32_t(*)[32])microtvm_parameters));                                 \
+    microtvm_store16(                                                                           \
+        (to), microtvm_bytes16(microtvm_even, microtvm_odd, zero_point, minimum, maximum));     \
+  } while (0)
+
+/* Four of them; `before` ends what was begun before. */
+#define MICROTVM_LINE4(v, at, at_factors, before)             \
+  "vldrw.32 %q[" v "], [%[p], #" at "]\n\t"                   \
+  before                                                      \
+  "vldrw.32 %q[factors], [%[s], #" at "]\n\t"                 \
+  "vmla.s32 %q[" v "], %q[factors], %[u]\n\t"                 \
+  "vldrw.32 %q[factors], [%[p], #" at_factors "]\n\t"         \
+  "vqdmulh.s32 %q[" v "], %q[" v "], %q[factors]\n\t"
+
+/* Of four sums of each pixel, x and y, what they scale to; w are their starts and shifts. */
+#define MICROTVM_PAIR4(at, at_factors)           \
+  "vshr.s32 %q[w], %q[w], #8\n\t"                \
+  "vldrw.32 %q[m], [%[p], #" at_factors "]\n\t"  \
+  "vadd.i32 %q[x], %q[x], %q[w]\n\t"             \
+  "vqrdmulh.s32 %q[x], %q[x], %q[m]\n\t"         \
+  "vadd.i32 %q[y], %q[y], %q[w]\n\t"             \
+  "vqrdmulh.s32 %q[y], %q[y], %q[m]\n\t"         \
+  "vshr.s32 %q[w], %q[x], #31\n\t"               \
+  "vmla.s32 %q[x], %q[w], %[one]\n\t"            \
+  "vshr.s32 %q[m], %q[y], #31\n\t"               \
+  "vmla.s32 %q[y], %q[m], %[one]\n\t"            \
+  "vldrw.32 %q[w], [%[p], #" at "]\n\t"          \
+  "vrshl.s32 %q[x], %q[x], %q[w]\n\t"            \
+  "vrshl.s32 %q[y], %q[y], %q[w]\n\t"
+
+/* They become 16 bits, while the next ones are loaded. */
+#define MICROTVM_NEXT4(at, half, place)                     \
+  "vldrw.32 %q[w], [%[p], #" at "]\n\t"                     \
+  "vqmovn" half ".s32 %q[" place "0], %q[x]\n\t"            \
+  "vldrw.32 %q[x], [%[sums0], #" at "]\n\t"                 \
+  "vqmovn" half ".s32 %q[" place "1], %q[y]\n\t"            \
+  "vldrw.32 %q[y], [%[sums1], #" at "]\n\t"
+
+/* As microtvm_scale16 for two pixels, by MICROTVM_SHORT. */
+static inline void microtvm_scale_pair(int8_t *to0, int8_t *to1, const int32_t *sums0,
+    const int32_t *sums1, const int32_t *parameters, int32_t zero_point, int32_t minimum,
+    int32_t maximum) {
+  int32x4_t w, x, y, m;
+  int16x8_t even0, odd0, even1, odd1;
+  __asm__("vldrw.32 %q[w], [%[p]]\n\t"
+          "vldrw.32 %q[x], [%[sums0]]\n\t"
+          "vldrw.32 %q[y], [%[sums1]]\n\t"
+          MICROTVM_PAIR4("0", "64")
+          MICROTVM_NEXT4("16", "b", "even")
+          MICROTVM_PAIR4("16", "80")
+          MICROTVM_NEXT4("32", "b", "odd")
+          MICROTVM_PAIR4("32", "96")
+          MICROTVM_NEXT4("48", "t", "even")
+          MICROTVM_PAIR4("48", "112")
+          "vqmovnt.s32 %q[odd0], %q[x]\n\t"
+          "vqmovnt.s32 %q[odd1], %q[y]"
+          : [w] "=&w"(w), [x] "=&w"(x), [y] "=&w"(y), [m] "=&w"(m), [even0] "=&w"(even0),
+            [odd0] "=&w"(odd0), [even1] "=&w"(even1), [odd1] "=&w"(odd1)
+          : [p] "r"(parameters), [sums0] "r"(sums0), [sums1] "r"(sums1), [one] "r"(1),
+            "m"(*(const int32_t(*)[32])parameters), "m"(*(const int32_t(*)[16])sums0),
+            "m"(*(const int32_t(*)[16])sums1));
+  microtvm_store16(to0, microtvm_bytes16(even0, odd0, zero_point, minimum, maximum));
+  microtvm_store16(to1, microtvm_bytes16(even1, odd1, zero_point, minimum, maximum));
 }
 
 #else
@@ -312,6 +424,15 @@ static inline void microtvm_scale16(int8_t *to, const int32_t *sums, const int32
           microtvm_scaled4(sums + 12, parameters + 12, shifts ? shifts + 12 : 0, rounding),
           zero_point, minimum, maximum));
 }
+
+#if !MICROTVM_HAS_HELIUM
+static inline void microtvm_scale_pair(int8_t *to0, int8_t *to1, const int32_t *sums0,
+    const int32_t *sums1, const int32_t *parameters, int32_t zero_point, int32_t minimum,
+    int32_t maximum) {
+  microtvm_scale16(to0, sums0, parameters, 0, MICROTVM_SHORT, zero_point, minimum, maximum);
+  microtvm_scale16(to1, sums1, parameters, 0, MICROTVM_SHORT, zero_point, minimum, maximum);
+}
+#endif
 
 /* Four of the sums of microtvm_scale16_all, scaled. */
 static inline microtvm_int32x4 microtvm_scaled4_all(const int32_t *sums, const int32_t *starts,

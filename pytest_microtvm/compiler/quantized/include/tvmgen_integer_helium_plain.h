@@ -125,6 +125,14 @@ static inline microtvm_int32x4 microtvm_multiply_add4(
   return a;
 }
 
+static inline microtvm_int32x4 microtvm_add_product4(
+    microtvm_int32x4 a, microtvm_int32x4 b, int32_t c) {
+  for (int32_t n = 0; n < 4; ++n) {
+    a.lane[n] = (int32_t)((uint32_t)a.lane[n] + (uint32_t)b.lane[n] * (uint32_t)c);
+  }
+  return a;
+}
+
 static inline microtvm_int32x4 microtvm_widen4(const int8_t *from) {
   return microtvm_int32_of(from[0], from[1], from[2], from[3]);
 }
@@ -196,6 +204,21 @@ static inline microtvm_int32x4 microtvm_scale4_all(
       microtvm_int32_of(shift, shift, shift, shift), rounding);
 }
 
+static inline microtvm_int32x4 microtvm_line4(
+    microtvm_int32x4 value, microtvm_int32x4 multiplier, int32_t shift) {
+  for (int32_t n = 0; n < 4; ++n) {
+    const int64_t high = ((int64_t)value.lane[n] * multiplier.lane[n]) >> 31;
+    value.lane[n] = (int32_t)((high + (INT64_C(1) << (shift - 1))) >> shift);
+  }
+  return value;
+}
+
+static inline microtvm_int32x4 microtvm_line4_all(
+    microtvm_int32x4 value, int32_t multiplier, int32_t shift) {
+  return microtvm_line4(
+      value, microtvm_int32_of(multiplier, multiplier, multiplier, multiplier), shift);
+}
+
 static inline int32_t microtvm_output(
     int32_t value, int32_t zero_point, int32_t minimum, int32_t maximum) {
   const int64_t moved = (int64_t)value + zero_point;
@@ -234,6 +257,20 @@ static inline void microtvm_scatter4(
     to[places.lane[n]] = (int8_t)(uint8_t)(value.lane[n] & 255);
   }
 }
+
+static inline void microtvm_line16(int8_t *to, const int32_t *sums, const int32_t *parameters,
+    int32_t unit, int32_t shift, int32_t zero_point, int32_t minimum, int32_t maximum) {
+  microtvm_int32x4 scaled[4];
+  for (int32_t n = 0; n < 4; ++n) {
+    const microtvm_int32x4 total = microtvm_add_product4(
+        microtvm_load4(parameters + 4 * n), microtvm_load4(sums + 4 * n), unit);
+    scaled[n] = microtvm_line4(total, microtvm_load4(parameters + 16 + 4 * n), shift);
+  }
+  microtvm_store16(to, microtvm_output16(scaled[0], scaled[1], scaled[2], scaled[3], zero_point,
+      minimum, maximum));
+}
+
+#define MICROTVM_LINE16 microtvm_line16
 
 #ifdef __cplusplus
 }

@@ -17,6 +17,7 @@ staircases are the same when their steps are.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,13 +101,21 @@ class _Steps:
         return at_least.max(axis=1), at_most.min(axis=1)
 
 
-def find_line(requantization: Requantization, start: Int64Array, bounds: Int64Array) -> Line | None:
+def find_line(
+    requantization: Requantization,
+    start: Int64Array,
+    bounds: Int64Array,
+    most_rounding: int | None = None,
+) -> Line | None:
     """A line that gives the same outputs; None where none was found.
 
     Args:
         requantization: To 8 bits.
         start: By channel, what its sum starts with.
         bounds: By channel, the greatest magnitude that the sum can have, its start included.
+        most_rounding: For instructions that round to nearest where they shift, the most bits that
+            they do. The offset has that half of an output then, and `left` and `right` may be any
+            numbers from 1 on.
     """
     channels = len(bounds)
     multipliers = np.broadcast_to(requantization.multipliers, channels).astype(np.int64)
@@ -118,23 +127,42 @@ def find_line(requantization: Requantization, start: Int64Array, bounds: Int64Ar
     if steps is None:
         return None
     zero_point = requantization.zero_point
-    # With the zero point in its start, a line has to hold what is between an output of 0 and that.
-    for reach, has_offset in ((bounds + 260 / reals, False), (bounds + 4 / reals, True)):
-        left = min(_MOST_LEFT, 30 - int(reach.max()).bit_length())
-        # Layers whose shifts are the same may share their code.
-        left -= left % 2
-        right = min(_MOST_RIGHT, math.floor(left - 1 - math.log2(reals.max() * 1.001)))
-        right -= right % _COARSE
-        if left < _LEAST_LEFT or right < 1:
-            continue
-        offset = (2 * zero_point + 1) * (1 << (right - 1)) if has_offset else 0
-        found = _fitted(steps, reals, _Shape(left, right, offset), zero_point)
+    for shape in _shapes(reals, bounds, zero_point, most_rounding):
+        found = _fitted(steps, reals, shape, zero_point)
         if found is None:
             continue
         # The sums without their start wrap around; with it, nothing does.
-        starts = (found[0] + (start << left)).astype(np.uint64).astype(np.uint32)
-        return Line(starts.view(np.int32), found[1].astype(np.int32), left, right, offset)
+        starts = (found[0] + (start << shape.left)).astype(np.uint64).astype(np.uint32)
+        steepness = found[1].astype(np.int32)
+        return Line(starts.view(np.int32), steepness, shape.left, shape.right, shape.offset)
     return None
+
+
+def _shapes(
+    reals: npt.NDArray[np.float64],
+    bounds: Int64Array,
+    zero_point: int,
+    most_rounding: int | None,
+) -> Iterator[_Shape]:
+    """What a line may look like, the best first; the arguments are those of `find_line`."""
+    further = math.floor(-1 - math.log2(reals.max() * 1.001))  # `right` less `left`
+    # With the zero point in its start, a line has to hold what is between an output of 0 and that.
+    for reach, has_offset in ((bounds + 260 / reals, False), (bounds + 4 / reals, True)):
+        left = min(_MOST_LEFT, 30 - int(reach.max()).bit_length())
+        if most_rounding is None:
+            # Layers whose shifts are the same may share their code.
+            left -= left % 2
+            right, least_left = min(_MOST_RIGHT, left + further), _LEAST_LEFT
+            right -= right % _COARSE
+        else:
+            left = min(left, most_rounding - further)
+            right, least_left = left + further, 1
+        if left < least_left or right < 1:
+            continue
+        offset = 0 if most_rounding is None else 1 << (right - 1)
+        if has_offset:
+            offset = (2 * zero_point + 1) * (1 << (right - 1))
+        yield _Shape(left, right, offset)
 
 
 def _may_have(requantization: Requantization, multipliers: Int64Array, shifts: Int64Array) -> bool:

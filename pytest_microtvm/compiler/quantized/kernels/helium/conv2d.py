@@ -264,12 +264,31 @@ def _write_row(text: Text, plan: _Plan) -> None:
             text.add(f"const int32_t *const parameters = constant1 + {each} * section;")
             if plan.scaling.is_wide:
                 text.add("const int8_t *const shifts = constant2 + section;")
-            with text.repeated("p", plan.pixels):
-                text.add(
-                    f"const int32_t *const sums = all_sums + p * {plan.section};",
-                    f"int8_t *const to = outputs + (start + p) * {out_channels} + section;",
-                )
-                plan.scaling.write(text, plan.section)
+            _write_scaling(text, plan)
+
+
+def _write_scaling(text: Text, plan: _Plan) -> None:
+    """From the sums of a section to outputs."""
+    out_channels, scaling = plan.spec.output_shape[3], plan.scaling
+    is_paired = plan.pixels == 2 and scaling.is_paired
+    if is_paired and plan.section >= _VECTOR:
+        for p in range(plan.pixels):
+            text.add(
+                f"const int32_t *const sums{p} = all_sums + {p * plan.section};",
+                f"int8_t *const to{p} = outputs + (start + {p}) * {out_channels} + section;",
+            )
+        scaling.write_pairs(text, plan.section)
+    if is_paired and plan.section % _VECTOR == 0:
+        return
+    with text.repeated("p", plan.pixels):
+        text.add(
+            f"const int32_t *const sums = all_sums + p * {plan.section};",
+            f"int8_t *const to = outputs + (start + p) * {out_channels} + section;",
+        )
+        if is_paired:
+            scaling.write_rest(text, plan.section)
+        else:
+            scaling.write(text, plan.section)
 
 
 def _write_sums(text: Text, plan: _Plan, size: int) -> None:

@@ -45,6 +45,7 @@ def depthwise_conv2d(plan: Plan) -> KernelSource:
         f"int8_t *const words = staged + {plan.staged_bytes};",
         f"const microtvm_int32x4 next_words = microtvm_int32_of({_steps(WORDS_BYTES)});",
         *_declared_places(plan),
+        *_declared_unit(plan),
         f"microtvm_store16(blank, microtvm_all16({spec.input_zero_point}));",
     )
     with text.repeated("channel", channels, VECTOR):
@@ -137,6 +138,14 @@ def _declared_places(plan: Plan) -> list[str]:
         for name, count in (("places", whole), ("rest_places", rest))
         if count
     ]
+
+
+def _declared_unit(plan: Plan) -> list[str]:
+    """C: what sums are multiplied by before they are added to the start of a line."""
+    line = plan.scaling.line
+    if line is None:
+        return []
+    return [f"const microtvm_int32x4 unit = microtvm_all4({1 << line.left});"]
 
 
 def _write_placing(text: Text, plan: Plan, lanes: str) -> None:
@@ -275,6 +284,8 @@ def _write_lanes(text: Text, plan: Plan, lanes: str) -> None:
                 "const int32_t start = parameters[0];",
                 "const int32_t shift = constant3[channel + lane];",
             )
+        elif scaling.line is not None:
+            text.add("const int32_t start = parameters[0];")
         elif not scaling.is_common:
             text.add(
                 "const int32_t start = parameters[0] >> 8;",
@@ -327,10 +338,14 @@ def _write_outputs(text: Text, plan: Plan, steady: bool, count: int, places: str
     factor = "multiplier, shift"
     if scaling.is_common:
         factor = f"{int(scaling.multipliers[0])}, {int(scaling.shifts[0])}"
+    total = "microtvm_add4_all(sums, start)"
     scaled = f"microtvm_scale4_all(total, {factor}, {scaling.rounding})"
+    if scaling.line is not None:
+        total = "microtvm_multiply_add4(sums, unit, start)"
+        scaled = f"microtvm_line4_all(total, multiplier, {scaling.line_shift})"
     text.add(
         f"const microtvm_int32x4 sums = microtvm_int32_of({', '.join(sums)});",
-        "const microtvm_int32x4 total = microtvm_add4_all(sums, start);",
+        f"const microtvm_int32x4 total = {total};",
         f"const microtvm_int32x4 scaled = {scaled};",
     )
     value = f"microtvm_output4(scaled, {scaling.limits})"

@@ -11,13 +11,18 @@ activation keeps all outputs at or above the zero point, the term (y < 0) makes 
 A channel's start and shift share a word, start * 256 + shift, where all starts are short enough:
 the shifting instruction reads the low byte alone. Else the shifts are bytes of their own.
 
-Channels without weights, which pruning leaves, may have starts of any size. Their one output v,
-less the zero point, comes as well of the start 4 * v and the factor 1 / 4.
+Where a `line` gives the same outputs, which it does behind a ReLU, its shifts are the same for all
+channels. Then one product adds a sum to its start, the next one scales, and the narrowing
+instruction shifts and rounds to nearest. (What rounds down is no choice: the assembler of binutils
+2.40 makes VQRSHRN of VQSHRN.)
+
+Channels without weights, which pruning leaves, may have starts of any size. Their one output comes
+as well of a start of few bits and a factor of 1 / 4, or that of other channels.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -25,12 +30,14 @@ import numpy.typing as npt
 from pytest_microtvm.compiler.quantized.arithmetic import apply
 from pytest_microtvm.compiler.quantized.kernels.accumulators import wrapped
 from pytest_microtvm.compiler.quantized.kernels.c_text import Text
+from pytest_microtvm.compiler.quantized.kernels.line import Line, find_line
 from pytest_microtvm.compiler.quantized.kernels.scaling import is_short
 from pytest_microtvm.compiler.quantized.specs import Requantization, Role, Rounding
 
 _BLOCK = 16
 _LANES = 4
 _START_LIMIT = 1 << 23
+_MOST_ROUNDING = 15  # bits; one more behind a product that is doubled
 
 Int32Array = npt.NDArray[np.int32]
 
@@ -45,6 +52,8 @@ class HeliumScaling:
         multipliers: int32, one for each channel.
         shifts: int32, one for each channel; positive is to the left.
         rounding: Name of the way, one of the constants of `tvmgen_integer_helium.h`.
+        line: The line, where there is one; starts and multipliers are its own then, and neither
+            `shifts` nor `rounding` count.
     """
 
     requantization: Requantization
@@ -52,32 +61,44 @@ class HeliumScaling:
     multipliers: Int32Array
     shifts: Int32Array
     rounding: str
+    line: Line | None = None
 
     @property
     def is_common(self) -> bool:
         """Whether all channels have the same factor."""
-        return bool(
+        return self.line is None and bool(
             np.all(self.multipliers == self.multipliers[0])
             and np.all(self.shifts == self.shifts[0])
         )
 
     @property
+    def is_paired(self) -> bool:
+        """Whether two pixels are better scaled at once: `write_pairs`."""
+        is_short = self.rounding == "MICROTVM_SHORT"
+        return self.line is None and is_short and not self.is_common and not self.is_wide
+
+    @property
     def limits(self) -> str:
         """C: zero point, minimum and maximum of the output, as arguments."""
         requantization = self.requantization
-        return f"{requantization.zero_point}, {requantization.minimum}, {requantization.maximum}"
+        zero_point = requantization.zero_point
+        if self.line is not None and self.line.offset == 1 << (self.line.right - 1):
+            zero_point = 0  # it is in the line's starts
+        return f"{zero_point}, {requantization.minimum}, {requantization.maximum}"
 
     @property
     def is_wide(self) -> bool:
         """Whether starts and shifts do not share words."""
-        return not self.is_common and bool(
-            np.any(np.abs(self.starts.astype(np.int64)) >= _START_LIMIT)
+        return (
+            self.line is None
+            and not self.is_common
+            and bool(np.any(np.abs(self.starts.astype(np.int64)) >= _START_LIMIT))
         )
 
     @property
     def words(self) -> Int32Array:
-        """Start and shift of each channel in one, or the start alone when they are wide."""
-        if self.is_wide:
+        """Start and shift of each channel in one, or the start alone: when wide, or of a line."""
+        if self.is_wide or self.line is not None:
             return self.starts
         words: Int32Array = self.starts * 256 + (self.shifts & 0xFF)
         return words
@@ -89,6 +110,8 @@ class HeliumScaling:
     @property
     def layout(self) -> str:
         """How parameters are laid out, for a comment."""
+        if self.line is not None:
+            return "what a channel's sum, shifted to the left, is added to; multipliers"
         start = "what a channel's sum starts with (bias, and what the zero point adds)"
         if self.is_common:
             return start
@@ -110,6 +133,20 @@ class HeliumScaling:
             parts += [self.words[channels], self.multipliers[channels]]
         return np.concatenate(parts)
 
+    def write_pairs(self, text: Text, channels: int) -> None:
+        """Outputs of two pixels, written to `to0` and `to1`, where that `is_paired`.
+
+        The statements read `sums0` and `sums1`, else the same as those of `write`. They are for as
+        many channels as there are blocks of 16; `write_rest` has the others.
+        """
+        whole = channels // _BLOCK * _BLOCK
+        if whole:
+            with text.repeated("at", whole, _BLOCK):
+                text.add(
+                    "microtvm_scale_pair(to0 + at, to1 + at, sums0 + at, sums1 + at, "
+                    f"parameters + 2 * at, {self.limits});"
+                )
+
     def write(self, text: Text, channels: int) -> None:
         """Outputs of one pixel, written to `to`.
 
@@ -121,15 +158,19 @@ class HeliumScaling:
             channels: How many; they begin with one whose number is a multiple of 16.
         """
         whole = channels // _BLOCK * _BLOCK
-        each = 1 if self.is_common else 2
         if whole:
             with text.repeated("at", whole, _BLOCK):
-                text.add(f"{self._block_call(each)};")
+                text.add(f"{self._block_call()};")
+        self.write_rest(text, channels)
+
+    def write_rest(self, text: Text, channels: int) -> None:
+        """The same for the channels behind the last whole block of 16."""
+        whole = channels // _BLOCK * _BLOCK
         rest = channels - whole
         if not rest:
             return
         quads = rest // _LANES * _LANES
-        base = f"parameters + {each * whole}"
+        base = f"parameters + {(1 if self.is_common else 2) * whole}"
         if quads:
             with text.repeated("at", quads, _LANES):
                 self._write_few(text, base, rest, f"{whole} + at", "at", _LANES)
@@ -137,13 +178,18 @@ class HeliumScaling:
             with text.block():
                 self._write_few(text, base, rest, str(whole + quads), str(quads), rest - quads)
 
-    def _block_call(self, each: int) -> str:
+    def _block_call(self) -> str:
+        if self.line is not None:
+            return (
+                "MICROTVM_LINE16(to + at, sums + at, parameters + 2 * at, "
+                f"{1 << self.line.left}, {self.line_shift}, {self.limits})"
+            )
         if self.is_common:
             factor = f"{int(self.multipliers[0])}, {int(self.shifts[0])}, {self.rounding}"
             sums = "to + at, sums + at, parameters + at"
             return f"microtvm_scale16_all({sums}, {factor}, {self.limits})"
         return (
-            f"microtvm_scale16(to + at, sums + at, parameters + {each} * at, "
+            f"microtvm_scale16(to + at, sums + at, parameters + 2 * at, "
             f"{'shifts + at' if self.is_wide else '0'}, {self.rounding}, {self.limits})"
         )
 
@@ -163,20 +209,31 @@ class HeliumScaling:
             factor = f"{int(self.multipliers[0])}, {int(self.shifts[0])}"
             scaled = f"microtvm_scale4_all(microtvm_add4(few, words), {factor}, {self.rounding})"
         else:
-            starts, shifts = "microtvm_shift_down8(words)", "words"
-            if self.is_wide:
-                starts = "words"
+            shifts, total = "words", "microtvm_add4(few, microtvm_shift_down8(words))"
+            if self.line is not None:
+                total = f"microtvm_add_product4(words, few, {1 << self.line.left})"
+            elif self.is_wide:
+                total = "microtvm_add4(few, words)"
                 shifts = f"microtvm_widen4_first(shifts + {place}, {count})"
             text.add(
-                f"const microtvm_int32x4 total = microtvm_add4(few, {starts});",
+                f"const microtvm_int32x4 total = {total};",
                 f"const microtvm_int32x4 multipliers = {load(f'{base} + {rest} + {offset}')};",
             )
             scaled = f"microtvm_scale4(total, multipliers, {shifts}, {self.rounding})"
+            if self.line is not None:
+                scaled = f"microtvm_line4(total, multipliers, {self.line_shift})"
         text.add(
             f"const microtvm_int32x4 scaled = {scaled};",
             f"microtvm_store4_first(to + {place}, "
             f"microtvm_output4(scaled, {self.limits}), {count});",
         )
+
+    @property
+    def line_shift(self) -> int:
+        """Of a line, the shift behind a doubled product."""
+        if self.line is None:
+            raise AssertionError("there is no line")
+        return self.line.right + 1
 
 
 def channel_order(channels: int) -> npt.NDArray[np.int64]:
@@ -203,6 +260,10 @@ def plan_helium_scaling(
     Returns:
         None where these instructions do not do.
     """
+    line = _line(requantization, start, bounds)
+    if line is not None:
+        nothing = np.zeros(len(start), np.int32)
+        return HeliumScaling(requantization, line.starts, line.multipliers, nothing, "", line)
     if requantization.rounding is Rounding.EVEN:
         return None
     channels = len(start)
@@ -233,3 +294,30 @@ def plan_helium_scaling(
         shifts.astype(np.int32),
         rounding,
     )
+
+
+def _line(
+    requantization: Requantization,
+    start: npt.NDArray[np.int64],
+    bounds: npt.NDArray[np.int64],
+) -> Line | None:
+    """A line, where channels have factors of their own."""
+    if requantization.multipliers.size == 1:
+        return None
+    without = (bounds == np.abs(start)) & (requantization.multipliers > 0)
+    if without.any() and not without.all():
+        # A channel without weights comes out as well of another's factor and a start of few bits.
+        reals = np.ldexp(requantization.multipliers.astype(np.float64), requantization.shifts)
+        other = np.flatnonzero(~without)[reals[~without].argmax()]
+        outputs = apply(start.reshape(1, -1), requantization)[0].astype(np.int64)
+        wanted = np.ldexp(outputs - requantization.zero_point, 31) / reals[other]
+        start = np.where(without, np.rint(wanted).astype(np.int64), start)
+        bounds = np.where(without, np.abs(start), bounds)
+        requantization = replace(
+            requantization,
+            multipliers=np.where(
+                without, requantization.multipliers[other], requantization.multipliers
+            ),
+            shifts=np.where(without, requantization.shifts[other], requantization.shifts),
+        )
+    return find_line(requantization, start, bounds, _MOST_ROUNDING)
