@@ -120,7 +120,35 @@ def _real(name: str, index: str, tensor: CustomTensor | None) -> str:
     return f"(float)({name}[{index}] - {tensor.zero_point}) * {_float(tensor.scale)}"
 
 
-def _float(value: float) -> str:
+def _score(use: _Use, index: str, tensor: CustomTensor | None) -> str:
+    """A score as LiteRT has it on x86: of uint8, full groups of 8 round the product and the sum.
+
+    It differs from the exact number by a rounding, which decides at the threshold.
+    """
+    assert tensor is not None
+    exact = _real("input1", index, tensor)
+    grouped = _grouped(use)
+    if tensor.dtype != "uint8" or not grouped or tensor.scale is None:
+        return exact
+    offset = _float(_offset(tensor))
+    in_group = f"(float)input1[{index}] * {_float(tensor.scale)} + {offset}"
+    if grouped == use.boxes * use.columns:
+        return in_group
+    return f"{index} < {grouped} ? {in_group} : {exact}"
+
+
+def _grouped(use: _Use) -> int:
+    """How many scores are in full groups of 8."""
+    return use.boxes * use.columns // 8 * 8
+
+
+def _offset(tensor: CustomTensor) -> np.float32:
+    """What the zero point stands for."""
+    assert tensor.scale is not None
+    return np.float32(-tensor.zero_point * np.float64(np.float32(tensor.scale)))
+
+
+def _float(value: float | np.float32) -> str:
     return literal(np.float32(value), "float32")
 
 
@@ -128,7 +156,7 @@ def _code(call: CustomCall) -> str:
     use = _use(call)
     encodings, scores, anchors = call.inputs
     count = use.most * use.per_box
-    score = _real("input1", f"i * {use.columns} + {use.background} + c", scores)
+    score = _score(use, f"i * {use.columns} + {use.background} + c", scores)
     text = f"""
     float *boxes = (float *)(void *)workspace;
     float *scores = boxes + {4 * use.boxes};
@@ -255,6 +283,8 @@ def _reference(call: CustomCall, arrays: Sequence[Array]) -> Sequence[Array]:
     size = np.exp(encoded[:, 2:]) * anchors[:, 2:] / 2
     middle = encoded[:, :2] * anchors[:, 2:] + anchors[:, :2]
     boxes = np.concatenate([middle - size, middle + size], 1).astype(np.float32)
+    if call.inputs[1] is not None and call.inputs[1].dtype == "uint8":
+        scores = _grouped_scores(use, call.inputs[1], arrays[1], scores)
     scores = scores[0, :, use.background :]
     count = use.most * use.per_box
     results = [np.zeros(shape, np.float32) for shape in ((1, count, 4), (1, count), (1, count))]
@@ -278,6 +308,15 @@ def _reference(call: CustomCall, arrays: Sequence[Array]) -> Sequence[Array]:
     for place, (score, c, i) in places:
         results[0][0, place], results[1][0, place], results[2][0, place] = boxes[i], c, score
     return [*results, np.array([found], np.float32)]
+
+
+def _grouped_scores(use: _Use, tensor: CustomTensor, array: Array, exact: Array) -> Array:
+    """Scores whose full groups of 8 are rounded as LiteRT rounds them."""
+    assert tensor.scale is not None
+    rounded = array.astype(np.float32) * np.float32(tensor.scale) + _offset(tensor)
+    is_grouped = np.arange(array.size).reshape(array.shape) < _grouped(use)
+    scores: Array = np.where(is_grouped, rounded, exact)
+    return scores
 
 
 def _best(use: _Use, boxes: Array, scores: Array, most: int) -> list[int]:
