@@ -141,18 +141,24 @@ EXPORTS = Group(
 folder, by path."""
 
 _SIGNALS = "pytest_microtvm.compiler.custom_operators.signal"
+_FRAMING = "pytest_microtvm.compiler.custom_operators.framing"
 CUSTOM_OPERATORS = Group(
     "pytest_microtvm.custom_operators",
     "custom operator",
     {
         "detection": "pytest_microtvm.compiler.custom_operators.detection:DETECTION_POSTPROCESS",
         "signal_auto_scale": f"{_SIGNALS}:AUTO_SCALE",
+        "signal_delay": f"{_FRAMING}:DELAY",
         "signal_energy": f"{_SIGNALS}:ENERGY",
         "signal_filter_bank": f"{_SIGNALS}:FILTER_BANK",
+        "signal_framer": f"{_FRAMING}:FRAMER",
+        "signal_irfft": f"{_SIGNALS}:IRFFT",
         "signal_log": f"{_SIGNALS}:LOG",
+        "signal_overlap_add": f"{_FRAMING}:OVERLAP_ADD",
         "signal_pcan": f"{_SIGNALS}:PCAN",
         "signal_rfft": f"{_SIGNALS}:RFFT",
         "signal_square_root": f"{_SIGNALS}:SQUARE_ROOT",
+        "signal_stacker": f"{_FRAMING}:STACKER",
         "signal_subtraction": f"{_SIGNALS}:SUBTRACTION",
         "signal_window": f"{_SIGNALS}:WINDOW",
     },

@@ -142,13 +142,13 @@ def _grouped(use: _Use) -> int:
     return use.boxes * use.columns // 8 * 8
 
 
-def _offset(tensor: CustomTensor) -> np.float32:
-    """What the zero point stands for."""
+def _offset(tensor: CustomTensor) -> float:
+    """What the zero point stands for, in float32."""
     assert tensor.scale is not None
-    return np.float32(-tensor.zero_point * np.float64(np.float32(tensor.scale)))
+    return float(np.float32(-tensor.zero_point * float(np.float32(tensor.scale))))
 
 
-def _float(value: float | np.float32) -> str:
+def _float(value: float) -> str:
     return literal(np.float32(value), "float32")
 
 
@@ -313,7 +313,7 @@ def _reference(call: CustomCall, arrays: Sequence[Array]) -> Sequence[Array]:
 def _grouped_scores(use: _Use, tensor: CustomTensor, array: Array, exact: Array) -> Array:
     """Scores whose full groups of 8 are rounded as LiteRT rounds them."""
     assert tensor.scale is not None
-    rounded = array.astype(np.float32) * np.float32(tensor.scale) + _offset(tensor)
+    rounded = array.astype(np.float32) * np.float32(tensor.scale) + np.float32(_offset(tensor))
     is_grouped = np.arange(array.size).reshape(array.shape) < _grouped(use)
     scores: Array = np.where(is_grouped, rounded, exact)
     return scores

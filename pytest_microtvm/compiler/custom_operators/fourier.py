@@ -1,4 +1,4 @@
-"""The real Fourier transform of TensorFlow Lite Micro's audio front end.
+"""The real Fourier transform of TensorFlow Lite Micro's audio front end, and its inverse.
 
 A transform of half as many complex numbers, in stages that combine 4 parts each (the innermost 2,
 where that leaves something), and one step that parts even from odd samples. Integers are divided
@@ -48,19 +48,35 @@ def lengths_of(call: CustomCall) -> Lengths:
     Raises:
         ValueError: It cannot be.
     """
+    lengths = _lengths(call)
+    if not 1 <= lengths.frame <= lengths.transform:
+        raise ValueError(f"its length {lengths.transform} is no power of 2 that its frame fits")
+    return lengths
+
+
+def spectrum_lengths_of(call: CustomCall) -> Lengths:
+    """What a use of the inverse operator transforms: the frame is the spectrum.
+
+    Raises:
+        ValueError: It cannot be.
+    """
+    lengths = _lengths(call)
+    if lengths.frame != lengths.transform + 2:
+        raise ValueError(
+            f"its spectrum has {lengths.frame} numbers, not {lengths.transform + 2} for its length "
+            f"{lengths.transform}"
+        )
+    return lengths
+
+
+def _lengths(call: CustomCall) -> Lengths:
     [data] = call.inputs
     length = call.options.get("fft_length")
     if data is None or not data.shape or data.dtype not in _NUMBERS:
         raise ValueError("its input is no vector of int16, int32 or float32")
-    frame = data.shape[-1]
-    if (
-        not isinstance(length, int)
-        or not max(4, frame) <= length <= _MOST
-        or length & (length - 1)
-        or frame < 1
-    ):
+    if not isinstance(length, int) or not 4 <= length <= _MOST or length & (length - 1):
         raise ValueError(f"its length {length!r} is no power of 2 that its frame fits")
-    return Lengths(math.prod(data.shape[:-1]), frame, length, data.dtype)
+    return Lengths(math.prod(data.shape[:-1]), data.shape[-1], length, data.dtype)
 
 
 @dataclass(frozen=True)
@@ -155,6 +171,69 @@ def real_transform(call: CustomCall) -> str:
     """)
 
 
+def inverse_transform(call: CustomCall) -> str:
+    """The statements of the inverse's kernel, which works in its output."""
+    lengths = spectrum_lengths_of(call)
+    numbers = _NUMBERS[lengths.dtype]
+    size = lengths.transform // 2
+    factors = _factors(size)
+    places = np.argsort(_order(size, factors))
+    return body(f"""
+    {numbers.table("turns", 2 * np.pi * np.arange(size) / size)}
+    {numbers.table("halves", np.pi * ((np.arange(size // 2) + 1) / size + 0.5))}
+    static const uint16_t places[] = {{{", ".join(map(str, places))}}};
+    for (int32_t row = 0; row < {lengths.rows}; ++row) {{
+      {numbers.c_type} *const work = output;
+      {_joined(numbers, size)}
+      {_stages(numbers, factors, is_inverse=True)}
+      {_divided(numbers, lengths.transform)}
+      input0 += {lengths.frame};
+      output += {lengths.transform};
+    }}
+    """)
+
+
+def _joined(numbers: _Numbers, size: int) -> str:
+    """The spectrum of even samples and odd ones as complex numbers, where the stages read it."""
+    c_type = numbers.c_type
+    names = {"ra": "input0[2 * k]", "ia": "input0[2 * k + 1]"}
+    names |= {"rb": f"input0[2 * ({size} - k)]"}
+    lines = [f"const {c_type} {name} = {numbers.scaled(t, 2)};" for name, t in names.items()]
+    conjugated = numbers.cut(f"-input0[2 * ({size} - k) + 1]")
+    lines.append(f"const {c_type} ib = {numbers.scaled(conjugated, 2)};")
+    sums = [numbers.cut(f"input0[0] {sign} input0[{2 * size}]") for sign in "+-"]
+    turned = numbers.product_with("r_difference", "i_difference", "turn")
+    return f"""
+    work[0] = {numbers.scaled(sums[0], 2)};
+    work[1] = {numbers.scaled(sums[1], 2)};
+    for (int32_t k = 1; k <= {size // 2}; ++k) {{
+      {" ".join(lines)}
+      const {c_type} r_sum = {numbers.cut("ra + rb")};
+      const {c_type} i_sum = {numbers.cut("ia + ib")};
+      const {c_type} r_difference = {numbers.cut("ra - rb")};
+      const {c_type} i_difference = {numbers.cut("ia - ib")};
+      const {c_type} *const turn = halves + 2 * (k - 1);
+      const {c_type} r_turned = {turned[0]};
+      const {c_type} i_turned = {turned[1]};
+      work[2 * places[k]] = {numbers.cut("r_sum + r_turned")};
+      work[2 * places[k] + 1] = {numbers.cut("i_sum + i_turned")};
+      work[2 * places[{size} - k]] = {numbers.cut("r_sum - r_turned")};
+      work[2 * places[{size} - k] + 1] = {numbers.cut("i_turned - i_sum")};
+    }}
+    """
+
+
+def _divided(numbers: _Numbers, length: int) -> str:
+    """Stages divide integers as they go, floats are divided behind them."""
+    if numbers.bits:
+        return ""
+    return f"""
+    for (int32_t i = 0; i < {length}; ++i) {{
+      work[i] /= {length}.0f;
+    }}
+    """
+
+
 def _factors(size: int) -> list[int]:
     """The radix of each stage, the outermost first."""
     found = []
@@ -172,7 +251,7 @@ def _order(size: int, factors: list[int]) -> list[int]:
     return [place for part in found for place in part]
 
 
-def _stages(numbers: _Numbers, factors: list[int]) -> str:
+def _stages(numbers: _Numbers, factors: list[int], is_inverse: bool = False) -> str:
     """All stages, the innermost first; each combines parts of `span` numbers."""
     texts = []
     size = math.prod(factors)
@@ -183,7 +262,7 @@ def _stages(numbers: _Numbers, factors: list[int]) -> str:
         for (int32_t block = 0; block < {size}; block += {span * factor}) {{
           for (int32_t i = 0; i < {span}; ++i) {{
             {numbers.c_type} *const at = work + 2 * (block + i);
-            {_butterfly(numbers, factor, span, step)}
+            {_butterfly(numbers, factor, span, step, is_inverse)}
           }}
         }}
         """)
@@ -191,7 +270,7 @@ def _stages(numbers: _Numbers, factors: list[int]) -> str:
     return "\n".join(texts)
 
 
-def _butterfly(numbers: _Numbers, factor: int, span: int, step: int) -> str:
+def _butterfly(numbers: _Numbers, factor: int, span: int, step: int, is_inverse: bool) -> str:
     """One number of each part, turned and added up."""
     c_type, lines = numbers.c_type, []
     for part in range(factor):
@@ -217,11 +296,17 @@ def _butterfly(numbers: _Numbers, factor: int, span: int, step: int) -> str:
             lines += [
                 f"const {c_type} {n}_{name} = {numbers.cut(text)};" for name, text in sums.items()
             ]
+        quarters = [
+            ["r_across + i_other", "i_across - r_other"],
+            ["r_across - i_other", "i_across + r_other"],
+        ]
+        if is_inverse:
+            quarters.reverse()
         results = [
             [f"{n}_even + {n}_odd" for n in "ri"],
-            ["r_across + i_other", "i_across - r_other"],
+            quarters[0],
             [f"{n}_even - {n}_odd" for n in "ri"],
-            ["r_across - i_other", "i_across + r_other"],
+            quarters[1],
         ]
     for part, pair in enumerate(results):
         for side, text in enumerate(pair):

@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pytest_microtvm.compiler.custom import CustomCall, CustomOperator, CustomTensor
-from pytest_microtvm.compiler.custom_operators.fourier import lengths_of, real_transform
+from pytest_microtvm.compiler.custom_operators.checks import (
+    constant_of,
+    inputs_of,
+    number_of,
+)
+from pytest_microtvm.compiler.custom_operators.fourier import (
+    inverse_transform,
+    lengths_of,
+    real_transform,
+    spectrum_lengths_of,
+)
 from pytest_microtvm.compiler.quantized.kernels.text import body
 
 if TYPE_CHECKING:
@@ -22,29 +32,6 @@ if TYPE_CHECKING:
 _HEADER = Path(__file__).parents[1] / "quantized" / "include" / "tvmgen_signal.h"
 _PCAN_TABLE = 125
 """Numbers that the gain's function takes: 4 for each power of 2, but for the first."""
-
-
-def _inputs(call: CustomCall, *dtypes: str) -> list[CustomTensor]:
-    """The inputs, when they are of these types."""
-    given = [tensor for tensor in call.inputs if tensor is not None]
-    found = tuple(tensor.dtype for tensor in given)
-    if len(given) != len(call.inputs) or found != dtypes:
-        raise ValueError(f"it has the inputs {', '.join(found)}, not {', '.join(dtypes)}")
-    return given
-
-
-def _number(call: CustomCall, name: str, least: int, greatest: int) -> int:
-    """An option that is an integer within bounds."""
-    value = call.options.get(name)
-    if not isinstance(value, int) or not least <= value <= greatest:
-        raise ValueError(f"its {name} is {value!r}, not a number from {least} to {greatest}")
-    return int(value)
-
-
-def _constant(tensor: CustomTensor, what: str) -> Array:
-    if tensor.value is None:
-        raise ValueError(f"{what} is no constant")
-    return tensor.value
 
 
 def _same_shape(call: CustomCall) -> Shapes:
@@ -60,13 +47,13 @@ def _size(call: CustomCall) -> int:
 
 def _window(call: CustomCall) -> str:
     """Frames times a window."""
-    data, window = _inputs(call, "int16", "int16")
+    data, window = inputs_of(call, "int16", "int16")
     size = math.prod(window.shape)
     if data.shape[-1:] != (size,):
         raise ValueError(f"its window has {size} elements, and a frame {data.shape[-1:]}")
     return body(f"""
     for (int32_t i = 0; i < {_size(call)}; ++i) {{
-      const int32_t product = (input0[i] * input1[i % {size}]) >> {_number(call, "shift", 0, 31)};
+      const int32_t product = (input0[i] * input1[i % {size}]) >> {number_of(call, "shift", 0, 31)};
       output[i] = (int16_t)(product < -32768 ? -32768 : product > 32767 ? 32767 : product);
     }}
     """)
@@ -74,7 +61,7 @@ def _window(call: CustomCall) -> str:
 
 def _auto_scale(call: CustomCall) -> str:
     """Samples shifted to the left as far as the greatest allows; how far."""
-    _inputs(call, "int16")
+    inputs_of(call, "int16")
     return body(f"""
     int16_t most = 0;
     for (int32_t i = 0; i < {_size(call)}; ++i) {{
@@ -102,19 +89,24 @@ def _rfft_shapes(call: CustomCall) -> Shapes:
     return [(*shape[:-1], lengths_of(call).transform + 2)]
 
 
+def _irfft_shapes(call: CustomCall) -> Shapes:
+    shape = _same_shape(call)[0]
+    return [(*shape[:-1], spectrum_lengths_of(call).transform)]
+
+
 def _energy_shapes(call: CustomCall) -> Shapes:
-    [data] = _inputs(call, "int16")
+    [data] = inputs_of(call, "int16")
     return [(*data.shape[:-1], data.shape[-1] // 2)]
 
 
 def _energy(call: CustomCall) -> str:
     """Squares of complex numbers, of some bins."""
-    [data] = _inputs(call, "int16")
+    [data] = inputs_of(call, "int16")
     bins = data.shape[-1] // 2
     if len(data.shape) != 1:
         raise ValueError("it has more than one spectrum")
-    end = _number(call, "end_index", 0, bins)
-    start = _number(call, "start_index", 0, end)
+    end = number_of(call, "end_index", 0, bins)
+    start = number_of(call, "start_index", 0, end)
     return body(f"""
     for (int32_t i = 0; i < {bins}; ++i) {{
       const int32_t real = input0[2 * i];
@@ -126,8 +118,8 @@ def _energy(call: CustomCall) -> str:
 
 
 def _bank_inputs(call: CustomCall) -> tuple[int, list[CustomTensor]]:
-    given = _inputs(call, "uint32", *["int16"] * 5)
-    return _number(call, "num_channels", 1, 1 << 12), given
+    given = inputs_of(call, "uint32", *["int16"] * 5)
+    return number_of(call, "num_channels", 1, 1 << 12), given
 
 
 def _bank_shapes(call: CustomCall) -> Shapes:
@@ -137,7 +129,9 @@ def _bank_shapes(call: CustomCall) -> Shapes:
 def _bank(call: CustomCall) -> str:
     """Sums of bins by triangles that overlap."""
     channels, (spectrum, weights, others, *tables) = _bank_inputs(call)
-    places, begins, widths = (_constant(each, "a table").astype(int).reshape(-1) for each in tables)
+    places, begins, widths = (
+        constant_of(each, "a table").astype(int).reshape(-1) for each in tables
+    )
     if min(places.size, begins.size, widths.size) <= channels:
         raise ValueError(f"its tables do not have {channels + 1} channels")
     used = [table[: channels + 1] for table in (places, begins, widths)]
@@ -167,7 +161,7 @@ def _bank(call: CustomCall) -> str:
 
 def _root(call: CustomCall) -> str:
     """Rounded square roots, shifted to the right."""
-    _inputs(call, "uint64", "int32")
+    inputs_of(call, "uint64", "int32")
     return body(f"""
     const int32_t shift = input1[0] < 0 ? 0 : input1[0];
     for (int32_t i = 0; i < {_size(call)}; ++i) {{
@@ -178,18 +172,18 @@ def _root(call: CustomCall) -> str:
 
 def _subtraction(call: CustomCall) -> str:
     """What is above the noise, which is estimated by a filter that is kept from run to run."""
-    _inputs(call, "uint32")
+    inputs_of(call, "uint32")
     most = (1 << 31) - 1
     even, even_rest, odd, odd_rest, least = (
-        f"{_number(call, name, 0, most)}u"
+        f"{number_of(call, name, 0, most)}u"
         for name in (
             *("smoothing", "one_minus_smoothing"),
             *("alternate_smoothing", "alternate_one_minus_smoothing"),
             "min_signal_remaining",
         )
     )
-    bits = _number(call, "smoothing_bits", 0, 31)
-    scale = _number(call, "spectral_subtraction_bits", 0, 31)
+    bits = number_of(call, "smoothing_bits", 0, 31)
+    scale = number_of(call, "spectral_subtraction_bits", 0, 31)
     clamped = "noise = signal;" if call.options.get("clamping") else "(void)0;"
     return body(f"""
     for (int32_t i = 0; i < {_size(call)}; ++i) {{
@@ -216,14 +210,14 @@ def _noise(call: CustomCall) -> Sequence[Array]:
 
 def _pcan(call: CustomCall) -> str:
     """Automatic gain by the noise, then a square that becomes a line."""
-    data, noise, table = _inputs(call, "uint32", "uint32", "int16")
+    data, noise, table = inputs_of(call, "uint32", "uint32", "int16")
     if noise.shape != data.shape or math.prod(table.shape) < _PCAN_TABLE:
         raise ValueError("its noise or its table has another size")
     return body(f"""
     for (int32_t i = 0; i < {_size(call)}; ++i) {{
       const uint32_t gain = (uint32_t)(int32_t)microtvm_wide_function(input1[i], input2);
       const uint32_t ratio =
-          (uint32_t)(((uint64_t)input0[i] * gain) >> {_number(call, "snr_shift", 0, 63)});
+          (uint32_t)(((uint64_t)input0[i] * gain) >> {number_of(call, "snr_shift", 0, 63)});
       output[i] = ratio < 8192u ? (ratio * ratio) >> 20 : (ratio >> 6) - 64u;
     }}
     """)
@@ -231,14 +225,14 @@ def _pcan(call: CustomCall) -> str:
 
 def _log(call: CustomCall) -> str:
     """Natural logarithms."""
-    _inputs(call, "uint32")
+    inputs_of(call, "uint32")
     places = np.arange(129) / 128
     curve = np.rint((np.log2(1 + places) - places) * 65536).astype(int)
-    scale = _number(call, "output_scale", 0, (1 << 16) - 1)
+    scale = number_of(call, "output_scale", 0, (1 << 16) - 1)
     return body(f"""
     static const int16_t curve[] = {{{", ".join(map(str, curve))}}};
     for (int32_t i = 0; i < {_size(call)}; ++i) {{
-      const uint32_t value = input0[i] << {_number(call, "input_correction_bits", 0, 31)};
+      const uint32_t value = input0[i] << {number_of(call, "input_correction_bits", 0, 31)};
       const uint32_t found = value > 1u ? microtvm_scaled_log(value, {scale}u, curve) : 0u;
       output[i] = (int16_t)(found < 32767u ? found : 32767u);
     }}
@@ -262,6 +256,7 @@ RFFT = CustomOperator(
     real_transform,
     workspace_bytes=lambda call: lengths_of(call).transform * lengths_of(call).element_bytes,
 )
+IRFFT = CustomOperator("SignalIrfft", _irfft_shapes, inverse_transform)
 ENERGY = _operator("SignalEnergy", _energy, _energy_shapes)
 FILTER_BANK = _operator("SignalFilterBank", _bank, _bank_shapes)
 SQUARE_ROOT = _operator("SignalFilterBankSquareRoot", _root)

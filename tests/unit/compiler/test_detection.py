@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from flatbuffers import flexbuffers
@@ -27,7 +29,11 @@ def detector() -> Model:
         Tensor("score", [1, BOXES]),
         Tensor("count", [1]),
     ]
-    options = {"max_detections": BOXES, "max_classes_per_detection": 1, "num_classes": 1}
+    options: dict[str, Any] = {
+        "max_detections": BOXES,
+        "max_classes_per_detection": 1,
+        "num_classes": 1,
+    }
     options |= {"use_regular_nms": True, "detections_per_class": BOXES}
     options |= dict.fromkeys(("y_scale", "x_scale", "h_scale", "w_scale"), 1.0)
     options |= {"nms_score_threshold": 0.2, "nms_iou_threshold": 0.5}
@@ -48,7 +54,7 @@ def test_scores_of_bytes_are_rounded_as_litert_rounds_them(tmp_path):
     boxes = np.zeros([1, BOXES, 4], np.float32)
     distinct = np.arange(242, 253, dtype=np.uint8)
     for scores in (np.full(BOXES, 248, np.uint8), distinct, distinct[::-1]):
-        inputs = [boxes, scores.reshape(1, BOXES, 1)]
+        inputs: list[Any] = [boxes, scores.reshape(1, BOXES, 1)]
         [expected] = run_litert(detector().to_bytes(), [inputs])
         for found, wanted in zip(model(*inputs), expected, strict=True):
             np.testing.assert_array_equal(found.reshape(wanted.shape), wanted)
