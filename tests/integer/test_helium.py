@@ -184,7 +184,7 @@ def all_checks(seed: int) -> list[Check]:
         values = random_input(random, case)
         checks.append(Check(generate(case, "helium"), values, expected(case, values)))
     for kind in ("add", "subtract"):
-        checks += [sum_check(random, kind, shape) for shape in ((1, 5, 5, 16), (2, 7), (3,))]
+        checks += [sum_check(random, kind, shape) for shape in ((1, 5, 5, 16), (3, 15), (3,))]
     checks += [pool_check(random, image) for image in ((5, 5, 64), (3, 4, 6), (1, 2, 3))]
     return checks
 
@@ -194,8 +194,10 @@ def uses_helium(kernel: KernelSource) -> bool:
 
 
 def test_every_byte_is_right_on_the_host(tmp_path: Path):
-    checks = all_checks(1)
+    checks = all_checks(2)
     assert all(uses_helium(check.kernel) for check in checks)
+    for sequence in ("MICROTVM_LINE16", "microtvm_scale_pair", "microtvm_linear16"):
+        assert any(f"{sequence}(" in check.kernel.body for check in checks)
     assert wrong_bytes_on_host(checks, tmp_path, SANITIZED) == [0] * len(checks)
 
 

@@ -272,6 +272,21 @@ static inline void microtvm_line16(int8_t *to, const int32_t *sums, const int32_
 
 #define MICROTVM_LINE16 microtvm_line16
 
+static inline void microtvm_linear16(int8_t *to, const int8_t *left, const int8_t *right,
+    microtvm_int32x4 factors, int32_t factor, int32_t constant, int32_t shift) {
+  for (int32_t n = 0; n < 16; ++n) {
+    const uint32_t sum = (uint32_t)left[n] * (uint32_t)factors.lane[0] +
+        (uint32_t)right[n] * (uint32_t)factor + (uint32_t)constant;
+    to[n] = (int8_t)microtvm_output((int32_t)sum >> shift, 0, -128, 127);
+  }
+}
+
+static inline void microtvm_limit16(int8_t *values, int32_t minimum, int32_t maximum) {
+  for (int32_t n = 0; n < 16; ++n) {
+    values[n] = (int8_t)microtvm_output(values[n], 0, minimum, maximum);
+  }
+}
+
 #ifdef __cplusplus
 }
 #endif

@@ -29,7 +29,7 @@ from pytest_microtvm.compiler.quantized.kernels.text import Constants
 from pytest_microtvm.compiler.quantized.specs import Conv2D, KernelSource, Role
 
 _VECTOR = 16
-_UNROLLED = 8
+_UNROLLED = 9
 _SECTION = 128  # output channels whose sums are kept at once
 _SCATTERED_CHANNELS = 8
 _LAYOUT = (

@@ -9,10 +9,9 @@ import numpy as np
 
 from pytest_microtvm.compiler.emit.literals import float_literal
 from pytest_microtvm.compiler.program import C_TYPES
-from pytest_microtvm.compiler.quantized.arithmetic import LIMITS, apply, even_shift
-from pytest_microtvm.compiler.quantized.arithmetic import requantize as requantize_numbers
+from pytest_microtvm.compiler.quantized.arithmetic import LIMITS
 from pytest_microtvm.compiler.quantized.intervals import values_of
-from pytest_microtvm.compiler.quantized.kernels.portable.linear import Linear, find_linear
+from pytest_microtvm.compiler.quantized.kernels.linear import find_linear, is_even_sum, sums_of
 from pytest_microtvm.compiler.quantized.kernels.text import (
     Constants,
     body,
@@ -30,7 +29,6 @@ from pytest_microtvm.compiler.quantized.specs import (
     Requantization,
     Requantize,
     Role,
-    Rounding,
 )
 
 _UNROLLED = 4
@@ -101,7 +99,8 @@ def arithmetic(spec: Arithmetic) -> KernelSource:
             names.append(f"constant{len(constants)}")
             constants.append(operand.values)
             roles.append(Role("known", "the side that is known"))
-    form = None if spec.kind == "multiply" or spec.dtype == "int16" else _linear(spec)
+    has_form = spec.kind != "multiply" and spec.dtype != "int16"
+    form = find_linear(sums_of(spec)) if has_form else None
     if form is None:
         declarations = ""
         output = _result(spec, f"{names[0]}[l]", f"{names[1]}[r]", constants)
@@ -141,7 +140,7 @@ def _result(spec: Arithmetic, left: str, right: str, constants: Constants) -> st
     ]
     sign = {"add": "+", "subtract": "-", "multiply": "*"}[spec.kind]
     requantization = spec.requantization
-    if _is_even_sum(spec):
+    if is_even_sum(spec):
         value = f"microtvm_even_shift({sides[0]} {sign} {sides[1]}, {spec.left_shift}, 0)"
         return clamped(value, requantization)
     ends = [values_of(spec.dtype, operand.zero_point) for operand in spec.operands]
@@ -152,47 +151,11 @@ def _result(spec: Arithmetic, left: str, right: str, constants: Constants) -> st
     return requantized(requantization, value, "0", constants, is_wide=is_wide)
 
 
-def _is_even_sum(spec: Arithmetic) -> bool:
-    """Whether it is a sum or difference that is rounded to even."""
-    return spec.kind != "multiply" and spec.requantization.rounding is Rounding.EVEN
-
-
-def _linear(spec: Arithmetic) -> Linear | None:
-    """A sum with one rounding that gives what TFLite's three do."""
-    low, high = LIMITS[spec.dtype]
-    values = np.arange(low, high + 1, dtype=np.int64)
-    sign = -1 if spec.kind == "subtract" else 1
-    limits = spec.requantization.minimum, spec.requantization.maximum
-    if _is_even_sum(spec):
-        left, right = (
-            (values - operand.zero_point) * operand.multiplier for operand in spec.operands
-        )
-        sums = even_shift(left[:, None] + sign * right[None, :], spec.left_shift)
-        sums = np.clip(sums + spec.requantization.zero_point, *limits)
-        slopes = [math.ldexp(operand.multiplier, -spec.left_shift) for operand in spec.operands]
-        return find_linear(values, sums, (slopes[0], sign * slopes[1]), limits)
-    left, right = (
-        requantize_numbers(
-            (values - operand.zero_point) << spec.left_shift, operand.multiplier, operand.shift
-        )
-        for operand in spec.operands
-    )
-    requantization = spec.requantization
-    sums = apply((left[:, None] + sign * right[None, :])[..., None], requantization)[..., 0]
-    # Each factor is a fraction of 31 bits.
-    bits = spec.left_shift - 62 + int(requantization.shifts[0])
-    slopes = [
-        math.ldexp(operand.multiplier * int(requantization.multipliers[0]), bits + operand.shift)
-        for operand in spec.operands
-    ]
-    return find_linear(values, sums, (slopes[0], sign * slopes[1]), limits)
-
-
 def _side(spec: Arithmetic, operand: Operand, element: str) -> str:
     value = centered(element, operand.zero_point)
     if spec.kind == "multiply":
         return value
-    if _is_even_sum(spec):
+    if is_even_sum(spec):
         return f"(int64_t){value} * {operand.multiplier}"
     return (
         f"microtvm_requantize({value} * {1 << spec.left_shift}, "

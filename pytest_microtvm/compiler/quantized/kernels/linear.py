@@ -15,11 +15,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pytest_microtvm.compiler.quantized.arithmetic import LIMITS, apply, even_shift, requantize
+from pytest_microtvm.compiler.quantized.specs import Arithmetic, Operand, Rounding
+
 _CHANGES = (0.0, *(sign * 2.0**-bits for bits in (30, 27, 25, 23, 21, 19) for sign in (1, -1)))
 """How much a factor may differ, relatively: halves are rounded away from zero by a little more."""
 
 _NEAR = range(-3, 4)
-"""How much a factor of few bits may differ."""
+_OFFSETS = sorted(itertools.product(_NEAR, repeat=2), key=lambda pair: sum(map(abs, pair)))
+"""How much factors of few bits may differ."""
 
 
 @dataclass(frozen=True)
@@ -57,26 +61,71 @@ class Linear:
         return f"(int32_t)((INT64_C({self.constant}) + {products}) >> {self.shift})"
 
 
-def find_linear(
-    values: npt.NDArray[np.int64],
-    sums: npt.NDArray[Any],
-    slopes: tuple[float, float],
-    limits: tuple[int, int],
-) -> Linear | None:
-    """A linear form that gives `sums`, once it is clamped; None when there is none nearby.
+@dataclass(frozen=True)
+class Sums:
+    """What a sum or difference of 8 bits makes of all pairs of values.
 
     Args:
         values: Those that an element may have.
-        sums: What all pairs of values give, left by rows, clamped to `limits`.
+        sums: Of all pairs, left by rows, clamped to `limits`.
         slopes: How much a sum changes with each side, roughly.
         limits: Least and greatest sum.
     """
+
+    values: npt.NDArray[np.int64]
+    sums: npt.NDArray[Any]
+    slopes: tuple[float, float]
+    limits: tuple[int, int]
+
+
+def is_even_sum(spec: Arithmetic) -> bool:
+    """Whether it is a sum or difference that is rounded to even."""
+    return spec.kind != "multiply" and spec.requantization.rounding is Rounding.EVEN
+
+
+def sums_of(spec: Arithmetic) -> Sums:
+    """What a sum or difference over 8 bits makes, as TFLite has it."""
+    low, high = LIMITS[spec.dtype]
+    values = np.arange(low, high + 1, dtype=np.int64)
+    sign = -1 if spec.kind == "subtract" else 1
+    requantization = spec.requantization
+    limits = requantization.minimum, requantization.maximum
+    if is_even_sum(spec):
+        left, right = (
+            (values - operand.zero_point) * operand.multiplier for operand in spec.operands
+        )
+        sums = even_shift(left[:, None] + sign * right[None, :], spec.left_shift)
+        sums = np.clip(sums + requantization.zero_point, *limits)
+        slopes = [math.ldexp(operand.multiplier, -spec.left_shift) for operand in spec.operands]
+    else:
+        left, right = (
+            requantize((values - operand.zero_point) << spec.left_shift, *_factor(operand))
+            for operand in spec.operands
+        )
+        sums = apply((left[:, None] + sign * right[None, :])[..., None], requantization)[..., 0]
+        # Each factor is a fraction of 31 bits.
+        bits = spec.left_shift - 62 + int(requantization.shifts[0])
+        outer = int(requantization.multipliers[0])
+        slopes = [
+            math.ldexp(operand.multiplier * outer, bits + operand.shift)
+            for operand in spec.operands
+        ]
+    return Sums(values, sums, (slopes[0], sign * slopes[1]), limits)
+
+
+def _factor(operand: Operand) -> tuple[int, int]:
+    return operand.multiplier, operand.shift
+
+
+def find_linear(sums: Sums) -> Linear | None:
+    """A linear form that gives the sums, once it is clamped; None when there is none nearby."""
+    values, slopes, limits = sums.values, sums.slopes, sums.limits
     steepest = max(map(abs, slopes))
     # Factors of 31 bits; a sum of 64 bits has room for the products.
     shift = 30 - math.floor(math.log2(steepest)) if steepest else -1
     if not 0 <= shift <= 48:
         return None
-    wanted = sums.astype(np.int64)
+    wanted = sums.sums.astype(np.int64)
     narrow = _find_narrow(values, wanted, slopes, limits)
     if narrow is not None:
         return narrow
@@ -102,8 +151,7 @@ def _find_narrow(
     """A form whose sums fit 32 bits; the arguments are those of `find_linear`."""
     reach = sum(map(abs, slopes)) * float(np.abs(values).max()) + max(map(abs, limits)) + 1
     shift = 30 - math.ceil(math.log2(reach))
-    offsets = sorted(itertools.product(_NEAR, repeat=2), key=lambda pair: sum(map(abs, pair)))
-    for offset in offsets if 0 < shift <= 30 else ():
+    for offset in _OFFSETS if 0 < shift <= 30 else ():
         left, right = (
             round(slope * 2**shift) + part for slope, part in zip(slopes, offset, strict=True)
         )
