@@ -5,6 +5,7 @@ take long, and a damaged model may crash them. Nothing in this module imports TV
 
     frontends/    a model file of any format as a Relax module
     quantized/    kernels over integers in place of quantized operators
+    tuning/       logs of what was measured, by which some kernels are written
     lowering      Relax to a flat list of kernel calls (`program`)
     kernels       TIR functions to C over plain pointers
     planning      every intermediate and workspace at an offset of one arena
@@ -33,6 +34,7 @@ from pytest_microtvm.compiler.options import (
     export_time_s,
 )
 from pytest_microtvm.compiler.source_tree import digest_of
+from pytest_microtvm.compiler.tuning_files import tuning_digest
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import ConfigError, ModelError
 from pytest_microtvm.extensions import COMPILER_GROUPS
@@ -101,6 +103,7 @@ def compile_key(model: Path, options: CompileOptions) -> str:
         "extensions": [group.identity() for group in COMPILER_GROUPS],
         "custom_operators": content_of(options.custom_operators),
         "external": digest_of(Path(external)) if external else "",
+        "tuning": tuning_digest(options.core, options.tuning),
     }
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode())
     try:

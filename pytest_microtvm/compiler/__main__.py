@@ -111,6 +111,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME[=PATH]",
         help="kernels of a library or an accelerator, with the sources that they need",
     )
+    parser.add_argument("--core", default="", help="the CPU core whose tuning log is read")
+    parser.add_argument("--tuning", metavar="FILE", help="a tuning log of one's own, or 'none'")
     parser.add_argument("--report-fd", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--parent-pid", type=int, help=argparse.SUPPRESS)
     return parser
@@ -130,6 +132,8 @@ def _compile(options: argparse.Namespace, report: Report) -> None:
             signature=options.signature,
             custom_operators=tuple(options.custom_operators),
             external=located(options.external),
+            core=options.core,
+            tuning=options.tuning,
         ),
         lambda step: report({"progress": step}),
         options.constants_bytes,

@@ -102,6 +102,9 @@ def _command(
     if options.name is not None:
         command += ["--name", options.name]
     command += ["--simd", options.simd]
+    command += ["--core", options.core]
+    if options.tuning is not None:
+        command += ["--tuning", options.tuning]
     if options.io_in_arena:
         command.append("--io-in-arena")
     command += ["--memory-bytes", str(limits.memory_bytes)]

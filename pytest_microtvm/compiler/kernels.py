@@ -165,6 +165,7 @@ def generated_kernel(
         callees=source.callees,
         external=source.external,
         device=source.device,
+        chosen=source.chosen,
         comment=(*comment, *_layer_lines(layers)),
     )
 

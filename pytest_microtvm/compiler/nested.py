@@ -26,6 +26,7 @@ from pytest_microtvm.compiler.program import (
     StorageKind,
     align_up,
 )
+from pytest_microtvm.compiler.quantized.choices import Choose, first
 from pytest_microtvm.compiler.quantized.float_groups import group_floats
 from pytest_microtvm.compiler.quantized.given import Branch, Custom, GivenSpec, Loop, Subgraph
 from pytest_microtvm.compiler.quantized.groups import group_integers
@@ -49,13 +50,16 @@ class Nested:
     float_operators: tuple[str, ...]
 
 
-def lower_nested(specs: Sequence[GivenSpec], simd: str, prefix: str) -> Nested:
+def lower_nested(
+    specs: Sequence[GivenSpec], simd: str, prefix: str, choose: Choose = first
+) -> Nested:
     """Lower what specs have for subgraphs.
 
     Args:
         specs: Kernels that a module calls.
         simd: The CPU's extension.
         prefix: Begins the C name of every kernel.
+        choose: Takes one of several ways to write a kernel.
 
     Raises:
         ModelError: A subgraph needs what kernels cannot do.
@@ -65,12 +69,12 @@ def lower_nested(specs: Sequence[GivenSpec], simd: str, prefix: str) -> Nested:
     for number, given in enumerate(specs):
         spec: Any = given.spec
         if isinstance(spec, Loop):
-            condition = _Part(spec.condition, simd, f"{prefix}loop{number}_condition_")
-            step = _Part(spec.body, simd, f"{prefix}loop{number}_")
+            condition = _Part(spec.condition, simd, f"{prefix}loop{number}_condition_", choose)
+            step = _Part(spec.body, simd, f"{prefix}loop{number}_", choose)
             parts, spec = [condition, step], Written(_loop(spec, condition, step), _LOOP_FACTS)
         elif isinstance(spec, Branch):
             parts = [
-                _Part(graph, simd, f"{prefix}branch{number}_{name}_")
+                _Part(graph, simd, f"{prefix}branch{number}_{name}_", choose)
                 for graph, name in ((spec.then, "then"), (spec.otherwise, "otherwise"))
             ]
             spec = Written(_branch(spec, *parts), _BRANCH_FACTS)
@@ -92,13 +96,15 @@ class _Part:
         graph: The subgraph.
         simd: The CPU's extension.
         prefix: Begins the C name of each of its kernels.
+        choose: Takes one of several ways to write a kernel.
     """
 
-    def __init__(self, graph: Subgraph, simd: str, prefix: str) -> None:
-        nested = lower_nested(graph.specs, simd, prefix)
+    def __init__(self, graph: Subgraph, simd: str, prefix: str, choose: Choose) -> None:
+        nested = lower_nested(graph.specs, simd, prefix, choose)
         model = imported(graph.module, None, None, nested.specs)
         check_module(model.module, model.inputs, model.outputs)
-        grouped = group_floats(group_integers(model.module, simd, model.specs), simd)
+        grouped = group_integers(model.module, simd, model.specs, choose=choose)
+        grouped = group_floats(grouped, simd)
         self.program: Program = lower(
             grouped.module, model.inputs, model.outputs, prefix, grouped.kernels
         )

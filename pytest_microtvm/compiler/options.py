@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pytest_microtvm.boards import Board
 from pytest_microtvm.compiler.pools import Memory
+from pytest_microtvm.compiler.tuning_files import UNTUNED, has_shipped_log
 from pytest_microtvm.errors import ConfigError, ModelError
 
 MEMORY_BYTES = 4 << 30
@@ -82,6 +83,9 @@ class CompileOptions:
         custom_operators: Python files with custom operators of TFLite models.
         external: Kernels of a library or an accelerator (`extensions.EXTERNAL_KERNELS`) that are
             taken where they can be, with the user's sources that they need: NAME or NAME=PATH.
+        core: The CPU core whose tuning log decides how kernels are written, as boards call it;
+            empty where none does.
+        tuning: A tuning log, beside the one that comes with the package; `none` for neither.
     """
 
     name: str | None = None
@@ -92,6 +96,8 @@ class CompileOptions:
     signature: str | None = None
     custom_operators: tuple[str, ...] = ()
     external: str = ""
+    core: str = ""
+    tuning: str | None = None
 
     @classmethod
     def for_board(
@@ -104,15 +110,26 @@ class CompileOptions:
         signature: str | None = None,
         custom_operators: tuple[str, ...] = (),
         external: str = "",
+        tuning: str | None = None,
     ) -> CompileOptions:
         """The options for a board's CPU and memory; for every CPU where there is no board.
 
         External kernels are those that the board names, unless others are given. Where their
         sources are not named, the environment variable is asked that `external.variable_of` tells.
+        The core is named only where there is a tuning log for it: others share archives.
 
         Raises:
-            ConfigError: The board's regions are to be the pools, and there are none.
+            ConfigError: The board's regions are to be the pools, and there are none; or there is a
+                tuning log and no board.
         """
+        if tuning not in (None, UNTUNED):
+            if board is None:
+                raise ConfigError(
+                    f"the tuning log {tuning} is for the cores of boards, and no board is named",
+                    cure="name the board that the model is compiled for",
+                )
+            tuning = str(Path(tuning).absolute())
+        has_log = board is not None and (tuning is not None or has_shipped_log(board.cpu.core))
         simd = cls.simd if board is None else board.cpu.simd
         return cls(
             name,
@@ -123,6 +140,8 @@ class CompileOptions:
             signature,
             tuple(str(Path(file).resolve()) for file in custom_operators),
             located(external or ("" if board is None else board.cpu.external)),
+            board.cpu.core if board is not None and has_log else "",
+            tuning,
         )
 
 

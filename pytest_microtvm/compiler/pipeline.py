@@ -32,6 +32,7 @@ from pytest_microtvm.compiler.quantized.external import load_external
 from pytest_microtvm.compiler.quantized.float_groups import group_floats
 from pytest_microtvm.compiler.quantized.groups import group_integers
 from pytest_microtvm.compiler.quantized.kernels import kernel_tables
+from pytest_microtvm.compiler.tuning.log import choices_for
 from pytest_microtvm.errors import MicroTVMError, ModelError
 from pytest_microtvm.model_files import weight_files
 
@@ -112,14 +113,17 @@ def _compile(
     if external:
         load_external(external)
     kernel_tables(options.simd)  # a wrong name is refused, also where no kernel asks for it
+    choose = choices_for(options.core, options.tuning)
     check_module(model.module, model.inputs, model.outputs)
     progress("lowering")
     ir_text = model.module.script(show_meta=False)
     prefix = f"tvmgen_{name}_"
     try:
-        nested = lower_nested(model.specs, options.simd, prefix)
+        nested = lower_nested(model.specs, options.simd, prefix, choose)
         simd = f"{options.simd}+{external}" if external else options.simd
-        grouped = group_integers(model.module, simd, nested.specs, is_even=model.is_even)
+        grouped = group_integers(
+            model.module, simd, nested.specs, is_even=model.is_even, choose=choose
+        )
         grouped = group_floats(grouped, simd)
         program = lower(
             grouped.module,

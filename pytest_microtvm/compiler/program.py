@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -188,6 +189,21 @@ class Overlap:
 
 
 @dataclass(frozen=True)
+class Chosen:
+    """How a kernel was written, where that was open; see `quantized.choices`.
+
+    Args:
+        kernel: What tuning logs call the kind of kernel.
+        workload: What decides how fast it is, as they have it.
+        choice: What was taken, likewise.
+    """
+
+    kernel: str
+    workload: Mapping[str, Any]
+    choice: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Kernel:
     """A C function over plain pointers.
 
@@ -209,6 +225,7 @@ class Kernel:
         callees: Kernels that the body calls.
         external: The name of the library that it is of; empty where it is ours.
         device: The accelerator that runs it, whose instance is one more parameter, the last.
+        chosen: How it was written, where that was open.
     """
 
     name: str
@@ -227,6 +244,7 @@ class Kernel:
     callees: tuple[Kernel, ...] = ()
     external: str = ""
     device: Device | None = None
+    chosen: Chosen | None = None
 
     @property
     def computes_in_float(self) -> bool:

@@ -16,6 +16,7 @@ from pytest_microtvm.compiler import (
     compile_to_files,
 )
 from pytest_microtvm.compiler.program import Overlap
+from pytest_microtvm.compiler.quantized.choices import Choice, Choose, Tunable, Workload, first
 from pytest_microtvm.compiler.quantized.kernels import generate
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.mlf.library import extract_library
@@ -32,6 +33,7 @@ from tests.integer.programs import Check, wrong_bytes_on_board, wrong_bytes_on_h
 from tests.unit.compiler.native import NativeModel
 
 MODELS = Path(__file__).parents[2] / "conftest_examples" / "models"
+TUNED = ("none", "dsp")
 SIMDS = ("none", "dsp", "helium", "swar64")
 BOARDS = ("mps2_an385", "mps2_an386", "mps2_an500", "mps2_an521", "mps3_an547")
 SANITIZED = ("gcc", "-std=c99", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
@@ -40,19 +42,43 @@ HOST_CASES = 80
 BOARD_CASES = 50
 
 
-def make_checks(seed: int, count: int, simd: str) -> list[Check]:
+def make_checks(seed: int, count: int, simd: str, choose: Choose = first) -> list[Check]:
     random = np.random.default_rng(seed)
     checks = []
     for case in random_cases(random, count):
         values = random_input(random, case)
-        checks.append(Check(generate(case, simd), values, expected(case, values)))
+        checks.append(Check(generate(case, simd, choose), values, expected(case, values)))
     return checks
+
+
+def drawn(seed: int) -> Choose:
+    """Takes any of the candidates but the first, where there are several."""
+    random = np.random.default_rng(seed)
+
+    def choose(tunable: Tunable, workload: Workload) -> Choice:
+        own, *others = tunable.candidates(workload)
+        return others[random.integers(len(others))] if others else own
+
+    return choose
 
 
 @pytest.mark.parametrize("simd", SIMDS)
 def test_every_byte_is_right_on_the_host(simd: str, tmp_path: Path):
     checks = make_checks(1, HOST_CASES, simd)
     assert wrong_bytes_on_host(checks, tmp_path, SANITIZED) == [0] * HOST_CASES
+
+
+@pytest.mark.parametrize("simd", TUNED)
+def test_every_way_to_write_a_kernel_gives_the_same_bytes(simd: str, tmp_path: Path):
+    checks = make_checks(11, HOST_CASES, simd, drawn(21))
+    assert wrong_bytes_on_host(checks, tmp_path, SANITIZED) == [0] * HOST_CASES
+
+
+def test_every_way_to_write_a_kernel_gives_the_same_bytes_on_a_board(tmp_path: Path):
+    board = load_boards()["mps2_an386"]
+    need_tools(board)
+    checks = make_checks(3, BOARD_CASES, board.cpu.simd, drawn(23))
+    assert wrong_bytes_on_board(checks, tmp_path, board) == [0] * BOARD_CASES
 
 
 def in_place(number: int) -> Overlap:
@@ -64,7 +90,8 @@ def test_no_output_is_written_over_what_is_still_read(simd: str, tmp_path: Path)
     """Input and output as close to each other as the kernels say that they may be."""
     checks = [
         replace(check, overlap=overlap)
-        for check in make_checks(9, HOST_CASES, simd)
+        for check in make_checks(9, HOST_CASES // 2, simd)
+        + make_checks(13, HOST_CASES // 2, simd, drawn(24))
         for overlap in (*check.kernel.overlaps, *map(in_place, check.kernel.in_place))
     ]
     assert {check.overlap.is_behind for check in checks if check.overlap} == {False, True}

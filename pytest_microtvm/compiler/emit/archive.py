@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime, timezone
 from importlib import metadata as distributions
 from pathlib import Path
@@ -209,6 +210,8 @@ def _operator(kernel: Kernel) -> dict[str, Any]:
     }
     if kernel.macs is not None:
         entry["macs"] = kernel.macs
+    if kernel.chosen is not None:
+        entry["tuning"] = asdict(kernel.chosen)
     return entry
 
 

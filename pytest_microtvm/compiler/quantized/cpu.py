@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pytest_microtvm.compiler.quantized.choices import Tunable
 from pytest_microtvm.compiler.quantized.specs import KernelSource
 
 Generator = Callable[[Any], KernelSource | None]
@@ -20,7 +21,9 @@ class CpuExtension:
         kernels: By class of spec, what writes its kernel.
         includes: Other extensions that these CPUs have, by name: they are asked in this order
             for what `kernels` lack or decline. The portable kernels come last without being named.
+        tunables: What can be chosen about its kernels.
     """
 
     kernels: Mapping[type, Generator] = field(default_factory=dict)
     includes: tuple[str, ...] = ()
+    tunables: tuple[Tunable, ...] = ()

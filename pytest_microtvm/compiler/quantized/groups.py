@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from pytest_microtvm.compiler.quantized.arithmetic import LIMITS
+from pytest_microtvm.compiler.quantized.choices import Choose, first
 from pytest_microtvm.compiler.quantized.dead.module import living
 from pytest_microtvm.compiler.quantized.given import PREFIX as GIVEN_PREFIX
 from pytest_microtvm.compiler.quantized.given import GivenSpec
@@ -65,6 +66,7 @@ def group_integers(
     given: Sequence[GivenSpec] = (),
     *,
     is_even: bool = False,
+    choose: Choose = first,
 ) -> Grouped:
     """Replace what integer kernels can do.
 
@@ -74,6 +76,7 @@ def group_integers(
         given: The kernels that `main` calls by `given.PREFIX` and their positions.
         is_even: Whether results are rounded to the nearest values, ties to even; else as TFLite's
             kernels round.
+        choose: Takes one of several ways to write a kernel.
     """
     rewriter = _IntegerRewriter(module["main"], given, is_even)
     updated = rewrite(module, rewriter)
@@ -82,7 +85,7 @@ def group_integers(
     specs = [wanted.spec for wanted in rewriter.wanted]
     found = living(updated["main"], PREFIX, specs, partial(is_external, simd=simd))
     updated[updated.get_global_var("main")] = found.function
-    kernels = rewriter.generated(simd, found.specs)
+    kernels = rewriter.generated(simd, found.specs, choose)
     floats = float_groups(Values(updated["main"]), kernels)
     return Grouped(updated, kernels, floats, found.dead_weights)
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pytest_microtvm.compiler.quantized.choices import Choose, first
 from pytest_microtvm.compiler.quantized.describe import describe_layer, describe_spec
 from pytest_microtvm.compiler.quantized.kernels import generate
 from pytest_microtvm.compiler.quantized.recognise.matches import Match, last
@@ -101,17 +102,20 @@ class Rewriter(ABC):
         self.wanted.append(Wanted(name, spec, layer))
         return f"{PREFIX}{self._first + len(self.wanted) - 1}"
 
-    def generated(self, simd: str, specs: Sequence[Spec] = ()) -> tuple[GeneratedKernel, ...]:
+    def generated(
+        self, simd: str, specs: Sequence[Spec] = (), choose: Choose = first
+    ) -> tuple[GeneratedKernel, ...]:
         """The kernels that are called, by number.
 
         Args:
             simd: The CPU's extension, by its name.
             specs: What the kernels do after all; what was wanted if not given.
+            choose: As `generate` takes it.
         """
         specs = specs or [wanted.spec for wanted in self.wanted]
         return tuple(
             GeneratedKernel(
-                wanted.name, generate(spec, simd), tuple(describe_spec(spec)), wanted.layer
+                wanted.name, generate(spec, simd, choose), tuple(describe_spec(spec)), wanted.layer
             )
             for wanted, spec in zip(self.wanted, specs, strict=True)
         )

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pytest_microtvm.compiler.program import Device, Kernel, Overlap
+from pytest_microtvm.compiler.program import Chosen, Device, Kernel, Overlap
 
 
 class Spec:
@@ -433,6 +433,7 @@ class KernelSource:
         external: The name of the library that it is of; empty where it is ours.
         device: The accelerator that runs it: the body may use `device`, a void *.
         is_float: Whether it computes over floats, and needs no header beside `headers`.
+        chosen: How it was written, where that was open.
     """
 
     input_dtypes: tuple[str, ...]
@@ -451,6 +452,7 @@ class KernelSource:
     external: str = ""
     device: Device | None = None
     is_float: bool = False
+    chosen: Chosen | None = None
 
     @property
     def output_dtypes(self) -> tuple[str, ...]:

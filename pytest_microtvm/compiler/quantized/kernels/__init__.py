@@ -15,6 +15,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
+from pytest_microtvm.compiler.quantized.choices import Choose, Tuned, first
 from pytest_microtvm.compiler.quantized.cpu import CpuExtension, Generator
 from pytest_microtvm.compiler.quantized.external import load_external
 from pytest_microtvm.compiler.quantized.operator import installed_operators
@@ -26,7 +27,7 @@ PORTABLE = "none"
 """What boards call a CPU without vector instructions."""
 
 
-def generate(spec: Spec, simd: str = PORTABLE) -> KernelSource:
+def generate(spec: Spec, simd: str = PORTABLE, choose: Choose = first) -> KernelSource:
     """The C of a kernel that does what `spec` says.
 
     Args:
@@ -35,6 +36,7 @@ def generate(spec: Spec, simd: str = PORTABLE) -> KernelSource:
             extensions that it includes, then the portable ones; the first that does not decline
             is taken. After a plus sign may follow the name of external kernels, which are asked
             before all others.
+        choose: Takes one of several ways to write a kernel; the compiler's own if not given.
 
     Raises:
         ConfigError: There is no such extension, or an operator from outside has no kernel.
@@ -45,7 +47,10 @@ def generate(spec: Spec, simd: str = PORTABLE) -> KernelSource:
         return source
     for kernels in kernel_tables(simd):
         generator = kernels.get(type(spec))
-        source = None if generator is None else generator(spec)
+        if isinstance(generator, Tuned):
+            source = generator.write(spec, choose)
+        else:
+            source = None if generator is None else generator(spec)
         if source is not None:
             return source
     raise ConfigError(

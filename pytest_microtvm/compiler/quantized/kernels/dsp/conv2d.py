@@ -14,11 +14,13 @@ allow it, are widened by two instructions for four.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from pytest_microtvm.compiler.quantized.choices import Choice, Tunable, Workload
 from pytest_microtvm.compiler.quantized.kernels.accumulators import bounds, folded_bias
 from pytest_microtvm.compiler.quantized.kernels.c_text import Text
 from pytest_microtvm.compiler.quantized.kernels.overlap import of_pixels
@@ -28,13 +30,16 @@ from pytest_microtvm.compiler.quantized.kernels.text import Constants
 from pytest_microtvm.compiler.quantized.specs import Conv2D, KernelSource, Role
 
 _SHARED_LIMIT = 1 << 23
-_UNROLLED_QUADS = 8
+_UNROLLED_QUADS = (8, 4, 12, 16)
 _LAYOUT = (
     "four taps at a time in the order of height, width and input channel, for a few output "
     "channels; two channels a and b share words of two int16, 256 * a + b, where the sums allow "
     "it, taps 0 and 2 in the first word, 1 and 3 in the second"
 )
-_PAIRS_OF_ONE_PIXEL = 3  # as many sums as three pixels and one pair have
+_CHANNELS_OF_ONE_PIXEL = 6  # as many sums as three pixels and two channels have
+
+_BLOCKS = ((3, 2), (2, 2), (1, 4), (1, 6))
+"""Pixels and channels at a time: what there are registers for."""
 
 Int8Array = npt.NDArray[np.int8]
 UInt32Array = npt.NDArray[np.uint32]
@@ -53,14 +58,54 @@ class _Section:
     shared: bool
 
 
-def conv2d(spec: Conv2D) -> KernelSource:
+@dataclass(frozen=True)
+class ConvolutionChoice(Choice):
+    """How a convolution is blocked.
+
+    Args:
+        pixels: Patches at a time.
+        channels: Output channels at a time, where channels share words; an even number.
+        unrolled: Groups of four taps that are written without a loop, at most.
+    """
+
+    pixels: int
+    channels: int
+    unrolled: int
+
+
+def _candidates(workload: Workload) -> tuple[ConvolutionChoice, ...]:
+    """The ways to write the convolution of a workload."""
+    pixel_count = math.prod(workload.output_shape[:3])
+    quads = -(-math.prod(workload.window.shape) * workload.input_shape[3] // 4)
+    own = _pixels(pixel_count)
+    own_block = own, _CHANNELS_OF_ONE_PIXEL if own == 1 else 2
+    blocks = [
+        (pixels, channels)
+        for pixels, channels in _BLOCKS
+        if pixels <= pixel_count and (channels == 2 or channels <= workload.output_shape[3])
+    ]
+    # Only those that differ in what they come to for so many groups.
+    unrolled: dict[int, int] = {}
+    for most in _UNROLLED_QUADS:
+        unrolled.setdefault(_unrolled(quads, most), most)
+    return tuple(
+        ConvolutionChoice(pixels, channels, most)
+        for pixels, channels in dict.fromkeys([own_block, *blocks])
+        for most in unrolled.values()
+    )
+
+
+CONV2D = Tunable("dsp.conv2d", _candidates)
+
+
+def conv2d(spec: Conv2D, choice: ConvolutionChoice) -> KernelSource:
     """A convolution of int8 with weights of zero point 0."""
     weights = spec.weights.reshape(len(spec.weights), -1)
     start = folded_bias(weights, spec.bias, spec.input_zero_point)
     scaling = plan_scaling(spec.requantization, start, bounds(weights, start))
     pixel_count = int(np.prod(spec.output_shape[:3]))
-    pixels = _pixels(pixel_count)
-    sections = _sections(weights, pixels)
+    pixels = choice.pixels
+    sections = _sections(weights, choice.channels)
     patches = WordPatches(spec, pixels)
     constants: Constants = [
         _packed_weights(weights, sections, patches.quads),
@@ -78,7 +123,7 @@ def conv2d(spec: Conv2D) -> KernelSource:
         )
         channel = 0
         for section in sections:
-            _write_section(text, section, channel, patches, scaling, len(weights))
+            _write_section(text, section, channel, patches, scaling, len(weights), choice.unrolled)
             channel += section.channels
     return KernelSource(
         input_dtypes=("int8",),
@@ -102,7 +147,7 @@ def _pixels(count: int) -> int:
     )
 
 
-def _sections(weights: Int8Array, pixels: int) -> list[_Section]:
+def _sections(weights: Int8Array, width: int) -> list[_Section]:
     channels = len(weights)
     even = channels - channels % 2
     first, second = weights[0:even:2].astype(np.int64), weights[1:even:2]
@@ -110,7 +155,6 @@ def _sections(weights: Int8Array, pixels: int) -> list[_Section]:
     if np.any(first * 256 + second < -32768) or np.any(sums >= _SHARED_LIMIT):
         even = 0
     sections = []
-    width = 2 * _PAIRS_OF_ONE_PIXEL if pixels == 1 else 2
     if even >= width:
         sections.append(_Section(even // width * width, width, shared=True))
     if even % width:
@@ -157,6 +201,7 @@ def _write_section(
     patches: WordPatches,
     scaling: Scaling,
     channels: int,
+    most_unrolled: int,
 ) -> None:
     pixels, quads = patches.pixels, patches.quads
     pairs = section.width // 2 if section.shared else 0
@@ -170,7 +215,7 @@ def _write_section(
                 f"sum{n}_{p} = " + (initial if p == 0 else f"sum{n}_0") for p in range(pixels)
             )
             text.add(f"int32_t {sums};")
-        unrolled = _unrolled(quads)
+        unrolled = _unrolled(quads, most_unrolled)
         if unrolled == quads:
             for _ in range(quads):
                 _write_quad(text, pixels, pairs)
@@ -201,10 +246,10 @@ def _parameter_index(section: _Section, scaling: Scaling, n: int, which: int = 0
     return scaling.stride * n + which
 
 
-def _unrolled(quads: int) -> int:
-    if quads <= _UNROLLED_QUADS:
+def _unrolled(quads: int, most: int) -> int:
+    if quads <= most:
         return quads
-    return max(range(1, _UNROLLED_QUADS + 1), key=lambda n: (quads % n == 0, n))
+    return max(range(1, most + 1), key=lambda n: (quads % n == 0, n))
 
 
 def _last_sums(pixels: int, pairs: int) -> tuple[str, str]:

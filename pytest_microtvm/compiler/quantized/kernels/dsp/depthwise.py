@@ -16,15 +16,17 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pytest_microtvm.compiler.quantized.choices import Choice, Tunable, Workload
 from pytest_microtvm.compiler.quantized.kernels.accumulators import bounds, folded_bias
 from pytest_microtvm.compiler.quantized.kernels.c_text import Text
-from pytest_microtvm.compiler.quantized.kernels.on_its_side import lying
 from pytest_microtvm.compiler.quantized.kernels.overlap import is_by_channels, of_rows, steps
 from pytest_microtvm.compiler.quantized.kernels.scaling import Scaling, plan_scaling
 from pytest_microtvm.compiler.quantized.kernels.text import Constants
 from pytest_microtvm.compiler.quantized.specs import DepthwiseConv2D, KernelSource, Role
 
 _LANES = 4
+_MOST_ROWS = 6
+_MOST_COLUMNS = 5
 _LAYOUT = (
     "channel after channel, of each four bytes for two words of two taps: the bytes 0 and 2 are "
     "the taps of the first word, 1 and 3 those of the second; above each other in a column"
@@ -59,6 +61,7 @@ class _Plan:
         pairs: Words of a column.
         columns: Columns that are copied.
         terms: For each row of outputs, what is added up.
+        unrolled: Outputs of a row that are written without a loop.
     """
 
     spec: DepthwiseConv2D
@@ -67,6 +70,7 @@ class _Plan:
     pairs: int
     columns: int
     terms: tuple[tuple[_Term, ...], ...]
+    unrolled: int
 
     @property
     def lane_words(self) -> int:
@@ -84,10 +88,35 @@ def fits(spec: DepthwiseConv2D) -> bool:
     return spec.input_shape[3] >= _LANES
 
 
-def depthwise_conv2d(spec: DepthwiseConv2D) -> KernelSource:
+@dataclass(frozen=True)
+class DepthwiseChoice(Choice):
+    """How a depthwise convolution is blocked.
+
+    Args:
+        rows: Rows of outputs at a time; of a kernel of one row only one.
+        columns: Outputs of a row that are written without a loop.
+    """
+
+    rows: int
+    columns: int
+
+
+def _candidates(workload: Workload) -> tuple[DepthwiseChoice, ...]:
+    """The ways to write the depthwise convolution of a workload."""
+    _, out_height, out_width, _ = workload.output_shape
+    window = workload.window
+    own = 2 if out_height >= 2 and window.strides[0] == 1 and window.shape[0] > 1 else 1
+    rows = [own, *range(1, min(out_height, _MOST_ROWS) + 1)] if window.shape[0] > 1 else [1]
+    columns = [n for n in range(1, _MOST_COLUMNS + 1) if out_width % n == 0]
+    return tuple(DepthwiseChoice(r, c) for r in dict.fromkeys(rows) for c in columns)
+
+
+DEPTHWISE = Tunable("dsp.depthwise", _candidates)
+
+
+def depthwise_conv2d(spec: DepthwiseConv2D, choice: DepthwiseChoice) -> KernelSource:
     """A depthwise convolution of int8 that `fits`, with weights of zero point 0."""
-    spec = lying(spec)
-    plan = _plan(spec)
+    plan = _plan(spec, choice)
     channels = spec.output_shape[3]
     # A row for each channel, its taps from left to right and in each column from top to bottom.
     weights = np.ascontiguousarray(spec.weights.transpose(2, 1, 0).reshape(channels, -1))
@@ -134,22 +163,22 @@ def depthwise_conv2d(spec: DepthwiseConv2D) -> KernelSource:
     )
 
 
-def _plan(spec: DepthwiseConv2D) -> _Plan:
+def _plan(spec: DepthwiseConv2D, choice: DepthwiseChoice) -> _Plan:
     window = spec.window
     (height, width), down, (dilation_y, dilation_x) = (
         window.shape,
         window.strides[0],
         window.dilation,
     )
-    out_height, out_width = spec.output_shape[1:3]
+    out_width = spec.output_shape[2]
     columns = window.columns_seen(out_width)
     inside = window.is_inside(spec.input_shape, spec.output_shape)
     if height == 1 and dilation_x == 1 and width > 1 and inside:
         odd = width % 2
         terms = [_Term(0, 0, 0, None)] if odd else []
         terms += [_Term(tap, 0, tap, tap + 1) for tap in range(odd, width, 2)]
-        return _Plan(spec, 1, True, 1, columns - 1, (tuple(terms),))
-    rows = 2 if out_height >= 2 and down == 1 and height > 1 else 1
+        return _Plan(spec, 1, True, 1, columns - 1, (tuple(terms),), choice.columns)
+    rows = choice.rows
     pairs = -(-window.rows_seen(rows) // 2)
     all_terms = []
     for row in range(rows):
@@ -169,7 +198,7 @@ def _plan(spec: DepthwiseConv2D) -> _Plan:
                         )
                     )
         all_terms.append(tuple(terms))
-    return _Plan(spec, rows, False, pairs, columns, tuple(all_terms))
+    return _Plan(spec, rows, False, pairs, columns, tuple(all_terms), choice.columns)
 
 
 def _write_copy(text: Text, plan: _Plan, pair: int) -> None:
@@ -280,9 +309,12 @@ def _write_lanes(text: Text, plan: _Plan, scaling: Scaling) -> None:
             f"const uint32_t *from = columns + lane * {plan.lane_words};",
             f"int8_t *to = output + {image} * {out_width * channels} + c;",
         )
-        with text.repeated("output_column", out_width):
-            _write_outputs(text, plan, scaling, words)
-            text.add(f"to += {channels};", f"from += {spec.window.strides[1] * plan.pairs};")
+        with text.repeated("output_column", out_width, plan.unrolled):
+            for column in range(plan.unrolled):
+                with text.block():
+                    _write_outputs(text, plan, scaling, words, column)
+            step = plan.unrolled * spec.window.strides[1] * plan.pairs
+            text.add(f"to += {plan.unrolled * channels};", f"from += {step};")
 
 
 def _weight_words(plan: _Plan) -> list[tuple[int, int | None]]:
@@ -316,16 +348,22 @@ def _write_outputs(
     plan: _Plan,
     scaling: Scaling,
     words: list[tuple[int, int | None]],
+    output_column: int,
 ) -> None:
     """One output of each row."""
     _, out_width, channels = plan.spec.output_shape[1:]
     for row in range(plan.rows):
         text.add(f"int32_t sum{row};")
-    places = sorted({(term.column, term.pair) for row in plan.terms for term in row})
+    # Of many rows, the first are done before the last begin: few sums are in registers at a time.
+    places = sorted(
+        {(term.column, term.pair) for row in plan.terms for term in row},
+        key=lambda place: place[::-1] if plan.rows > 2 else place,
+    )
+    first = output_column * plan.spec.window.strides[1] * plan.pairs
     sums = [scaling.initial("initial")] * plan.rows
     for column, pair in places:
         with text.block():
-            text.add(f"const uint32_t x = from[{column * plan.pairs + pair}];")
+            text.add(f"const uint32_t x = from[{first + column * plan.pairs + pair}];")
             for row, terms in enumerate(plan.terms):
                 for term in terms:
                     if (term.column, term.pair) == (column, pair):
@@ -334,7 +372,8 @@ def _write_outputs(
     for row in range(plan.rows):
         text.add(f"const int32_t total{row} = {scaling.total(f'sum{row}', 'initial')};")
         value = scaling.output(f"total{row}", "")
-        text.add(f"to[{row * out_width * channels}] = (int8_t)({value});")
+        place = (row * out_width + output_column) * channels
+        text.add(f"to[{place}] = (int8_t)({value});")
 
 
 def _product(term: _Term, words: list[tuple[int, int | None]], total: str) -> str:

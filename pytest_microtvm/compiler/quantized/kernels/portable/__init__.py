@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pytest_microtvm.compiler.quantized.choices import Choose, Tuned
 from pytest_microtvm.compiler.quantized.cpu import CpuExtension
 from pytest_microtvm.compiler.quantized.even_specs import (
     Interpolated,
@@ -18,6 +19,7 @@ from pytest_microtvm.compiler.quantized.kernels.floats import (
     PORTABLE_LANES,
     convolutions,
 )
+from pytest_microtvm.compiler.quantized.kernels.on_its_side import lying
 from pytest_microtvm.compiler.quantized.kernels.portable import (
     conv2d,
     depthwise,
@@ -71,21 +73,25 @@ from pytest_microtvm.compiler.quantized.tflite_specs import (
 )
 
 
-def _conv2d(spec: Conv2D) -> KernelSource:
-    return conv2d.conv2d(spec) if is_common(spec) else general.conv2d(spec)
+def _conv2d(spec: Conv2D, choose: Choose) -> KernelSource:
+    if not is_common(spec):
+        return general.conv2d(spec)
+    return conv2d.CONV2D.written(spec, choose, conv2d.conv2d)
 
 
-def _depthwise(spec: DepthwiseConv2D) -> KernelSource:
+def _depthwise(spec: DepthwiseConv2D, choose: Choose) -> KernelSource:
     if not is_common(spec):
         return general.depthwise_conv2d(spec)
     whole = undivided(spec)
-    return depthwise.depthwise_conv2d(spec) if whole is None else conv2d.conv2d(whole)
+    if whole is not None:
+        return _conv2d(whole, choose)
+    return depthwise.DEPTHWISE.written(lying(spec), choose, depthwise.depthwise_conv2d)
 
 
-def _fully_connected(spec: FullyConnected) -> KernelSource:
+def _fully_connected(spec: FullyConnected, choose: Choose) -> KernelSource:
     if not is_common(spec):
         return general.fully_connected(spec)
-    return conv2d.conv2d(dense_convolution(spec))
+    return _conv2d(dense_convolution(spec), choose)
 
 
 EXTENSION = CpuExtension(
@@ -114,9 +120,9 @@ EXTENSION = CpuExtension(
         UpdateSlice: movement.update_slice,
         Arithmetic: elementwise.arithmetic,
         Concatenation: movement.concatenation,
-        Conv2D: _conv2d,
-        DepthwiseConv2D: _depthwise,
-        FullyConnected: _fully_connected,
+        Conv2D: Tuned(_conv2d),
+        DepthwiseConv2D: Tuned(_depthwise),
+        FullyConnected: Tuned(_fully_connected),
         Lookup: elementwise.lookup,
         Mean: reduction.mean,
         Pool: pooling.pool,
@@ -125,5 +131,6 @@ EXTENSION = CpuExtension(
         Resize: resize.resize,
         Softmax: softmax.softmax,
         Written: lambda spec: spec.source,
-    }
+    },
+    tunables=(conv2d.CONV2D, depthwise.DEPTHWISE),
 )

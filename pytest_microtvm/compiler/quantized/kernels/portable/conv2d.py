@@ -6,11 +6,13 @@ order in which they are read. Pixels whose taps do not lie side by side are copi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from pytest_microtvm.compiler.quantized.choices import Choice, Tunable, Workload
 from pytest_microtvm.compiler.quantized.kernels.accumulators import bounds, folded_bias
 from pytest_microtvm.compiler.quantized.kernels.c_text import Text
 from pytest_microtvm.compiler.quantized.kernels.overlap import of_pixels
@@ -24,7 +26,7 @@ from pytest_microtvm.compiler.quantized.kernels.scaling import Scaling, plan_sca
 from pytest_microtvm.compiler.quantized.kernels.text import Constants
 from pytest_microtvm.compiler.quantized.specs import Conv2D, KernelSource, Role
 
-_UNROLLED = 4
+_UNROLLED_TAPS = (4, 2, 8)
 _LAYOUT = (
     "{} output channels at a time (the last may be fewer), tap after tap in the order of height, "
     "width and input channel, the weights of these output channels side by side"
@@ -32,11 +34,18 @@ _LAYOUT = (
 
 
 @dataclass(frozen=True)
-class _Block:
-    """What is computed at once: as many pixels and channels as fit a CPU's registers."""
+class BlockChoice(Choice):
+    """What is computed at once: as many pixels and channels as fit a CPU's registers.
+
+    Args:
+        pixels: Patches at a time.
+        channels: Output channels at a time.
+        unrolled: Taps that are written without a loop.
+    """
 
     pixels: int
     channels: int
+    unrolled: int = _UNROLLED_TAPS[0]
 
     @property
     def instructions(self) -> int:
@@ -44,16 +53,35 @@ class _Block:
         return self.pixels + self.channels + self.pixels * self.channels
 
 
-_BLOCKS = (_Block(4, 2), _Block(3, 2), _Block(2, 4), _Block(1, 6))
+_BLOCKS = (BlockChoice(4, 2), BlockChoice(3, 2), BlockChoice(2, 4), BlockChoice(1, 6))
+_MORE_BLOCKS = (*_BLOCKS, BlockChoice(2, 2), BlockChoice(2, 3), BlockChoice(3, 3))
 
 
-def conv2d(spec: Conv2D) -> KernelSource:
+def _candidates(workload: Workload) -> tuple[BlockChoice, ...]:
+    """The ways to write the convolution of a workload."""
+    pixels, channels = math.prod(workload.output_shape[:3]), workload.output_shape[3]
+    taps = math.prod(workload.window.shape) * workload.input_shape[3]
+    own = _block(pixels, channels)
+    blocks = [
+        block for block in _MORE_BLOCKS if block.pixels <= pixels and block.channels <= channels
+    ]
+    return tuple(
+        replace(block, unrolled=unrolled)
+        for block in dict.fromkeys([own, *blocks])
+        for unrolled in _UNROLLED_TAPS
+        if unrolled <= max(taps, _UNROLLED_TAPS[0])
+    )
+
+
+CONV2D = Tunable("none.conv2d", _candidates)
+
+
+def conv2d(spec: Conv2D, block: BlockChoice) -> KernelSource:
     """A convolution of int8 with weights of zero point 0."""
     weights = spec.weights.reshape(len(spec.weights), -1)
     start = folded_bias(weights, spec.bias, spec.input_zero_point)
     scaling = plan_scaling(spec.requantization, start, bounds(weights, start))
     pixels = int(np.prod(spec.output_shape[:3]))
-    block = _block(pixels, len(weights))
     constants: Constants = [_ordered(weights, block), scaling.parameters(), *scaling.constants]
     text = Text()
     taps = weights.shape[1]
@@ -72,7 +100,7 @@ def conv2d(spec: Conv2D) -> KernelSource:
         if whole:
             _write_channels(text, block, 0, whole, weights, scaling)
         if whole < len(weights):
-            rest = _Block(block.pixels, len(weights) - whole)
+            rest = replace(block, channels=len(weights) - whole)
             _write_channels(text, rest, whole, rest.channels, weights, scaling)
     return KernelSource(
         input_dtypes=("int8",),
@@ -87,16 +115,16 @@ def conv2d(spec: Conv2D) -> KernelSource:
     )
 
 
-def _block(pixels: int, channels: int) -> _Block:
+def _block(pixels: int, channels: int) -> BlockChoice:
     """The block that takes the fewest instructions, what it computes in vain included."""
 
-    def cost(block: _Block) -> int:
+    def cost(block: BlockChoice) -> int:
         return -(-pixels // block.pixels) * -(-channels // block.channels) * block.instructions
 
     return min((block for block in _BLOCKS if block.pixels <= pixels), key=cost)
 
 
-def _ordered(weights: npt.NDArray[np.int8], block: _Block) -> npt.NDArray[np.int8]:
+def _ordered(weights: npt.NDArray[np.int8], block: BlockChoice) -> npt.NDArray[np.int8]:
     """The weights of the channels of a block side by side, tap after tap."""
     parts = [
         weights[first : first + block.channels].T.ravel()
@@ -107,7 +135,7 @@ def _ordered(weights: npt.NDArray[np.int8], block: _Block) -> npt.NDArray[np.int
 
 def _write_channels(
     text: Text,
-    block: _Block,
+    block: BlockChoice,
     first: int,
     count: int,
     weights: npt.NDArray[np.int8],
@@ -123,13 +151,13 @@ def _write_channels(
             )
             text.add(f"int32_t {sums};")
         text.add("const int8_t *taps = patch;")
-        whole = taps // _UNROLLED
+        whole = taps // block.unrolled
         if whole:
             with text.repeated("group", whole):
-                for n in range(_UNROLLED):
+                for n in range(block.unrolled):
                     _write_tap(text, block, taps, n)
-                text.add(f"taps += {_UNROLLED};")
-        for n in range(taps % _UNROLLED):
+                text.add(f"taps += {block.unrolled};")
+        for n in range(taps % block.unrolled):
             _write_tap(text, block, taps, n)
         for n in range(block.channels):
             text.add(
@@ -145,7 +173,7 @@ def _write_channels(
         text.add(f"parameters += {scaling.stride * block.channels};", f"to += {block.channels};")
 
 
-def _write_tap(text: Text, block: _Block, taps: int, offset: int) -> None:
+def _write_tap(text: Text, block: BlockChoice, taps: int, offset: int) -> None:
     """One tap of all pixels times its weights for all channels at hand."""
     with text.block():
         for n in range(block.channels):

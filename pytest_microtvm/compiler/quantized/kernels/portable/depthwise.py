@@ -5,22 +5,44 @@ The rows of the input that a row of outputs reads are copied with their padding,
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
+from pytest_microtvm.compiler.quantized.choices import Choice, Tunable, Workload
 from pytest_microtvm.compiler.quantized.kernels.accumulators import bounds, folded_bias
 from pytest_microtvm.compiler.quantized.kernels.c_text import Text
-from pytest_microtvm.compiler.quantized.kernels.on_its_side import lying
 from pytest_microtvm.compiler.quantized.kernels.overlap import is_by_channels, of_rows
 from pytest_microtvm.compiler.quantized.kernels.scaling import Scaling, plan_scaling
 from pytest_microtvm.compiler.quantized.kernels.text import Constants
 from pytest_microtvm.compiler.quantized.specs import DepthwiseConv2D, KernelSource, Role
 
 _UNROLLED_TAPS = 32
+_MOST_COLUMNS = 5
 
 
-def depthwise_conv2d(spec: DepthwiseConv2D) -> KernelSource:
+@dataclass(frozen=True)
+class DepthwiseChoice(Choice):
+    """How a depthwise convolution is blocked.
+
+    Args:
+        columns: Outputs of a row that are written without a loop.
+    """
+
+    columns: int
+
+
+def _candidates(workload: Workload) -> tuple[DepthwiseChoice, ...]:
+    """The ways to write the depthwise convolution of a workload."""
+    width = workload.output_shape[2]
+    return tuple(DepthwiseChoice(n) for n in range(1, _MOST_COLUMNS + 1) if width % n == 0)
+
+
+DEPTHWISE = Tunable("none.depthwise", _candidates)
+
+
+def depthwise_conv2d(spec: DepthwiseConv2D, choice: DepthwiseChoice) -> KernelSource:
     """A depthwise convolution of int8 with weights of zero point 0."""
-    spec = lying(spec)
     _, height, width, channels = spec.input_shape
     batches, out_height, out_width, out_channels = spec.output_shape
     window = spec.window
@@ -50,7 +72,7 @@ def depthwise_conv2d(spec: DepthwiseConv2D) -> KernelSource:
         text.add(
             f"int8_t *const to_row = output + (n * {out_height} + y) * {out_width * out_channels};"
         )
-        _write_channels(text, spec, scaling, offsets, tap_row_bytes)
+        _write_channels(text, spec, scaling, offsets, tap_row_bytes, choice.columns)
     return KernelSource(
         input_dtypes=("int8",),
         constants=tuple(constants),
@@ -105,12 +127,12 @@ def _write_channels(
     scaling: Scaling,
     offsets: list[int],
     tap_row_bytes: int,
+    unrolled: int,
 ) -> None:
     """One row of outputs, channel after channel."""
     channels, out_channels = spec.input_shape[3], spec.output_shape[3]
     out_width = spec.output_shape[2]
     multiplier = out_channels // channels
-    window = spec.window
     with text.repeated("c", out_channels):
         text.add(
             f"const int8_t *const weights = constant0 + c * {len(offsets)};",
@@ -120,30 +142,36 @@ def _write_channels(
             f"const int8_t *from = rows + {'c' if multiplier == 1 else f'c / {multiplier}'};",
             "int8_t *to = to_row + c;",
         )
-        is_unrolled = len(offsets) <= _UNROLLED_TAPS
-        if is_unrolled:
+        if len(offsets) <= _UNROLLED_TAPS:
             for n in range(len(offsets)):
                 text.add(f"const int32_t w{n} = weights[{n}];")
-        with text.repeated("x", out_width):
-            text.add(f"int32_t sum = {scaling.initial('initial')};")
-            if is_unrolled:
-                for n, offset in enumerate(offsets):
-                    text.add(f"sum += from[{offset}] * w{n};")
-            else:
-                rows, columns = window.shape
-                step = window.dilation[1] * channels
-                with (
-                    text.block(f"for (int32_t i = 0; i < {rows}; ++i)"),
-                    text.block(f"for (int32_t j = 0; j < {columns}; ++j)"),
-                ):
-                    text.add(
-                        f"sum += from[i * {tap_row_bytes} + j * {step}] * "
-                        f"weights[i * {columns} + j];"
-                    )
-            text.add(f"const int32_t total = {scaling.total('sum', 'initial')};")
-            value = scaling.output("total", "")
-            text.add(
-                f"*to = (int8_t)({value});",
-                f"to += {out_channels};",
-                f"from += {window.strides[1] * channels};",
-            )
+        with text.repeated("x", out_width, unrolled):
+            for _ in range(unrolled):
+                with text.block():
+                    _write_output(text, spec, scaling, offsets, tap_row_bytes)
+
+
+def _write_output(
+    text: Text, spec: DepthwiseConv2D, scaling: Scaling, offsets: list[int], tap_row_bytes: int
+) -> None:
+    """One output; then on to the next."""
+    channels, window = spec.input_shape[3], spec.window
+    text.add(f"int32_t sum = {scaling.initial('initial')};")
+    if len(offsets) <= _UNROLLED_TAPS:
+        for n, offset in enumerate(offsets):
+            text.add(f"sum += from[{offset}] * w{n};")
+    else:
+        rows, columns = window.shape
+        step = window.dilation[1] * channels
+        with (
+            text.block(f"for (int32_t i = 0; i < {rows}; ++i)"),
+            text.block(f"for (int32_t j = 0; j < {columns}; ++j)"),
+        ):
+            text.add(f"sum += from[i * {tap_row_bytes} + j * {step}] * weights[i * {columns} + j];")
+    text.add(f"const int32_t total = {scaling.total('sum', 'initial')};")
+    value = scaling.output("total", "")
+    text.add(
+        f"*to = (int8_t)({value});",
+        f"to += {spec.output_shape[3]};",
+        f"from += {window.strides[1] * channels};",
+    )
