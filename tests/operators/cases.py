@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import tflite
 
+from pytest_microtvm.compiler.quantized.kernels.parts import packed
 from tests.unit.compiler.tflite_models import Model, Operator, Quantization, Tensor
 
 Array = npt.NDArray[Any]
@@ -370,20 +371,36 @@ def _taps_of(window: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _weights(
-    rng: Rng, case: Case, shape: Sequence[int], axis: int, dtype: str, per_channel: bool
+    rng: Rng,
+    case: Case,
+    shape: Sequence[int],
+    axis: int,
+    dtype: str,
+    per_channel: bool,
+    packings: Sequence[str] = (),
 ) -> tuple[int, npt.NDArray[np.float32]]:
-    """Add weights; their index and the scale of each channel (or one)."""
+    """Add weights; their index and the scale of each channel (or one).
+
+    Some of int8 are as small as those of 4 or 2 bits, and in `packings` of the file as that type.
+    """
     count = shape[axis] if per_channel else 1
     scales = np.array([_scale(rng, -9, -3) for _ in range(count)], np.float32)
-    limits = np.iinfo(dtype)
-    least = -127 if dtype == "int8" else int(limits.min)
+    least, greatest = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
+    bits = 8
+    if dtype == "int8":
+        bits = int(rng.choice([8, 4, 2], p=[0.7, 0.2, 0.1]))
+        greatest = (1 << (bits - 1)) - 1
+        least = -greatest - (bits < 8)
     if rng.random() < 0.15:
-        values = rng.choice(np.array([least, limits.max], dtype), shape)
+        values = rng.choice(np.array([least, greatest], dtype), shape)
     else:
-        values = rng.integers(least, limits.max, shape, dtype, endpoint=True)
+        values = rng.integers(least, greatest, shape, dtype, endpoint=True)
     zero_point = 0 if dtype == "int8" else _zero_point(rng, dtype)
     quantization = Quantization(list(scales), [zero_point] * count, axis)
-    return case.add(shape, dtype, quantization, values.astype(dtype)), scales
+    stored = values.astype(dtype)
+    if f"int{bits}" in packings:
+        return case.add(shape, f"int{bits}", quantization, packed(stored, bits)), scales
+    return case.add(shape, dtype, quantization, stored), scales
 
 
 def _biased_output(

@@ -45,7 +45,7 @@ def _conv_2d(rng: Rng, case: Case) -> None:
     per_channel = dtype != "uint8" and rng.random() < 0.7
     data = case.add_input(rng, image, dtype, source)
     shape = [channels, *window["taps"], image[3] // groups]
-    weights, scales = _weights(rng, case, shape, 0, weights_dtype, per_channel)
+    weights, scales = _weights(rng, case, shape, 0, weights_dtype, per_channel, ["int4"])
     taps = math.prod(shape[1:])
     # LiteRT has no convolution without a bias.
     activation = _activation(rng)
@@ -74,7 +74,8 @@ def _depthwise_conv_2d(rng: Rng, case: Case) -> None:
     per_channel = dtype == "int16" or (dtype == "int8" and rng.random() < 0.7)
     data = case.add_input(rng, image, dtype, source)
     shape = [1, *window["taps"], channels]
-    weights, scales = _weights(rng, case, shape, 3, weights_dtype, per_channel)
+    packings = ["int4"] if dtype == "int8" else []  # LiteRT reads them as bytes beside int16
+    weights, scales = _weights(rng, case, shape, 3, weights_dtype, per_channel, packings)
     taps = math.prod(window["taps"])
     activation = _activation(rng)
     bias, output = _biased_output(rng, case, source, scales, taps, channels, dtype, activation)
@@ -99,7 +100,8 @@ def _fully_connected(rng: Rng, case: Case) -> None:
     weights_dtype = "uint8" if dtype == "uint8" else "int8"
     data = case.add_input(rng, [rows, inputs], dtype, source)
     per_channel = dtype == "int8" and rng.random() < 0.4
-    weights, scales = _weights(rng, case, [outputs, inputs], 0, weights_dtype, per_channel)
+    shape, packings = [outputs, inputs], ["int4", "int2"]
+    weights, scales = _weights(rng, case, shape, 0, weights_dtype, per_channel, packings)
     activation = _activation(rng)
     bias, output = _biased_output(rng, case, source, scales, inputs, outputs, dtype, activation)
     result = case.add([rows, outputs], dtype, output)

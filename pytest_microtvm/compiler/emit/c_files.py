@@ -5,6 +5,7 @@
     include/tvmgen_<m>_internal.h   kernels and constants, shared by the sources
     include/tvmgen_integer.h        arithmetic of integer kernels, when there are any
     include/tvmgen_float_kernels.h  the same of float kernels
+    include/tvmgen_parts.h          what takes weights of 4 and 2 bits apart
     src/<m>_lib0.c                  constants and kernels
     src/<m>_lib1.c                  the call plan and tvmgen_<m>_run (see `call_plan`)
     src/<m>_model.c, <m>_graph.c    descriptions for the runtime (see `descriptions`)

@@ -22,16 +22,6 @@ static inline float microtvm_at_most(float value, float maximum) {
   return value > maximum ? maximum : value;
 }
 
-/* The signed number in the lower 4 bits of a byte, and the one in the upper 4 bits. */
-static inline int32_t microtvm_low_half(int8_t pair) {
-  const int32_t value = pair & 15;
-  return value < 8 ? value : value - 16;
-}
-
-static inline int32_t microtvm_high_half(int8_t pair) {
-  return pair >> 4;
-}
-
 /* The number that the bits of a float16 stand for, which is finite. */
 static inline float microtvm_float_of_half(uint16_t half) {
 #if defined(__ARM_FP) && defined(__GNUC__) && __ARM_ARCH_PROFILE == 'M'

@@ -48,6 +48,24 @@ static inline void microtvm_load_pair(uint32_t *first, uint32_t *second, const u
 #endif
 }
 
+/* The word at *address, which then moves on; loaded after two sums have been computed: likewise. */
+static inline uint32_t microtvm_next_word(
+    const uint32_t **address, int32_t sum, int32_t other_sum) {
+#if MICROTVM_HAS_DSP
+  const uint32_t *from = *address;
+  uint32_t word;
+  __asm__("ldr %0, [%1], #4"
+          : "=r"(word), "+r"(from)
+          : "m"(*from), "r"(sum), "r"(other_sum));
+  *address = from;
+  return word;
+#else
+  (void)sum;
+  (void)other_sum;
+  return *(*address)++;
+#endif
+}
+
 /* What is at *address is read after two sums have been computed: likewise. */
 static inline void microtvm_after(const int32_t **address, int32_t sum, int32_t other_sum) {
 #if MICROTVM_HAS_DSP
@@ -76,6 +94,15 @@ static inline uint32_t microtvm_sxtb16_odd(uint32_t word) {
   return result;
 #else
   return microtvm_sxtb16(word >> 8);
+#endif
+}
+
+/* (a.low - b.low, a.high - b.high). */
+static inline uint32_t microtvm_ssub16(uint32_t a, uint32_t b) {
+#if MICROTVM_HAS_DSP
+  return (uint32_t)__ssub16((int16x2_t)a, (int16x2_t)b);
+#else
+  return ((a - b) & 0xffffu) | (((a >> 16) - (b >> 16)) << 16);
 #endif
 }
 

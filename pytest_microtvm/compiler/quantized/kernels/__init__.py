@@ -5,6 +5,7 @@ portable, dsp, helium, swar64
                              a table of kernels each, as `extensions.CPU_EXTENSIONS` names them
 accumulators, line, on_its_side, patch, scaling
                              what kernels of several CPUs have in common
+parts                        weights of 4 and 2 bits
 text, c_text                 pieces of C that several of them need
 """
 

@@ -68,10 +68,12 @@ class WordPatches:
     Args:
         spec: The convolution.
         pixels: How many patches are interleaved: four taps of the first, four of the second, ...
+        factor: Unless it is 0, `offsets` has what the taps of each patch add up to, times it.
     """
 
     spec: Conv2D
     pixels: int
+    factor: int = 0
 
     @property
     def taps(self) -> int:
@@ -96,20 +98,27 @@ class WordPatches:
         """The statements; they read `start`, the number of the first pixel."""
         with text.repeated("p", self.pixels):
             text.add("uint32_t *to = (uint32_t *)(void *)workspace + 2 * p;")
-            if is_flat(self.spec):
-                text.add(f"const int8_t *from = input0 + (start + p) * {self.taps};")
-                if self._gathers:
-                    text.add(f"memcpy(patch, from, {self.taps});", "from = patch;")
-                self._expand(text, self.quads)
-                return
-            _write_position(text, self.spec)
+            if self.factor:
+                text.add("int32_t taps_sum = 0;")
+            self._write_patch(text)
+            if self.factor:
+                text.add(f"offsets[p] = taps_sum * {self.factor};")
+
+    def _write_patch(self, text: Text) -> None:
+        if is_flat(self.spec):
+            text.add(f"const int8_t *from = input0 + (start + p) * {self.taps};")
             if self._gathers:
-                text.add("int8_t *tap_to = patch;")
-                _write_gathering(text, self.spec)
-                text.add("const int8_t *from = patch;")
-                self._expand(text, self.quads)
-            else:
-                self._write_rows(text)
+                text.add(f"memcpy(patch, from, {self.taps});", "from = patch;")
+            self._expand(text, self.quads)
+            return
+        _write_position(text, self.spec)
+        if self._gathers:
+            text.add("int8_t *tap_to = patch;")
+            _write_gathering(text, self.spec)
+            text.add("const int8_t *from = patch;")
+            self._expand(text, self.quads)
+        else:
+            self._write_rows(text)
 
     def _write_rows(self, text: Text) -> None:
         """Runs of whole rows of the kernel where they are inside, else tap by tap."""
@@ -142,6 +151,8 @@ class WordPatches:
                         f"to[1] = {zero * 0x10001:#010x}u;",
                         f"to += {2 * self.pixels};",
                     )
+                    if self.factor:
+                        text.add(f"taps_sum += {4 * self.spec.input_zero_point};")
 
     def _expand(self, text: Text, quads: int) -> None:
         """The words of `quads` groups of four bytes, from `from` to `to`."""
@@ -153,10 +164,16 @@ class WordPatches:
                     f"to[{2 * self.pixels * n}] = microtvm_sxtb16(bytes{n});",
                     f"to[{2 * self.pixels * n + 1}] = microtvm_sxtb16_odd(bytes{n});",
                 )
+                if self.factor:
+                    words = (f"to[{2 * self.pixels * n + odd}]" for odd in range(2))
+                    for word in words:
+                        text.add(f"taps_sum = microtvm_smlad({word}, 0x00010001u, taps_sum);")
             text.add(f"from += {4 * unrolled};", f"to += {2 * self.pixels * unrolled};")
 
     def declare(self, text: Text) -> None:
         """Declare what `write` needs outside of the loops."""
+        if self.factor:
+            text.add(f"int32_t offsets[{self.pixels}];")
         if self._gathers:
             text.add(f"int8_t *const patch = (int8_t *)workspace + {8 * self.quads * self.pixels};")
 

@@ -176,18 +176,19 @@ class Scaling:
             return f"(int32_t)(({shifted}) + (uint32_t){start})"
         return f"{of_sum} * 2" if self.short else of_sum
 
-    def total_above(self, difference: str, start: str) -> str:
-        """C: the same of a sum that was multiplied by 256, and that started with 0.
+    def total_above(self, difference: str, start: str, bits: int = 8) -> str:
+        """C: the same of a sum that was multiplied by a power of two, and that started with 0.
 
         Args:
             difference: An expression for it, uint32_t.
             start: The channel's first parameter.
+            bits: By which it was shifted: 4 or 8.
         """
         if self.line is not None:
-            left = self.line.left - _BITS_ABOVE
+            left = self.line.left - bits
             shifted = f"(({difference}) << {left})" if left else f"({difference})"
             return f"(int32_t)({shifted} + (uint32_t){start})"
-        right = _BITS_ABOVE - 1 if self.short else _BITS_ABOVE
+        right = bits - 1 if self.short else bits
         return f"(int32_t)((uint32_t)((int32_t)({difference}) >> {right}) + (uint32_t){start})"
 
     def output(self, total: str, name: str) -> str:

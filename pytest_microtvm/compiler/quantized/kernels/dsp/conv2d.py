@@ -9,7 +9,8 @@ weights: 256 * a + b is an int16, so one multiplication by it and one by b alone
 modulo 2**32, which is exact while the sum of `a` fits 24 bits; what that sum starts with is added
 afterwards, because it may be large. That saves half of the instructions that would widen the
 weights. A channel that is left over, and all channels of weights that do not
-allow it, are widened by two instructions for four.
+allow it, are widened by two instructions for four. Pairs of channels whose weights have 4 or 2 bits
+are in `small_weights`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import numpy.typing as npt
 from pytest_microtvm.compiler.quantized.choices import Choice, Tunable, Workload
 from pytest_microtvm.compiler.quantized.kernels.accumulators import bounds, folded_bias
 from pytest_microtvm.compiler.quantized.kernels.c_text import Text
+from pytest_microtvm.compiler.quantized.kernels.dsp import small_weights
 from pytest_microtvm.compiler.quantized.kernels.overlap import of_pixels
 from pytest_microtvm.compiler.quantized.kernels.patch import WordPatches, blocks, starts
 from pytest_microtvm.compiler.quantized.kernels.scaling import Scaling, plan_scaling
@@ -36,6 +38,14 @@ _LAYOUT = (
     "channels; two channels a and b share words of two int16, 256 * a + b, where the sums allow "
     "it, taps 0 and 2 in the first word, 1 and 3 in the second"
 )
+_SMALL_LAYOUT = (
+    "four taps at a time in the order of height, width and input channel, for a few output "
+    "channels; two channels a and b share bytes, {}"
+)
+_SMALL_LAYOUTS = {
+    4: "a in the upper half, b + 8 in the lower one",
+    2: "a + 2 in the upper half, b + 2 in the lower one, of the next four taps two bits above",
+}
 _CHANNELS_OF_ONE_PIXEL = 6  # as many sums as three pixels and two channels have
 
 _BLOCKS = ((3, 2), (2, 2), (1, 4), (1, 6))
@@ -50,12 +60,23 @@ class _Section:
     """A run of output channels that one loop computes, `width` channels at a time.
 
     Their weights are read four taps at a time for all `width` channels: pairs of channels share
-    words when the section is `shared`.
+    words when the section is `shared`, or bytes, if they have less than 8 bits.
     """
 
     channels: int
     width: int
     shared: bool
+    bits: int = 8
+
+    @property
+    def pairs(self) -> int:
+        """Pairs of channels that are computed at a time."""
+        return self.width // 2 if self.shared else 0
+
+    @property
+    def shift(self) -> int:
+        """By how many bits the first channel of a pair is above the other one."""
+        return 8 if self.bits == 8 else 4
 
 
 @dataclass(frozen=True)
@@ -106,7 +127,8 @@ def conv2d(spec: Conv2D, choice: ConvolutionChoice) -> KernelSource:
     pixel_count = int(np.prod(spec.output_shape[:3]))
     pixels = choice.pixels
     sections = _sections(weights, choice.channels)
-    patches = WordPatches(spec, pixels)
+    bits = sections[0].bits
+    patches = WordPatches(spec, pixels, factor=-(1 << (bits - 1)) if bits < 8 else 0)
     constants: Constants = [
         _packed_weights(weights, sections, patches.quads),
         _parameters(scaling, sections),
@@ -134,8 +156,13 @@ def conv2d(spec: Conv2D, choice: ConvolutionChoice) -> KernelSource:
         overlaps=of_pixels(spec, starts(spec, pixels), pixels),
         macs=pixel_count * weights.size,
         headers=("tvmgen_integer_dsp.h", "tvmgen_integer_scale.h"),
-        roles=(Role("weights", _LAYOUT), *scaling.roles()),
+        roles=(Role("weights", _layout(sections)), *scaling.roles()),
     )
+
+
+def _layout(sections: list[_Section]) -> str:
+    bits = sections[0].bits
+    return _LAYOUT if bits == 8 else _SMALL_LAYOUT.format(_SMALL_LAYOUTS[bits])
 
 
 def _pixels(count: int) -> int:
@@ -152,13 +179,17 @@ def _sections(weights: Int8Array, width: int) -> list[_Section]:
     even = channels - channels % 2
     first, second = weights[0:even:2].astype(np.int64), weights[1:even:2]
     sums = bounds(weights, np.zeros(channels, np.int64))[0:even:2]
-    if np.any(first * 256 + second < -32768) or np.any(sums >= _SHARED_LIMIT):
+    bits = small_weights.bits_of(weights)
+    is_narrow = np.all(first * 256 + second >= -32768) and np.all(sums < _SHARED_LIMIT)
+    if bits == 8 and not is_narrow:
         even = 0
     sections = []
+    if bits == 2:
+        width = min(width, 4)  # each pair keeps a word from one quad to the next
     if even >= width:
-        sections.append(_Section(even // width * width, width, shared=True))
+        sections.append(_Section(even // width * width, width, True, bits))
     if even % width:
-        sections.append(_Section(even % width, even % width, shared=True))
+        sections.append(_Section(even % width, even % width, True, bits))
     if channels > even:
         sections.append(_Section(channels - even, 1, shared=False))
     return sections
@@ -174,6 +205,9 @@ def _packed_weights(weights: Int8Array, sections: list[_Section], quads: int) ->
         channel += section.channels
         if not section.shared:
             parts.append(np.ascontiguousarray(rows).view("<u4").ravel())
+            continue
+        if section.bits < 8:
+            parts.append(small_weights.packed(rows, section.width // 2, section.bits))
             continue
         both = (rows[0::2].astype(np.int32) * 256 + rows[1::2]).astype(np.int16)
         # (group, pair of channels, quad, tap) to (group, quad, pair, tap), taps 0 and 2 first.
@@ -204,29 +238,30 @@ def _write_section(
     most_unrolled: int,
 ) -> None:
     pixels, quads = patches.pixels, patches.quads
-    pairs = section.width // 2 if section.shared else 0
-    width = section.width
+    pairs, width = section.pairs, section.width
     with text.repeated("channel", section.channels, width):
         text.add("const uint32_t *taps = (const uint32_t *)(const void *)workspace;")
         for n in range(width):
             index = _parameter_index(section, scaling, n | 1 if section.shared else n)
             initial = scaling.initial(f"parameters[{index}]")
+            if section.bits < 8:
+                small_weights.write_starts(text, n, pixels, section.bits, initial)
+                continue
             sums = ", ".join(
                 f"sum{n}_{p} = " + (initial if p == 0 else f"sum{n}_0") for p in range(pixels)
             )
             text.add(f"int32_t {sums};")
-        unrolled = _unrolled(quads, most_unrolled)
+        if section.bits < 8:
+            text.add(f"uint32_t {', '.join(f'word{pair}' for pair in range(pairs))};")
+        unrolled = _unrolled(quads, most_unrolled, section.bits)
         if unrolled == quads:
-            for _ in range(quads):
-                _write_quad(text, pixels, pairs)
+            _write_quads(text, pixels, section, quads)
             # Without a loop, compilers would begin with what follows before there is room for it.
             text.add(f"microtvm_after(&parameters, {', '.join(_last_sums(pixels, pairs))});")
         else:
             with text.block(f"for (int32_t quad = 0; quad < {quads // unrolled}; ++quad)"):
-                for _ in range(unrolled):
-                    _write_quad(text, pixels, pairs)
-            for _ in range(quads % unrolled):
-                _write_quad(text, pixels, pairs)
+                _write_quads(text, pixels, section, unrolled)
+            _write_quads(text, pixels, section, quads % unrolled)
         for n in range(width):
             word = f"parameters[{_parameter_index(section, scaling, n, 1)}]"
             text.add(*scaling.declare(str(n), word, f"{channel + n} + channel"))
@@ -246,10 +281,11 @@ def _parameter_index(section: _Section, scaling: Scaling, n: int, which: int = 0
     return scaling.stride * n + which
 
 
-def _unrolled(quads: int, most: int) -> int:
+def _unrolled(quads: int, most: int, bits: int = 8) -> int:
     if quads <= most:
         return quads
-    return max(range(1, most + 1), key=lambda n: (quads % n == 0, n))
+    step = 2 if bits == 2 else 1  # a word of 2 bits serves two quads
+    return max(range(step, most + 1, step), key=lambda n: (quads % n == 0, n))
 
 
 def _last_sums(pixels: int, pairs: int) -> tuple[str, str]:
@@ -257,18 +293,25 @@ def _last_sums(pixels: int, pairs: int) -> tuple[str, str]:
     return f"sum{max(0, 2 * pairs - 2)}_{pixels - 1}", f"sum{max(1, 2 * pairs) - 1}_{pixels - 1}"
 
 
-def _write_quad(text: Text, pixels: int, pairs: int) -> None:
+def _write_quads(text: Text, pixels: int, section: _Section, quads: int) -> None:
+    """Some quads of taps, one after the other."""
+    for quad in range(quads):
+        _write_quad(text, pixels, section, quad)
+
+
+def _write_quad(text: Text, pixels: int, section: _Section, quad: int) -> None:
     """Four taps of all pixels times those of all channels at hand.
 
     Each load waits for the sums before it, so that few words are in registers at a time.
     """
+    pairs = section.pairs
     last = _last_sums(pixels, pairs)
 
     def load(first: str, second: str, address: str, *after: str) -> str:
         return f"microtvm_load_pair(&{first}, &{second}, &{address}, {', '.join(after)});"
 
     with text.block():
-        text.add("uint32_t x0, x1, w0, w1;")
+        text.add("uint32_t x0, x1;" if section.bits < 8 else "uint32_t x0, x1, w0, w1;")
         if pairs == 0:
             text.add("w0 = microtvm_sxtb16(*weights);", "w1 = microtvm_sxtb16_odd(*weights++);")
             for p in range(pixels):
@@ -283,18 +326,23 @@ def _write_quad(text: Text, pixels: int, pairs: int) -> None:
             text.add(load("x0", "x1", "taps", *last))
         for pair in range(pairs):
             a, b = 2 * pair, 2 * pair + 1
-            text.add(
-                load("w0", "w1", "weights", *last),
-                f"const uint32_t low{a} = microtvm_sxtb16(w0);",
-                f"const uint32_t low{b} = microtvm_sxtb16(w1);",
-            )
+            both = "w0", "w1"
+            if section.bits < 8:
+                both = f"both{a}", f"both{b}"
+                small_weights.write_words(text, pair, section.bits, quad, last)
+            else:
+                text.add(
+                    load("w0", "w1", "weights", *last),
+                    f"const uint32_t low{a} = microtvm_sxtb16(w0);",
+                    f"const uint32_t low{b} = microtvm_sxtb16(w1);",
+                )
             for p in range(pixels):
                 if pixels > 1:
                     text.add(load("x0", "x1", "taps", *last))
                 text.add(
-                    f"sum{a}_{p} = microtvm_smlad(x0, w0, sum{a}_{p});",
+                    f"sum{a}_{p} = microtvm_smlad(x0, {both[0]}, sum{a}_{p});",
                     f"sum{b}_{p} = microtvm_smlad(x0, low{a}, sum{b}_{p});",
-                    f"sum{a}_{p} = microtvm_smlad(x1, w1, sum{a}_{p});",
+                    f"sum{a}_{p} = microtvm_smlad(x1, {both[1]}, sum{a}_{p});",
                     f"sum{b}_{p} = microtvm_smlad(x1, low{b}, sum{b}_{p});",
                 )
                 last = f"sum{a}_{p}", f"sum{b}_{p}"
@@ -311,7 +359,8 @@ def _write_output(
     total = f"total{n}_{p}"
     if section.shared and n % 2 == 0:
         difference = f"(uint32_t)sum{n}_{p} - (uint32_t)sum{n + 1}_{p}"
-        text.add(f"const int32_t {total} = {scaling.total_above(difference, f'start{n}')};")
+        value = scaling.total_above(difference, f"start{n}", section.shift)
+        text.add(f"const int32_t {total} = {value};")
     else:
         text.add(f"const int32_t {total} = {scaling.total(f'sum{n}_{p}', f'start{n}')};")
     text.add(f"to[{p * channels + n}] = (int8_t)({scaling.output(total, str(n))});")

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_microtvm.compiler.quantized.choices import Choice, Tunable, Workload
+from pytest_microtvm.compiler.quantized.kernels import parts
 from pytest_microtvm.compiler.quantized.kernels.accumulators import bounds, folded_bias
 from pytest_microtvm.compiler.quantized.kernels.c_text import Text
 from pytest_microtvm.compiler.quantized.kernels.overlap import is_by_channels, of_rows, steps
@@ -30,6 +31,10 @@ _MOST_COLUMNS = 5
 _LAYOUT = (
     "channel after channel, of each four bytes for two words of two taps: the bytes 0 and 2 are "
     "the taps of the first word, 1 and 3 those of the second; above each other in a column"
+)
+_SMALL_LAYOUT = (
+    "channel after channel, of each four bytes for {} words of two taps: {} bits of the lower half "
+    "and as many of the upper one for each, less the least number that they hold"
 )
 
 
@@ -122,7 +127,8 @@ def depthwise_conv2d(spec: DepthwiseConv2D, choice: DepthwiseChoice) -> KernelSo
     weights = np.ascontiguousarray(spec.weights.transpose(2, 1, 0).reshape(channels, -1))
     start = folded_bias(weights, spec.bias, spec.input_zero_point)
     scaling = plan_scaling(spec.requantization, start, bounds(weights, start))
-    packed = _packed_weights(weights, _weight_words(plan))
+    bits = parts.bits_of(weights)
+    packed = _packed_weights(weights, _weight_words(plan), bits)
     constants: Constants = [packed, scaling.parameters(), *scaling.constants]
     text = Text()
     zero = f"{(spec.input_zero_point & 0xFF) * 0x01010101:#010x}u"
@@ -144,7 +150,7 @@ def depthwise_conv2d(spec: DepthwiseConv2D, choice: DepthwiseChoice) -> KernelSo
             text.add(f"const int32_t channel = {channel};")
             for pair in range(plan.pairs):
                 _write_copy(text, plan, pair)
-            _write_lanes(text, plan, scaling)
+            _write_lanes(text, plan, scaling, bits)
     return KernelSource(
         input_dtypes=("int8",),
         constants=tuple(constants),
@@ -157,7 +163,7 @@ def depthwise_conv2d(spec: DepthwiseConv2D, choice: DepthwiseChoice) -> KernelSo
         macs=int(np.prod(spec.output_shape)) * weights.shape[1],
         headers=("tvmgen_integer_dsp.h", "tvmgen_integer_scale.h"),
         roles=(
-            Role("weights", _LAYOUT),
+            Role("weights", _LAYOUT if bits == 8 else _SMALL_LAYOUT.format(16 // bits, bits)),
             *scaling.roles(),
         ),
     )
@@ -278,27 +284,20 @@ def _write_edges(text: Text, plan: _Plan) -> None:
                 text.add(f"columns[{place}] = {word};")
 
 
-def _write_lanes(text: Text, plan: _Plan, scaling: Scaling) -> None:
+def _write_lanes(text: Text, plan: _Plan, scaling: Scaling, bits: int) -> None:
     """The outputs of four channels."""
     spec = plan.spec
     out_height, out_width, channels = spec.output_shape[1:]
     multiplier = channels // spec.input_shape[3]
     words = _weight_words(plan)
-    size_bytes = 4 * -(-len(words) // 2)
+    size_bytes = 4 * -(-len(words) // (16 // bits))
     with text.repeated("lane", _LANES), text.repeated("part", multiplier):
         index = "channel + lane" if multiplier == 1 else f"(channel + lane) * {multiplier} + part"
         text.add(
             f"const int32_t c = {index};",
             f"const int8_t *const weights = constant0 + c * {size_bytes};",
         )
-        for number in range(len(words)):
-            if number % 2 == 0:
-                address = f"weights + {2 * number}"
-                text.add(f"const uint32_t taps{number} = microtvm_load_word({address});")
-            half = "_odd" if number % 2 else ""
-            text.add(
-                f"const uint32_t w{number} = microtvm_sxtb16{half}(taps{number - number % 2});"
-            )
+        _write_weights(text, len(words), bits)
         text.add(
             f"const int32_t *const parameters = constant1 + {scaling.stride} * c;",
             "const int32_t initial = parameters[0];",
@@ -317,6 +316,23 @@ def _write_lanes(text: Text, plan: _Plan, scaling: Scaling) -> None:
             text.add(f"to += {plan.unrolled * channels};", f"from += {step};")
 
 
+def _write_weights(text: Text, words: int, bits: int) -> None:
+    """Declare the words of a channel's weights, which are at `weights`."""
+    together = 16 // bits  # words of two taps in four bytes
+    for number in range(words):
+        taps, place = f"taps{number // together}", number % together
+        if place == 0:
+            address = f"weights + {4 * (number // together)}"
+            text.add(f"const uint32_t {taps} = microtvm_load_word({address});")
+        if bits == 8:
+            word = f"microtvm_sxtb16{'_odd' if place else ''}({taps})"
+        else:
+            shifted = f"({taps} >> {bits * place})" if place else taps
+            mask, least = ((1 << bits) - 1) * 0x10001, (1 << (bits - 1)) * 0x10001
+            word = f"microtvm_ssub16({shifted} & {mask:#010x}u, {least:#010x}u)"
+        text.add(f"const uint32_t w{number} = {word};")
+
+
 def _weight_words(plan: _Plan) -> list[tuple[int, int | None]]:
     """The words that hold the weights: of two taps, and of those that are never in one."""
     words: list[tuple[int, int | None]] = []
@@ -332,15 +348,35 @@ def _weight_words(plan: _Plan) -> list[tuple[int, int | None]]:
 
 
 def _packed_weights(
-    weights: npt.NDArray[np.int8], words: list[tuple[int, int | None]]
+    weights: npt.NDArray[np.int8], words: list[tuple[int, int | None]], bits: int
 ) -> npt.NDArray[np.int8]:
-    """Of each channel its words, two of them in four bytes: as one instruction each widens them."""
+    """Of each channel its words, two of them in four bytes: as one instruction each widens them.
+
+    Where weights have less than 8 bits, more of them are in four bytes.
+    """
+    if bits < 8:
+        return _packed_small(weights, words, bits)
     packed = np.zeros((len(weights), -(-len(words) // 2), 4), np.int8)
     for number, (low, high) in enumerate(words):
         packed[:, number // 2, number % 2] = weights[:, low]
         if high is not None:
             packed[:, number // 2, number % 2 + 2] = weights[:, high]
     return packed.reshape(len(weights), -1)
+
+
+def _packed_small(
+    weights: npt.NDArray[np.int8], words: list[tuple[int, int | None]], bits: int
+) -> npt.NDArray[np.int8]:
+    together = 16 // bits
+    halves = np.zeros((len(weights), -(-len(words) // together), 2), "<u2")
+    raised = (weights + (1 << (bits - 1))).astype(np.uint16)
+    for number, taps in enumerate(words):
+        for half, tap in enumerate(taps):
+            if tap is not None:
+                halves[:, number // together, half] |= raised[:, tap] << (
+                    bits * (number % together)
+                )
+    return halves.view(np.int8).reshape(len(weights), -1)
 
 
 def _write_outputs(

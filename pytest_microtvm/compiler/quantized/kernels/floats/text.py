@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from pytest_microtvm.compiler.emit.literals import literal
 from pytest_microtvm.compiler.quantized.float_specs import FloatWeights, Range
+from pytest_microtvm.compiler.quantized.kernels import parts
 
 Array = npt.NDArray[Any]
 
@@ -45,42 +46,43 @@ class StoredWeights:
     def kind(self) -> str:
         """The element type: float32, float16, int8 or int4, of which two are in a byte."""
         values = self.weights.values
-        is_small = str(values.dtype) == "int8" and values.min() >= -8 and values.max() <= 7
-        return "int4" if is_small else str(values.dtype)
+        return "int4" if parts.bits_of(values) < 8 else str(values.dtype)
 
     @property
     def c_type(self) -> str:
         """Of an element."""
         return {"float32": "float", "float16": "uint16_t"}.get(self.kind, "int8_t")
 
+    @property
+    def headers(self) -> tuple[str, ...]:
+        """What `read` needs beside the headers of all float kernels."""
+        return (parts.HEADER,) if self.kind == "int4" else ()
+
     def stride(self, channels: int) -> int:
         """Elements that a tap of so many output channels takes."""
         return -(-channels // 2) if self.kind == "int4" else channels
 
-    def stored(self, parts: Sequence[Array]) -> Array:
+    def stored(self, blocks: Sequence[Array]) -> Array:
         """The constant.
 
         Args:
-            parts: For each block of output channels, shape (taps, channels).
+            blocks: For each block of output channels, shape (taps, channels).
         """
         if self.kind == "int4":
-            parts = [_halved(part) for part in parts]
-        flat: Array = np.concatenate([part.reshape(-1) for part in parts])
+            blocks = [_halved(block) for block in blocks]
+        flat: Array = np.concatenate([block.reshape(-1) for block in blocks])
         return flat.view(np.uint16) if self.kind == "float16" else flat
 
     def read(self, pointer: str, index: int) -> str:
         """An expression of type float for the weight of a channel, given where its tap is."""
         if self.kind == "int4":
-            half = "high" if index % 2 else "low"
-            return f"(float)microtvm_{half}_half({pointer}[{index // 2}])"
+            return f"(float){parts.element(pointer, index, 4)}"
         element = f"{pointer}[{index}]"
         if self.kind == "float16":
             return f"microtvm_float_of_half({element})"
         return f"(float){element}" if self.kind == "int8" else element
 
 
-def _halved(part: Array) -> Array:
+def _halved(block: Array) -> Array:
     """Numbers of 4 bits, two in a byte, the first in its lower half; each row begins a byte."""
-    padded = np.pad(part, ((0, 0), (0, part.shape[1] % 2)))
-    halved: Array = (padded[:, 0::2] & 0x0F) | (padded[:, 1::2] << 4)
-    return halved
+    return np.stack([parts.packed(row, 4) for row in block])

@@ -125,7 +125,7 @@ class WindowWriter(ABC):
             output_dtype="float32",
             body=str(text),
             macs=batches * height * width * self.rows.size,
-            headers=self.lanes.headers,
+            headers=(*self.lanes.headers, *self.weights.headers),
             roles=tuple(self._roles()),
             is_float=True,
         )

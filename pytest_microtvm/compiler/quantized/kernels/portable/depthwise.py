@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pytest_microtvm.compiler.quantized.choices import Choice, Tunable, Workload
+from pytest_microtvm.compiler.quantized.kernels import parts
 from pytest_microtvm.compiler.quantized.kernels.accumulators import bounds, folded_bias
 from pytest_microtvm.compiler.quantized.kernels.c_text import Text
 from pytest_microtvm.compiler.quantized.kernels.overlap import is_by_channels, of_rows
@@ -50,7 +51,9 @@ def depthwise_conv2d(spec: DepthwiseConv2D, choice: DepthwiseChoice) -> KernelSo
     weights = np.ascontiguousarray(spec.weights.reshape(-1, out_channels).T)
     start = folded_bias(weights, spec.bias, spec.input_zero_point)
     scaling = plan_scaling(spec.requantization, start, bounds(weights, start))
-    constants: Constants = [weights, scaling.parameters(), *scaling.constants]
+    bits = parts.bits_of(weights)
+    stored = np.stack([parts.packed(row, bits) for row in weights])
+    constants: Constants = [stored, scaling.parameters(), *scaling.constants]
     text = Text()
     columns = window.columns_seen(out_width)
     is_padded = not window.is_inside(spec.input_shape, spec.output_shape)
@@ -72,7 +75,7 @@ def depthwise_conv2d(spec: DepthwiseConv2D, choice: DepthwiseChoice) -> KernelSo
         text.add(
             f"int8_t *const to_row = output + (n * {out_height} + y) * {out_width * out_channels};"
         )
-        _write_channels(text, spec, scaling, offsets, tap_row_bytes, choice.columns)
+        _write_channels(text, spec, scaling, offsets, tap_row_bytes, choice.columns, bits)
     return KernelSource(
         input_dtypes=("int8",),
         constants=tuple(constants),
@@ -82,11 +85,12 @@ def depthwise_conv2d(spec: DepthwiseConv2D, choice: DepthwiseChoice) -> KernelSo
         in_place=(0,) if is_by_channels(spec, 1) else (),
         overlaps=of_rows(spec, range(out_height), 1),
         macs=int(np.prod(spec.output_shape)) * weights.shape[1],
-        headers=("tvmgen_integer_scale.h",),
+        headers=("tvmgen_integer_scale.h", *([parts.HEADER] if bits < 8 else [])),
         roles=(
             Role(
                 "weights",
-                "channel after channel, of each the taps in the order of height and width",
+                "channel after channel, of each the taps in the order of height and width"
+                + parts.layout(bits),
             ),
             *scaling.roles(),
         ),
@@ -128,6 +132,7 @@ def _write_channels(
     offsets: list[int],
     tap_row_bytes: int,
     unrolled: int,
+    bits: int,
 ) -> None:
     """One row of outputs, channel after channel."""
     channels, out_channels = spec.input_shape[3], spec.output_shape[3]
@@ -135,7 +140,7 @@ def _write_channels(
     multiplier = out_channels // channels
     with text.repeated("c", out_channels):
         text.add(
-            f"const int8_t *const weights = constant0 + c * {len(offsets)};",
+            f"const int8_t *const weights = constant0 + c * {-(-len(offsets) * bits // 8)};",
             f"const int32_t *const parameters = constant1 + {scaling.stride} * c;",
             "const int32_t initial = parameters[0];",
             *scaling.declare("", "parameters[1]", "c"),
@@ -144,15 +149,20 @@ def _write_channels(
         )
         if len(offsets) <= _UNROLLED_TAPS:
             for n in range(len(offsets)):
-                text.add(f"const int32_t w{n} = weights[{n}];")
+                text.add(f"const int32_t w{n} = {parts.element('weights', n, bits)};")
         with text.repeated("x", out_width, unrolled):
             for _ in range(unrolled):
                 with text.block():
-                    _write_output(text, spec, scaling, offsets, tap_row_bytes)
+                    _write_output(text, spec, scaling, offsets, tap_row_bytes, bits)
 
 
 def _write_output(
-    text: Text, spec: DepthwiseConv2D, scaling: Scaling, offsets: list[int], tap_row_bytes: int
+    text: Text,
+    spec: DepthwiseConv2D,
+    scaling: Scaling,
+    offsets: list[int],
+    tap_row_bytes: int,
+    bits: int,
 ) -> None:
     """One output; then on to the next."""
     channels, window = spec.input_shape[3], spec.window
@@ -167,7 +177,8 @@ def _write_output(
             text.block(f"for (int32_t i = 0; i < {rows}; ++i)"),
             text.block(f"for (int32_t j = 0; j < {columns}; ++j)"),
         ):
-            text.add(f"sum += from[i * {tap_row_bytes} + j * {step}] * weights[i * {columns} + j];")
+            weight = parts.element_at("weights", f"i * {columns} + j", bits)
+            text.add(f"sum += from[i * {tap_row_bytes} + j * {step}] * {weight};")
     text.add(f"const int32_t total = {scaling.total('sum', 'initial')};")
     value = scaling.output("total", "")
     text.add(

@@ -5,10 +5,14 @@ One loop for each dimension and no blocking: what is common has modules of its o
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 from pytest_microtvm.compiler.program import C_TYPES
 from pytest_microtvm.compiler.quantized.intervals import Interval, values_of
+from pytest_microtvm.compiler.quantized.kernels import parts
 from pytest_microtvm.compiler.quantized.kernels.text import (
     Constants,
     body,
@@ -31,16 +35,12 @@ def conv2d(spec: Conv2D) -> KernelSource:
     channels = spec.input_shape[3]
     taps_y, taps_x, group_channels = spec.weights.shape[1:]
     group_outputs = spec.output_shape[3] * group_channels // channels
+    index = f"((c * {taps_y} + i) * {taps_x} + j) * {group_channels} + k"
     tap = f"""
         const int32_t first = c / {group_outputs} * {group_channels};
         for (int32_t k = 0; k < {group_channels}; ++k) {{
           sum += ({_sum_type(spec)}){centered("pixel[first + k]", spec.input_zero_point)} *
-              {
-        centered(
-            f"constant0[((c * {taps_y} + i) * {taps_x} + j) * {group_channels} + k]",
-            spec.weights_zero_point,
-        )
-    };
+              {_weight(spec, index)};
         }}
     """
     return _windowed(spec, spec.window, tap)
@@ -54,9 +54,7 @@ def depthwise_conv2d(spec: DepthwiseConv2D) -> KernelSource:
         sum += ({_sum_type(spec)}){
         centered(f"pixel[c / {output_channels // channels}]", spec.input_zero_point)
     } *
-            {
-        centered(f"constant0[(i * {taps_x} + j) * {output_channels} + c]", spec.weights_zero_point)
-    };
+            {_weight(spec, f"(i * {taps_x} + j) * {output_channels} + c")};
     """
     return _windowed(spec, spec.window, tap)
 
@@ -65,7 +63,7 @@ def _windowed(spec: Conv2D | DepthwiseConv2D, window: Window, tap: str) -> Kerne
     """The loops over outputs and taps; `tap` adds to `sum` what is at `pixel`."""
     batches, height, width, channels = spec.input_shape
     _, output_height, output_width, output_channels = spec.output_shape
-    constants: Constants = [spec.weights]
+    constants: Constants = [_stored(spec)]
     start = _start(spec, constants)
     output = requantized(
         spec.requantization, "sum", "c", constants, is_wide=_sum_type(spec) == "int64_t"
@@ -103,6 +101,7 @@ def _windowed(spec: Conv2D | DepthwiseConv2D, window: Window, tap: str) -> Kerne
         spec.requantization.dtype,
         body(text),
         macs=macs,
+        headers=(parts.HEADER,) if parts.bits_of(spec.weights) < 8 else (),
         roles=_roles(spec),
     )
 
@@ -110,20 +109,18 @@ def _windowed(spec: Conv2D | DepthwiseConv2D, window: Window, tap: str) -> Kerne
 def fully_connected(spec: FullyConnected) -> KernelSource:
     """A kernel for `spec`."""
     outputs, inputs = spec.weights.shape
-    constants: Constants = [spec.weights]
+    constants: Constants = [_stored(spec)]
     start = _start(spec, constants)
     output = requantized(
         spec.requantization, "sum", "c", constants, is_wide=_sum_type(spec) == "int64_t"
     )
     text = f"""
     for (int32_t row = 0; row < {spec.rows}; ++row) {{
-      const {C_TYPES[str(spec.weights.dtype)]} *weights = constant0;
       for (int32_t c = 0; c < {outputs}; ++c) {{
         {_sum_type(spec)} sum = {start};
         for (int32_t k = 0; k < {inputs}; ++k) {{
           sum += ({_sum_type(spec)}){centered("input0[k]", spec.input_zero_point)} *
-              {centered("*weights", spec.weights_zero_point)};
-          ++weights;
+              {_weight(spec, f"c * {inputs} + k")};
         }}
         *output++ = ({C_TYPES[spec.requantization.dtype]}){output};
       }}
@@ -137,8 +134,21 @@ def fully_connected(spec: FullyConnected) -> KernelSource:
         spec.requantization.dtype,
         body(text),
         macs=macs,
+        headers=(parts.HEADER,) if parts.bits_of(spec.weights) < 8 else (),
         roles=_roles(spec),
     )
+
+
+def _stored(spec: Conv2D | DepthwiseConv2D | FullyConnected) -> npt.NDArray[Any]:
+    """The weights, in their order."""
+    bits = parts.bits_of(spec.weights)
+    return spec.weights if bits == 8 else parts.packed(spec.weights, bits)
+
+
+def _weight(spec: Conv2D | DepthwiseConv2D | FullyConnected, index: str) -> str:
+    """An expression for the weight at an index, less the zero point."""
+    weight = parts.element_at("constant0", index, parts.bits_of(spec.weights))
+    return centered(weight, spec.weights_zero_point)
 
 
 def _sum_type(spec: Conv2D | DepthwiseConv2D | FullyConnected) -> str:
@@ -162,7 +172,8 @@ def _start(spec: Conv2D | DepthwiseConv2D | FullyConnected, constants: Constants
 
 def _roles(spec: Conv2D | DepthwiseConv2D | FullyConnected) -> tuple[Role, ...]:
     """What the constants are, in the order in which they are collected."""
-    roles = [Role("weights", "as the model has them, channels last")]
+    stored = "as the model has them, channels last" + parts.layout(parts.bits_of(spec.weights))
+    roles = [Role("weights", stored)]
     if spec.bias is not None:
         roles.append(Role("bias", "of each output channel"))
     requantization = spec.requantization
