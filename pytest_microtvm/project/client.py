@@ -6,6 +6,7 @@ import base64
 import contextlib
 import functools
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -59,6 +60,9 @@ _MESSAGE_OF_CLASS = {
     "TransportClosedError": "the device closed the link",
     "IoTimeoutError": "the device did not send or take anything in time",
 }
+_NO_MODULE = re.compile(r"^ModuleNotFoundError: No module named '([\w.]+)'", re.MULTILINE)
+_TVMS_SERVER_BASE = ("server", "tvm", "tvm.micro")
+"""How templates that were written for TVM import it."""
 
 
 class UnknownMethod(ProtocolError):
@@ -307,11 +311,20 @@ class ProjectAPIClient:
         error_class = _ERROR_OF_METHOD.get(method)
         if error_class is None:
             error_class = TransportTimeout if timeout else TransportClosed
+        log, cure = self._process.log_tail(), ""
+        missing = _NO_MODULE.search(log) if method == "server_info_query" else None
+        if missing is not None:
+            what += f": there is no Python module {missing[1]}"
+            cure = f"install {missing[1]} for the Python that runs the server"
+            if missing[1] in _TVMS_SERVER_BASE:
+                cure = "replace that import by 'from pytest_microtvm.project import server'"
+                log = ""  # the traceback of that import
         return error_class(
             f"the server of platform {self._name} {what}",
+            cure=cure,
             operation=method,
             elapsed_s=deadline.elapsed_s,
-            details=self._process.log_tail(),
+            details=log,
         )
 
     def _error_of_reply(self, method: str, error: Any, deadline: Deadline) -> MicroTVMError:

@@ -49,7 +49,6 @@ def generate_project(
                 cure="let it copy include/ and src/ of this one, as docs/porting.md says, or "
                 "choose a platform of this package",
                 operation=error.operation,
-                details=error.details,
             ) from error
 
     try:

@@ -78,6 +78,25 @@ def test_a_template_that_builds_tvms_own_runtime_is_told(tmp_path: Path) -> None
     assert not (tmp_path / "project").exists()
 
 
+@pytest.mark.parametrize(
+    ("line", "module", "cure"),
+    [
+        ("import server", "server", "replace that import by 'from pytest_microtvm.project import"),
+        ("from tvm.micro.project_api import server", "tvm", "replace that import by 'from "),
+        ("import acme_usb", "acme_usb", "install acme_usb for the Python that runs the server"),
+    ],
+)
+def test_a_module_that_a_template_lacks_is_told(
+    tmp_path: Path, line: str, module: str, cure: str
+) -> None:
+    (tmp_path / "microtvm_api_server.py").write_text(line + "\n")
+    with pytest.raises(BuildError) as caught, ProjectAPIClient(tmp_path, Deadline(10)):
+        pass
+    assert f"status 1: there is no Python module {module}" in caught.value.message
+    assert caught.value.cure.startswith(cure)
+    assert ("Traceback" in caught.value.details) is (module == "acme_usb")
+
+
 def test_its_failures_are_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be 'fish'; choose from cat, dog"):
         generate(tmp_path, "fish")
