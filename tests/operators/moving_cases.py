@@ -255,6 +255,18 @@ def _cast(rng: Rng, case: Case) -> None:
     case.run("CAST", [data], [case.add(shape, target)])
 
 
+def _top_k(rng: Rng, case: Case) -> None:
+    """Bytes have equal elements, of which the first comes first."""
+    dtype = _dtype(rng, "uint8", "int16", "float32")
+    shape = _shape(rng, _rank(rng, 1, 3), 1, 8)
+    count = int(rng.integers(1, shape[-1], endpoint=True))
+    known = _known(rng, dtype)
+    data = case.add_input(rng, shape, dtype, known)
+    made = [*shape[:-1], count]
+    results = [case.add(made, dtype, known), case.add(made, "int32")]
+    case.run("TOPK_V2", [data, case.constant(np.int32(count))], results)
+
+
 MOVING: dict[str, Draw] = {
     "requantize_int32": _requantize_int32,
     "gather": _gather,
@@ -275,5 +287,6 @@ MOVING: dict[str, Draw] = {
     "dynamic_update_slice": _dynamic_update_slice,
     "expand_dims": _expand_dims,
     "cast": _cast,
+    "top_k": _top_k,
 }
 """By the name of the operator."""

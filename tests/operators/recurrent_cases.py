@@ -48,6 +48,41 @@ def _lstm(rng: Rng, case: Case) -> None:
         case.operators[-1] = replace(case.operators[-1], intermediates=inner)
 
 
+def _bidirectional_lstm(rng: Rng, case: Case) -> None:
+    """In floats; in one output or two. LiteRT wants two directions of one size.
+
+    Its one output is not defined where several batches come before the steps.
+    """
+    case.tolerance = CLOSE
+    is_time_major, is_merged = (bool(rng.random() < 0.5) for _ in range(2))
+    is_coupled = bool(rng.random() < 0.3)
+    batches, steps, inputs, size = (int(n) for n in rng.integers(1, [3, 6, 7, 7]))
+    if is_merged and not is_time_major:
+        batches = 1
+    shape = [steps, batches] if is_time_major else [batches, steps]
+    data = case.add_input(rng, [*shape, inputs], "float32", None)
+    gates = [not is_coupled, True, True, True]
+    given, states = [data], []
+    for _ in range(2):
+        for extent in (inputs, size):
+            there = [_weights(rng, case, [size, extent], "float32") if g else -1 for g in gates]
+            given += there
+        given += [-1] * 3
+        given += [_bias(rng, case, size, "float32") if there else -1 for there in gates]
+        given += [-1] * 2
+        states += [case.keep(case.add([batches, size], "float32")) for _ in range(2)]
+    sizes = [2 * size] if is_merged else [size, size]
+    case.run(
+        "BIDIRECTIONAL_SEQUENCE_LSTM",
+        [*given, *states, *[-1] * 9],
+        [case.add([*shape, extent], "float32") for extent in sizes],
+        FusedActivationFunction=tflite.ActivationFunctionType.TANH,
+        CellClip=float(rng.choice([0.0, 0.0, 1.5, 0.2])),
+        TimeMajor=is_time_major,
+        MergeOutputs=is_merged,
+    )
+
+
 def _weights(rng: Rng, case: Case, shape: list[int], dtype: str) -> int:
     if dtype == "float32":
         return case.add(shape, dtype, None, rng.normal(0, 0.5, shape).astype(dtype))
@@ -62,5 +97,5 @@ def _bias(rng: Rng, case: Case, units: int, dtype: str) -> int:
     return case.add([units], "int32", Quantization([1e-5], [0]), values)
 
 
-RECURRENT: dict[str, Draw] = {"lstm": _lstm}
+RECURRENT: dict[str, Draw] = {"lstm": _lstm, "bidirectional_lstm": _bidirectional_lstm}
 """By the name of the operator."""

@@ -19,6 +19,7 @@ from pytest_microtvm.compiler.frontends.tflite.options import Options
 from pytest_microtvm.compiler.frontends.tflite.refusal import Refusal
 from pytest_microtvm.compiler.frontends.tflite.states import Handle, States
 from pytest_microtvm.compiler.frontends.tflite_checks import enumeration
+from pytest_microtvm.compiler.frontends.top_k import top_k_of_rows
 from pytest_microtvm.compiler.quantized.arithmetic import LIMITS, round_away
 from pytest_microtvm.compiler.quantized.given import PREFIX, GivenSpec, Subgraph
 from pytest_microtvm.errors import ModelError
@@ -296,6 +297,10 @@ class Call:
     def emitted(self, expression: Any) -> Any:
         """A variable that is bound to an expression."""
         return self._builder.emit(expression)
+
+    def top_k(self, source: Operand, count: int, places: str) -> list[Any]:
+        """The greatest elements along the last axis, and their places as that type."""
+        return top_k_of_rows(self._builder, source.expression, source.shape, count, places)
 
     def kernel(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,16 +14,53 @@ from pytest_microtvm.compiler.frontends.tflite.graph import Array
 from pytest_microtvm.compiler.frontends.tflite.operators.lstm_integers import integer_lstm
 from pytest_microtvm.compiler.frontends.tflite.registry import operator
 
-_INPUTS = (1, 2, 3, 4)
-_RECURRENT = (5, 6, 7, 8)
-_BIASES = (12, 13, 14, 15)
-"""Of the gates for input, forgetting, the cell and output."""
 
-_NOT_SUPPORTED = {
-    "peepholes": (9, 10, 11),
-    "a projection": (16, 17),
-    "normalized gates": (20, 21, 22, 23),
-}
+@dataclass(frozen=True)
+class _Places:
+    """Which inputs of the operator belong to a layer.
+
+    Four in a row are those of the gates for input, forgetting, the cell and output.
+
+    Args:
+        weights: The first of the weights for the input.
+        recurrent: The first of those for the hidden state.
+        peepholes: The first of three.
+        biases: The first.
+        projection: The first of two.
+        hidden: The hidden state.
+        cell: The cell state.
+        normalized: The first of the gates' factors; None where there are none.
+    """
+
+    weights: int
+    recurrent: int
+    peepholes: int
+    biases: int
+    projection: int
+    hidden: int
+    cell: int
+    normalized: int | None = None
+
+    def refuse(self, call: Call) -> None:
+        """Refuse a layer with parts that are not known."""
+        parts = {
+            "peepholes": range(self.peepholes, self.peepholes + 3),
+            "a projection": range(self.projection, self.projection + 2),
+        }
+        if self.normalized is not None:
+            parts["normalized gates"] = range(self.normalized, self.normalized + 4)
+        for what, positions in parts.items():
+            if any(call.optional(position) is not None for position in positions):
+                raise call.refusal(f"it has {what}")
+        hidden, cell = call.input(self.hidden), call.input(self.cell)
+        rank_is_right = call.input(0).rank == 3 and hidden.rank == cell.rank == 2
+        if not rank_is_right or not (hidden.tensor.is_variable and cell.tensor.is_variable):
+            raise call.refusal("its input or its states do not have the shapes that it wants")
+
+
+_ONE_WAY = _Places(1, 5, 9, 12, 16, 18, 19, 20)
+_FORWARD, _BACKWARD = _Places(1, 5, 9, 12, 16, 35, 36), _Places(18, 22, 26, 29, 33, 37, 38)
+_AUXILIARY = range(39, 48)
 
 
 @operator(
@@ -37,26 +75,60 @@ _NOT_SUPPORTED = {
 )
 def unidirectional_sequence_lstm(call: Call) -> Any:
     """All steps of a sequence, from the states that the last run left."""
-    for what, positions in _NOT_SUPPORTED.items():
-        if any(call.optional(position) is not None for position in positions):
-            raise call.refusal(f"it has {what}")
+    _ONE_WAY.refuse(call)
     if call.options["DiagonalRecurrentTensors"]:
         raise call.refusal("its recurrent weights are diagonals")
-    if call.activation() != "TANH":
-        raise call.refusal(f"its activation is {call.activation()}, not TANH")
-    data, hidden, cell = (call.input(i) for i in (0, 18, 19))
-    rank_is_right = data.rank == 3 and hidden.rank == cell.rank == 2
-    if not rank_is_right or not (hidden.tensor.is_variable and cell.tensor.is_variable):
-        raise call.refusal("its input or its states do not have the shapes that it wants")
-    is_time_major = bool(call.options["TimeMajor"])
+    is_time_major = _is_time_major(call)
     exact = integer_lstm(call, is_time_major, call.options["CellClip"])
     if exact is not None:
         return exact
+    return _sequence(call, _results(call, _ONE_WAY, is_time_major), is_time_major)
+
+
+@operator(
+    "BIDIRECTIONAL_SEQUENCE_LSTM",
+    versions=3,
+    options="BidirectionalSequenceLSTMOptions",
+    reads=("FusedActivationFunction", "CellClip", "TimeMajor", "MergeOutputs"),
+    ignored={
+        "AsymmetricQuantizeInputs": "weights of a float layer become floats",
+        "ProjClip": "it clips projections, and a layer that has one is refused",
+    },
+)
+def bidirectional_sequence_lstm(call: Call) -> Any:
+    """A layer over the steps as they come, and one over them from the last one on."""
+    if any(call.optional(position) is not None for position in _AUXILIARY):
+        raise call.refusal("it has an auxiliary input")
+    is_time_major = _is_time_major(call)
+    sequences = []
+    for places in (_FORWARD, _BACKWARD):
+        places.refuse(call)
+        if {call.input(i).dtype for i in (0, places.hidden, places.cell)} != {"float32"}:
+            raise call.refusal("its input or its states are not float32")
+        results = _results(call, places, is_time_major, is_reversed=places is _BACKWARD)
+        sequences.append(_sequence(call, results, is_time_major))
+    if not call.options["MergeOutputs"]:
+        return sequences
+    return relax.op.concat([call.emitted(sequence) for sequence in sequences], 2)
+
+
+def _is_time_major(call: Call) -> bool:
+    if call.activation() != "TANH":
+        raise call.refusal(f"its activation is {call.activation()}, not TANH")
+    return bool(call.options["TimeMajor"])
+
+
+def _results(
+    call: Call, places: _Places, is_time_major: bool, is_reversed: bool = False
+) -> list[Any]:
+    """What a layer gives at each step, in the order of the steps."""
+    data = call.input(0)
     steps, batches = data.shape[:2] if is_time_major else data.shape[1::-1]
-    is_coupled = call.optional(_INPUTS[0]) is None
+    is_coupled = call.optional(places.weights) is None
     first = 1 if is_coupled else 0  # the gate for the input is what the one for forgetting leaves
     weights, recurrent, biases = (
-        _joined(call, positions[first:]) for positions in (_INPUTS, _RECURRENT, _BIASES)
+        _joined(call, range(start + first, start + 4))
+        for start in (places.weights, places.recurrent, places.biases)
     )
     given = data.real
     if not is_time_major:
@@ -65,16 +137,21 @@ def unidirectional_sequence_lstm(call: Call) -> Any:
     gates = relax.op.matmul(rows, constant(np.ascontiguousarray(weights.T)))
     gates = relax.op.add(gates, constant(biases))
     gates = relax.op.reshape(gates, [steps, batches, len(biases)])
-    results = _run(call, _parts(call, gates, steps, 0), hidden, cell, recurrent)
+    parts = _parts(call, gates, steps, 0)
+    results = _run(call, parts[::-1] if is_reversed else parts, places, recurrent)
+    return results[::-1] if is_reversed else results
+
+
+def _sequence(call: Call, results: Sequence[Any], is_time_major: bool) -> Any:
+    """The results of all steps in one tensor."""
     axis = 0 if is_time_major else 1
     expanded = [relax.op.expand_dims(result, axis) for result in results]
-    return expanded[0] if steps == 1 else relax.op.concat(expanded, axis)
+    return expanded[0] if len(results) == 1 else relax.op.concat(expanded, axis)
 
 
-def _run(
-    call: Call, gates: Sequence[Any], hidden: Operand, cell: Operand, recurrent: Array
-) -> list[Any]:
+def _run(call: Call, gates: Sequence[Any], places: _Places, recurrent: Array) -> list[Any]:
     """What each step gives; the states are left to the next run."""
+    hidden, cell = call.input(places.hidden), call.input(places.cell)
     clip = call.options["CellClip"]
     matrix = constant(np.ascontiguousarray(recurrent.T))
     h, c = call.emitted(hidden.real), call.emitted(cell.real)
@@ -101,10 +178,10 @@ def _run(
 
 def _is_same(call: Call, hidden: Operand) -> bool:
     """Whether the output has the type and the scale of the hidden state."""
-    known = call.output.quantization
-    if hidden.quantization is None or known is None:
-        return call.output.dtype == hidden.dtype
-    return call.output.dtype == hidden.dtype and hidden.quantization.is_same(known)
+    output = call.outputs[0]
+    if hidden.quantization is None or output.quantization is None:
+        return output.dtype == hidden.dtype
+    return output.dtype == hidden.dtype and hidden.quantization.is_same(output.quantization)
 
 
 def _joined(call: Call, positions: Sequence[int]) -> Array:

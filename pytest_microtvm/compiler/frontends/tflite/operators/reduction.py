@@ -102,6 +102,20 @@ _place_of_extreme("ARG_MAX", 3, relax.op.argmax, "ArgMaxOptions")
 _place_of_extreme("ARG_MIN", 3, relax.op.argmin, "ArgMinOptions")
 
 
+@operator("TOPK_V2", versions=3, options="TopKV2Options")
+def top_k(call: Call) -> Any:
+    """The greatest elements along the last axis, the greatest first, and where they are."""
+    data = call.input(0)
+    [count] = call.integers(1, "how many it takes")
+    if len(call.outputs) != 2 or not data.shape:
+        raise call.refusal(f"it has {len(call.outputs)} outputs, and data of {data.shape}")
+    values, places = call.outputs
+    if not 1 <= count <= data.shape[-1] or values.dtype != data.dtype:
+        raise call.refusal(f"it takes {count} of {data.shape[-1]} elements as {values.dtype}")
+    call.require_same_quantization(data)
+    return call.top_k(data, count, places.dtype)
+
+
 @operator("CUMSUM", options="CumsumOptions", reads=("Exclusive", "Reverse"))
 def cumsum(call: Call) -> Any:
     """Sums of all elements up to each one, along an axis."""
