@@ -113,6 +113,7 @@ CPU_EXTENSIONS = Group(
         "dsp": "pytest_microtvm.compiler.quantized.kernels.dsp:EXTENSION",
         "helium": "pytest_microtvm.compiler.quantized.kernels.helium:EXTENSION",
         "swar64": "pytest_microtvm.compiler.quantized.kernels.swar64:EXTENSION",
+        "rvv": "pytest_microtvm.compiler.quantized.kernels.rvv:EXTENSION",
     },
 )
 """By what boards call it in `cpu.simd`: a `CpuExtension`, the kernels that are written for it."""

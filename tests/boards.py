@@ -15,8 +15,12 @@ def toolchain_of(board: Board) -> dict[str, Any]:
 
 
 def has_tests_of_its_own(board: Board) -> bool:
-    """Whether the board is left to the tests of its platform, which builds by others' tools."""
-    return board.platform in ("arduino", "freertos", "zephyr")
+    """Whether the board is left to other tests.
+
+    Those of its platform, which builds by others' tools, or of kernels, where vectors are all that
+    it has over another board.
+    """
+    return board.platform in ("arduino", "freertos", "zephyr") or board.cpu.simd == "rvv"
 
 
 def with_settings(board: Board, **changes: Any) -> Board:

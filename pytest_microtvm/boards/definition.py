@@ -49,8 +49,8 @@ class Cpu:
 
     `arch` is its family ("i386", "arm", "riscv32", "host"), `core` what it is exactly, `fpu` and
     `float_abi` how it computes floats. `simd` names the vector instructions that kernels over int8
-    may use: "none", "dsp", "helium", "swar64", or what an installed package adds. `external` names
-    kernels of a library or an accelerator that are taken before these: "cmsis_nn", or what a
+    may use: "none", "dsp", "helium", "swar64", "rvv", or what an installed package adds. `external`
+    names kernels of a library or an accelerator that are taken before these: "cmsis_nn", or what a
     package adds.
     """
 

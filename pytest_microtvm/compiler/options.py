@@ -71,8 +71,8 @@ class CompileOptions:
     Args:
         name: Names the module, made a C identifier; the stem of the model's file when None.
         simd: Vector instructions that integer kernels are written for: `none`, `dsp`, `helium`,
-            `swar64`, or what another package adds (`extensions.CPU_EXTENSIONS`). The archives of
-            our own run on every CPU all the same, only slower.
+            `swar64`, `rvv`, or what another package adds (`extensions.CPU_EXTENSIONS`). The
+            archives of our own run on every CPU all the same, only slower.
         io_in_arena: Leave room in the arena for inputs and outputs, so that a firmware needs no
             memory of their own for them. An input is lost when the model runs.
         input_shapes: Of inputs whose shapes the model leaves open, by name. What is open and not

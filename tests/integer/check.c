@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Runs kernels and prints, for each, how many bytes of its output are wrong; on the host, or on a
- * Cortex-M in an emulator by semihosting. CHECKS is made by programs.py, like the file it
+ * Cortex-M or RISC-V in an emulator by semihosting. CHECKS is made by programs.py, like the file it
  * includes. */
 #include "kernels.h"
 
@@ -12,14 +12,41 @@ static void Print(const char *text) { fputs(text, stdout); }
 
 #else
 
-#define CPACR (*(volatile uint32_t *)0xe000ed88)
 #define SYS_WRITE0 4
 #define SYS_EXIT 0x18
-#define STOPPED_BY_APPLICATION ((const void *)0x20026)
+#define STOPPED_BY_APPLICATION 0x20026
 
-extern uint8_t stack_end[];
 int main(void);
 void Start(void);
+
+#if defined(__riscv)
+
+static void Semihost(uintptr_t operation, const void *argument) {
+  register uintptr_t a0 __asm__("a0") = operation;
+  register const void *a1 __asm__("a1") = argument;
+  __asm__ volatile(
+      ".balign 16\n\t"
+      ".option push\n\t"
+      ".option norvc\n\t"
+      "slli zero, zero, 0x1f\n\t"
+      "ebreak\n\t"
+      "srai zero, zero, 7\n\t"
+      ".option pop"
+      : "+r"(a0)
+      : "r"(a1)
+      : "memory");
+}
+
+static void Exit(void) {
+  static const uintptr_t arguments[] = {STOPPED_BY_APPLICATION, 0};
+  Semihost(SYS_EXIT, sizeof(uintptr_t) == 4 ? (const void *)STOPPED_BY_APPLICATION : arguments);
+}
+
+#else
+
+#define CPACR (*(volatile uint32_t *)0xe000ed88)
+
+extern uint8_t stack_end[];
 
 static void Semihost(uint32_t operation, const void *argument) {
   register uint32_t r0 __asm__("r0") = operation;
@@ -27,23 +54,51 @@ static void Semihost(uint32_t operation, const void *argument) {
   __asm__ volatile("bkpt 0xab" : "+r"(r0) : "r"(r1) : "memory");
 }
 
+static void Exit(void) { Semihost(SYS_EXIT, (const void *)STOPPED_BY_APPLICATION); }
+
+#endif
+
 static void Print(const char *text) { Semihost(SYS_WRITE0, text); }
 
-static void Fault(void) {
+void Fault(void);
+
+__attribute__((used, aligned(4))) void Fault(void) {
   Print("fault\n");
-  Semihost(SYS_EXIT, STOPPED_BY_APPLICATION);
+  Exit();
 }
+
+#if defined(__riscv)
+
+/* From reset: the stack, faults, the FPU and vectors. */
+__asm__(
+    ".section .vectors, \"ax\"\n"
+    ".option push\n"
+    ".option arch, +zicsr\n"
+    "la sp, stack_end\n"
+    "la t0, Fault\n"
+    "csrw mtvec, t0\n"
+    "li t0, (1 << 13) | (1 << 9)\n"
+    "csrs mstatus, t0\n"
+    "call Start\n"
+    ".option pop\n"
+    ".text\n");
+
+#endif
 
 void Start(void) {
+#if !defined(__riscv)
   CPACR |= 0xfu << 20; /* the FPU, and Helium */
   __asm__ volatile("dsb\n\tisb");
+#endif
   (void)main();
-  Semihost(SYS_EXIT, STOPPED_BY_APPLICATION);
+  Exit();
 }
 
+#if !defined(__riscv)
 __attribute__((section(".vectors"), used)) static const void *const vectors[] = {
     stack_end,           (const void *)Start, (const void *)Fault, (const void *)Fault,
     (const void *)Fault, (const void *)Fault, (const void *)Fault};
+#endif
 
 #endif
 

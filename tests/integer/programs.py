@@ -1,4 +1,4 @@
-"""Programs that run kernels on the host or on a Cortex-M board, and count the wrong bytes."""
+"""Programs that run kernels on the host or on an emulated board, and count the wrong bytes."""
 
 from __future__ import annotations
 
@@ -75,6 +75,7 @@ def wrong_bytes_on_board(checks: Sequence[Check], directory: Path, board: Board)
     _call(
         [
             *(f"{toolchain['prefix']}gcc", *toolchain["flags"], "-O2", "-std=gnu99"),
+            *(f"-isystem{folder}" for folder in toolchain.get("includes", ())),
             *(*WARNINGS, *_sources(directory), "-nostdlib", "-static", f"-T{script}"),
             *("-Wl,--start-group", *toolchain["libraries"], "-lgcc", "-Wl,--end-group"),
             *("-o", str(program)),
@@ -82,6 +83,7 @@ def wrong_bytes_on_board(checks: Sequence[Check], directory: Path, board: Board)
     )
     emulator = [
         *(board.emulator.program, "-machine", board.emulator.machine),
+        *(argument for argument in board.emulator.arguments if argument != "-semihosting"),
         *("-display", "none", "-nodefaults", "-serial", "none", "-chardev", "stdio,id=console"),
         *("-semihosting-config", "enable=on,target=native,chardev=console"),
     ]

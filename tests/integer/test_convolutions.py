@@ -34,8 +34,11 @@ from tests.unit.compiler.native import NativeModel
 
 MODELS = Path(__file__).parents[2] / "conftest_examples" / "models"
 TUNED = ("none", "dsp")
-SIMDS = ("none", "dsp", "helium", "swar64")
-BOARDS = ("mps2_an385", "mps2_an386", "mps2_an500", "mps2_an521", "mps3_an547")
+SIMDS = ("none", "dsp", "helium", "swar64", "rvv")
+BOARDS = (
+    *("mps2_an385", "mps2_an386", "mps2_an500", "mps2_an521", "mps3_an547"),
+    "qemu_riscv64_v",
+)
 SANITIZED = ("gcc", "-std=c99", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 COMPILE_TIMEOUT_S = 120.0
 HOST_CASES = 80

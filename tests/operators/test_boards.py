@@ -20,8 +20,10 @@ from tests.operators.running import compared, compiled, run_native, samples, sha
 
 pytest.importorskip("ai_edge_litert", reason="pip install 'pytest-microtvm[litert]'")
 
-BOARDS = ("mps2_an386", "mps3_an547", "qemu_riscv64", "qemu_x86")
-"""The DSP extension, Helium, registers of 64 bits, and plain C."""
+BOARDS = ("mps2_an386", "mps3_an547", "qemu_riscv32_v", "qemu_riscv64", "qemu_x86")
+"""The DSP extension, Helium, RISC-V's vectors, registers of 64 bits, and plain C."""
+ARCHITECTURES = ("mps2_an386", "mps3_an547", "qemu_riscv32_v", "qemu_x86")
+"""Soft floats among them."""
 CASES = 2
 """Of each operator, and as many more of those whose kernels depend on the CPU."""
 APPROXIMATED = (
@@ -80,7 +82,7 @@ def compile_floats(tmp_path_factory):
     return compile_once
 
 
-@pytest.mark.parametrize("name", BOARDS)
+@pytest.mark.parametrize("name", ARCHITECTURES)
 def test_float_operators_give_this_computer_s_bytes(name, compile_floats, tmp_path):
     board = load_boards()[name]
     need_tools(board)

@@ -103,6 +103,7 @@ def test_other_operators_give_the_reference_s_bytes_and_floats_are_close(operato
         *((operator, "dsp") for operator in WITH_WEIGHTS),
         *((operator, "helium") for operator in (*WITH_WEIGHTS, *WITH_HELIUM)),
         ("network", "swar64"),
+        ("network", "rvv"),
     ],
 )
 def test_vector_kernels_give_the_same_bytes_by_their_twins(operator, simd, tmp_path):

@@ -1,7 +1,7 @@
 """From specs to C: `generate` asks the CPU's kernels for a spec, and the portable ones last.
 
 common                       which specs the fast kernels are for, and which kernels are equal
-portable, dsp, helium, swar64
+portable, dsp, helium, swar64, rvv
                              a table of kernels each, as `extensions.CPU_EXTENSIONS` names them
 accumulators, line, on_its_side, patch, scaling
                              what kernels of several CPUs have in common

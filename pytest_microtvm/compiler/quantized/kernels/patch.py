@@ -61,6 +61,18 @@ def write_bytes(text: Text, spec: Conv2D, pixels: int) -> None:
         _write_gathering(text, spec)
 
 
+def write_woven(text: Text, spec: Conv2D, pixels: int) -> None:
+    """The same, woven: the first tap of all patches, the second one of all, and so on."""
+    with text.repeated("p", pixels):
+        text.add("int8_t *tap_to = (int8_t *)workspace + p;")
+        if is_flat(spec):
+            taps = spec.input_shape[3]
+            text.add(f"microtvm_spread(tap_to, {pixels}, input0 + (start + p) * {taps}, {taps});")
+        else:
+            _write_position(text, spec)
+            _write_gathering(text, spec, pixels)
+
+
 @dataclass(frozen=True)
 class WordPatches:
     """The patches of a convolution as words, several at a time.
@@ -208,24 +220,28 @@ def _inside_row(spec: Conv2D, x: str, columns: int) -> str:
     return f"y >= 0 && y < {height} && {x} >= 0 && {last}"
 
 
-def _write_gathering(text: Text, spec: Conv2D) -> None:
+def _write_gathering(text: Text, spec: Conv2D, step: int = 1) -> None:
+    """The taps of a patch to `tap_to`, each `step` bytes from the one before it."""
     width, channels = spec.input_shape[2:]
     window = spec.window
     rows, columns = window.shape
+    copy, fill = "memcpy(tap_to", "memset(tap_to"
+    if step > 1:
+        copy, fill = f"microtvm_spread(tap_to, {step}", f"microtvm_fill(tap_to, {step}"
     with _rows(text, spec, rows):
         address = f"image + (y * {width} + x) * {channels}"
         if window.dilation[1] == 1:
             with text.block(f"if ({_inside_row(spec, 'x', columns)})"):
                 text.add(
-                    f"memcpy(tap_to, {address}, {columns * channels});",
-                    f"tap_to += {columns * channels};",
+                    f"{copy}, {address}, {columns * channels});",
+                    f"tap_to += {columns * channels * step};",
                     "continue;",
                 )
         with text.block(f"for (int32_t column = 0; column < {columns}; ++column)"):
             text.add(f"const int32_t tap = x + column * {window.dilation[1]};")
             address = f"image + (y * {width} + tap) * {channels}"
             with text.block(f"if ({_inside_row(spec, 'tap', 1)})"):
-                text.add(f"memcpy(tap_to, {address}, {channels});")
+                text.add(f"{copy}, {address}, {channels});")
             with text.block("else"):
-                text.add(f"memset(tap_to, {spec.input_zero_point}, {channels});")
-            text.add(f"tap_to += {channels};")
+                text.add(f"{fill}, {spec.input_zero_point}, {channels});")
+            text.add(f"tap_to += {channels * step};")

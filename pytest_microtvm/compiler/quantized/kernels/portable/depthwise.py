@@ -60,7 +60,7 @@ def depthwise_conv2d(spec: DepthwiseConv2D, choice: DepthwiseChoice) -> KernelSo
     with text.repeated("n", batches), text.repeated("y", out_height):
         text.add(f"const int8_t *const image = input0 + n * {height * width * channels};")
         if is_padded:
-            _write_copy(text, spec, columns)
+            write_copy(text, spec, columns)
             row_bytes, tap_row_bytes = columns * channels, columns * channels
             text.add("const int8_t *const rows = (const int8_t *)workspace;")
         else:
@@ -97,7 +97,7 @@ def depthwise_conv2d(spec: DepthwiseConv2D, choice: DepthwiseChoice) -> KernelSo
     )
 
 
-def _write_copy(text: Text, spec: DepthwiseConv2D, columns: int) -> None:
+def write_copy(text: Text, spec: DepthwiseConv2D, columns: int) -> None:
     """The rows that output row `y` reads, with the columns that are not there."""
     _, height, width, channels = spec.input_shape
     window = spec.window

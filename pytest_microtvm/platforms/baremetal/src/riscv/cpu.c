@@ -104,9 +104,9 @@ void CpuHalt(void) {
   register const uintptr_t *parameter __asm__("a1") = arguments;
   /* Whoever serves the call knows it by the instructions around it, none of them compressed. */
   __asm__ volatile(
+      ".balign 16\n\t"
       ".option push\n\t"
       ".option norvc\n\t"
-      ".balign 16\n\t"
       "slli zero, zero, 0x1f\n\t"
       "ebreak\n\t"
       "srai zero, zero, 7\n\t"

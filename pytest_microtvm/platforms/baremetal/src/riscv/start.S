@@ -13,6 +13,7 @@
   .option arch, +zicsr
 
 #define MSTATUS_FS_INITIAL (1 << 13)
+#define MSTATUS_VS_INITIAL (1 << 9)
 
   .section .boot, "ax"
   .globl _start
@@ -25,6 +26,10 @@ _start:
   li t0, MSTATUS_FS_INITIAL
   csrs mstatus, t0
   csrw fcsr, zero
+#endif
+#if defined(__riscv_vector) || defined(MICROTVM_RVV)
+  li t0, MSTATUS_VS_INITIAL
+  csrs mstatus, t0
 #endif
 
   /* Initial values of variables, and zeros; all in whole words. */
