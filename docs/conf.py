@@ -66,6 +66,7 @@ NAVIGATION = {
         "arduino",
         "freertos",
         "porting",
+        "tuning",
         "howto_operator",
         "product",
         "troubleshooting",

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         open_library,
     )
     from pytest_microtvm.api.projects import Project, create_project, open_project
+    from pytest_microtvm.api.tuning import tune
     from pytest_microtvm.boards import Board, load_boards
     from pytest_microtvm.compiler.custom import CustomCall, CustomOperator, CustomTensor
     from pytest_microtvm.compiler.pools import ConstantPoolInfo, Memory, WorkspacePoolInfo
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from pytest_microtvm.executors import EXECUTORS
     from pytest_microtvm.exports.stm32 import CodeEmitter
     from pytest_microtvm.flow.evaluation import Evaluation
+    from pytest_microtvm.flow.tuning import Tuned
     from pytest_microtvm.measure.metrics import Layer, Metric, Metrics
     from pytest_microtvm.measure.records import Record
     from pytest_microtvm.mlf.library import ModelLibrary, TensorSpec
@@ -95,6 +97,7 @@ __all__ = [
     "TransportClosed",
     "TransportError",
     "TransportTimeout",
+    "Tuned",
     "Verdict",
     "WorkspacePoolInfo",
     "__version__",
@@ -108,6 +111,7 @@ __all__ = [
     "open_libraries",
     "open_library",
     "open_project",
+    "tune",
 ]
 
 _MODULES = {
@@ -118,12 +122,14 @@ _MODULES = {
     "api.exports": ("export",),
     "api.models": ("compile", "compile_together", "open_libraries", "open_library"),
     "api.projects": ("Project", "create_project", "open_project"),
+    "api.tuning": ("tune",),
     "boards": ("Board", "load_boards"),
     "compiler.custom": ("CustomCall", "CustomOperator", "CustomTensor"),
     "compiler.pools": ("ConstantPoolInfo", "Memory", "WorkspacePoolInfo"),
     "executors": ("EXECUTORS",),
     "exports.stm32": ("CodeEmitter",),
     "flow.evaluation": ("Evaluation",),
+    "flow.tuning": ("Tuned",),
     "measure.metrics": ("Layer", "Metric", "Metrics"),
     "measure.records": ("Record",),
     "mlf.library": ("ModelLibrary", "TensorSpec"),

@@ -30,6 +30,7 @@ def compile(  # noqa: A001 (microtvm.compile)
     custom_operators: Sequence[StrPath] = (),
     memory: Memory | None = None,
     external: str = "",
+    tuning: StrPath | None = None,
     output: StrPath | None = None,
     environment: Environment | None = None,
 ) -> ModelLibrary:
@@ -56,6 +57,8 @@ def compile(  # noqa: A001 (microtvm.compile)
             limit, and constants in flash.
         external: Kernels of a library or an accelerator to take where they can be, as NAME or
             NAME=PATH with the sources that they need; empty for those that the board names.
+        tuning: A tuning log of the board's core, which goes before the one that comes with the
+            package; "none" for neither.
         output: Where the archive is written; None to leave it in the cache, where it stays for at
             least an hour after its last use.
         environment: Where the cache is; None for the defaults.
@@ -78,6 +81,7 @@ def compile(  # noqa: A001 (microtvm.compile)
         signature,
         tuple(str(Path(file)) for file in custom_operators),
         external,
+        None if tuning is None else os.fspath(tuning),
     )
     with environment.open_workshop() as workshop:
         library = workshop.compile(model_path(model, options, workshop), options).library

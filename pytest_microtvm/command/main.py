@@ -1,6 +1,7 @@
 """The `microtvm` command: a thin face over the public API.
 
     models      compile, check, evaluate, boards
+    tuning      tune
     projects    create-project, build, flash
     running     run
     serving     serve
@@ -32,9 +33,10 @@ from pytest_microtvm.command import (
     reports,
     running,
     serving,
+    tuning,
     upkeep,
 )
-from pytest_microtvm.command.parsers import FAILED, USAGE, CommandParser, tell
+from pytest_microtvm.command.parsers import FAILED, INTERRUPTED, USAGE, CommandParser, tell
 from pytest_microtvm.errors import (
     BuildError,
     ConfigError,
@@ -47,8 +49,6 @@ from pytest_microtvm.process import fill_standard_streams
 from pytest_microtvm.version import __version__
 
 _STREAM_ERRORS = frozenset({errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO})
-INTERRUPTED = 130
-"""As a shell reports a program that Ctrl-C ended."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -90,7 +90,8 @@ def _run(arguments: Sequence[str] | None) -> int:
         metavar="COMMAND",
         parser_class=CommandParser,
     )
-    for module in (models, projects, running, exporting, serving, comparing, reports, upkeep):
+    parts = models, tuning, projects, running, exporting, serving, comparing, reports, upkeep
+    for module in parts:
         module.add_commands(commands)
     commands.add_parser("debug", help="run a project's model under gdb.").fill = _fill_debug
     commands.add_parser("lab", help="the boards that are here").fill = _fill_lab

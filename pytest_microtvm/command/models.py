@@ -61,7 +61,7 @@ def _fill_compile(parser: CommandParser, _given: Sequence[str]) -> None:
     parser.add_argument(
         "--board", metavar="NAME", help="write kernels for this board's CPU; for every CPU if not."
     )
-    _add_shapes(parser)
+    add_shapes(parser)
     parser.add_argument(
         "--io-in-arena", action="store_true", help="leave room for inputs and outputs in the arena."
     )
@@ -72,6 +72,12 @@ def _fill_compile(parser: CommandParser, _given: Sequence[str]) -> None:
         default="",
         help="take kernels of a library or an accelerator where they can be, with the sources "
         "that they need, a folder or a pack; those that the board names if not given.",
+    )
+    parser.add_argument(
+        "--tuning",
+        metavar="FILE",
+        help="a tuning log that says how kernels are written, beside the one that comes with the "
+        "package for the board's core; 'none' for neither.",
     )
     parser.add_argument(
         "--name",
@@ -90,7 +96,8 @@ def _fill_compile(parser: CommandParser, _given: Sequence[str]) -> None:
     parser.set_defaults(run=_compile)
 
 
-def _add_shapes(parser: CommandParser) -> None:
+def add_shapes(parser: CommandParser) -> None:
+    """Add the options that say how a model's file is read."""
     parser.add_argument(
         "--input-shapes",
         metavar="NAME:[SHAPE]",
@@ -134,6 +141,7 @@ def _compile(arguments: argparse.Namespace) -> int:
         custom_operators=arguments.custom_operators,
         memory=memory_of(arguments),
         external=arguments.external,
+        tuning=arguments.tuning,
         output=arguments.output,
         environment=environment_of(arguments),
     )
@@ -151,9 +159,9 @@ def _compile_together(arguments: argparse.Namespace) -> int:
     from pytest_microtvm.api.models import compile_together
     from pytest_microtvm.compiler.options import parse_input_shapes
 
-    if arguments.io_in_arena or arguments.dump_code or arguments.external:
+    if arguments.io_in_arena or arguments.dump_code or arguments.external or arguments.tuning:
         raise ConfigError(
-            "--io-in-arena, --dump-code and --external are for one model",
+            "--io-in-arena, --dump-code, --external and --tuning are for one model",
             cure="leave them out, or compile the models one by one",
         )
     libraries = compile_together(
@@ -256,7 +264,7 @@ def _fill_check(parser: CommandParser, _given: Sequence[str]) -> None:
         metavar="NAME",
         help=f"compare with {', '.join(REFERENCES)} or an .npz file of outputs (default: host)",
     )
-    _add_shapes(parser)
+    add_shapes(parser)
     add_memory(parser)
     parser.add_argument("--rtol", type=float, default=1e-5, help="relative tolerance for floats")
     parser.add_argument("--atol", type=float, default=1e-6, help="absolute tolerance for floats")
@@ -325,7 +333,7 @@ def _fill_evaluate(parser: CommandParser, _given: Sequence[str]) -> None:
         help="what to compute. Defaults to 'accuracy'",
     )
     parser.add_argument("--output", metavar="NAME", help="the output to score; the first if not.")
-    _add_shapes(parser)
+    add_shapes(parser)
     parser.add_argument("--json", action="store_true", help="print the result as JSON.")
     add_environment(parser)
     parser.set_defaults(run=_evaluate)

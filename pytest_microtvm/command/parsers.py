@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 OK, FAILED, USAGE = 0, 1, 2
 """Exit statuses: success, a step failed, wrong usage."""
 
+INTERRUPTED = 130
+"""As a shell reports a program that Ctrl-C ended."""
+
 
 class HelpFormatter(argparse.HelpFormatter):
     """Takes texts as they are set where they hold lines of their own."""

@@ -104,6 +104,13 @@ def add_options(parser: pytest.Parser) -> None:
         metavar="NAME",
     )
     add(
+        "tuning",
+        "a tuning log that says how kernels are written, beside those that come with the package; "
+        "or 'none' for neither",
+        ini="microtvm_tuning",
+        metavar="LOG",
+    )
+    add(
         "custom-operators",
         "a Python file with custom operators of TFLite models; may be repeated",
         ini="microtvm_custom_operators",
@@ -216,6 +223,7 @@ def add_options(parser: pytest.Parser) -> None:
     parser.addini("microtvm_input_shapes", "shapes of inputs that models leave open", type="args")
     parser.addini("microtvm_custom_operators", "files with custom operators", type="args")
     parser.addini("microtvm_signature", "the signature of models that is compiled")
+    parser.addini("microtvm_tuning", "a tuning log that says how kernels are written")
     parser.addini("microtvm_pools", "memory for the tensors of models", type="linelist")
     parser.addini("microtvm_reference", "what outputs are compared with", default=HOST)
     parser.addini("microtvm_cache_dir", "where compiled and built things are kept")

@@ -108,6 +108,7 @@ class Run:
                 signature=settings.signature,
                 custom_operators=settings.custom_operators,
                 memory=settings.memory,
+                tuning=settings.tuning,
                 root=self._config.rootpath,
                 keep_projects=settings.keep_projects,
                 count_instructions=settings.count_instructions,

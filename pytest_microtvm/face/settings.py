@@ -12,6 +12,7 @@ from pytest_microtvm.boards import Board, load_boards
 from pytest_microtvm.boards.selection import Readiness, board_of, select_boards
 from pytest_microtvm.compiler.options import parse_input_shapes
 from pytest_microtvm.compiler.pools import Memory, parse_memory
+from pytest_microtvm.compiler.tuning_files import UNTUNED
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import ConfigError
 from pytest_microtvm.executors import EXECUTORS
@@ -45,6 +46,7 @@ class Settings:
         signature: The signature of models that is compiled, or None.
         custom_operators: Python files with custom operators of models.
         memory: The pools that models have.
+        tuning: A tuning log, `none`, or None for those that come with the package.
         build_only: Stop after the build.
         keep_projects: Where generated projects are copied to, or None.
         reference: What outputs are compared with: one of `REFERENCES` or the path of an `.npz`.
@@ -78,6 +80,7 @@ class Settings:
     signature: str | None
     custom_operators: tuple[str, ...]
     memory: Memory
+    tuning: str | None
     build_only: bool
     keep_projects: Path | None
     reference: str | Path
@@ -149,6 +152,7 @@ def read_settings(config: pytest.Config, boards: dict[str, Board]) -> Settings:
         signature=option.microtvm_signature or config.getini("microtvm_signature") or None,
         custom_operators=_custom_operators(config),
         memory=_memory(config),
+        tuning=_tuning(config),
         build_only=option.microtvm_build_only,
         keep_projects=(config.rootpath / KEPT_PROJECTS if option.microtvm_keep_projects else None),
         reference=_reference(config),
@@ -170,6 +174,15 @@ def read_settings(config: pytest.Config, boards: dict[str, Board]) -> Settings:
         budgets=parse_budgets(config.getini("microtvm_budgets"), METRICS),
         count_instructions=not option.microtvm_no_instructions,
     )
+
+
+def _tuning(config: pytest.Config) -> str | None:
+    """The tuning log: of the option, or of the ini key, below the root folder."""
+    named = config.option.microtvm_tuning
+    if named:
+        return str(named)
+    in_ini = str(config.getini("microtvm_tuning") or "")
+    return str(config.rootpath / in_ini) if in_ini not in ("", UNTUNED) else in_ini or None
 
 
 def _custom_operators(config: pytest.Config) -> tuple[str, ...]:

@@ -372,11 +372,11 @@ class Harness:
         record = Record("", board.label, board.platform, HOST_DRIVEN)
         session = self.open(firmware, record, lambda line: None)
         if not library.states:
-            return session.debug(inputs)
+            return session.debug(inputs, is_timed=False)
         session.reset()
         steps = range(len(next(iter(inputs.values()))))
         each = [{name: array[step] for name, array in inputs.items()} for step in steps]
-        return [result for step in each for result in session.debug(step)]
+        return [result for step in each for result in session.debug(step, is_timed=False)]
 
     def _host_reference(self, library: ModelLibrary, inputs: Tensors) -> Tensors:
         """What the same MLF computes on this machine, by its call plan.

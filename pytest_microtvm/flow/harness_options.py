@@ -29,6 +29,7 @@ class HarnessOptions:
         signature: The signature of models that is compiled; None for models as they are without.
         custom_operators: Python files with custom operators of TFLite models.
         memory: The pools that models have.
+        tuning: As of `CompileOptions`.
         root: Paths of models are recorded relative to it.
         lease_timeout_s: For waiting until a real board is free.
         keep_projects: A folder that gets a copy of every project, also of one that fails to build.
@@ -46,6 +47,7 @@ class HarnessOptions:
     signature: str | None = None
     custom_operators: tuple[str, ...] = ()
     memory: Memory = field(default_factory=Memory)
+    tuning: str | None = None
     root: Path = Path()
     lease_timeout_s: float = 600.0
     keep_projects: Path | None = None
@@ -70,4 +72,5 @@ class HarnessOptions:
             self.memory,
             signature=reading.signature or self.signature,
             custom_operators=self.custom_operators,
+            tuning=self.tuning,
         )

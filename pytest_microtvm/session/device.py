@@ -229,11 +229,15 @@ class Session:
         self.latency_s = self.counts = self.stack_bytes = None
         self.samples = 0
 
-    def debug(self, inputs: Mapping[str, NDArray[np.generic]]) -> list[NodeResult]:
+    def debug(
+        self, inputs: Mapping[str, NDArray[np.generic]], *, is_timed: bool = True
+    ) -> list[NodeResult]:
         """Run the model once, kernel by kernel, and keep what each gave.
 
         Args:
             inputs: As of `run`.
+            is_timed: Take each kernel's time, for which it runs several times. If not, `counts`
+                holds the instructions of each then, where they are counted.
 
         Returns:
             Every call with its outputs and its time by the device's timer.
@@ -249,7 +253,12 @@ class Session:
                 cure=f"use the executor {HOST_DRIVEN}",
                 board=self.board,
             )
-        results = model.debug([inputs[spec.name] for spec in self.firmware.library.inputs])
+        if self._count_log is not None:
+            self._count_log.skip()
+        arrays = [inputs[spec.name] for spec in self.firmware.library.inputs]
+        results = model.debug(arrays, is_timed)
+        if self._count_log is not None and not is_timed:
+            self.counts = self._count_log.read()
         self.flush_log()
         return results
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -105,9 +106,9 @@ class HostDriven:
         outputs = self._guard("run the graph", self._client.use, self._model.run, inputs)
         return outputs, time.monotonic() - start
 
-    def debug(self, inputs: list[NDArray[np.generic]]) -> list[NodeResult]:
+    def debug(self, inputs: list[NDArray[np.generic]], is_timed: bool) -> list[NodeResult]:
         """Run once, kernel by kernel."""
         results: list[NodeResult] = self._guard(
-            "run the graph", self._client.use, self._model.debug, inputs
+            "run the graph", self._client.use, partial(self._model.debug, is_timed=is_timed), inputs
         )
         return results

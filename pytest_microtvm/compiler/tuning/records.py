@@ -28,6 +28,15 @@ class Key:
     core: str
 
 
+def key_of(written: Mapping[str, Any], core: str) -> Key:
+    """The key of a kernel, by what the metadata of its archive says of it.
+
+    Raises:
+        KeyError, TypeError, ValueError: That is not what this compiler writes.
+    """
+    return Key(written["kernel"], Workload.from_data(written["workload"]), core)
+
+
 @dataclass(frozen=True)
 class TuningRecord:
     """What was measured of one kernel.

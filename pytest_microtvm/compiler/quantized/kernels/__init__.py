@@ -16,7 +16,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from pytest_microtvm.compiler.quantized.choices import Choose, Tuned, first
+from pytest_microtvm.compiler.quantized.choices import Choose, Tunable, Tuned, first
 from pytest_microtvm.compiler.quantized.cpu import CpuExtension, Generator
 from pytest_microtvm.compiler.quantized.external import load_external
 from pytest_microtvm.compiler.quantized.operator import installed_operators
@@ -91,8 +91,21 @@ def kernel_tables(simd: str) -> tuple[Mapping[type, Generator], ...]:
     Raises:
         ConfigError: There is no extension of this name, or one that it includes is missing.
     """
+    added = [operator.kernels for operator in installed_operators()]
+    return (*(extension.kernels for extension in _extensions(simd)), *added)
+
+
+def tunables(simd: str) -> dict[str, Tunable]:
+    """What can be chosen about the kernels for a CPU, by its name.
+
+    Raises:
+        ConfigError: As `kernel_tables`.
+    """
+    return {each.name: each for extension in _extensions(simd) for each in extension.tunables}
+
+
+def _extensions(simd: str) -> list[CpuExtension]:
+    """An extension, and those that are asked after it."""
     extension: CpuExtension = CPU_EXTENSIONS.load(simd)
     names = dict.fromkeys((*extension.includes, PORTABLE))
-    others: list[CpuExtension] = [CPU_EXTENSIONS.load(name) for name in names]
-    added = [operator.kernels for operator in installed_operators()]
-    return tuple(kernels for kernels in (extension.kernels, *(o.kernels for o in others), *added))
+    return [extension, *(CPU_EXTENSIONS.load(name) for name in names)]

@@ -48,7 +48,7 @@ _SMALL_LAYOUTS = {
 }
 _CHANNELS_OF_ONE_PIXEL = 6  # as many sums as three pixels and two channels have
 
-_BLOCKS = ((3, 2), (2, 2), (1, 4), (1, 6))
+_BLOCKS = ((3, 2), (2, 2), (1, 6))
 """Pixels and channels at a time: what there are registers for."""
 
 Int8Array = npt.NDArray[np.int8]
