@@ -22,6 +22,11 @@ An error is never a verdict: only `OutputMismatch` may fail a test, everything e
 
 from __future__ import annotations
 
+import os
+
+_MESSAGE_LENGTH = 1000
+_ELLIPSIS = " [...] "
+
 
 def printable(text: str) -> str:
     """A text that may come from a file, a folder or a model, for one line of a terminal.
@@ -32,6 +37,14 @@ def printable(text: str) -> str:
     return "".join(
         each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
     )
+
+
+def _shortened(text: str) -> str:
+    """A text without its middle, where it is long: a name or a value in a file may be."""
+    if len(text) <= _MESSAGE_LENGTH:
+        return text
+    half = (_MESSAGE_LENGTH - len(_ELLIPSIS)) // 2
+    return f"{text[:half]}{_ELLIPSIS}{text[-half:]}"
 
 
 class MicroTVMError(Exception):
@@ -67,7 +80,8 @@ class MicroTVMError(Exception):
 
     def one_line(self) -> str:
         """The error on one line: board, message, operation and time, cure."""
-        line = f"{self.board}: {self.message}" if self.board else self.message
+        message = _shortened(self.message)
+        line = f"{self.board}: {message}" if self.board else message
         context = []
         if self.operation:
             context.append(f"during {self.operation}")
@@ -85,6 +99,21 @@ class MicroTVMError(Exception):
 
 class ConfigError(MicroTVMError):
     """Wrong usage; reported before any test runs."""
+
+
+def refused_path(error: OSError) -> ConfigError:
+    """What is told of a path that the system does not take: its name is too long, for instance.
+
+    Args:
+        error: What was raised.
+
+    Raises:
+        OSError: The same, where it is about no path.
+    """
+    if error.filename is None:
+        raise error
+    name = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename
+    return ConfigError(f"cannot use {name}: {error.strerror}", cure="name another path")
 
 
 class ModelError(MicroTVMError):

@@ -44,6 +44,7 @@ from pytest_microtvm.errors import (
     FloatOperatorWarning,
     MicroTVMError,
     OutputMismatch,
+    refused_path,
 )
 from pytest_microtvm.process import fill_standard_streams
 from pytest_microtvm.version import __version__
@@ -65,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status = _run(arguments)
         sys.stdout.flush()
     except OSError as error:
-        if error.errno not in _STREAM_ERRORS or error.filename is not None:
+        if error.errno not in _STREAM_ERRORS:
             raise
         _discard_output()
         if error.errno == errno.EPIPE:  # who reads has had enough, as `head` does
@@ -104,8 +105,9 @@ def _run(arguments: Sequence[str] | None) -> int:
             warnings.simplefilter("always", FloatOperatorWarning)
             warnings.showwarning = _tell_warning
             return run(parsed)
-    except ConfigError as error:
-        print(f"microtvm: {error}", file=sys.stderr)
+    except (ConfigError, OSError) as error:
+        told = refused_path(error) if isinstance(error, OSError) else error
+        print(f"microtvm: {told}", file=sys.stderr)
         return USAGE
     except OutputMismatch as error:
         print(error)  # a verdict: it belongs to the results

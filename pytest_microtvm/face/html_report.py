@@ -48,6 +48,7 @@ class HtmlReport:
         require_libraries()
         check_writable(path, OPTION)
         self._path = path
+        self._is_written = False
         self._config = config
         self._start = time.monotonic()
         self._tests: dict[str, TestOutcome] = {}
@@ -83,9 +84,12 @@ class HtmlReport:
         )
         page = run_page([record.to_json() for record in records], list(self._tests.values()), about)
         write_file(self._path, page, OPTION)
+        self._is_written = True
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Say where the page is."""
+        if not self._is_written:
+            return
         shown = os.path.relpath(self._path, self._config.invocation_params.dir)
         terminalreporter.line(f"the report is in {shown}")
 

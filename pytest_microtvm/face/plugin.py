@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pytest_microtvm.errors import ConfigError, MicroTVMError
+from pytest_microtvm.errors import ConfigError, MicroTVMError, refused_path
 from pytest_microtvm.face import debugger, fixtures, hookspecs, markers, options
 from pytest_microtvm.face.outcomes import adapt_report, name_phases
 from pytest_microtvm.face.stash import RUN_KEY, run_of
@@ -233,3 +233,5 @@ def _usage_errors() -> Iterator[None]:
         yield
     except MicroTVMError as error:
         raise pytest.UsageError(error.one_line()) from error
+    except OSError as error:
+        raise pytest.UsageError(refused_path(error).one_line()) from error

@@ -103,6 +103,10 @@ class Settings:
     count_instructions: bool
 
 
+_LARGEST = 1e9
+"""Of any number: thirty years in seconds, a petabyte in megabytes."""
+
+
 def read_settings(config: pytest.Config, boards: dict[str, Board]) -> Settings:
     """Read and check what was asked for.
 
@@ -293,10 +297,10 @@ def _number(config: pytest.Config, name: str, *, above_zero: bool = False) -> fl
         number = float(text or "")
     except ValueError:
         number = float("nan")
-    if not (number > 0 if above_zero else number >= 0) or number == float("inf"):
+    if not (number > 0 if above_zero else number >= 0) or number > _LARGEST:
+        least = "above 0" if above_zero else "of 0 or more"
         raise ConfigError(
-            f"microtvm_{name} is {text!r}",
-            cure=f"give a number {'above 0' if above_zero else 'of 0 or more'}",
+            f"microtvm_{name} is {text!r}", cure=f"give a number {least}, {_LARGEST:g} at most"
         )
     return number
 

@@ -202,7 +202,7 @@ def _places(sizes: Mapping[str, Any], memory: str) -> Iterator[tuple[str, float]
         if section not in rest:
             continue
         rest[section] -= symbol["bytes"]
-        layer = f"layer {symbol['layer']}, " if symbol["layer"] else ""
+        layer = f"layer {symbol['layer']}, " if symbol.get("layer") else ""
         yield f"{layer}section {section}, symbol {name}", symbol["bytes"]
     for section, size_bytes in rest.items():
         yield f"section {section}, text and padding that no symbol names", size_bytes

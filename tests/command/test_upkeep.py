@@ -49,3 +49,21 @@ def test_the_doctor_knows_what_is_missing(
     assert found["boards"]["qemu_x86"]["runs"] is False
     assert found["versions"]["qemu-system-i386"] == "not installed"
     assert found["cache"] == f"{os.environ['XDG_CACHE_HOME']}/pytest-microtvm"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("build",),
+        ("flash",),
+        ("run",),
+        ("boards", "--boards-dir"),
+        ("doctor", "host", "--cache-dir"),
+    ],
+)
+def test_a_path_that_the_system_refuses_is_one_line(
+    microtvm: Microtvm, arguments: tuple[str, ...]
+) -> None:
+    told = microtvm(*arguments, "a" * 5000, status=2).err
+    assert len(told.splitlines()) == 1
+    assert "File name too long; name another" in told

@@ -93,6 +93,14 @@ def test_what_no_symbol_names_is_told_by_its_section():
     assert not change.is_over
 
 
+def test_a_symbol_of_a_baseline_may_have_no_layer():
+    before, now = record(flash_bytes=1000), record(flash_bytes=1100)
+    del before.sizes["symbols"]["main"]["layer"]
+    now.sizes["symbols"]["main"]["bytes"] += 100
+    (change,) = changes(before, now, {})
+    assert "symbol main: +100 bytes" in change.where[0]
+
+
 def test_more_instructions_name_the_layer():
     now = record(instructions=9500)
     now.layers[1]["instructions"] += 500
