@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from pytest_microtvm.boards import load_boards
+from pytest_microtvm.compiler.program import Overlap
 from pytest_microtvm.compiler.quantized.arithmetic import apply, quantize_multiplier, requantize
 from pytest_microtvm.compiler.quantized.kernels import generate
 from pytest_microtvm.compiler.quantized.specs import (
@@ -27,7 +28,7 @@ from tests.integer.cases import Case, Int8Array, expected, random_input
 from tests.integer.programs import Check, wrong_bytes_on_board, wrong_bytes_on_host
 
 HEADER = "tvmgen_integer_helium.h"
-SANITIZED = ("gcc", "-std=c99", "-fsanitize=undefined", "-fno-sanitize-recover=all")
+SANITIZED = ("gcc", "-std=c99", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 CONVOLUTIONS = [
     # (height, width, channels), (kernel height, width), strides, padding, output channels
@@ -207,6 +208,41 @@ def test_every_byte_is_right_on_a_board(seed: int, tmp_path: Path):
     need_tools(board)
     checks = all_checks(seed)
     assert wrong_bytes_on_board(checks, tmp_path, board) == [0] * len(checks)
+
+
+def test_depthwise_kernels_write_over_what_they_have_read(tmp_path: Path):
+    """By rows with all weights in places, for 16 channels after the other, or in place."""
+    random = np.random.default_rng(7)
+    checks, ways = [], set()
+    for image, strides in [
+        ((12, 20, 16), (1, 1)),
+        ((25, 24, 33), (1, 1)),
+        ((30, 25, 40), (2, 1)),
+        ((9, 9, 40), (2, 2)),
+        ((2, 19, 36), (1, 1)),
+        ((17, 1, 50), (1, 1)),
+    ]:
+        channels = image[2]
+        kernel, padding = ((3, 3), (1, 1)) if image[1] > 1 else ((5, 1), (2, 0))
+        input_shape, output_shape = shapes(image, kernel, strides, padding, channels)
+        weights = random.integers(-127, 128, (*kernel, channels)).astype(np.int8)
+        case = DepthwiseConv2D(
+            (1, *input_shape[1:]),
+            (1, *output_shape[1:]),
+            Window(kernel, strides, (1, 1), padding),
+            weights,
+            random.integers(-4000, 4000, channels, np.int32),
+            9,
+            requantization(random, channels, weights[..., 0].size),
+        )
+        kernel_source = generate(case, "helium")
+        overlaps = [*kernel_source.overlaps, *(Overlap(n, 0) for n in kernel_source.in_place)]
+        ways.add((bool(kernel_source.overlaps), bool(kernel_source.in_place)))
+        values = random_input(random, case)
+        right = expected(case, values)
+        checks += [Check(kernel_source, values, right, overlap) for overlap in overlaps]
+    assert ways == {(True, False), (False, False), (False, True)}
+    assert wrong_bytes_on_host(checks, tmp_path, SANITIZED) == [0] * len(checks)
 
 
 def test_weights_are_stored_once_and_channels_take_eight_bytes():

@@ -3,10 +3,14 @@
 The input is copied for 16 channels at a time so that four rows of a channel are a word. A vector of
 four words, from four columns side by side, holds all that a kernel of 3 x 3 reads for two outputs
 beside each other and the two below them. So one vector of the input meets four of weights, in which
-the taps have their places and zeros fill the rest. These are made before, for 16 channels. Larger
-kernels take several vectors. An image of one column gives four words below each other instead.
+the taps have their places and zeros fill the rest. These are made before. Larger kernels take
+several vectors. An image of one column gives four words below each other instead.
 
 Four outputs of a channel are scaled at once.
+
+Where the kernel goes through the image once, from its first row to its last, the output may lie a
+few rows before the input. With more than 16 channels it needs room for the weights of all of them
+then, each in their places; else it goes through the image for 16 channels after the other.
 """
 
 from __future__ import annotations
@@ -30,8 +34,7 @@ from pytest_microtvm.compiler.quantized.specs import KernelSource, Role
 def depthwise_conv2d(plan: Plan) -> KernelSource:
     """The kernel of a plan."""
     spec = plan.spec
-    batches, height, width, channels = spec.input_shape
-    out_height, out_width = spec.output_shape[1:3]
+    batches, channels, out_height = spec.input_shape[0], spec.input_shape[3], spec.output_shape[1]
     weights = by_channel(spec)
     scaling = plan.scaling
     parameters = scaling.starts
@@ -48,28 +51,28 @@ def depthwise_conv2d(plan: Plan) -> KernelSource:
         *_declared_unit(plan),
         f"microtvm_store16(blank, microtvm_all16({spec.input_zero_point}));",
     )
-    with text.repeated("channel", channels, VECTOR):
-        lanes = str(min(channels, VECTOR))
-        if channels > VECTOR and channels % VECTOR:
-            lanes = "lanes"
-            text.add(
-                f"const int32_t lanes = channel < {channels - VECTOR} ? "
-                f"{VECTOR} : {channels} - channel;"
-            )
-        _write_placing(text, plan, lanes)
-        with text.repeated("image", batches):
-            source = f"input0 + image * {height * width * channels} + channel"
-            text.add(
-                f"const int8_t *const source = {source};",
-                f"int8_t *const outputs = output + image * {out_height * out_width * channels}"
-                " + channel;",
-            )
-            if plan.is_column:
-                with text.block():
-                    _write_column(text, plan, lanes)
-                _write_lanes(text, plan, lanes)
-            else:
-                _write_image(text, plan, lanes)
+    if plan.goes_by_rows:
+        _write_placing(text, plan, str(channels))
+        with text.repeated("image", batches), text.repeated("first", out_height, plan.layout.rows):
+            _write_first_row(text, plan)
+            with text.repeated("channel", channels, VECTOR):
+                lanes = _declared_lanes(text, channels)
+                _write_pointers(text, plan)
+                _write_rows(text, plan, lanes)
+    else:
+        with text.repeated("channel", channels, VECTOR):
+            lanes = _declared_lanes(text, channels)
+            _write_placing(text, plan, lanes)
+            with text.repeated("image", batches):
+                _write_pointers(text, plan)
+                if plan.is_column:
+                    with text.block():
+                        _write_column(text, plan, lanes)
+                    _write_lanes(text, plan, lanes)
+                else:
+                    with text.repeated("first", out_height, plan.layout.rows):
+                        _write_first_row(text, plan)
+                        _write_rows(text, plan, lanes)
     return KernelSource(
         input_dtypes=("int8",),
         constants=(
@@ -81,6 +84,8 @@ def depthwise_conv2d(plan: Plan) -> KernelSource:
         output_dtype="int8",
         body=str(text),
         workspace_bytes=plan.workspace_bytes,
+        in_place=(0,) if plan.is_in_place else (),
+        overlaps=plan.overlaps if plan.goes_by_rows else (),
         macs=int(np.prod(spec.output_shape)) * weights.shape[1],
         headers=("tvmgen_integer_helium.h",),
         roles=(
@@ -92,17 +97,39 @@ def depthwise_conv2d(plan: Plan) -> KernelSource:
     )
 
 
-def _write_image(text: Text, plan: Plan, lanes: str) -> None:
-    """The outputs of an image, some rows at a time."""
-    layout, out_height = plan.layout, plan.spec.output_shape[1]
-    with text.repeated("first", out_height, layout.rows):
-        last = out_height - layout.rows
-        whole = out_height % layout.rows == 0
-        row = "first" if whole else f"first < {last} ? first : {last}"
-        text.add(f"const int32_t row = {row};")
-        for height_word in range(layout.heights):
-            _write_words(text, plan, lanes, height_word)
-        _write_lanes(text, plan, lanes)
+def _declared_lanes(text: Text, channels: int) -> str:
+    """C: how many channels there are from `channel` on, 16 at most."""
+    if channels <= VECTOR or channels % VECTOR == 0:
+        return str(min(channels, VECTOR))
+    text.add(
+        f"const int32_t lanes = channel < {channels - VECTOR} ? {VECTOR} : {channels} - channel;"
+    )
+    return "lanes"
+
+
+def _write_pointers(text: Text, plan: Plan) -> None:
+    """Where the channels at hand are in an image, and where their outputs go."""
+    _, height, width, channels = plan.spec.input_shape
+    outputs = plan.spec.output_shape[1] * plan.spec.output_shape[2] * channels
+    text.add(
+        f"const int8_t *const source = input0 + image * {height * width * channels} + channel;",
+        f"int8_t *const outputs = output + image * {outputs} + channel;",
+    )
+
+
+def _write_first_row(text: Text, plan: Plan) -> None:
+    """The first of the rows of outputs at hand; the last ones may be computed twice."""
+    rows, out_height = plan.layout.rows, plan.spec.output_shape[1]
+    last = out_height - rows
+    row = "first" if out_height % rows == 0 else f"first < {last} ? first : {last}"
+    text.add(f"const int32_t row = {row};")
+
+
+def _write_rows(text: Text, plan: Plan, lanes: str) -> None:
+    """The outputs of the rows at hand, of up to 16 channels."""
+    for height_word in range(plan.layout.heights):
+        _write_words(text, plan, lanes, height_word)
+    _write_lanes(text, plan, lanes)
 
 
 def _places_of_weights(plan: Plan) -> npt.NDArray[np.uint8]:
@@ -149,11 +176,12 @@ def _declared_unit(plan: Plan) -> list[str]:
 
 
 def _write_placing(text: Text, plan: Plan, lanes: str) -> None:
-    """Put the weights of up to 16 channels into their places."""
+    """Put the weights of some channels into their places."""
     tables = len(plan.layout.tables)
+    channel = "lane" if plan.goes_by_rows else "(channel + lane)"
     with text.block(f"for (int32_t lane = 0; lane < {lanes}; ++lane)"):
         text.add(
-            f"const int8_t *const weights = constant0 + (channel + lane) * {plan.taps};",
+            f"const int8_t *const weights = constant0 + {channel} * {plan.taps};",
             f"int8_t *const to = placed + lane * {tables * VECTOR};",
         )
         for first in range(0, plan.staged_bytes, VECTOR):
@@ -268,7 +296,8 @@ def _write_lanes(text: Text, plan: Plan, lanes: str) -> None:
     tables = len(layout.tables)
     steady = tables <= REGISTERS
     with text.block(f"for (int32_t lane = 0; lane < {lanes}; ++lane)"):
-        text.add(f"const int8_t *const weights = placed + lane * {tables * VECTOR};")
+        place = "(channel + lane)" if plan.goes_by_rows else "lane"
+        text.add(f"const int8_t *const weights = placed + {place} * {tables * VECTOR};")
         if steady:
             _write_weights(text, tables)
         scaling = plan.scaling

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from pytest_microtvm.compiler.program import Overlap
 from pytest_microtvm.compiler.quantized.kernels.accumulators import bounds, folded_bias
 from pytest_microtvm.compiler.quantized.kernels.helium.scaling import (
     HeliumScaling,
     plan_helium_scaling,
 )
+from pytest_microtvm.compiler.quantized.kernels.overlap import is_by_channels, of_rows, steps
 from pytest_microtvm.compiler.quantized.specs import DepthwiseConv2D, Window
 
 VECTOR = 16
@@ -75,9 +78,45 @@ class Plan:
         return _is_column(self.spec)
 
     @property
+    def overlaps(self) -> tuple[Overlap, ...]:
+        """How input and output may share memory where it `goes_by_rows`."""
+        rows = self.layout.rows
+        return of_rows(self.spec, steps(self.spec.output_shape[1], rows), rows)
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether outputs may be where the input is: a channel is read before it is written."""
+        rows = self.spec.output_shape[1] if self.is_column else self.layout.rows
+        return is_by_channels(self.spec, rows)
+
+    @property
+    def goes_by_rows(self) -> bool:
+        """Whether it goes through the image once, not for 16 channels after the other.
+
+        With more channels it needs more memory for weights then: less than shared memory saves.
+        """
+        if self.is_column or self.is_in_place:
+            return False
+        input_bytes, output_bytes = (
+            math.prod(shape) for shape in (self.spec.input_shape, self.spec.output_shape)
+        )
+        shared = [
+            output_bytes - overlap.distance_bytes
+            for overlap in self.overlaps
+            if not overlap.is_behind
+        ]
+        saved = min(input_bytes, max(shared, default=0))
+        return saved > self._table_bytes * max(0, self.spec.input_shape[3] - VECTOR)
+
+    @property
     def weight_bytes(self) -> int:
-        """Memory for the weights of 16 channels in their places."""
-        return VECTOR * VECTOR * len(self.layout.tables)
+        """Memory for weights in their places: of 16 channels, or of all."""
+        channels = self.spec.input_shape[3] if self.goes_by_rows else VECTOR
+        return self._table_bytes * channels
+
+    @property
+    def _table_bytes(self) -> int:
+        return VECTOR * len(self.layout.tables)
 
     @property
     def together(self) -> int:
