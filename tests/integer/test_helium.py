@@ -42,6 +42,7 @@ CONVOLUTIONS = [
     ((14, 10, 1), (10, 4), (2, 2), (4, 1), 64),
     ((6, 40, 8), (5, 5), (1, 1), (2, 2), 16),
     ((1, 1, 640), (1, 1), (1, 1), (0, 0), 35),
+    ((6, 5, 8), (1, 1), (1, 1), (0, 0), 23),
 ]
 DEPTHWISE = [
     ((5, 5, 64), (3, 3), (1, 1), (1, 1)),
@@ -197,8 +198,11 @@ def uses_helium(kernel: KernelSource) -> bool:
 def test_every_byte_is_right_on_the_host(tmp_path: Path):
     checks = all_checks(2)
     assert all(uses_helium(check.kernel) for check in checks)
-    for sequence in ("MICROTVM_LINE16", "microtvm_scale_pair", "microtvm_linear16"):
-        assert any(f"{sequence}(" in check.kernel.body for check in checks)
+    for sequence in (
+        *("MICROTVM_LINE16(", "MICROTVM_LINE_BYTES4(", "microtvm_scale_pair("),
+        *("microtvm_linear16(", "MICROTVM_LAST2(0,", "MICROTVM_LAST3(0,", "MICROTVM_LAST3(1,"),
+    ):
+        assert any(sequence in check.kernel.body for check in checks)
     assert wrong_bytes_on_host(checks, tmp_path, SANITIZED) == [0] * len(checks)
 
 

@@ -256,7 +256,7 @@ static inline microtvm_int32x4 microtvm_line4_all(
 /* value + zero_point between the limits. */
 static inline microtvm_int32x4 microtvm_output4(
     microtvm_int32x4 value, int32_t zero_point, int32_t minimum, int32_t maximum) {
-  const int32x4_t moved = vqaddq_n_s32(value, zero_point);
+  const int32x4_t moved = zero_point == 0 ? value : vqaddq_n_s32(value, zero_point);
   if (minimum == -128 && maximum == 127) {
     int32x4_t result = moved;
     __asm__("vqmovnb.s32 %q0, %q0\n\tvqmovnb.s16 %q0, %q0" : "+w"(result));

@@ -272,6 +272,28 @@ static inline void microtvm_line16(int8_t *to, const int32_t *sums, const int32_
 
 #define MICROTVM_LINE16 microtvm_line16
 
+static inline void microtvm_last(int32_t first, int32_t count, const int8_t *x, const int8_t *y,
+    const int8_t *weights, int32_t *a, int32_t *b) {
+  const microtvm_int8x16 factors = microtvm_load_first(weights, count);
+  *a = microtvm_dot(first ? 0 : *a, microtvm_load_first(x, count), factors);
+  *b = microtvm_dot(first ? 0 : *b, microtvm_load_first(y, count), factors);
+}
+
+#define MICROTVM_LAST2(first, count, x, y, weights, a0, b0, a1, b1)              \
+  do {                                                                           \
+    microtvm_last(first, count, x, y, weights, &(a0), &(b0));                    \
+    microtvm_last(first, count, x, y, (weights) + (count), &(a1), &(b1));        \
+  } while (0)
+
+#define MICROTVM_LAST3(first, count, x, y, weights, a0, b0, a1, b1, a2, b2)      \
+  do {                                                                           \
+    MICROTVM_LAST2(first, count, x, y, weights, a0, b0, a1, b1);                 \
+    microtvm_last(first, count, x, y, (weights) + 2 * (count), &(a2), &(b2));    \
+  } while (0)
+
+#define MICROTVM_LINE_BYTES4(result, value, multiplier, shift) \
+  ((result) = microtvm_output4(microtvm_line4_all(value, multiplier, shift), 0, -128, 127))
+
 static inline void microtvm_linear16(int8_t *to, const int8_t *left, const int8_t *right,
     microtvm_int32x4 factors, int32_t factor, int32_t constant, int32_t shift) {
   for (int32_t n = 0; n < 16; ++n) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Longer sequences of Helium's instructions, for tvmgen_integer_helium.h, which includes this file. They
- * are in an order in which an instruction rarely waits for a result, and in which loads and stores,
- * products, and all else take turns: each of these has a unit of its own, for two cycles.
+/* Longer sequences of Helium's instructions, for tvmgen_integer_helium.h, which includes this file.
+ * They are in an order in which an instruction rarely waits for a result, and in which loads and
+ * stores, products, and all else take turns: each of these has a unit of its own, for two cycles.
  */
 #include "tvmgen_integer_helium.h"
 
@@ -14,8 +14,70 @@
 extern "C" {
 #endif
 
-/* 16 outputs by lines: sum * unit + start, scaled by microtvm_line4. `parameters` are 16 starts and 16
- * multipliers; sum 4 * i + n is of output 4 * n + i. A macro, as the shift has to be a number. */
+/* To the sums of two pixels, s and t, the products of their last `count` taps (x, y) with the weights
+ * of two channels or three; the sums start with them when `first` is 1, not 0. Both numbers have to
+ * be in the code. The predicate register has no name for the compiler, so it keeps its value. */
+#define MICROTVM_LAST2(first, count, x, y, weights, s0, t0, s1, t1)                             \
+  do {                                                                                          \
+    int8x16_t microtvm_x, microtvm_y, microtvm_v, microtvm_w;                                   \
+    uint32_t microtvm_before;                                                                   \
+    __asm__(MICROTVM_LAST_TWO(first, count)                                                     \
+            "vpst\n\t"                                                                          \
+            MICROTVM_PRODUCT_##first " %[b1], %q[y], %q[w]\n\t"                                 \
+            "vmsr p0, %[before]"                                                                \
+            : MICROTVM_LAST_VECTORS, [a0] MICROTVM_TOTAL_##first(s0),                           \
+              [b0] MICROTVM_TOTAL_##first(t0), [a1] MICROTVM_TOTAL_##first(s1),                 \
+              [b1] MICROTVM_TOTAL_##first(t1)                                                   \
+            : MICROTVM_LAST_INPUTS(count, x, y, weights));                                      \
+  } while (0)
+
+#define MICROTVM_LAST3(first, count, x, y, weights, s0, t0, s1, t1, s2, t2)                     \
+  do {                                                                                          \
+    int8x16_t microtvm_x, microtvm_y, microtvm_v, microtvm_w;                                   \
+    uint32_t microtvm_before;                                                                   \
+    __asm__(MICROTVM_LAST_TWO(first, count)                                                     \
+            "vpstttt\n\t"                                                                       \
+            "vldrbt.8 %q[v], [%[factors], #2*" #count "]\n\t"                                   \
+            MICROTVM_PRODUCT_##first " %[b1], %q[y], %q[w]\n\t"                                 \
+            MICROTVM_PRODUCT_##first " %[a2], %q[x], %q[v]\n\t"                                 \
+            MICROTVM_PRODUCT_##first " %[b2], %q[y], %q[v]\n\t"                                 \
+            "vmsr p0, %[before]"                                                                \
+            : MICROTVM_LAST_VECTORS, [a0] MICROTVM_TOTAL_##first(s0),                           \
+              [b0] MICROTVM_TOTAL_##first(t0), [a1] MICROTVM_TOTAL_##first(s1),                 \
+              [b1] MICROTVM_TOTAL_##first(t1), [a2] MICROTVM_TOTAL_##first(s2),                 \
+              [b2] MICROTVM_TOTAL_##first(t2)                                                   \
+            : MICROTVM_LAST_INPUTS(count, x, y, weights));                                      \
+  } while (0)
+
+/* All but the last of those of two channels. */
+#define MICROTVM_LAST_TWO(first, count)                    \
+  "vmrs %[before], p0\n\t"                                 \
+  "vmsr p0, %[mask]\n\t"                                   \
+  "vpstttt\n\t"                                            \
+  "vldrbt.8 %q[x], [%[x_at]]\n\t"                          \
+  "vldrbt.8 %q[v], [%[factors]]\n\t"                       \
+  MICROTVM_PRODUCT_##first " %[a0], %q[x], %q[v]\n\t"      \
+  "vldrbt.8 %q[y], [%[y_at]]\n\t"                          \
+  "vpsttt\n\t"                                             \
+  MICROTVM_PRODUCT_##first " %[b0], %q[y], %q[v]\n\t"      \
+  "vldrbt.8 %q[w], [%[factors], #" #count "]\n\t"          \
+  MICROTVM_PRODUCT_##first " %[a1], %q[x], %q[w]\n\t"
+
+#define MICROTVM_PRODUCT_0 "vmladavat.s8"
+#define MICROTVM_PRODUCT_1 "vmladavt.s8"
+#define MICROTVM_TOTAL_0 "+&Te"
+#define MICROTVM_TOTAL_1 "=&Te"
+
+#define MICROTVM_LAST_VECTORS                                                         \
+  [x] "=&w"(microtvm_x), [y] "=&w"(microtvm_y), [v] "=&w"(microtvm_v),                \
+  [w] "=&w"(microtvm_w), [before] "=&r"(microtvm_before)
+#define MICROTVM_LAST_INPUTS(count, x, y, weights)                                    \
+  [mask] "r"((1u << (count)) - 1u), [x_at] "r"(x), [y_at] "r"(y),                     \
+  [factors] "r"(weights), "m"(*(const int8_t(*)[count])(x)),                          \
+  "m"(*(const int8_t(*)[count])(y)), "m"(*(const int8_t(*)[])(weights))
+
+/* 16 outputs by lines: sum * unit + start, scaled by microtvm_line4. `parameters` are 16 starts and
+ * 16 multipliers; sum 4 * i + n is of output 4 * n + i. The shift has to be a number in the code. */
 #define MICROTVM_LINE16(to, sums, parameters, unit, shift, zero_point, minimum, maximum)        \
   do {                                                                                          \
     const int32_t *const microtvm_sums = (sums);                                                \
@@ -58,6 +120,14 @@ extern "C" {
   "vqshl.s32 %q[" a "], %[raised]\n\t"                  \
   "vldrb.s32 %q[" y "], [%[right], #" at "]\n\t"        \
   "vshr.s32 %q[" a "], %q[" a "], #24\n\t"
+
+/* Into `result`, four outputs by a line that has the zero point: value * multiplier, scaled as by
+ * microtvm_line4_all, and saturated. Likewise. */
+#define MICROTVM_LINE_BYTES4(result, value, multiplier, shift)                                  \
+  do {                                                                                          \
+    (result) = vqdmulhq_n_s32(value, multiplier);                                               \
+    __asm__("vqrshrnb.s32 %q0, %q0, #" #shift "\n\tvqmovnb.s16 %q0, %q0" : "+w"(result));       \
+  } while (0)
 
 /* Of four sums of each pixel, x and y, what they scale to; w are their starts and shifts. */
 #define MICROTVM_PAIR4(at, at_factors)           \
@@ -110,8 +180,8 @@ static inline void microtvm_scale_pair(int8_t *to0, int8_t *to1, const int32_t *
   microtvm_store16(to1, microtvm_bytes16(even1, odd1, zero_point, minimum, maximum));
 }
 
-/* (left * factors + right * factor + constant) >> shift of 16 int8 each, saturated; no sum is beyond 32
- * bits. `to` may be one of the others. */
+/* (left * factors + right * factor + constant) >> shift of 16 int8 each, saturated; no sum is beyond
+ * 32 bits. `to` may be one of the others. */
 static inline void microtvm_linear16(int8_t *to, const int8_t *left, const int8_t *right,
     microtvm_int32x4 factors, int32_t factor, int32_t constant, int32_t shift) {
   int32x4_t a, b, x, y;

@@ -296,7 +296,8 @@ def _write_sums(text: Text, plan: _Plan, size: int) -> None:
     vectors, rest = divmod(plan.taps, _VECTOR)
     unrolled = _unrolled(vectors)
     is_looped = vectors > unrolled
-    starts = " = 0" if is_looped or not vectors else ""
+    has_first = plan.pixels == 2 and size in (2, 3) and not vectors
+    starts = " = 0" if is_looped or not (vectors or has_first) else ""
     names = [f"sum{n}_{p}{starts}" for n in range(size) for p in range(plan.pixels)]
     text.add(f"int32_t {', '.join(names)};")
     for p in range(plan.pixels):
@@ -324,6 +325,12 @@ def _unrolled(vectors: int) -> int:
 
 def _write_rest(text: Text, plan: _Plan, size: int, taps: int) -> None:
     """The same for the last taps."""
+    if plan.pixels == 2 and size in (2, 3):
+        totals = ", ".join(f"sum{n}_{p}" for n in range(size) for p in range(plan.pixels))
+        is_first = int(plan.taps < _VECTOR)
+        text.add(f"MICROTVM_LAST{size}({is_first}, {taps}, from0, from1, weights, {totals});")
+        text.add(f"weights += {size * taps};")
+        return
     for p in range(plan.pixels):
         text.add(f"const microtvm_int8x16 rest{p} = microtvm_load_first(from{p}, {taps});")
     for n in range(size):

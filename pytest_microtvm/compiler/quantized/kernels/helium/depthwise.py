@@ -367,15 +367,15 @@ def _write_outputs(text: Text, plan: Plan, steady: bool, count: int, places: str
     factor = "multiplier, shift"
     if scaling.is_common:
         factor = f"{int(scaling.multipliers[0])}, {int(scaling.shifts[0])}"
-    total = "microtvm_add4_all(sums, start)"
-    scaled = f"microtvm_scale4_all(total, {factor}, {scaling.rounding})"
-    if scaling.line is not None:
-        total = "microtvm_multiply_add4(sums, unit, start)"
-        scaled = f"microtvm_line4_all(total, multiplier, {scaling.line_shift})"
-    text.add(
-        f"const microtvm_int32x4 sums = microtvm_int32_of({', '.join(sums)});",
-        f"const microtvm_int32x4 total = {total};",
-        f"const microtvm_int32x4 scaled = {scaled};",
-    )
-    value = f"microtvm_output4(scaled, {scaling.limits})"
-    text.add(f"microtvm_scatter4(to, {places}, {value});")
+    text.add(f"const microtvm_int32x4 sums = microtvm_int32_of({', '.join(sums)});")
+    if scaling.line is None:
+        text.add(
+            "const microtvm_int32x4 total = microtvm_add4_all(sums, start);",
+            "const microtvm_int32x4 scaled = "
+            f"microtvm_scale4_all(total, {factor}, {scaling.rounding});",
+            f"const microtvm_int32x4 bytes = microtvm_output4(scaled, {scaling.limits});",
+        )
+    else:
+        text.add("const microtvm_int32x4 total = microtvm_multiply_add4(sums, unit, start);")
+        scaling.write_line4(text, "bytes", "total", "multiplier")
+    text.add(f"microtvm_scatter4(to, {places}, bytes);")

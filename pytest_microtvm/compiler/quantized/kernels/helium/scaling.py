@@ -228,6 +228,22 @@ class HeliumScaling:
             f"microtvm_output4(scaled, {self.limits}), {count});",
         )
 
+    def write_line4(self, text: Text, result: str, total: str, multiplier: str) -> None:
+        """Four outputs of one channel by its line, in the low bytes of a vector.
+
+        Args:
+            text: Gets the statements.
+            result: The name of the vector, which they declare.
+            total: A vector of sums, added to the line's start.
+            multiplier: The channel's.
+        """
+        if self.limits == "0, -128, 127":
+            call = f"MICROTVM_LINE_BYTES4({result}, {total}, {multiplier}, {self.line_shift});"
+            text.add(f"microtvm_int32x4 {result};", call)
+            return
+        scaled = f"microtvm_line4_all({total}, {multiplier}, {self.line_shift})"
+        text.add(f"const microtvm_int32x4 {result} = microtvm_output4({scaled}, {self.limits});")
+
     @property
     def line_shift(self) -> int:
         """Of a line, the shift behind a doubled product."""
