@@ -60,10 +60,10 @@ class PytestHtml:
         lines = []
         for row in rows:
             cells = (row.name, row.board, row.executor, f"{MARKS[row.outcome]} {row.outcome}")
-            figures = [cell.text for cell in row.cells[-len(FIGURES) :]]
+            figures = [cell.text for cell in row.cells[-len(row.figures) :]]
             texts = (*cells, row.differs, *figures)
             lines.append("".join(f"<td>{escape(text)}</td>" for text in texts))
-        titles = ("Model", "Board", "Executor", "Tests", "Outputs", *dict(FIGURES).values())
+        titles = ("Model", "Board", "Executor", "Tests", "Outputs", *dict(rows[0].figures).values())
         head = "".join(f"<th>{escape(title)}</th>" for title in titles)
         body = "".join(f"<tr>{line}</tr>" for line in lines)
         postfix.append(

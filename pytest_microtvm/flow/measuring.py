@@ -46,6 +46,13 @@ def measure(firmware: Firmware, session: Session | None = None) -> Metrics:
         else:
             source = "painted stack, most since the start"
             found["stack_bytes"] = Metric(session.stack_bytes, "bytes", source, session.samples)
+        counted = session.cycles
+        if counted.most is not None:
+            found["cycles"] = Metric(counted.most, "cycles", counted.counter, session.samples)
+        elif session.is_real:
+            absent["cycles"] = (
+                "kernels run one by one" if firmware.executor == HOST_DRIVEN else session.cycles.why
+            )
         if session.counts is None:
             absent["instructions"] = _why_uncounted(firmware, session)
         else:

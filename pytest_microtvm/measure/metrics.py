@@ -131,8 +131,8 @@ class Metrics:
         instructions: Of one inference: the run that took most.
         float_instructions: Of them, those of operators that a quantized model computes in float32
             because they have no integer kernel.
-        cycles: Of the CPU, for one inference: the run that took most; only where an emulator knows
-            them, as simavr does of an AVR.
+        cycles: Of the CPU, for one inference, the run that took most: by a real board's counter,
+            or where an emulator knows them, as simavr does of an AVR.
         estimated_cycles: What QEMU's instructions take on the core, by the tables of
             `measure.cycles`.
         latency_us: One inference by the board's timer: the fastest of the runs so far.
@@ -236,7 +236,7 @@ def _why_absent(name: str) -> str:
     if name in _DEAD:
         return "nothing that the model computes is dead"
     if name == "cycles":
-        return "only simavr counts them, for boards with an AVR"
+        return "they are counted by real boards, and by simavr for boards with an AVR"
     if name == "estimated_cycles":
         return "what instructions take is not known of the core, or none are counted"
     return _NOT_RUN if name in (*_FASTEST, *_MOST) else _NOT_TOLD

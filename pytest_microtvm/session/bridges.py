@@ -16,7 +16,8 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pytest_microtvm.errors import TransportError
+from pytest_microtvm import errors
+from pytest_microtvm.errors import MicroTVMError, TransportError
 from pytest_microtvm.process import fill_standard_streams, kill_group, package_environment
 
 CLOSE_TIMEOUT_S = 5.0
@@ -164,6 +165,24 @@ class Bridges:
         """End all that are idle. Never raises."""
         while self._idle:
             self._idle.pop().kill()
+
+
+def error_of(event: Mapping[str, Any], board: str) -> MicroTVMError:
+    """The error that a bridge tells of by an event.
+
+    Args:
+        event: As the bridge has sent it.
+        board: What the device is called.
+    """
+    kind: type[MicroTVMError] = getattr(errors, event["kind"], TransportError)
+    return kind(
+        event["message"],
+        cure=event["cure"],
+        board=board,
+        operation=event["operation"],
+        elapsed_s=event["elapsed_s"],
+        details=event["details"],
+    )
 
 
 def _ignore(_event: Mapping[str, Any]) -> None:

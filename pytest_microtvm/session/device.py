@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_microtvm import errors
 from pytest_microtvm.errors import (
     ConfigError,
     MicroTVMError,
@@ -27,8 +26,9 @@ from pytest_microtvm.executors import HOST_DRIVEN
 from pytest_microtvm.measure.counting import Counter, Counts
 from pytest_microtvm.project.firmware import Firmware
 from pytest_microtvm.project.server import is_real
-from pytest_microtvm.session.bridges import CLOSE_TIMEOUT_S, BridgeProcess, Bridges
+from pytest_microtvm.session.bridges import CLOSE_TIMEOUT_S, BridgeProcess, Bridges, error_of
 from pytest_microtvm.session.count_log import CountLog
+from pytest_microtvm.session.device_figures import DeviceCycles, read_stack
 from pytest_microtvm.session.fault_injection import FaultPlan
 from pytest_microtvm.session.host_driven import NodeResult
 from pytest_microtvm.session.models import REBUILD, DeviceModel, HostDriven, OnDevice
@@ -100,6 +100,7 @@ class Session:
         self._interrupted = False
         self.counts: Counts | None = None
         self.stack_bytes: int | None = None
+        self.cycles = DeviceCycles()
         self._count_log: CountLog | None = None
 
     def __enter__(self) -> Session:
@@ -200,8 +201,8 @@ class Session:
         Returns:
             One array per output, by name. `run_s` then holds the time of this run, `latency_s` that
             of the fastest so far; `counts` the instructions of the one that took most, where they
-            are counted; `stack_bytes` the most that was ever on the device's stack, where it knows;
-            and `samples` how many runs these are of.
+            are counted, or its `cycles` by a real board; `stack_bytes` the most that was ever on
+            the device's stack, where it knows; and `samples` how many runs these are of.
 
         Raises:
             TransportError: The link broke, or the device did not answer in time.
@@ -217,7 +218,9 @@ class Session:
             counts = self._count_log.read()
             if counts is not None and (self.counts is None or counts.total > self.counts.total):
                 self.counts = counts
-        self.stack_bytes = self._read_stack()
+        if self.is_real and self.firmware.executor != HOST_DRIVEN:
+            self.cycles.read(self._call, seconds)
+        self.stack_bytes = read_stack(self._call)
         self.latency_s = seconds if self.latency_s is None else min(seconds, self.latency_s)
         self.run_s = seconds
         self.samples += 1
@@ -225,8 +228,9 @@ class Session:
         return {spec.name: array for spec, array in zip(library.outputs, outputs, strict=True)}
 
     def forget_figures(self) -> None:
-        """Begin anew with what runs measure: `latency_s`, `counts`, `stack_bytes`, `samples`."""
+        """Begin anew with what runs measure: `latency_s`, `counts`, `cycles` and so on."""
         self.latency_s = self.counts = self.stack_bytes = None
+        self.cycles.forget()
         self.samples = 0
 
     def debug(
@@ -404,15 +408,7 @@ class Session:
         elif event["event"] == "log":
             self._logs.append(event["text"])
         elif event["event"] == "error":
-            kind = getattr(errors, event["kind"], errors.TransportError)
-            self._error = kind(
-                event["message"],
-                cure=event["cure"],
-                board=self.board,
-                operation=event["operation"],
-                elapsed_s=event["elapsed_s"],
-                details=event["details"],
-            )
+            self._error = error_of(event, self.board)
             self._end_waits()
         else:
             self._end_waits()
@@ -456,13 +452,6 @@ class Session:
         if self._model is None:
             raise TransportClosed("the session is closed", board=self.board, cure="open it first")
         return self._model
-
-    def _read_stack(self) -> int | None:
-        try:
-            used = self._call("microtvm.stack_bytes")
-        except TargetError:
-            return None  # a runtime that is not ours
-        return used if isinstance(used, int) and used > 0 else None
 
     def _open_model(self, client: RpcClient) -> DeviceModel:
         library = self.firmware.library

@@ -76,14 +76,15 @@ def test_compiles_clean_and_needs_next_to_nothing(
     defined = set(re.findall(r"^[0-9a-f]+ [TDBRC] (\S+)$", symbols, re.M))
     undefined = set(re.findall(r"^ +U (\S+)$", symbols, re.M))
     assert undefined - defined == C_LIBRARY | PORT
-    # No variables but those by which TVMLogf and MicroTVMFault find the link, and what
-    # TVMGetLastError tells; constants carry addresses at most.
+    # No variables but those by which TVMLogf and MicroTVMFault find the link, what
+    # TVMGetLastError tells, and what the CPU counted; constants carry addresses at most.
     assert set(re.findall(r"^[0-9a-f]+ [bBC] (\S+)$", symbols, re.M)) == {
         "log_function",
         "log_context",
         "fault_writer",
         "fault_reporting",
         "last_status",
+        "cycles",
     }
     assert not re.findall(r"^[0-9a-f]+ [DG] (\S+)$", symbols, re.M)
     assert_has_no_circles(machine, objects)

@@ -40,6 +40,11 @@ def test_reports_its_build_and_its_limit(session: Device) -> None:
     assert call(session, "tvm.rpc.server.GetCRTMaxPacketSize") == MAX_PACKET_BYTES
 
 
+def test_tells_what_the_cpu_counted_of_cycles(session: Device) -> None:
+    call(session, "microtvm.model.run")
+    assert call(session, "microtvm.cycles") == "counter 12"
+
+
 def test_an_unknown_function_is_a_null_handle(session: Device) -> None:
     assert find(session, "microtvm.no_such_function") == 0
     assert find(session, "microtvm.model.run\0") == 0

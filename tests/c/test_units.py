@@ -16,6 +16,15 @@ def test_units(sanitized_runtime: Path, tmp_path: Path) -> None:
     assert (completed.returncode, completed.stderr) == (0, "")
 
 
+def test_cycles_are_counted_by_the_registers_of_a_dwt(
+    sanitized_runtime: Path, tmp_path: Path
+) -> None:
+    sources = [PROGRAMS_DIR / "cycles_test.c"]
+    program = build_program(sources, sanitized_runtime, tmp_path / "cycles_test")
+    completed = subprocess.run([program], capture_output=True, text=True, timeout=10)
+    assert (completed.returncode, completed.stderr) == (0, "")
+
+
 def test_every_status_has_a_number_and_a_string_of_its_own() -> None:
     declared = re.findall(
         r"^  (kMicroTVM\w+) = (-?\d+),",

@@ -181,7 +181,7 @@ def test_the_stack_is_measured_to_its_highest_mark(session, firmware):
     assert deep < firmware.board.settings["stack_bytes"]
 
 
-def test_figures_have_units_and_sources_and_parts_add_up(session, firmware):
+def test_figures_have_units_and_sources_and_parts_add_up(session, firmware, monkeypatch):
     run(session, 4, 2)
     metrics = measure(firmware, session)
     found = dict(metrics.items())
@@ -198,6 +198,17 @@ def test_figures_have_units_and_sources_and_parts_add_up(session, firmware):
     assert found["ram_io_bytes"].value == 32
     assert 8_000 < found["flash_runtime_bytes"].value < 25_000
     assert 30 < found["flash_kernels_bytes"].value < 10_000  # a page of it: `crossing`
+    # A real board counts its cycles itself. In QEMU a RISC-V does, too; a Cortex-M's counter stands
+    # still there.
+    monkeypatch.setattr(Session, "is_real", True)
+    run(session, 4, 2)
+    cycles = measure(firmware, session).cycles
+    if firmware.board.cpu.arch.startswith("riscv"):
+        assert (cycles.unit, cycles.source) == ("cycles", "mcycle")
+        assert cycles > 0
+    else:
+        assert not cycles
+        assert "stands still" in repr(cycles)
     layers = [(layer.kernel, layer.macs, layer.instructions_per_mac) for layer in metrics.layers]
     assert layers[0] == ("spin", 10, 0.9)
 

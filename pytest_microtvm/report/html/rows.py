@@ -16,9 +16,12 @@ FIGURES = (
     ("arena_bytes", "Arena"),
     ("stack_bytes", "Stack"),
     ("instructions", "Instructions"),
+    ("cycles", "Cycles"),
     ("latency_us", "Latency, µs"),
 )
 """The figures that matter most, and what they are called."""
+_SELDOM = ("cycles",)
+"""Those of few boards: they have a column where some record has them."""
 
 MARKS = {"passed": "✓", "failed": "✗", "error": "!", "skipped": "\u2013", "built": "●"}
 
@@ -47,12 +50,14 @@ class Row:
         record: As `Record.to_json` gives it.
         name: The model's, as short as it can be told from the others.
         tests: What came of its tests, see `TestOutcome.to_data`.
+        figures: Those that the table has, and what they are called.
     """
 
     id: str
     record: Mapping[str, Any]
     name: str
     tests: Sequence[Mapping[str, Any]]
+    figures: Sequence[tuple[str, str]]
 
     @property
     def model(self) -> str:
@@ -91,10 +96,10 @@ class Row:
 
     @property
     def cells(self) -> list[Cell]:
-        """Of the table of results, as `COLUMNS` names them."""
+        """Of the table of results, as `columns_of` names them."""
         metrics = self.record["metrics"]
         check = self.record["model_check"]
-        figures = [metrics.get(name) for name, _title in FIGURES]
+        figures = [metrics.get(name) for name, _title in self.figures]
         return [
             Cell(self.name),
             Cell(self.board),
@@ -141,8 +146,16 @@ class Row:
         }
 
 
-COLUMNS = ("Model", "Board", "Executor", "Tests", "Outputs", "Check", *dict(FIGURES).values())
-"""Of the table of results."""
+_WORDS = ("Model", "Board", "Executor", "Tests", "Outputs", "Check")
+
+
+def columns_of(rows: Sequence[Row]) -> list[tuple[str, bool]]:
+    """The columns of the table of results, and whether each has a figure."""
+    figures = rows[0].figures if rows else ()
+    return [
+        *((title, False) for title in _WORDS),
+        *((title, True) for _name, title in figures),
+    ]
 
 
 def rows_of(
@@ -156,12 +169,18 @@ def rows_of(
     """
     names = short_names(str(record["model"]) for record in records)
     known = {test["id"]: test for test in tests}
+    figures = [
+        pair
+        for pair in FIGURES
+        if pair[0] not in _SELDOM or any(pair[0] in record["metrics"] for record in records)
+    ]
     return [
         Row(
             f"r{number}",
             record,
             names[str(record["model"])],
             [{**_NOTHING, **test, **known.get(test["id"], {})} for test in record["tests"]],
+            figures,
         )
         for number, record in enumerate(records, 1)
     ]

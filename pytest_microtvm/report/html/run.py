@@ -9,11 +9,10 @@ from typing import Any
 
 from pytest_microtvm.measure.records import OUTCOMES
 from pytest_microtvm.report.html.page import render
-from pytest_microtvm.report.html.rows import COLUMNS, FIGURES, MARKS, Row, rows_of
+from pytest_microtvm.report.html.rows import FIGURES, MARKS, Row, columns_of, rows_of
 
 SCRIPTS = ("drawing.js", "charts.js", "pictures.js", "table.js", "report.js")
 _WRONG = ("failed", "error")
-_IN_WORDS = 6  # the columns before the figures
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ def run_page(
             "rows": rows,
             "wrong": _wrong(rows, tests),
             "columns": [
-                {"title": title, "is_number": at >= _IN_WORDS} for at, title in enumerate(COLUMNS)
+                {"title": title, "is_number": is_number} for title, is_number in columns_of(rows)
             ],
             "figures": [
                 pair for pair in FIGURES if any(pair[0] in r.record["metrics"] for r in rows)

@@ -30,6 +30,13 @@ static int32_t StackBytes(MicroTVMRpcServer *server, MicroTVMRequest *request) {
   return kMicroTVMOk;
 }
 
+/* Gives what the CPU counted in the latest measurement: see cycles.h. */
+static int32_t Cycles(MicroTVMRpcServer *server, MicroTVMRequest *request) {
+  (void)request;
+  MicroTVMReturnString(server, server->cycles != NULL ? server->cycles() : "");
+  return kMicroTVMOk;
+}
+
 /* ---- the model ---- */
 
 static int32_t ExecutorName(MicroTVMRpcServer *server, MicroTVMRequest *request) {
@@ -60,34 +67,31 @@ static int32_t ReadIndex(MicroTVMRequest *request, uint32_t count, uint32_t *ind
   return kMicroTVMOk;
 }
 
-static int32_t GetInput(MicroTVMRpcServer *server, MicroTVMRequest *request) {
+/* Gives one of the inputs or outputs, whose number is the only argument. */
+static int32_t GetTensor(MicroTVMRpcServer *server, MicroTVMRequest *request, bool is_output) {
   const MicroTVMExecutor *executor = server->executor;
+  const MicroTVMModel *model;
   uint32_t index = 0;
   int32_t status;
   if (executor == NULL) {
     return kMicroTVMErrorNoExecutor;
   }
-  status = ReadIndex(request, executor->model->num_inputs, &index);
+  model = executor->model;
+  status = ReadIndex(request, is_output ? model->num_outputs : model->num_inputs, &index);
   if (status == kMicroTVMOk) {
-    MicroTVMReturnTensor(server, &executor->model->inputs[index],
-                         MicroTVMExecutorInput(executor, index));
+    MicroTVMReturnTensor(server, is_output ? &model->outputs[index] : &model->inputs[index],
+                         is_output ? MicroTVMExecutorOutput(executor, index)
+                                   : MicroTVMExecutorInput(executor, index));
   }
   return status;
 }
 
+static int32_t GetInput(MicroTVMRpcServer *server, MicroTVMRequest *request) {
+  return GetTensor(server, request, false);
+}
+
 static int32_t GetOutput(MicroTVMRpcServer *server, MicroTVMRequest *request) {
-  const MicroTVMExecutor *executor = server->executor;
-  uint32_t index = 0;
-  int32_t status;
-  if (executor == NULL) {
-    return kMicroTVMErrorNoExecutor;
-  }
-  status = ReadIndex(request, executor->model->num_outputs, &index);
-  if (status == kMicroTVMOk) {
-    MicroTVMReturnTensor(server, &executor->model->outputs[index],
-                         MicroTVMExecutorOutput(executor, index));
-  }
-  return status;
+  return GetTensor(server, request, true);
 }
 
 /* Begins a sequence: gives the model's states their initial values. */
@@ -188,6 +192,7 @@ static const struct {
     {"tvm.rpc.server.GetCRTMaxPacketSize", MaxPacketSize, 0},
     {"runtime.RPCTimeEvaluator", CreateTimeEvaluator, 12},
     {"microtvm.model.reset", ResetModel, 0},
+    {"microtvm.cycles", Cycles, 0},
 };
 
 #define NUM_FUNCTIONS (sizeof(kFunctions) / sizeof(kFunctions[0]))

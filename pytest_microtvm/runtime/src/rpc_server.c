@@ -173,6 +173,7 @@ int32_t MicroTVMRpcServerInit(MicroTVMRpcServer *server, const MicroTVMRpcServer
   server->build_id = config->build_id;
   server->stack = config->stack;
   server->stack_bytes = config->stack_bytes;
+  server->cycles = config->cycles;
   MicroTVMPoolInit(&server->pool, config->pool, config->pool_bytes);
   MicroTVMLogSetSink(SendLog, server);
   MicroTVMFaultSetWriter(&server->writer);

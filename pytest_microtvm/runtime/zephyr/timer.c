@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 
+#include <microtvm/cycles.h>
 #include <microtvm/platform.h>
 #include <microtvm/status.h>
 
@@ -90,10 +91,14 @@ tvm_crt_error_t TVMPlatformTimerStart(void) {
   }
   timer_running = true;
   ClockStart();
+#if defined(CONFIG_CPU_CORTEX_M)
+  MicroTVMCyclesStart();
+#endif
   return kTvmErrorNoError;
 }
 
 tvm_crt_error_t TVMPlatformTimerStop(double *elapsed_seconds) {
+  MicroTVMCyclesStop();
   if (!timer_running) {
     return kTvmErrorPlatformTimerBadState;
   }

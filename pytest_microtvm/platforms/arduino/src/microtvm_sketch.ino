@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include <microtvm/cycles.h>
 #include <microtvm/log.h>
 #include <microtvm/platform.h>
 
@@ -56,10 +57,14 @@ tvm_crt_error_t TVMPlatformTimerStart(void) {
   timer_running = true;
   start_ms = (uint32_t)millis();
   start_us = (uint32_t)micros();
+#if defined(__arm__)
+  MicroTVMCyclesStart();
+#endif
   return kTvmErrorNoError;
 }
 
 tvm_crt_error_t TVMPlatformTimerStop(double *elapsed_seconds) {
+  MicroTVMCyclesStop();
   const uint32_t elapsed_us = (uint32_t)micros() - start_us;
   const uint32_t elapsed_ms = (uint32_t)millis() - start_ms;
   if (!timer_running) {

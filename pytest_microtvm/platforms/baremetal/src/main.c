@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <microtvm/cycles.h>
 #include <microtvm/platform.h>
 
 #include "board.h"
@@ -10,6 +11,8 @@
 
 #define MICROTVM_STACK microtvm_stack_start
 #define MICROTVM_STACK_BYTES (size_t)(microtvm_stack_end - microtvm_stack_start)
+
+#define MICROTVM_CYCLES MicroTVMCyclesText
 
 #include <microtvm/firmware.h>
 

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <microtvm/cycles.h>
 #include <microtvm/platform.h>
 
 #include <microtvm/log.h>
@@ -53,10 +54,12 @@ tvm_crt_error_t TVMPlatformTimerStart(void) {
   }
   timer_running = true;
   TimerStart();
+  MicroTVMCyclesStart();
   return kTvmErrorNoError;
 }
 
 tvm_crt_error_t TVMPlatformTimerStop(double *elapsed_seconds) {
+  MicroTVMCyclesStop();
   if (!timer_running) {
     return kTvmErrorPlatformTimerBadState;
   }

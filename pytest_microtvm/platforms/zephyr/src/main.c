@@ -3,6 +3,7 @@
 #include <microtvm/zephyr/compatible.h>
 #include <microtvm/zephyr/link.h>
 
+#include <microtvm/cycles.h>
 #include <microtvm/platform.h>
 #include <microtvm/rpc_server.h>
 
@@ -14,6 +15,8 @@ static size_t stack_bytes;
 
 #define MICROTVM_STACK stack_start
 #define MICROTVM_STACK_BYTES stack_bytes
+
+#define MICROTVM_CYCLES MicroTVMCyclesText
 
 #include <microtvm/firmware.h>
 

@@ -8,6 +8,7 @@
  *   MICROTVM_PACKET_BYTES     of the packet buffer
  *   MICROTVM_BUILD_ID         a string
  *   MICROTVM_STACK, MICROTVM_STACK_BYTES   the painted stack, see rpc_server.h; may be left out
+ *   MICROTVM_CYCLES           what tells the CPU's cycles, see cycles.h; may be left out
  */
 #ifndef MICROTVM_FIRMWARE_H_
 #define MICROTVM_FIRMWARE_H_
@@ -25,6 +26,10 @@ MICROTVM_TENSOR_MEMORY uint8_t microtvm_pool[MICROTVM_POOL_BYTES];
 #ifndef MICROTVM_STACK
 #define MICROTVM_STACK NULL
 #define MICROTVM_STACK_BYTES 0u
+#endif
+
+#ifndef MICROTVM_CYCLES
+#define MICROTVM_CYCLES NULL
 #endif
 
 static uint8_t microtvm_packet[MICROTVM_PACKET_BYTES];
@@ -45,6 +50,7 @@ static inline int32_t MicroTVMFirmwareInit(MicroTVMWriteFunction write, void *wr
       .pool_bytes = MICROTVM_POOL_BYTES,
       .stack = MICROTVM_STACK,
       .stack_bytes = MICROTVM_STACK_BYTES,
+      .cycles = MICROTVM_CYCLES,
   };
   const int32_t status = MicroTVMRpcServerInit(&microtvm_server, &config);
   return status == kMicroTVMOk ? MicroTVMFirmwareInitExecutor() : status;

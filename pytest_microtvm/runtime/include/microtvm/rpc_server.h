@@ -76,6 +76,7 @@ typedef struct {
   size_t pool_bytes;
   const uint8_t *stack; /* the lower end of a stack filled with MICROTVM_STACK_PAINT; or null */
   size_t stack_bytes;
+  const char *(*cycles)(void); /* MicroTVMCyclesText of cycles.h; or null */
 } MicroTVMRpcServerConfig;
 
 /* How the host wants a function to be measured. */
@@ -96,6 +97,7 @@ typedef struct {
   const char *build_id;
   const uint8_t *stack;
   size_t stack_bytes;
+  const char *(*cycles)(void);
   int32_t link_status; /* the latest error of the write function */
   uint16_t session_id; /* low byte: the host's nonce, high byte: ours; 0 when there is no session */
   uint8_t nonce;       /* ours in the latest session */
