@@ -117,6 +117,16 @@ def test_modules_are_those_of_the_manifest_that_are_there(tmp_path, monkeypatch)
     assert tree.modules()["hal_acme"] == other
 
 
+def test_a_module_without_a_name_has_the_manifests(tmp_path, monkeypatch):
+    base = make_tree(tmp_path)
+    (base / "west.yml").write_text(WEST)
+    folder = tmp_path / "elsewhere" / "modules" / "hal" / "acme"
+    (folder / "zephyr").mkdir(parents=True)
+    (folder / "zephyr" / "module.yml").write_text("build:\n  cmake: .\n")
+    monkeypatch.setenv("ZEPHYR_MODULES", str(folder))
+    assert ZephyrTree.open(str(base)).modules() == {"hal_acme": folder}
+
+
 def git(folder: Path, *arguments: str) -> None:
     identity = ("-c", "user.name=x", "-c", "user.email=x@example.com")
     command = ["git", "-C", str(folder), *identity, *arguments]

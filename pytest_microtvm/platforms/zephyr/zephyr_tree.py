@@ -6,7 +6,7 @@ import difflib
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,15 +123,15 @@ class ZephyrTree:
 
     def modules(self) -> dict[str, Path]:
         """The modules that are there: their names by the manifest, and their folders."""
-        found: dict[str, Path] = {}
+        places: dict[str, str] = {}
+        for name, rest in _PROJECT.findall(_text_of(self.base / "west.yml")):
+            path = _PROJECT_PATH.search(rest)
+            places[name] = path[1] if path else name
         top = self.workspace()
-        if top is not None:
-            for name, rest in _PROJECT.findall(_text_of(self.base / "west.yml")):
-                path = _PROJECT_PATH.search(rest)
-                found[name] = top / (path[1] if path else name)
+        found = {name: top / place for name, place in places.items()} if top is not None else {}
         for variable in ("ZEPHYR_MODULES", "ZEPHYR_EXTRA_MODULES", "EXTRA_ZEPHYR_MODULES"):
             for text in filter(None, re.split("[;:]", os.environ.get(variable, ""))):
-                found[_module_name(Path(text))] = Path(text)
+                found[_module_name(Path(text), places)] = Path(text)
         return {name: path for name, path in found.items() if path.is_dir()}
 
     def workspace(self) -> Path | None:
@@ -188,10 +188,13 @@ def unknown_board(tree: ZephyrTree, name: str) -> server.ProjectError:
     )
 
 
-def _module_name(folder: Path) -> str:
-    """The name of a module, as its own description has it."""
+def _module_name(folder: Path, places: Mapping[str, str]) -> str:
+    """The name of a module: its own; else that of the manifest, if it is where that puts it."""
     match = re.search(r"^name:\s*(\S+)", _text_of(folder / "zephyr" / "module.yml"), re.MULTILINE)
-    return match[1] if match else folder.name
+    if match:
+        return match[1]
+    at_its_place = (name for name, place in places.items() if folder.match(place))
+    return next(at_its_place, folder.name)
 
 
 def _text_of(path: Path) -> str:
