@@ -200,6 +200,12 @@ def test_a_board_that_zephyr_lacks_is_answered_with_the_nearest(tmp_path, standi
         build_project(project, {"zephyr_base": str(standin)}, Deadline(60))
 
 
+def test_a_c_library_without_math_functions_is_refused(tmp_path, standin):
+    project = generate(tmp_path, extra_kconfig=["CONFIG_MINIMAL_LIBC=y"])
+    with pytest.raises(BuildError, match="which Zephyr's minimal C library lacks"):
+        build_project(project, {"zephyr_base": str(standin)}, Deadline(60))
+
+
 def test_twister_runs_standalone_projects_and_builds_others(tmp_path):
     (test,) = yaml.safe_load(sample_text("standalone", "mps2/an385"))["tests"].values()
     assert test["harness_config"] == {"type": "one_line", "regex": ["done"]}
