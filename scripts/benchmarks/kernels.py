@@ -1,4 +1,4 @@
-"""What models cost on Cortex-M cores, beside TensorFlow Lite Micro with CMSIS-NN.
+"""What models cost on Cortex-M and RISC-V cores, beside TensorFlow Lite Micro with CMSIS-NN.
 
 Each model becomes an image of its own, without RPC, as theirs have none. Instructions are exact
 counts: with `-icount shift=0` an instruction takes QEMU one nanosecond of the board's time. The
@@ -31,6 +31,8 @@ BASELINE = Path(__file__).with_name("kernels_baseline.json")
 BOARDS = ("mps2_an385", "mps2_an386", "mps2_an500", "mps3_an547")
 SYSTICK_BOARDS = {"mps3_an547": 32_000_000}
 CMSDK_HZ = 25_000_000
+INSTRUCTIONS_HZ = 1_000_000_000
+"""Of the counter of instructions that RISC-V has."""
 
 MORE_MEMORY = {"mps3_an547": "MORE (r) : ORIGIN = 0x11000000, LENGTH = 0x200000"}
 """Where constants are that a board's flash has no room for: a memory of the FPGA."""
@@ -56,10 +58,10 @@ MEMORY {{
 PHDRS {{ flash PT_LOAD; constants PT_LOAD; ram PT_NULL; }}
 SECTIONS {{
   .text : {{ KEEP(*(.vectors)) *(.text .text.*) }} > FLASH :flash
-  .rodata : {{ *(.rodata .rodata.*) }} > {constants} :constants
+  .rodata : {{ *(.rodata .rodata.* .srodata .srodata.*) }} > {constants} :constants
   .stack (NOLOAD) : {{ stack_start = .; . += {stack}; stack_end = .; }} > RAM :ram
-  .data : {{ *(.data .data.*) }} > RAM :ram
-  .bss (NOLOAD) : {{ *(.bss .bss.* COMMON) }} > RAM :ram
+  .data : {{ *(.data .data.* .sdata .sdata.*) }} > RAM :ram
+  .bss (NOLOAD) : {{ *(.bss .bss.* .sbss .sbss.* COMMON) }} > RAM :ram
   ASSERT(SIZEOF(.data) == 0, "the image has no code to copy initial values")
   /DISCARD/ : {{ *(.ARM.exidx* .ARM.extab* .comment .note.*) }}
 }}
@@ -197,13 +199,19 @@ def measure(
         raise SystemExit(f"{model.name} on {board.name}: the model returned {status}")
     size = read_image(image, "model", (), ())
     cost = Cost(
-        instructions=ticks * 1e9 / SYSTICK_BOARDS.get(board.name, CMSDK_HZ) / RUNS,
+        instructions=ticks * 1e9 / _ticks_hz(board) / RUNS,
         flash=size.flash_bytes,
         arena=library.workspace_bytes,
         ram=size.ram_bytes - STACK_BYTES + stack,
         outputs=_outputs(lines),
     )
     return cost, cost.outputs == expected
+
+
+def _ticks_hz(board: Board) -> int:
+    if board.cpu.arch.startswith("riscv"):
+        return INSTRUCTIONS_HZ
+    return SYSTICK_BOARDS.get(board.name, CMSDK_HZ)
 
 
 def _constants_bytes(library: ModelLibrary) -> int:
@@ -231,6 +239,7 @@ def _build(
     timer = ["-DTIMER_SYSTICK"] if board.name in SYSTICK_BOARDS else []
     _call(
         f"{toolchain['prefix']}gcc",
+        *(f"-isystem{folder}" for folder in toolchain.get("includes", ())),
         *(*toolchain["flags"], *FLAGS, *timer, *arguments),
         *("-nostdlib", "-static", f"-T{script}", "-Wl,--gc-sections,--build-id=none"),
         *("-Wl,--start-group", *toolchain["libraries"], "-lgcc", "-Wl,--end-group"),
@@ -243,6 +252,7 @@ def _emulator(board: Board) -> list[str]:
         raise SystemExit(f"{board.name} is not an emulated board")
     return [
         *(board.emulator.program, "-machine", board.emulator.machine),
+        *(argument for argument in board.emulator.arguments if argument != "-semihosting"),
         *("-display", "none", "-nodefaults", "-serial", "none", "-icount", "shift=0"),
         *("-chardev", "stdio,id=console"),
         *("-semihosting-config", "enable=on,target=native,chardev=console"),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Runs a model RUNS times without anything else, on a Cortex-M in an emulator or on the host, and
- * prints, by semihosting or to the standard output: the timer's ticks, the bytes of stack that were
+/* Runs a model RUNS times without anything else, on a Cortex-M or RISC-V in an emulator or on the host,
+ * and prints, by semihosting or to the standard output: the timer's ticks, the bytes of stack that were
  * used, the bytes of the outputs. The inputs are made by the same generator everywhere. */
 #include <stddef.h>
 #include <stdint.h>
@@ -90,13 +90,55 @@ static void PaintStack(void) {}
 
 #else
 
-#define CPACR (*(volatile uint32_t *)0xe000ed88)
 #define SYS_WRITE0 4
 #define SYS_EXIT 0x18
-#define STOPPED_BY_APPLICATION ((const void *)0x20026)
+#define STOPPED_BY_APPLICATION 0x20026
 
 extern uint8_t stack_start[], stack_end[];
 void Start(void);
+
+#if defined(__riscv)
+
+static void Semihost(uintptr_t operation, const void *argument) {
+  register uintptr_t a0 __asm__("a0") = operation;
+  register const void *a1 __asm__("a1") = argument;
+  __asm__ volatile(
+      ".balign 16\n\t"
+      ".option push\n\t"
+      ".option norvc\n\t"
+      "slli zero, zero, 0x1f\n\t"
+      "ebreak\n\t"
+      "srai zero, zero, 7\n\t"
+      ".option pop"
+      : "+r"(a0)
+      : "r"(a1)
+      : "memory");
+}
+
+static void Exit(void) {
+  static const uintptr_t arguments[] = {STOPPED_BY_APPLICATION, 0};
+  Semihost(SYS_EXIT, sizeof(uintptr_t) == 4 ? (const void *)STOPPED_BY_APPLICATION : arguments);
+}
+
+static uint8_t *StackPointer(void) {
+  uint8_t *end;
+  __asm__ volatile("mv %0, sp" : "=r"(end));
+  return end;
+}
+
+/* The instructions. */
+static void StartTimer(void) {}
+static uint32_t Ticks(void) {
+  uintptr_t count;
+  __asm__ volatile(
+      ".option push\n\t.option arch, +zicsr\n\tcsrr %0, minstret\n\t.option pop"
+      : "=r"(count));
+  return (uint32_t)count;
+}
+
+#else
+
+#define CPACR (*(volatile uint32_t *)0xe000ed88)
 
 static void Semihost(uint32_t operation, const void *argument) {
   register uint32_t r0 __asm__("r0") = operation;
@@ -104,7 +146,13 @@ static void Semihost(uint32_t operation, const void *argument) {
   __asm__ volatile("bkpt 0xab" : "+r"(r0) : "r"(r1) : "memory");
 }
 
-static void Print(const char *text) { Semihost(SYS_WRITE0, text); }
+static void Exit(void) { Semihost(SYS_EXIT, (const void *)STOPPED_BY_APPLICATION); }
+
+static uint8_t *StackPointer(void) {
+  uint8_t *end;
+  __asm__ volatile("mov %0, sp" : "=r"(end));
+  return end;
+}
 
 /* CMSDK's timer on the MPS2 boards, SysTick on the MPS3 board: both count down. */
 #if defined(TIMER_SYSTICK)
@@ -126,9 +174,12 @@ static void StartTimer(void) {
 static uint32_t Ticks(void) { return ~TIMER[1]; }
 #endif
 
+#endif
+
+static void Print(const char *text) { Semihost(SYS_WRITE0, text); }
+
 static void __attribute__((noinline)) PaintStack(void) {
-  uint8_t *end;
-  __asm__ volatile("mov %0, sp" : "=r"(end));
+  const uint8_t *const end = StackPointer();
   for (volatile uint8_t *at = stack_start; at < end; ++at) {
     *at = STACK_PAINT;
   }
@@ -142,21 +193,45 @@ static uint32_t StackBytes(void) {
   return (uint32_t)(stack_end - at);
 }
 
-static void Fault(void) {
+void Fault(void);
+
+__attribute__((used, aligned(4))) void Fault(void) {
   Print("fault\n");
-  Semihost(SYS_EXIT, STOPPED_BY_APPLICATION);
+  Exit();
 }
+
+#if defined(__riscv)
+
+/* From reset: the stack, faults, the FPU and vectors. */
+__asm__(
+    ".section .vectors, \"ax\"\n"
+    ".option push\n"
+    ".option arch, +zicsr\n"
+    "la sp, stack_end\n"
+    "la t0, Fault\n"
+    "csrw mtvec, t0\n"
+    "li t0, (1 << 13) | (1 << 9)\n"
+    "csrs mstatus, t0\n"
+    "call Start\n"
+    ".option pop\n"
+    ".text\n");
+
+#endif
 
 void Start(void) {
+#if !defined(__riscv)
   CPACR |= 0xfu << 20; /* the FPU, and Helium */
   __asm__ volatile("dsb\n\tisb");
+#endif
   StartTimer();
   (void)main();
-  Semihost(SYS_EXIT, STOPPED_BY_APPLICATION);
+  Exit();
 }
 
+#if !defined(__riscv)
 __attribute__((section(".vectors"), used)) static const void *const vectors[] = {
     stack_end,           (const void *)Start, (const void *)Fault, (const void *)Fault,
     (const void *)Fault, (const void *)Fault, (const void *)Fault};
+#endif
 
 #endif
