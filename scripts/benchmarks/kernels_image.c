@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Runs a model RUNS times without anything else, on a Cortex-M or RISC-V in an emulator or on the host,
- * and prints, by semihosting or to the standard output: the timer's ticks, the bytes of stack that were
- * used, the bytes of the outputs. The inputs are made by the same generator everywhere. */
+/* Runs a model RUNS times without anything else, on a Cortex-M or RISC-V in an emulator or on the
+ * host, and prints, by semihosting or to the standard output: the timer's ticks, the bytes of stack
+ * that were used, the bytes of the outputs. The inputs are made by the same generator everywhere.
+ */
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -130,9 +131,8 @@ static uint8_t *StackPointer(void) {
 static void StartTimer(void) {}
 static uint32_t Ticks(void) {
   uintptr_t count;
-  __asm__ volatile(
-      ".option push\n\t.option arch, +zicsr\n\tcsrr %0, minstret\n\t.option pop"
-      : "=r"(count));
+  __asm__ volatile(".option push\n\t.option arch, +zicsr\n\tcsrr %0, minstret\n\t.option pop"
+                   : "=r"(count));
   return (uint32_t)count;
 }
 

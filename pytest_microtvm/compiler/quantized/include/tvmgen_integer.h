@@ -20,6 +20,32 @@ static inline int32_t microtvm_clamp(int32_t value, int32_t minimum, int32_t max
   return value > maximum ? maximum : value;
 }
 
+/* `count` bytes, as memcpy: C libraries for small devices with RISC-V copy them one by one. */
+static inline void microtvm_copy(int8_t *to, const int8_t *from, int32_t count) {
+#if defined(__riscv) && defined(__GNUC__)
+  typedef uintptr_t __attribute__((may_alias)) word_t;
+  const int32_t size = (int32_t)sizeof(word_t);
+  if ((((uintptr_t)to | (uintptr_t)from) & (sizeof(word_t) - 1u)) == 0) {
+    for (; count >= 4 * size; count -= 4 * size, to += 4 * size, from += 4 * size) {
+      const word_t *words = (const word_t *)(const void *)from;
+      const word_t w0 = words[0], w1 = words[1], w2 = words[2], w3 = words[3];
+      word_t *at = (word_t *)(void *)to;
+      at[0] = w0;
+      at[1] = w1;
+      at[2] = w2;
+      at[3] = w3;
+    }
+  }
+  for (; count > 0; --count) {
+    int8_t value = *from++;
+    __asm__("" : "+r"(value)); /* no call of memcpy */
+    *to++ = value;
+  }
+#else
+  memcpy(to, from, (size_t)count);
+#endif
+}
+
 /* a * b / 2**31, rounded to nearest, ties up. Not both may be INT32_MIN. */
 static inline int32_t microtvm_high_multiply(int32_t a, int32_t b) {
   return (int32_t)(((int64_t)a * b + (INT64_C(1) << 30)) >> 31);

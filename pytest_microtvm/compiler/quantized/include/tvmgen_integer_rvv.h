@@ -231,25 +231,40 @@ static inline void microtvm_convolve_channels(int8_t *to, const int8_t *from, in
   }
 }
 
-/* `count` bytes, each `step` bytes from the one before it. */
+/* As many bytes at a time as eight registers hold: `each` is done for them, behind `first`. */
+#define MICROTVM_RVV_BYTES(first, each)                                                 \
+  __asm__ volatile(MICROTVM_RVV_BEGIN first                                             \
+                   "1:\n\t"                                                             \
+                   "vsetvli %[n], %[rest], e8, m8, ta, ma\n\t" each                     \
+                   "sub %[rest], %[rest], %[n]\n\t"                                     \
+                   "mul %[bytes], %[n], %[step]\n\t"                                    \
+                   "add %[from], %[from], %[n]\n\t"                                     \
+                   "add %[to], %[to], %[bytes]\n\t"                                     \
+                   "bnez %[rest], 1b\n\t"                                               \
+                   MICROTVM_RVV_END                                                     \
+                   : [to] "+r"(to), [from] "+r"(from), [rest] "+r"(rest), [n] "=&r"(n), \
+                   [bytes] "=&r"(bytes)                                                 \
+                   : [step] "r"((intptr_t)step), [value] "r"((intptr_t)value)           \
+                   : MICROTVM_RVV_CHANGES)
+
+/* `count` bytes, at least one, each `step` bytes from the one before it. */
 static inline void microtvm_spread(
     int8_t *to, int32_t step, const int8_t *from, int32_t count) {
+  const int32_t value = 0;
   intptr_t rest = count, n = 0, bytes = 0;
-  __asm__ volatile(MICROTVM_RVV_BEGIN
-                   "1:\n\t"
-                   "vsetvli %[n], %[rest], e8, m8, ta, ma\n\t"
-                   "vle8.v v0, (%[from])\n\t"
-                   "vsse8.v v0, (%[to]), %[step]\n\t"
-                   "sub %[rest], %[rest], %[n]\n\t"
-                   "add %[from], %[from], %[n]\n\t"
-                   "mul %[bytes], %[n], %[step]\n\t"
-                   "add %[to], %[to], %[bytes]\n\t"
-                   "bnez %[rest], 1b\n\t"
-                   MICROTVM_RVV_END
-                   : [to] "+r"(to), [from] "+r"(from), [rest] "+r"(rest), [n] "=&r"(n),
-                   [bytes] "=&r"(bytes)
-                   : [step] "r"((intptr_t)step)
-                   : MICROTVM_RVV_CHANGES);
+  if (step == 1) {
+    MICROTVM_RVV_BYTES("", "vle8.v v0, (%[from])\n\tvse8.v v0, (%[to])\n\t");
+  } else {
+    MICROTVM_RVV_BYTES("", "vle8.v v0, (%[from])\n\tvsse8.v v0, (%[to]), %[step]\n\t");
+  }
+}
+
+/* The same value `count` times, likewise. */
+static inline void microtvm_fill(int8_t *to, int32_t step, int32_t value, int32_t count) {
+  const int8_t *from = to;
+  intptr_t rest = count, n = 0, bytes = 0;
+  MICROTVM_RVV_BYTES("vsetvli %[n], zero, e8, m8, ta, ma\n\tvmv.v.x v0, %[value]\n",
+      "vsse8.v v0, (%[to]), %[step]\n\t");
 }
 
 #else
@@ -258,11 +273,13 @@ static inline void microtvm_spread(
 
 #endif
 
-/* The same value `count` times, likewise. */
-static inline void microtvm_fill(int8_t *to, int32_t step, int32_t value, int32_t count) {
-  for (int32_t n = 0; n < count; ++n) {
-    to[n * step] = (int8_t)value;
-  }
+/* As memcpy and memset, of at least one byte. */
+static inline void microtvm_vector_copy(int8_t *to, const int8_t *from, int32_t count) {
+  microtvm_spread(to, 1, from, count);
+}
+
+static inline void microtvm_vector_fill(int8_t *to, int32_t value, int32_t count) {
+  microtvm_fill(to, 1, value, count);
 }
 
 #ifdef __cplusplus

@@ -108,6 +108,12 @@ static inline void microtvm_spread(
   }
 }
 
+static inline void microtvm_fill(int8_t *to, int32_t step, int32_t value, int32_t count) {
+  for (int32_t n = 0; n < count; ++n) {
+    to[n * step] = (int8_t)value;
+  }
+}
+
 #ifdef __cplusplus
 }
 #endif

@@ -220,21 +220,22 @@ def _inside_row(spec: Conv2D, x: str, columns: int) -> str:
     return f"y >= 0 && y < {height} && {x} >= 0 && {last}"
 
 
-def _write_gathering(text: Text, spec: Conv2D, step: int = 1) -> None:
-    """The taps of a patch to `tap_to`, each `step` bytes from the one before it."""
+def _write_gathering(text: Text, spec: Conv2D, step: int = 0) -> None:
+    """The taps of a patch to `tap_to`, by vectors each `step` bytes from the one before it."""
     width, channels = spec.input_shape[2:]
     window = spec.window
     rows, columns = window.shape
-    copy, fill = "memcpy(tap_to", "memset(tap_to"
-    if step > 1:
+    copy, fill = "microtvm_copy(tap_to", "memset(tap_to"
+    if step:
         copy, fill = f"microtvm_spread(tap_to, {step}", f"microtvm_fill(tap_to, {step}"
+    each = step or 1
     with _rows(text, spec, rows):
         address = f"image + (y * {width} + x) * {channels}"
         if window.dilation[1] == 1:
             with text.block(f"if ({_inside_row(spec, 'x', columns)})"):
                 text.add(
                     f"{copy}, {address}, {columns * channels});",
-                    f"tap_to += {columns * channels * step};",
+                    f"tap_to += {columns * channels * each};",
                     "continue;",
                 )
         with text.block(f"for (int32_t column = 0; column < {columns}; ++column)"):
@@ -244,4 +245,4 @@ def _write_gathering(text: Text, spec: Conv2D, step: int = 1) -> None:
                 text.add(f"{copy}, {address}, {channels});")
             with text.block("else"):
                 text.add(f"{fill}, {spec.input_zero_point}, {channels});")
-            text.add(f"tap_to += {channels * step};")
+            text.add(f"tap_to += {channels * each};")

@@ -97,8 +97,22 @@ def depthwise_conv2d(spec: DepthwiseConv2D, choice: DepthwiseChoice) -> KernelSo
     )
 
 
-def write_copy(text: Text, spec: DepthwiseConv2D, columns: int) -> None:
-    """The rows that output row `y` reads, with the columns that are not there."""
+def write_copy(
+    text: Text,
+    spec: DepthwiseConv2D,
+    columns: int,
+    copy: str = "microtvm_copy",
+    fill: str = "memset",
+) -> None:
+    """The rows that output row `y` reads, with the columns that are not there.
+
+    Args:
+        text: Gets the statements.
+        spec: The convolution.
+        columns: How many there are in a row.
+        copy: C: the name of a function like memcpy.
+        fill: Of one like memset.
+    """
     _, height, width, channels = spec.input_shape
     window = spec.window
     before, inside, after = window.split_columns(columns, width)
@@ -110,17 +124,17 @@ def write_copy(text: Text, spec: DepthwiseConv2D, columns: int) -> None:
             f"{window.padding[0]};"
         )
         with text.block(f"if (from_y < 0 || from_y >= {height})"):
-            text.add(f"memset(to_rows, {zero}, {columns * channels});")
+            text.add(f"{fill}(to_rows, {zero}, {columns * channels});")
         with text.block("else"):
             if before:
-                text.add(f"memset(to_rows, {zero}, {before * channels});")
+                text.add(f"{fill}(to_rows, {zero}, {before * channels});")
             text.add(
-                f"memcpy(to_rows + {before * channels}, image + from_y * {width * channels}, "
+                f"{copy}(to_rows + {before * channels}, image + from_y * {width * channels}, "
                 f"{inside * channels});"
             )
             if after:
                 text.add(
-                    f"memset(to_rows + {(before + inside) * channels}, {zero}, {after * channels});"
+                    f"{fill}(to_rows + {(before + inside) * channels}, {zero}, {after * channels});"
                 )
         text.add(f"to_rows += {columns * channels};")
 

@@ -45,7 +45,7 @@ def depthwise_conv2d(spec: DepthwiseConv2D) -> KernelSource | None:
     with text.repeated("n", batches), text.repeated("y", out_height):
         text.add(f"const int8_t *const image = input0 + n * {height * width * channels};")
         if is_padded:
-            write_copy(text, spec, columns)
+            write_copy(text, spec, columns, "microtvm_vector_copy", "microtvm_vector_fill")
             text.add("const int8_t *const rows = (const int8_t *)workspace;")
         else:
             first = f"y * {width * channels * window.strides[0]}"
