@@ -9,6 +9,7 @@ from pytest_microtvm.api.environment import Environment, StrPath
 from pytest_microtvm.api.models import model_path
 from pytest_microtvm.boards import Board
 from pytest_microtvm.compiler import CompileOptions
+from pytest_microtvm.compiler.pools import Memory
 from pytest_microtvm.errors import ConfigError
 from pytest_microtvm.exports import export_model
 
@@ -54,8 +55,7 @@ def export(
     """
     environment = environment or Environment()
     target = environment.board(board) if isinstance(board, str) else board
-    simd = CompileOptions.simd if target is None else target.cpu.simd
-    options = CompileOptions(name, simd, io_in_arena)
+    options = CompileOptions.for_board(target, {}, Memory(), name, io_in_arena)
     with environment.open_workshop() as workshop:
         library = workshop.compile(model_path(model, options, workshop), options).library
         return export_model(

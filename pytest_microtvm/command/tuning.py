@@ -124,7 +124,7 @@ def _lines(found: Tuned, log: Path) -> list[str]:
     else:
         change = (found.tuned / found.untuned - 1) * 100
         lines.append(
-            f"all kernels: {found.untuned:,.0f} {metric} untuned, {found.tuned:,.0f} tuned, "
+            f"an inference: {found.untuned:,.0f} {metric} untuned, {found.tuned:,.0f} tuned, "
             f"{change:+.1f} %; code {found.growth_bytes:+,} bytes"
         )
     lines.append(f"{len(found.records)} records are in {log}")

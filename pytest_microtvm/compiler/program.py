@@ -196,11 +196,14 @@ class Chosen:
         kernel: What tuning logs call the kind of kernel.
         workload: What decides how fast it is, as they have it.
         choice: What was taken, likewise.
+        memory_bytes: What the kernel needs beside its input, or beside its output, if that is
+            larger: its workspace, and how far both have to be apart where they share memory.
     """
 
     kernel: str
     workload: Mapping[str, Any]
     choice: Mapping[str, Any]
+    memory_bytes: int
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from pytest_microtvm.compiler.quantized.kernels import tunables
 from pytest_microtvm.compiler.tuning.records import Key, TuningRecord, key_of
 from pytest_microtvm.compiler.tuning.selection import Candidate, select
 from pytest_microtvm.compiler.tuning_files import UNTUNED
-from pytest_microtvm.errors import ConfigError, MicroTVMError, ModelError
-from pytest_microtvm.executors import HOST_DRIVEN
+from pytest_microtvm.errors import ConfigError, MicroTVMError, ModelError, OutputMismatch
+from pytest_microtvm.executors import AOT, HOST_DRIVEN
 from pytest_microtvm.flow.harness import Harness
 from pytest_microtvm.flow.progress import Progress
 from pytest_microtvm.measure.counting import Counter
@@ -50,6 +50,7 @@ class Measurement:
         costs: By key, what all calls of its kernels take in an inference.
         calls: By key, how many these are.
         code_bytes: By key, the size of its kernels' code.
+        memory_bytes: By key, what its kernels need beside their tensors.
         total: What all kernels take.
         bytes_of: By key, what its calls gave, in their order.
         metric: What costs are.
@@ -58,9 +59,14 @@ class Measurement:
     costs: Mapping[Key, float]
     calls: Mapping[Key, int]
     code_bytes: Mapping[Key, int]
+    memory_bytes: Mapping[Key, int]
     total: float
     bytes_of: Mapping[Key, tuple[bytes, ...]]
     metric: str
+
+    def candidate(self, key: Key, choice: Choice) -> Candidate:
+        """A way to write kernels, as it was measured."""
+        return Candidate(choice, self.costs[key], self.code_bytes[key], self.memory_bytes[key])
 
 
 @dataclass(frozen=True)
@@ -70,8 +76,8 @@ class Tuned:
     Attributes:
         records: For each shape of kernel, what was measured.
         metric: What the costs are.
-        untuned: What all kernels take as the compiler writes them by itself.
-        tuned: What they take as the records have it; None where that was not measured.
+        untuned: What an inference takes with kernels as the compiler writes them by itself.
+        tuned: What it takes as the records have it; None where that was not measured.
         growth_bytes: By how much the kernels' code grows.
         was_interrupted: Whether it ended before everything was measured.
     """
@@ -119,6 +125,7 @@ class Tuner:
         self._record = Record("", board.label, board.platform, HOST_DRIVEN)
         self._inputs: Tensors = {}
         self._measured: dict[Key, list[Candidate]] = {}
+        self._outputs: tuple[bytes, ...] = ()
         self._own: Measurement
         self._library: ModelLibrary
 
@@ -145,8 +152,7 @@ class Tuner:
         self._inputs = inputs
         self._own = self._measure(library)
         for key, choices in ways.items():
-            own = Candidate(choices[0], self._own.costs[key], self._own.code_bytes[key])
-            self._measured[key] = [own]
+            self._measured[key] = [self._own.candidate(key, choices[0])]
         rounds = max(len(choices) for choices in ways.values()) - 1
         self._progress(
             f"{len(ways)} shapes of kernels, {sum(map(len, ways.values()))} ways to write them, "
@@ -159,11 +165,46 @@ class Tuner:
                     self._progress(f"round {number} of {rounds}")
                     trial = {key: each[number] for key, each in ways.items() if number < len(each)}
                     self._try(trial, log)
-                chosen = self._chosen()
-                tuned = self._run({key: each.choice for key, each in chosen.items()}, log).total
+                self._progress("measuring what was chosen")
+                chosen, tuned = self._settle(log)
+                totals = self._total(self._library), self._total(tuned)
             except KeyboardInterrupt:
-                return self._result(self._chosen(), None, was_interrupted=True)
-        return self._result(chosen, tuned)
+                return self._result(self._chosen(), None)
+        return self._result(chosen, totals)
+
+    def _settle(self, log: Path) -> tuple[dict[Key, Candidate], ModelLibrary]:
+        """What is taken, such that the arena does not grow, and the model compiled like that."""
+        # Where what a kernel needs is not where the arena is full, more of it is free.
+        for arena_bytes in (self._library.workspace_bytes, 0):
+            chosen = self._chosen(arena_bytes)
+            library = self._compile_with({key: each.choice for key, each in chosen.items()}, log)
+            if library.workspace_bytes <= self._library.workspace_bytes:
+                break
+        return chosen, library
+
+    def _total(self, library: ModelLibrary) -> float:
+        """What an inference takes as firmware does it that walks along no graph.
+
+        Raises:
+            OutputMismatch: Its outputs are other bytes than those of the untuned model.
+        """
+        record = Record("", self._board.label, self._board.platform, AOT)
+        firmware = self._harness.build(library, self._board, record)
+        session = self._harness.open(firmware, record, lambda line: None)
+        is_real = self._harness.is_real(self._board)
+        seconds: list[float] = []
+        for _ in range(REAL_RUNS if is_real else 1):
+            session.reset()
+            session.forget_figures()
+            outputs = session.run(self._inputs)
+            seconds.append(session.run_s or 0.0)
+        given = tuple(array.tobytes() for array in outputs.values())
+        if self._outputs and given != self._outputs:
+            raise OutputMismatch("the tuned model gives other bytes than the untuned one")
+        self._outputs = given
+        if session.counts is None:
+            return 1e6 * min(seconds)
+        return session.counts.cycles or session.counts.total
 
     def _try(self, trial: Mapping[Key, Choice], log: Path) -> None:
         """Measure one way to write each of some kernels; one by one if that does not work."""
@@ -183,15 +224,18 @@ class Tuner:
             if found.bytes_of[key] != self._own.bytes_of[key]:
                 self._progress(f"left out {choice} of {key.kernel}: it gives other bytes")
                 continue
-            candidate = Candidate(choice, found.costs[key], found.code_bytes[key])
-            self._measured[key].append(candidate)
+            self._measured[key].append(found.candidate(key, choice))
 
     def _run(self, choices: Mapping[Key, Choice], log: Path) -> Measurement:
         """Build and run the model with these choices, and the compiler's own for the rest."""
+        return self._measure(self._compile_with(choices, log))
+
+    def _compile_with(self, choices: Mapping[Key, Choice], log: Path) -> ModelLibrary:
+        """Compile the model with these choices, and what logs say of the rest."""
         candidates = {key: Candidate(choice, 0, 0) for key, choice in choices.items()}
         lines = [self._record_of(key, each).to_line() for key, each in candidates.items()]
         log.write_text("".join(f"{line}\n" for line in lines))
-        return self._measure(self._compile(str(log)))
+        return self._compile(str(log))
 
     def _compile(self, tuning: str) -> ModelLibrary:
         options: CompileOptions = self._harness.options.compile_options(self._board)
@@ -225,8 +269,8 @@ class Tuner:
             metric, costs = "instructions", [count for _, count in counts.kernels]
         return _measurement(firmware, runs[0], costs, metric)
 
-    def _chosen(self) -> dict[Key, Candidate]:
-        return select(self._measured, self._limit_bytes())
+    def _chosen(self, arena_bytes: int = 0) -> dict[Key, Candidate]:
+        return select(self._measured, self._limit_bytes(), arena_bytes)
 
     def _limit_bytes(self) -> int:
         """By how much the code of all kernels may grow."""
@@ -235,13 +279,13 @@ class Tuner:
         size_bytes = self._library.constants_bytes + sum(self._own.code_bytes.values())
         return max(LEAST_GROWTH_BYTES, int(size_bytes * GROWTH))
 
-    def _result(
-        self, chosen: Mapping[Key, Candidate], tuned: float | None, was_interrupted: bool = False
-    ) -> Tuned:
+    def _result(self, chosen: Mapping[Key, Candidate], totals: tuple[float, float] | None) -> Tuned:
         growth = sum(each.code_bytes - self._own.code_bytes[key] for key, each in chosen.items())
         records = tuple(self._record_of(key, each) for key, each in chosen.items())
         own = self._own
-        return Tuned(records, own.metric, own.total, tuned, growth, was_interrupted)
+        if totals is None:
+            return Tuned(records, own.metric, own.total, None, growth, was_interrupted=True)
+        return Tuned(records, own.metric, *totals, growth)
 
     def _record_of(self, key: Key, candidate: Candidate) -> TuningRecord:
         calls = self._own.calls[key]
@@ -262,16 +306,16 @@ class Tuner:
 def _ways_of(library: ModelLibrary, board: Board) -> dict[Key, tuple[Choice, ...]]:
     """By key, how the kernels of an archive can be written, those that have several ways."""
     known = tunables(board.cpu.simd)
-    keys = dict.fromkeys(_keys_of(library, board.cpu.core).values())
+    keys = dict.fromkeys(key for key, _ in _keys_of(library, board.cpu.core).values())
     found = {key: known[key.kernel].candidates(key.workload) for key in keys}
     return {key: choices for key, choices in found.items() if len(choices) > 1}
 
 
-def _keys_of(library: ModelLibrary, core: str) -> dict[str, Key]:
-    """By the name of its function, the key of each kernel that can be written in several ways."""
+def _keys_of(library: ModelLibrary, core: str) -> dict[str, tuple[Key, int]]:
+    """By the name of each function of which something is chosen: its key, and its memory."""
     functions = library.metadata["modules"][library.name]["memory"]["functions"]
     return {
-        entry["function_name"]: key_of(entry["tuning"], core)
+        entry["function_name"]: (key_of(entry["tuning"], core), entry["tuning"]["memory_bytes"])
         for entry in functions["operator_functions"]
         if "tuning" in entry
     }
@@ -284,14 +328,16 @@ def _measurement(
     keys = _keys_of(firmware.library, firmware.board.cpu.core)
     symbols = {} if firmware.image is None else firmware.image.symbols
     code_bytes: dict[Key, int] = {}
-    for name, key in keys.items():
+    memory_bytes: dict[Key, int] = {}
+    for name, (key, kernel_bytes) in keys.items():
+        memory_bytes[key] = max(kernel_bytes, memory_bytes.get(key, 0))
         code_bytes[key] = code_bytes.get(key, 0) + int(symbols.get(name, {}).get("bytes", 0))
     by_key: dict[Key, float] = {}
     calls: dict[Key, int] = {}
     given: dict[Key, list[bytes]] = {}
     for result, cost in zip(results, costs, strict=True):
         if result.node.function in keys:
-            key = keys[result.node.function]
+            key, _ = keys[result.node.function]
             by_key[key] = by_key.get(key, 0) + cost
             calls[key] = calls.get(key, 0) + 1
             given.setdefault(key, []).extend(array.tobytes() for array in result.outputs)
@@ -299,6 +345,7 @@ def _measurement(
         costs=by_key,
         calls=calls,
         code_bytes=code_bytes,
+        memory_bytes=memory_bytes,
         total=sum(costs),
         bytes_of={key: tuple(each) for key, each in given.items()},
         metric=metric,

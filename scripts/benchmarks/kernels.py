@@ -19,6 +19,7 @@ from typing import Any, cast
 
 from pytest_microtvm.boards import Board, load_boards
 from pytest_microtvm.compiler import CompileOptions, compile_to_files
+from pytest_microtvm.compiler.pools import Memory
 from pytest_microtvm.extensions import EXTERNAL_KERNELS
 from pytest_microtvm.measure.elf import read_image
 from pytest_microtvm.mlf.library import ModelLibrary, extract_library, open_library, write_library
@@ -106,6 +107,7 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         help="count external kernels as well, from these sources, beside ours; those of floats are "
         "blocked_loop (a loop blocked by hand) and cmsis_nn_float=PATH",
     )
+    parser.add_argument("--tuning", metavar="LOG", help="a log, or 'none' for untuned kernels")
     parser.add_argument("--json", type=Path, help="write the figures to this file as well")
     parser.set_defaults(run=run)
 
@@ -126,7 +128,9 @@ def run(arguments: argparse.Namespace) -> int:
         for model in models:
             theirs = baseline["models"].get(hashlib.sha256(model.read_bytes()).hexdigest(), {})
             with tempfile.TemporaryDirectory() as directory:
-                cost, is_equal = measure(model, boards[name], Path(directory))
+                cost, is_equal = measure(
+                    model, boards[name], Path(directory), tuning=arguments.tuning
+                )
             row = _row(name, theirs.get("name", model.stem), cost, theirs, is_equal)
             _print(row)
             for external in arguments.external:
@@ -146,6 +150,7 @@ def measure(
     directory: Path,
     by_context: bool = False,
     external: str = "",
+    tuning: str | None = None,
 ) -> tuple[Cost, bool]:
     """Build and run a model on a board and on this machine.
 
@@ -156,11 +161,12 @@ def measure(
         by_context: Run it by TVMExecute, not by its own function.
         external: External kernels to take where they can be, with their sources; the computer's
             outputs are those of our own.
+        tuning: A tuning log; None for those that come with the package, "none" for neither.
 
     Returns:
         What it costs on the board, and whether the outputs are equal.
     """
-    options = CompileOptions(name="model", simd=board.cpu.simd)
+    options = CompileOptions.for_board(board, {}, Memory(), "model", tuning=tuning)
     files = compile_to_files(model, options)
     write_library(directory / "model.tar", files)
     library = open_library(directory / "model.tar")

@@ -6,6 +6,7 @@ what the compiler takes by itself. Another is taken where a tuning log has it (`
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
@@ -43,6 +44,16 @@ class Workload:
     input_shape: tuple[int, int, int, int]
     output_shape: tuple[int, int, int, int]
     window: Window
+
+    @property
+    def input_bytes(self) -> int:
+        """The size of the input."""
+        return math.prod(self.input_shape)
+
+    @property
+    def output_bytes(self) -> int:
+        """The size of the output."""
+        return math.prod(self.output_shape)
 
     @classmethod
     def of(cls, spec: Conv2D | DepthwiseConv2D) -> Workload:
@@ -97,8 +108,12 @@ class Tunable:
         """
         workload = Workload.of(spec)
         choice = choose(self, workload)
-        chosen = Chosen(self.name, workload.to_data(), choice.to_data())
-        return replace(write(spec, choice), chosen=chosen)
+        source: KernelSource = write(spec, choice)
+        distances: list[int] = [overlap.distance_bytes for overlap in source.overlaps]
+        distance_bytes = 0 if source.in_place else min([workload.output_bytes, *distances])
+        memory_bytes = source.workspace_bytes + distance_bytes
+        chosen = Chosen(self.name, workload.to_data(), choice.to_data(), memory_bytes)
+        return replace(source, chosen=chosen)
 
 
 Choose = Callable[[Tunable, Workload], Choice]

@@ -57,6 +57,13 @@ def test_smaller_code_makes_room():
     assert taken(0, a=[(100, 50), (90, 20)], b=[(100, 10), (90, 40)]) == [1, 1]
 
 
+def test_what_needs_more_memory_than_there_is_is_left():
+    own, larger = Candidate(Way(0), 100, 10, 64), Candidate(Way(1), 50, 10, 200)
+    for arena_bytes, number in ((0, 0), (200, 0), (202, 1)):
+        (chosen,) = select({B: [own, larger]}, 100, arena_bytes).values()
+        assert chosen.choice == Way(number)
+
+
 def test_what_saves_next_to_nothing_is_left():
     assert taken(100, a=[(1000, 10), (996, 10)]) == [0]
 
@@ -81,7 +88,8 @@ class Rehearsal(Tuner):
             each: (b"other" if choice == Way(2) else b"right",) for each, choice in choices.items()
         }
         calls = dict.fromkeys(choices, 1)
-        return Measurement(costs, calls, sizes, sum(costs.values()), given, "cycles")
+        needs = dict.fromkeys(choices, 0)
+        return Measurement(costs, calls, sizes, needs, sum(costs.values()), given, "cycles")
 
     def _run(self, choices: Mapping[Key, Choice], log: Path) -> Measurement:
         if choices.get(B) == Way(1):
@@ -104,7 +112,7 @@ def test_what_does_not_build_or_gives_other_bytes_is_left_out(tmp_path: Path):
 
 def test_records_are_of_single_calls():
     tuner = Rehearsal()
-    result = tuner._result(tuner._chosen(), None, was_interrupted=True)
+    result = tuner._result(tuner._chosen(), None)
     assert [record.cost for record in result.records] == [100, 100]
     assert (result.metric, result.untuned, result.tuned, result.growth_bytes) == (
         "cycles",
