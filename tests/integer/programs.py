@@ -63,7 +63,9 @@ def wrong_bytes_on_host(
     return [int(line) for line in _call([str(program)]).split()]
 
 
-def wrong_bytes_on_board(checks: Sequence[Check], directory: Path, board: Board) -> list[int]:
+def wrong_bytes_on_board(
+    checks: Sequence[Check], directory: Path, board: Board, optimization: str = "-O2"
+) -> list[int]:
     """The same on a board in its emulator."""
     assert board.emulator is not None
     _write(checks, directory)
@@ -74,7 +76,7 @@ def wrong_bytes_on_board(checks: Sequence[Check], directory: Path, board: Board)
     toolchain = toolchain_of(board)
     _call(
         [
-            *(f"{toolchain['prefix']}gcc", *toolchain["flags"], "-O2", "-std=gnu99"),
+            *(f"{toolchain['prefix']}gcc", *toolchain["flags"], optimization, "-std=gnu99"),
             *(f"-isystem{folder}" for folder in toolchain.get("includes", ())),
             *(*WARNINGS, *_sources(directory), "-nostdlib", "-static", f"-T{script}"),
             *("-Wl,--start-group", *toolchain["libraries"], "-lgcc", "-Wl,--end-group"),

@@ -214,6 +214,16 @@ def test_every_byte_is_right_on_a_board(seed: int, tmp_path: Path):
     assert wrong_bytes_on_board(checks, tmp_path, board) == [0] * len(checks)
 
 
+def test_every_byte_is_right_without_optimization(tmp_path: Path):
+    """No number that an instruction has in its bits comes from the optimizer."""
+    board = load_boards()["mps3_an547"]
+    need_tools(board)
+    checks = all_checks(2)[1::4]
+    for sequence in ("MICROTVM_LINE16(", "MICROTVM_LINE_BYTES4(", "MICROTVM_LAST3("):
+        assert any(sequence in check.kernel.body for check in checks)
+    assert wrong_bytes_on_board(checks, tmp_path, board, "-O0") == [0] * len(checks)
+
+
 def test_depthwise_kernels_write_over_what_they_have_read(tmp_path: Path):
     """By rows with all weights in places, for 16 channels after the other, or in place."""
     random = np.random.default_rng(7)

@@ -21,21 +21,22 @@ extern "C" {
   do {                                                                                          \
     int8x16_t microtvm_x, microtvm_y, microtvm_v, microtvm_w;                                   \
     uint32_t microtvm_before;                                                                   \
-    __asm__(MICROTVM_LAST_TWO(first, count)                                                     \
+    __asm__ volatile(MICROTVM_LAST_TWO(first, count)                                            \
             "vpst\n\t"                                                                          \
             MICROTVM_PRODUCT_##first " %[b1], %q[y], %q[w]\n\t"                                 \
             "vmsr p0, %[before]"                                                                \
             : MICROTVM_LAST_VECTORS, [a0] MICROTVM_TOTAL_##first(s0),                           \
               [b0] MICROTVM_TOTAL_##first(t0), [a1] MICROTVM_TOTAL_##first(s1),                 \
               [b1] MICROTVM_TOTAL_##first(t1)                                                   \
-            : MICROTVM_LAST_INPUTS(count, x, y, weights));                                      \
+            : MICROTVM_LAST_INPUTS(count, x, y, weights)                                        \
+            : "memory");                                                                        \
   } while (0)
 
 #define MICROTVM_LAST3(first, count, x, y, weights, s0, t0, s1, t1, s2, t2)                     \
   do {                                                                                          \
     int8x16_t microtvm_x, microtvm_y, microtvm_v, microtvm_w;                                   \
     uint32_t microtvm_before;                                                                   \
-    __asm__(MICROTVM_LAST_TWO(first, count)                                                     \
+    __asm__ volatile(MICROTVM_LAST_TWO(first, count)                                            \
             "vpstttt\n\t"                                                                       \
             "vldrbt.8 %q[v], [%[factors], #2*" #count "]\n\t"                                   \
             MICROTVM_PRODUCT_##first " %[b1], %q[y], %q[w]\n\t"                                 \
@@ -46,7 +47,8 @@ extern "C" {
               [b0] MICROTVM_TOTAL_##first(t0), [a1] MICROTVM_TOTAL_##first(s1),                 \
               [b1] MICROTVM_TOTAL_##first(t1), [a2] MICROTVM_TOTAL_##first(s2),                 \
               [b2] MICROTVM_TOTAL_##first(t2)                                                   \
-            : MICROTVM_LAST_INPUTS(count, x, y, weights));                                      \
+            : MICROTVM_LAST_INPUTS(count, x, y, weights)                                        \
+            : "memory");                                                                        \
   } while (0)
 
 /* All but the last of those of two channels. */
@@ -72,9 +74,7 @@ extern "C" {
   [x] "=&w"(microtvm_x), [y] "=&w"(microtvm_y), [v] "=&w"(microtvm_v),                \
   [w] "=&w"(microtvm_w), [before] "=&r"(microtvm_before)
 #define MICROTVM_LAST_INPUTS(count, x, y, weights)                                    \
-  [mask] "r"((1u << (count)) - 1u), [x_at] "r"(x), [y_at] "r"(y),                     \
-  [factors] "r"(weights), "m"(*(const int8_t(*)[count])(x)),                          \
-  "m"(*(const int8_t(*)[count])(y)), "m"(*(const int8_t(*)[])(weights))
+  [mask] "r"((1u << (count)) - 1u), [x_at] "r"(x), [y_at] "r"(y), [factors] "r"(weights)
 
 /* 16 outputs by lines: sum * unit + start, scaled by microtvm_line4. `parameters` are 16 starts and
  * 16 multipliers; sum 4 * i + n is of output 4 * n + i. The shift has to be a number in the code. */
@@ -185,7 +185,8 @@ static inline void microtvm_scale_pair(int8_t *to0, int8_t *to1, const int32_t *
 static inline void microtvm_linear16(int8_t *to, const int8_t *left, const int8_t *right,
     microtvm_int32x4 factors, int32_t factor, int32_t constant, int32_t shift) {
   int32x4_t a, b, x, y;
-  __asm__("vldrb.s32 %q[a], [%[left]]\n\t"
+  __asm__ volatile(
+          "vldrb.s32 %q[a], [%[left]]\n\t"
           "vldrb.s32 %q[x], [%[right]]\n\t"
           MICROTVM_LINEAR4("a", "x", "", "b", "y", "4")
           MICROTVM_LINEAR4("b", "y", "vstrb.32 %q[a], [%[to]]\n\t", "a", "x", "8")
@@ -194,10 +195,10 @@ static inline void microtvm_linear16(int8_t *to, const int8_t *left, const int8_
           "vqshl.s32 %q[b], %[raised]\n\t"
           "vshr.s32 %q[b], %q[b], #24\n\t"
           "vstrb.32 %q[b], [%[to], #12]"
-          : [a] "=&w"(a), [b] "=&w"(b), [x] "=&w"(x), [y] "=&w"(y), "=m"(*(int8_t(*)[16])to)
+          : [a] "=&w"(a), [b] "=&w"(b), [x] "=&w"(x), [y] "=&w"(y)
           : [to] "l"(to), [left] "l"(left), [right] "l"(right), [factors] "w"(factors),
-            [factor] "r"(factor), [constant] "r"(constant), [raised] "r"(24 - shift),
-            "m"(*(const int8_t(*)[16])left), "m"(*(const int8_t(*)[16])right));
+            [factor] "r"(factor), [constant] "r"(constant), [raised] "r"(24 - shift)
+          : "memory");
 }
 
 /* 16 int8 between the limits. */

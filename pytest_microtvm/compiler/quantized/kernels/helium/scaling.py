@@ -318,9 +318,9 @@ def _line(
     bounds: npt.NDArray[np.int64],
 ) -> Line | None:
     """A line, where channels have factors of their own."""
-    if requantization.multipliers.size == 1:
+    if requantization.multipliers.size == 1 or np.any(requantization.multipliers <= 0):
         return None
-    without = (bounds == np.abs(start)) & (requantization.multipliers > 0)
+    without = bounds == np.abs(start)
     if without.any() and not without.all():
         # A channel without weights comes out as well of another's factor and a start of few bits.
         reals = np.ldexp(requantization.multipliers.astype(np.float64), requantization.shifts)
