@@ -38,6 +38,7 @@ from pytest_microtvm.compiler.tuning_files import tuning_digest
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import ConfigError, ModelError
 from pytest_microtvm.extensions import COMPILER_GROUPS
+from pytest_microtvm.forks import Forks
 from pytest_microtvm.model_files import weight_files
 
 __all__ = [
@@ -60,16 +61,18 @@ def compile_model(
     deadline: Deadline,
     progress: Callable[[str], None] = lambda step: None,
     limits: CompileLimits | None = None,
+    forks: Forks | None = None,
 ) -> None:
-    """Compile a model into an MLF archive, in a child process.
+    """Compile a model into an MLF archive, in a process of its own.
 
     Args:
         model: A file that a front end reads: .tflite, .onnx, a .json file with a Relax module.
         output: Where the archive goes, all at once and only on success.
         options: How to compile.
-        deadline: The child is killed when it expires.
+        deadline: The process is killed when it expires.
         progress: Called with the name of each step as it begins.
         limits: What that may take.
+        forks: Starts the process; None for a fork server of its own.
 
     Raises:
         ModelError: The model cannot be compiled, the compiler crashed on it, or time or memory ran
@@ -79,7 +82,7 @@ def compile_model(
     """
     _require_file(model)
     limits = limits or CompileLimits()
-    run_child(model.absolute(), output.absolute(), options, deadline, progress, limits)
+    run_child(model.absolute(), output.absolute(), options, deadline, progress, limits, forks)
 
 
 def compile_key(model: Path, options: CompileOptions) -> str:

@@ -26,7 +26,6 @@ from pytest_microtvm.compiler.pools import parse_memory
 from pytest_microtvm.errors import MicroTVMError, ModelError
 from pytest_microtvm.extensions import CPU_EXTENSIONS
 from pytest_microtvm.mlf.library import open_library, write_library
-from pytest_microtvm.process import die_with_parent
 
 Report = Callable[[dict[str, Any]], None]
 
@@ -38,8 +37,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The command line; that of this process, whose memory is limited then, if None.
     """
     options = _parser().parse_args(arguments)
-    if options.parent_pid is not None:
-        die_with_parent(options.parent_pid)
     if arguments is None:  # this process is the compiler's
         _limit_resources(options.memory_bytes)
     report = _printer() if options.report_fd is None else _pipe(options.report_fd)
@@ -114,7 +111,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--core", default="", help="the CPU core whose tuning log is read")
     parser.add_argument("--tuning", metavar="FILE", help="a tuning log of one's own, or 'none'")
     parser.add_argument("--report-fd", type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--parent-pid", type=int, help=argparse.SUPPRESS)
     return parser
 
 

@@ -1,4 +1,4 @@
-"""Starts the compiler as a child process and listens to it.
+"""Starts the compiler as a process of its own and listens to it.
 
 The child writes one JSON object per line to a pipe of its own: {"progress": STEP} when a step
 begins, at last {"done": true} or {"error": {...}}. Whatever TVM prints goes to a temporary file.
@@ -6,13 +6,12 @@ begins, at last {"done": true} or {"error": {...}}. Whatever TVM prints goes to 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,7 +21,19 @@ from pytest_microtvm.compiler.options import CompileLimits, CompileOptions, writ
 from pytest_microtvm.compiler.pools import written_pool
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import ConfigError, DoesNotFit, MicroTVMError, ModelError
-from pytest_microtvm.process import fill_standard_streams, kill_group, package_environment
+from pytest_microtvm.forks import Fork, ForkError, Forks, Program
+from pytest_microtvm.process import fill_standard_streams, package_environment
+
+COMPILER = Program(
+    "pytest_microtvm.compiler.__main__",
+    (
+        *("tvm", "tvm.relax", "numpy.ma", "flatbuffers", "tflite"),
+        "pytest_microtvm.compiler.pipeline",
+        *("pytest_microtvm.compiler.frontends.tflite", "pytest_microtvm.compiler.custom_operators"),
+        *(f"pytest_microtvm.compiler.quantized.kernels.{name}" for name in ("portable", "floats")),
+    ),
+    family="compiler",
+)
 
 _ERRORS: dict[str, type[MicroTVMError]] = {
     kind.__name__: kind for kind in (ConfigError, DoesNotFit, ModelError)
@@ -36,8 +47,9 @@ def run_child(
     deadline: Deadline,
     progress: Callable[[str], None],
     limits: CompileLimits,
+    forks: Forks | None,
 ) -> None:
-    """Compile `model` to `output` in a child; see `compiler.compile_model`."""
+    """Compile `model` to `output` in a process; see `compiler.compile_model`."""
     try:
         # Next to the output, so that the finished archive can be moved there at once.
         folder = tempfile.mkdtemp(prefix=".microtvm-compile-", dir=output.parent)
@@ -50,7 +62,9 @@ def run_child(
         archive = Path(folder) / "model.tar"
         # A folder of its own, and empty: a path that a model holds leads nowhere from there.
         (Path(folder) / "empty").mkdir()
-        _compile(model, archive, options, deadline, progress, limits)
+        with contextlib.ExitStack() as own:
+            starter = forks or own.enter_context(Forks())
+            _compile(model, archive, options, deadline, progress, limits, starter)
         archive.replace(output)
     except OSError as error:
         raise ConfigError(
@@ -68,63 +82,83 @@ def _compile(
     deadline: Deadline,
     progress: Callable[[str], None],
     limits: CompileLimits,
+    forks: Forks,
 ) -> None:
     fill_standard_streams()
     read_fd, write_fd = os.pipe()
     try:
-        with tempfile.TemporaryFile() as printed:
-            child = subprocess.Popen(
-                _command(model, archive, options, write_fd, limits),
-                stdin=subprocess.DEVNULL,
-                stdout=printed,
-                stderr=printed,
-                pass_fds=(write_fd,),
-                start_new_session=True,
-                cwd=archive.parent / "empty",
-                env=_environment(),
+        with tempfile.TemporaryFile() as printed, Path(os.devnull).open("rb") as null:
+            child = _start(
+                model,
+                lambda: forks.start(
+                    COMPILER,
+                    _arguments(model, archive, options, write_fd, limits),
+                    (null.fileno(), printed.fileno(), printed.fileno()),
+                    deadline=deadline,
+                    pass_fds=(write_fd,),
+                    folder=archive.parent / "empty",
+                    environment=_environment(),
+                ),
+                deadline,
             )
             try:
                 os.close(write_fd)
                 write_fd = -1
                 _listen(child, read_fd, model, deadline, progress)
             finally:
-                kill_group(child)
+                child.end()
     finally:
         os.close(read_fd)
         if write_fd >= 0:
             os.close(write_fd)
 
 
-def _command(
+def _start(model: Path, start: Callable[[], Fork], deadline: Deadline) -> Fork:
+    try:
+        return start()
+    except ForkError as error:
+        raise (
+            _too_slow(model, deadline)
+            if error.is_late
+            else ModelError(
+                f"{model.name}: the compiler {error.what}",
+                cure="run python -m pytest_microtvm.compiler, which prints what is wrong",
+                operation="compile",
+                elapsed_s=deadline.elapsed_s,
+            )
+        ) from error
+
+
+def _arguments(
     model: Path, archive: Path, options: CompileOptions, report_fd: int, limits: CompileLimits
 ) -> list[str]:
-    command = [sys.executable, "-m", "pytest_microtvm.compiler", str(model), str(archive)]
+    arguments = [str(model), str(archive)]
     if options.name is not None:
-        command += ["--name", options.name]
-    command += ["--simd", options.simd]
-    command += ["--core", options.core]
+        arguments += ["--name", options.name]
+    arguments += ["--simd", options.simd]
+    arguments += ["--core", options.core]
     if options.tuning is not None:
-        command += ["--tuning", options.tuning]
+        arguments += ["--tuning", options.tuning]
     if options.io_in_arena:
-        command.append("--io-in-arena")
-    command += ["--memory-bytes", str(limits.memory_bytes)]
+        arguments.append("--io-in-arena")
+    arguments += ["--memory-bytes", str(limits.memory_bytes)]
     if limits.constants_bytes is not None:
-        command += ["--constants-bytes", str(limits.constants_bytes)]
+        arguments += ["--constants-bytes", str(limits.constants_bytes)]
     for text in written_input_shapes(options.input_shapes):
-        command += ["--input-shapes", text]
+        arguments += ["--input-shapes", text]
     for file in options.custom_operators:
-        command += ["--custom-operators", file]
+        arguments += ["--custom-operators", file]
     if options.signature is not None:
-        command += ["--signature", options.signature]
+        arguments += ["--signature", options.signature]
     for pool in options.memory.pools:
-        command += ["--pool", written_pool(pool)]
+        arguments += ["--pool", written_pool(pool)]
     for constant_pool in options.memory.constant_pools:
-        command += ["--constant-pool", written_pool(constant_pool)]
+        arguments += ["--constant-pool", written_pool(constant_pool)]
     if options.external:
-        command += ["--external", options.external]
+        arguments += ["--external", options.external]
     if options.memory.io_pool:
-        command += ["--io-pool", options.memory.io_pool]
-    return [*command, "--report-fd", str(report_fd), "--parent-pid", str(os.getpid())]
+        arguments += ["--io-pool", options.memory.io_pool]
+    return [*arguments, "--report-fd", str(report_fd)]
 
 
 def _environment() -> dict[str, str]:
@@ -137,7 +171,7 @@ def _environment() -> dict[str, str]:
 
 
 def _listen(
-    child: subprocess.Popen[bytes],
+    child: Fork,
     read_fd: int,
     model: Path,
     deadline: Deadline,
@@ -169,18 +203,22 @@ def _events(read_fd: int, model: Path, deadline: Deadline) -> Iterator[dict[str,
         selector.register(read_fd, selectors.EVENT_READ)
         while True:
             if not selector.select(deadline.remaining_s):
-                raise ModelError(
-                    f"{model.name}: compiling took longer than {deadline.timeout_s:g} s",
-                    cure="use a smaller model, or raise the ini key microtvm_compile_timeout",
-                    operation="compile",
-                    elapsed_s=deadline.elapsed_s,
-                )
+                raise _too_slow(model, deadline)
             block = os.read(read_fd, 65536)
             if not block:
                 return
             *lines, received = (received + block).split(b"\n")
             for line in lines:
                 yield json.loads(line)
+
+
+def _too_slow(model: Path, deadline: Deadline) -> ModelError:
+    return ModelError(
+        f"{model.name}: compiling took longer than {deadline.timeout_s:g} s",
+        cure="use a smaller model, or raise the ini key microtvm_compile_timeout",
+        operation="compile",
+        elapsed_s=deadline.elapsed_s,
+    )
 
 
 def _reported(error: dict[str, str]) -> MicroTVMError:

@@ -300,7 +300,8 @@ class Harness:
 
             require_litert(model)
             deadline = Deadline(self.options.timeout_s)
-            return run_interpreter(model, library, inputs, deadline).outputs
+            forks = self.workshop.forks
+            return run_interpreter(model, library, inputs, deadline, forks=forks).outputs
         record = Record("", board.label, board.platform, chosen)  # nobody's: not a test of its own
         session = self.open(self._built(library, board, chosen), record, lambda line: None)
         return self.run(session, inputs, record)
@@ -328,6 +329,7 @@ class Harness:
                 self._host_tensors,
                 self.workshop.progress,
                 self.workshop.detail,
+                self.workshop.forks,
             )
         check = self._checks.result(model, library)
         record.model_check = check.status

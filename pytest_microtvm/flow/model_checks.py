@@ -14,6 +14,7 @@ from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import MicroTVMError, ModelError
 from pytest_microtvm.flow.cache import Cache
 from pytest_microtvm.flow.progress import Progress, long_step, silent
+from pytest_microtvm.forks import Forks
 from pytest_microtvm.mlf.library import ModelLibrary
 from pytest_microtvm.model_files import weight_files
 from pytest_microtvm.verify import interpreter_child, interpreters, model_check
@@ -49,6 +50,7 @@ class ModelChecks:
         debug: Runs it there kernel by kernel; what each gave.
         progress: Told of a check that takes time.
         detail: Told why a model is not checked.
+        forks: Starts interpreters; None where each is to have a fork server of its own.
     """
 
     def __init__(
@@ -59,7 +61,9 @@ class ModelChecks:
         debug: Debug,
         progress: Progress = silent,
         detail: Progress = silent,
+        forks: Forks | None = None,
     ) -> None:
+        self._forks = forks
         self._cache = cache
         self._tolerance = tolerance
         self._run = run
@@ -118,7 +122,7 @@ class ModelChecks:
         make = make_sequence if library.states else make_inputs
         inputs = make(library.name, library.inputs)
         # Beside the build of what runs the compiled model, which takes longer.
-        with InterpreterRun(model, library, inputs, Deadline(TIMEOUT_S)) as run:
+        with InterpreterRun(model, library, inputs, Deadline(TIMEOUT_S), forks=self._forks) as run:
             compiled = self._run(library, inputs)
             with long_step(f"checking {model.name} with its own interpreter", self._progress):
                 check = self._compare(model, library, inputs, compiled, run)
@@ -152,7 +156,9 @@ class ModelChecks:
         """The line that names the first layer that differs."""
         try:
             deadline = Deadline(TIMEOUT_S)
-            found = run_interpreter(model, library, inputs, deadline, layers=True)
+            found = run_interpreter(
+                model, library, inputs, deadline, layers=True, forks=self._forks
+            )
             tensors = [*self._debug(library, inputs), *inputs.values()]
         except MicroTVMError as error:
             return f"which layer differs first is not known: {error.one_line()}"

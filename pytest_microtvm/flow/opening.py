@@ -13,6 +13,7 @@ from pytest_microtvm.flow.harness_options import HarnessOptions
 from pytest_microtvm.flow.progress import Progress, silent
 from pytest_microtvm.flow.rig import Rig
 from pytest_microtvm.flow.workshop import Workshop
+from pytest_microtvm.forks import Forks
 from pytest_microtvm.lab.file import LabBoard
 from pytest_microtvm.lab.pool import Lab, Quarantine
 from pytest_microtvm.project.platforms import Platform
@@ -59,7 +60,8 @@ def open_harness(
             resources.callback(cache.close)
         if quarantine is None:
             quarantine = resources.enter_context(TemporaryFolder("quarantine"))
-        bridges = Bridges()
+        forks = resources.enter_context(Forks())
+        bridges = Bridges(forks)
         harness = Harness(
             Workshop(
                 cache,
@@ -70,6 +72,7 @@ def open_harness(
                 platforms=platforms,
                 compile_timeout_s=options.compile_timeout_s,
                 compile_memory_bytes=options.compile_memory_bytes,
+                forks=forks,
             ),
             load_boards() if boards is None else boards,
             options,

@@ -22,6 +22,7 @@ from pytest_microtvm.boards import Board
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import ConfigError
 from pytest_microtvm.flow.build_id import template_hash
+from pytest_microtvm.forks import Forks
 from pytest_microtvm.project.answers import keep_answer, kept_answer
 from pytest_microtvm.project.platforms import Platform, find_platform, load_platforms
 from pytest_microtvm.project.server.api import BoardSupport, Tool
@@ -37,9 +38,16 @@ class Toolchains:
     Args:
         directory: The cache's folder.
         platforms: All platforms by name; None for those that are found without being told where.
+        forks: Starts their servers; None where each is to have a process by itself.
     """
 
-    def __init__(self, directory: Path, platforms: Mapping[str, Platform] | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        platforms: Mapping[str, Platform] | None = None,
+        forks: Forks | None = None,
+    ) -> None:
+        self._forks = forks
         self.platforms = load_platforms() if platforms is None else platforms
         self._directory = directory / FOLDER
         self._known: dict[Board, BoardSupport] = {}
@@ -66,7 +74,9 @@ class Toolchains:
             path = self._directory / f"{place}.json"
             support = _kept_support(path, question)
             if support is None:
-                (support,) = ask_platform(platform, [board], Deadline(ASK_TIMEOUT_S), identify=True)
+                (support,) = ask_platform(
+                    platform, [board], Deadline(ASK_TIMEOUT_S), identify=True, forks=self._forks
+                )
                 _keep_support(path, question, support)
             self._known[board] = support
         return self._known[board]

@@ -31,6 +31,7 @@ from pytest_microtvm.flow.build_id import build_id_of
 from pytest_microtvm.flow.cache import Cache
 from pytest_microtvm.flow.progress import Progress, long_step, silent
 from pytest_microtvm.flow.toolchains import Toolchains
+from pytest_microtvm.forks import Forks
 from pytest_microtvm.measure.counting import (
     PLUGIN,
     Counter,
@@ -92,6 +93,7 @@ class Workshop:
         toolchains: What the platforms can do for boards on this machine.
         compile_timeout_s: How long compiling a model may take.
         compile_memory_bytes: Address space that it may take.
+        forks: Starts compilers and servers; None where each is to have a process by itself.
     """
 
     cache: Cache
@@ -102,12 +104,13 @@ class Workshop:
     platforms: Mapping[str, Platform] | None = None
     compile_timeout_s: float = COMPILE_TIMEOUT_S
     compile_memory_bytes: int = MEMORY_BYTES
+    forks: Forks | None = None
     toolchains: Toolchains = field(init=False)
     _kept: set[Path] = field(default_factory=set)
     _plugins: dict[str, Path | str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.toolchains = Toolchains(self.cache.directory, self.platforms)
+        self.toolchains = Toolchains(self.cache.directory, self.platforms, self.forks)
 
     def compile(
         self, model: Path, options: CompileOptions, constants_bytes: int | None = None
@@ -139,6 +142,7 @@ class Workshop:
                     Deadline(self.compile_timeout_s),
                     lambda line: self.detail(f"compiling {label}: {line}"),
                     CompileLimits(self.compile_memory_bytes, constants_bytes),
+                    self.forks,
                 )
 
         entry = self.cache.obtain(
@@ -220,6 +224,7 @@ class Workshop:
                     "executor": executor,
                     "project_type": PROJECT_TYPE,
                 },
+                self.forks,
             )
             generated = time.monotonic()
             seconds["generate"] = generated - start
@@ -281,7 +286,7 @@ class Workshop:
             "object_cache": str(self.cache.folder("objects", "ccache")),
             "build_cache": str(self.cache.folder("builds", "shared")),
         }
-        return build_project(project_dir, options, deadline, folders, on_progress)
+        return build_project(project_dir, options, deadline, folders, on_progress, self.forks)
 
     def firmware_of(
         self,

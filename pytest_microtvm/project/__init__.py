@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ..deadline import Deadline
+    from ..forks import Forks
     from .server.api import BuiltFiles
 
 
@@ -46,6 +47,7 @@ def generate_project(
     options: Mapping[str, Any],
     deadline: Deadline,
     offered: Mapping[str, Any] = MappingProxyType({}),
+    forks: Forks | None = None,
 ) -> None:
     """Create a firmware project from an MLF archive.
 
@@ -56,6 +58,7 @@ def generate_project(
         options: The platform's project options.
         deadline: Ends it.
         offered: Further options, for a platform that has them.
+        forks: Starts the platform's server; None for a process by itself.
 
     Raises:
         ConfigError: An option that the platform refuses, or `project_dir` exists.
@@ -63,7 +66,9 @@ def generate_project(
     """
     from . import lifecycle
 
-    lifecycle.generate_project(platform_dir, library_path, project_dir, options, deadline, offered)
+    lifecycle.generate_project(
+        platform_dir, library_path, project_dir, options, deadline, offered, forks
+    )
 
 
 def build_project(
@@ -72,6 +77,7 @@ def build_project(
     deadline: Deadline,
     offered: Mapping[str, Any] = MappingProxyType({}),
     on_progress: Callable[[str], None] = lambda _: None,
+    forks: Forks | None = None,
 ) -> BuiltFiles | None:
     """Compile and link a generated project.
 
@@ -81,6 +87,7 @@ def build_project(
         deadline: Ends it.
         offered: Further options, for a platform that has them.
         on_progress: Told how far the tools are, where they say it: "[57/153]".
+        forks: Starts the platform's server; None for a process by itself.
 
     Returns:
         What that made, by paths relative to the project; None if the platform does not tell.
@@ -91,7 +98,7 @@ def build_project(
     """
     from . import lifecycle
 
-    return lifecycle.build_project(project_dir, options, deadline, offered, on_progress)
+    return lifecycle.build_project(project_dir, options, deadline, offered, on_progress, forks)
 
 
 def flash_project(project_dir: Path, options: Mapping[str, Any], deadline: Deadline) -> None:

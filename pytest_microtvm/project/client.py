@@ -26,6 +26,7 @@ from ..errors import (
     TransportError,
     TransportTimeout,
 )
+from ..forks import Forks
 from .descriptions import (
     RecommendedTimeouts,
     ServerDescription,
@@ -81,6 +82,7 @@ class ProjectAPIClient:
         debug: Have the server log its requests.
         keep_waiting: Called between waits for the server; may raise to end them.
         fork: Let a server of this package's own be a fork of this process; see `forking`.
+        forks: Start one there instead.
 
     Attributes:
         info: What the server told about itself; there once it is open.
@@ -96,11 +98,14 @@ class ProjectAPIClient:
         debug: bool = False,
         keep_waiting: Callable[[], None] = lambda: None,
         fork: bool = False,
+        forks: Forks | None = None,
     ) -> None:
         directory = directory.absolute()
         self._deadline = deadline
         self._name = directory.name
-        self._process = ServerProcess(directory, debug=debug, keep_waiting=keep_waiting, fork=fork)
+        self._process = ServerProcess(
+            directory, debug=debug, keep_waiting=keep_waiting, fork=fork, forks=forks
+        )
         self._next_id = 0
         self._broken = False
         self._base64 = False  # whether the server knows more than the published base85
@@ -125,7 +130,7 @@ class ProjectAPIClient:
             BuildError: The server does not answer.
             ProtocolError: Its answer makes no sense.
         """
-        self._process.start()
+        self._process.start(self._deadline)
         try:
             self.info = self._query_info(self._deadline)
         except BaseException:

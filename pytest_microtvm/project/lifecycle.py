@@ -11,6 +11,7 @@ from typing import Any
 
 from ..deadline import Deadline
 from ..errors import BuildError, ConfigError, MicroTVMError
+from ..forks import Forks
 from .client import ProjectAPIClient
 from .descriptions import ServerDescription
 from .options import check_options
@@ -31,6 +32,7 @@ def generate_project(
     options: Mapping[str, Any],
     deadline: Deadline,
     offered: Mapping[str, Any] = MappingProxyType({}),
+    forks: Forks | None = None,
 ) -> None:
     """See `pytest_microtvm.project.generate_project`."""
     if project_dir.exists():
@@ -60,6 +62,7 @@ def generate_project(
             generate,
             want_template=True,
             offered=offered,
+            forks=forks,
         )
         if not (project_dir / MODEL_FILE).exists():  # TVM's template for Arduino keeps it elsewhere
             shutil.copyfile(library_path, project_dir / MODEL_FILE)
@@ -74,6 +77,7 @@ def build_project(
     deadline: Deadline,
     offered: Mapping[str, Any],
     on_progress: Callable[[str], None],
+    forks: Forks | None = None,
 ) -> BuiltFiles | None:
     """See `pytest_microtvm.project.build_project`."""
     built: list[BuiltFiles | None] = []
@@ -90,6 +94,7 @@ def build_project(
         want_template=False,
         offered=offered,
         on_progress=on_progress,
+        forks=forks,
     )
     return built[0]
 
@@ -113,11 +118,12 @@ def _run(
     want_template: bool,
     offered: Mapping[str, Any] = MappingProxyType({}),
     on_progress: Callable[[str], None] = lambda _: None,
+    forks: Forks | None = None,
 ) -> None:
     """Start the server in `directory`, check `options` against it, and carry out one step."""
     try:
         client = ProjectAPIClient(
-            directory, deadline, keep_waiting=lambda: on_progress(client.progress())
+            directory, deadline, keep_waiting=lambda: on_progress(client.progress()), forks=forks
         )
         with client:
             info = client.info

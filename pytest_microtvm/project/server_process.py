@@ -16,8 +16,9 @@ from typing import Any
 
 from ..deadline import Deadline
 from ..errors import ConfigError
+from ..forks import Fork, ForkError, Forks
 from ..process import fill_standard_streams, package_environment
-from .forking import ForkedServer, can_fork
+from .forking import ForkedServer, can_fork, server_program
 
 SERVER_FILE = "microtvm_api_server.py"
 LAUNCH_SCRIPT = "launch_microtvm_api_server.sh"
@@ -55,16 +56,24 @@ class ServerProcess:
         debug: Have the server log its requests.
         keep_waiting: Called between waits for the server; may raise to end them.
         fork: Let a server of this package's own be a fork of this process; see `forking`.
+        forks: Start one there instead.
     """
 
     def __init__(
-        self, directory: Path, *, debug: bool, keep_waiting: Callable[[], None], fork: bool
+        self,
+        directory: Path,
+        *,
+        debug: bool,
+        keep_waiting: Callable[[], None],
+        fork: bool,
+        forks: Forks | None,
     ) -> None:
         self._directory = directory
         self._debug = debug
         self._keep_waiting = keep_waiting
         self._fork = fork
-        self._process: subprocess.Popen[bytes] | ForkedServer | None = None
+        self._forks = forks
+        self._process: subprocess.Popen[bytes] | ForkedServer | Fork | None = None
         self._request_fd = -1
         self._reply_fd = -1
         self._received = bytearray()
@@ -86,8 +95,11 @@ class ServerProcess:
             raise ValueError("the server is not open")
         return self._process.pid
 
-    def start(self) -> None:
+    def start(self, deadline: Deadline) -> None:
         """Start it.
+
+        Args:
+            deadline: For its start.
 
         Raises:
             ConfigError: The folder holds no server, or it cannot be started.
@@ -101,7 +113,8 @@ class ServerProcess:
             arguments = ["--read-fd", str(request_read), "--write-fd", str(reply_write)]
             if self._debug:
                 arguments.append("--debug")
-            self._process = self._start_process(command, arguments, (request_read, reply_write))
+            passed = (request_read, reply_write)
+            self._process = self._start_process(command, arguments, passed, deadline)
         except BaseException as exc:
             os.close(request_write)
             os.close(reply_read)
@@ -109,6 +122,8 @@ class ServerProcess:
                 self._log.close()
             if isinstance(exc, OSError):
                 raise ConfigError(f"cannot start {command[0]}: {exc.strerror}") from exc
+            if isinstance(exc, ForkError):
+                raise ConfigError(f"the server in {self._directory} {exc.what}") from exc
             raise
         finally:
             os.close(request_read)
@@ -118,8 +133,24 @@ class ServerProcess:
         os.set_blocking(reply_read, False)
 
     def _start_process(
-        self, command: list[str], arguments: list[str], pass_fds: tuple[int, int]
-    ) -> subprocess.Popen[bytes] | ForkedServer:
+        self,
+        command: list[str],
+        arguments: list[str],
+        pass_fds: tuple[int, int],
+        deadline: Deadline,
+    ) -> subprocess.Popen[bytes] | ForkedServer | Fork:
+        if self._forks is not None and command[0] == sys.executable:
+            program = server_program(Path(command[1]))
+            if program is not None:
+                with Path(os.devnull).open("rb") as null:
+                    return self._forks.start(
+                        program,
+                        arguments,
+                        (null.fileno(), self._log.fileno(), self._log.fileno()),
+                        deadline=deadline,
+                        pass_fds=pass_fds,
+                        folder=self._directory,
+                    )
         if self._fork and command[0] == sys.executable and can_fork(Path(command[1])):
             return ForkedServer(Path(command[1]), arguments, self._log, pass_fds)
         return subprocess.Popen(
@@ -152,6 +183,8 @@ class ServerProcess:
             _kill_session(process.pid)
             process.kill()
             process.wait()
+            if isinstance(process, Fork):
+                process.end()
             self._log.close()
 
     def exchange(self, request: bytes, limit: Deadline) -> bytes:

@@ -11,6 +11,7 @@ from pytest_microtvm.measure import counting
 
 from ..deadline import Deadline
 from ..errors import ConfigError
+from ..forks import Forks
 from .client import ProjectAPIClient
 from .descriptions import ServerDescription
 from .platforms import Platform
@@ -23,7 +24,12 @@ GDB_OPTION = "gdbserver_port"
 
 
 def ask_platform(
-    platform: Platform, boards: Sequence[Board], deadline: Deadline, *, identify: bool
+    platform: Platform,
+    boards: Sequence[Board],
+    deadline: Deadline,
+    *,
+    identify: bool,
+    forks: Forks | None = None,
 ) -> list[BoardSupport]:
     """Ask a platform's server what it can do for boards; it is started once for all of them.
 
@@ -32,6 +38,7 @@ def ask_platform(
         boards: Boards for which it is chosen.
         deadline: Ends it.
         identify: Ask for the toolchain's id as well, for which compilers may be run.
+        forks: Starts the server; None for a process by itself.
 
     Returns:
         An answer for each board. A server that does not know the question, as those written for
@@ -42,7 +49,7 @@ def ask_platform(
         ConfigError: The platform cannot serve a board: a key of its table is unknown, missing or
             wrong. Names the definition's file.
     """
-    with ProjectAPIClient(platform.directory, deadline) as client:
+    with ProjectAPIClient(platform.directory, deadline, forks=forks) as client:
         description = client.info
         if description.platform_name != platform.name:
             raise ConfigError(

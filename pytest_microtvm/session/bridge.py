@@ -48,8 +48,6 @@ from typing import Any
 
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import ConfigError, MicroTVMError, TransportTimeout
-from pytest_microtvm.process import die_with_parent
-from pytest_microtvm.project.forking import preload
 from pytest_microtvm.session.admission import Admission
 from pytest_microtvm.session.device_fault import explain_fault
 from pytest_microtvm.session.fault_injection import FaultPlan, FaultyTransport
@@ -308,10 +306,8 @@ def _readable(*files: socket.socket | Parent, timeout_s: float) -> Sequence[sock
 
 
 def main() -> int:
-    """Serve sessions on stdin and stdout; the argument is the process id of the parent."""
+    """Serve sessions on stdin and stdout; a program of `forks`."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    die_with_parent(int(sys.argv[1]))
-    preload()  # before the first session is asked for, if there is time
     parent = Parent(sys.stdin.fileno())
     try:
         while True:
@@ -338,7 +334,3 @@ def _report(error: MicroTVMError) -> None:
             elapsed_s=error.elapsed_s,
             details=error.details,
         )
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

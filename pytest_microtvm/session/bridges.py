@@ -1,27 +1,32 @@
 """Bridge processes as their parent sees them.
 
-A bridge serves one session after the other, because to start Python and import what it needs takes
-longer than most sessions. Only one that ended its session in order, with the device let go of, is
-used again; any other is killed together with all it started.
+A bridge serves one session after the other; each is a fork, so that Python and what it imports are
+not loaded anew (see `forks`). Only one that ended its session in order, with the device let go of,
+is used again; any other is killed together with all it started.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
-import subprocess
-import sys
+import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from pytest_microtvm import errors
+from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import MicroTVMError, TransportError
-from pytest_microtvm.process import fill_standard_streams, kill_group, package_environment
+from pytest_microtvm.forks import ForkError, Forks, Program
+from pytest_microtvm.process import fill_standard_streams
+from pytest_microtvm.project.forking import PRELOAD
 
+BRIDGE = Program("pytest_microtvm.session.bridge", PRELOAD)
+START_TIMEOUT_S = 60.0
 CLOSE_TIMEOUT_S = 5.0
 MAX_IDLE = 4
+_STDERR_FD = 2
 
 OnEvent = Callable[[Mapping[str, Any]], None]
 
@@ -29,31 +34,41 @@ OnEvent = Callable[[Mapping[str, Any]], None]
 class BridgeProcess:
     """One bridge; see `bridge` for what is said between it and us.
 
+    Args:
+        forks: Starts it; None for a fork server of its own.
+
     Raises:
         TransportError: It cannot be started.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, forks: Forks | None = None) -> None:
         self._on_event: OnEvent = _ignore
         self._closed = threading.Event()
         self._in_order = False
         self._ended = False
+        self._own_forks: Forks | None = None
+        if forks is None:
+            self._own_forks = forks = Forks()
         try:
             fill_standard_streams()
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "pytest_microtvm.session.bridge", str(os.getpid())],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                env=package_environment(),
-                text=True,
-                start_new_session=True,
-            )
+            self._link, theirs = socket.socketpair()
         except OSError as error:
-            raise TransportError(
-                f"the process that holds the link cannot be started: {error.strerror or error}",
-                cure="allow more open files and processes (ulimit -n, ulimit -u)",
-                operation="open",
-            ) from error
+            raise _cannot_start(error.strerror or str(error)) from error
+        try:
+            with theirs:
+                self._process = forks.start(
+                    BRIDGE,
+                    (),
+                    (theirs.fileno(), theirs.fileno(), _STDERR_FD),
+                    deadline=Deadline(START_TIMEOUT_S),
+                    folder=Path.cwd(),
+                )
+        except BaseException as error:
+            self._link.close()
+            self._close_own_forks()
+            if isinstance(error, ForkError):
+                raise _cannot_start(error.what) from error
+            raise
         self._events = threading.Thread(target=self._follow, name="microtvm-bridge", daemon=True)
         self._events.start()
 
@@ -88,10 +103,8 @@ class BridgeProcess:
 
     def tell(self, what: str, message: object = None) -> None:
         """Say something to the process; one that is gone has said so by its last event."""
-        assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write(json.dumps({what: message}) + "\n")
-            self._process.stdin.flush()
+        with contextlib.suppress(ConnectionError):
+            self._link.sendall(json.dumps({what: message}).encode() + b"\n")
 
     def ask_to_close(self) -> None:
         """Have the session closed; `finish` waits for it."""
@@ -109,18 +122,14 @@ class BridgeProcess:
 
     def kill(self) -> None:
         """End the process and everything it started. Never raises."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        kill_group(self._process)
+        self._process.end()
         self._events.join()
-        with contextlib.suppress(BrokenPipeError):  # of what it never read
-            self._process.stdin.close()
-        self._process.stdout.close()
+        self._link.close()
+        self._close_own_forks()
 
     def _follow(self) -> None:
         """Pass events on; runs in a thread until the process ends."""
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
+        for line in self._lines():
             try:
                 event = json.loads(line)
             except ValueError:  # it was killed in the middle of a line
@@ -134,15 +143,32 @@ class BridgeProcess:
         self._ended = True
         self._end_session()
 
+    def _lines(self) -> Iterator[str]:
+        """What the process says until it ends."""
+        with (
+            contextlib.suppress(ConnectionError),  # there is something that it did not read
+            self._link.makefile(encoding="utf-8") as lines,
+        ):
+            yield from lines
+
+    def _close_own_forks(self) -> None:
+        if self._own_forks is not None:
+            self._own_forks.close()
+
     def _end_session(self) -> None:
         self._on_event({"event": "closed"})
         self._closed.set()
 
 
 class Bridges:
-    """The bridges of a process that opens many sessions."""
+    """The bridges of a process that opens many sessions.
 
-    def __init__(self) -> None:
+    Args:
+        forks: Starts them; None where each has a fork server of its own.
+    """
+
+    def __init__(self, forks: Forks | None = None) -> None:
+        self._forks = forks
         self._idle: list[BridgeProcess] = []
 
     def take(self) -> BridgeProcess:
@@ -152,7 +178,7 @@ class Bridges:
             if bridge.is_alive:
                 return bridge
             bridge.kill()
-        return BridgeProcess()
+        return BridgeProcess(self._forks)
 
     def give_back(self, bridge: BridgeProcess) -> None:
         """Keep a bridge whose session has ended, if it can serve another."""
@@ -182,6 +208,14 @@ def error_of(event: Mapping[str, Any], board: str) -> MicroTVMError:
         operation=event["operation"],
         elapsed_s=event["elapsed_s"],
         details=event["details"],
+    )
+
+
+def _cannot_start(why: str) -> TransportError:
+    return TransportError(
+        f"the process that holds the link cannot be started: {why}",
+        cure="allow more open files and processes (ulimit -n, ulimit -u)",
+        operation="open",
     )
 
 

@@ -1,4 +1,4 @@
-"""Runs a model by its own interpreter: `python -m pytest_microtvm.verify.interpreter_child MODEL`.
+"""Runs a model by its own interpreter; a program of `forks`.
 
 A process of its own, because a model that was made to hurt may crash an interpreter. Standard input
 is an `.npz` file of the inputs (input_0, ...); standard output becomes one of the outputs
@@ -21,8 +21,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from pytest_microtvm.process import die_with_parent
 
 MEMORY_BYTES = 8 << 30
 
@@ -61,10 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--layers", action="store_true")
     parser.add_argument("--steps", action="store_true")
     parser.add_argument("--signature", type=json.loads, help="its name, inputs and outputs as JSON")
-    parser.add_argument("--parent-pid", type=int)
     options = parser.parse_args(arguments)
-    if options.parent_pid is not None:
-        die_with_parent(options.parent_pid)
+    if arguments is None:  # this process is the interpreter's
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     # What libraries print must not get between.
@@ -301,7 +297,3 @@ def _onnx_step(nodes: Sequence[Any], position: int | None, proto: Any) -> float:
         if tensor.name == scale:
             return float(np.max(numpy_helper.to_array(tensor)))
     return 0.0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

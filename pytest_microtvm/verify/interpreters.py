@@ -8,10 +8,8 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
-import os
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,12 +22,12 @@ from numpy.typing import NDArray
 
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import ConfigError, ModelError
+from pytest_microtvm.forks import ForkError, Forks, Program
 from pytest_microtvm.mlf.library import ModelLibrary, TensorSpec
 from pytest_microtvm.model_files import suffix_of
-from pytest_microtvm.process import kill_group, package_environment
 from pytest_microtvm.verify.inputs import Tensors, with_steps
 
-_COMMAND = ("-m", "pytest_microtvm.verify.interpreter_child")
+CHILD = Program("pytest_microtvm.verify.interpreter_child", ("ai_edge_litert.interpreter",))
 _LONGEST_REASON = 300
 _FROM_OUTSIDE = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGKILL, signal.SIGTERM)
 
@@ -142,6 +140,7 @@ class InterpreterRun:
             step of a sequence over which it keeps them, as it is of the outputs.
         deadline: The child is killed when it expires.
         layers: Keep what every operator gives; in the last step, if there are several.
+        forks: Starts the process; None for a fork server of its own.
     """
 
     def __init__(
@@ -152,10 +151,12 @@ class InterpreterRun:
         deadline: Deadline,
         *,
         layers: bool = False,
+        forks: Forks | None = None,
     ) -> None:
         interpreter = interpreter_of(model)
         assert interpreter is not None
         self._name = interpreter.name
+        self._forks = forks
         self._model = model
         self._deadline = deadline
         self._inputs = [inputs[spec.name] for spec in library.inputs]
@@ -189,21 +190,20 @@ class InterpreterRun:
                 arrays = {f"input_{i}": array for i, array in enumerate(self._inputs)}
                 np.savez(given, **arrays)  # type: ignore[arg-type]
                 given.seek(0)
-                self._child = subprocess.Popen(
-                    [
-                        *(sys.executable, *_COMMAND, str(self._model.absolute()), *self._options),
-                        *("--parent-pid", str(os.getpid())),
-                    ],
-                    stdin=given,
-                    stdout=self._answer,
-                    stderr=self._printed,
-                    start_new_session=True,
-                    cwd="/",
-                    env=package_environment(),
+                forks = self._forks or context.enter_context(Forks())
+                self._child = forks.start(
+                    CHILD,
+                    [str(self._model.absolute()), *self._options],
+                    (given.fileno(), self._answer.fileno(), self._printed.fileno()),
+                    deadline=self._deadline,
                 )
             except OSError as error:
                 raise self._cannot(error.strerror or f"{error}") from error
-            context.callback(kill_group, self._child)
+            except ForkError as error:
+                raise (
+                    self._too_late() if error.is_late else self._cannot(f"its process {error.what}")
+                ) from error
+            context.callback(self._child.end)
             self._context = context.pop_all()
         return self
 
@@ -222,8 +222,7 @@ class InterpreterRun:
         try:
             status = self._child.wait(self._deadline.remaining_s)
         except subprocess.TimeoutExpired as error:
-            why = f"it took longer than {self._deadline.timeout_s:g} s"
-            raise self._cannot(why) from error
+            raise self._too_late() from error
         if status < 0:
             kind = InterpreterKilled if -status in _FROM_OUTSIDE else ModelError
             raise self._cannot(f"it ended by signal {signal.Signals(-status).name}", kind)
@@ -240,6 +239,9 @@ class InterpreterRun:
         except (OSError, ValueError, KeyError) as error:
             raise self._cannot(f"{error}") from error
 
+    def _too_late(self) -> ModelError:
+        return self._cannot(f"it took longer than {self._deadline.timeout_s:g} s")
+
     def _cannot(self, why: str, kind: type[ModelError] = ModelError) -> ModelError:
         return kind(
             f"{self._name} cannot run {self._model.name}: {why}",
@@ -254,6 +256,7 @@ def run_interpreter(
     deadline: Deadline,
     *,
     layers: bool = False,
+    forks: Forks | None = None,
 ) -> Interpreted:
     """Run a model by its own interpreter, to its end; arguments as of `InterpreterRun`.
 
@@ -261,7 +264,7 @@ def run_interpreter(
         ModelError: The interpreter cannot run the model, crashes on it, takes too long, or sees
             other tensors in it.
     """
-    with InterpreterRun(model, library, inputs, deadline, layers=layers) as run:
+    with InterpreterRun(model, library, inputs, deadline, layers=layers, forks=forks) as run:
         return run.result()
 
 

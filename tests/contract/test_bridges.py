@@ -14,13 +14,13 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from pytest_microtvm.boards import load_boards
 from pytest_microtvm.errors import MicroTVMError, ProtocolError, TransportError
+from pytest_microtvm.forks import Program
 from pytest_microtvm.process import package_environment
 from pytest_microtvm.project.firmware import Firmware
 from pytest_microtvm.session import bridges as bridges_module
@@ -120,7 +120,9 @@ def test_a_bridge_that_dies_while_idle_is_replaced(firmware, bridges):
     with Session(firmware, TIMEOUT_S, bridges=bridges) as session:
         bridge = pid_of(session)
     os.kill(bridge, signal.SIGKILL)
-    os.waitid(os.P_PID, bridge, os.WEXITED | os.WNOWAIT)
+    end = time.monotonic() + TIMEOUT_S
+    while state_of(bridge) != "Z" and time.monotonic() < end:
+        time.sleep(0.01)
     with Session(firmware, TIMEOUT_S, bridges=bridges) as session:
         run_once(session)
         assert pid_of(session) != bridge
@@ -138,10 +140,9 @@ def test_a_session_on_a_dead_bridge_is_told_so():
 
 
 def test_a_bridge_that_dies_in_the_middle_of_a_line_has_ended(tmp_path, monkeypatch):
-    program = tmp_path / "bridge"
-    program.write_text("""#!/bin/sh\nread -r line; printf '{"event": "log", "te'\n""")
-    program.chmod(0o755)
-    monkeypatch.setattr(bridges_module, "sys", SimpleNamespace(executable=str(program)))
+    program = tmp_path / "bridge.py"
+    program.write_text("""import os\nos.read(0, 1000)\nos.write(1, b'{"event": "log", "te')\n""")
+    monkeypatch.setattr(bridges_module, "BRIDGE", Program(str(program)))
     told: list[object] = []
     bridge = BridgeProcess()
     bridge.start({}, told.append)
@@ -149,6 +150,10 @@ def test_a_bridge_that_dies_in_the_middle_of_a_line_has_ended(tmp_path, monkeypa
     assert told == [{"event": "closed"}]
     assert not bridge.finish()
     bridge.kill()
+
+
+def state_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 def victims_of(bridge: int) -> dict[str, int]:
@@ -262,7 +267,7 @@ def test_a_bridge_that_cannot_be_started_is_told(monkeypatch: pytest.MonkeyPatch
     def fail(*_arguments: object, **_named: object) -> None:
         raise OSError(24, "Too many open files")
 
-    monkeypatch.setattr("pytest_microtvm.session.bridges.subprocess.Popen", fail)
+    monkeypatch.setattr("pytest_microtvm.forks.client.subprocess.Popen", fail)
     with pytest.raises(TransportError, match="cannot be started: Too many open files") as caught:
         BridgeProcess()
     assert "ulimit -n" in str(caught.value)

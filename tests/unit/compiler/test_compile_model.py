@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Callable
@@ -29,6 +30,7 @@ from pytest_microtvm.compiler.__main__ import main
 from pytest_microtvm.compiler.failures import tvm_failure
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import ConfigError, DoesNotFit, ModelError
+from pytest_microtvm.forks import Program
 from pytest_microtvm.mlf import metadata
 from pytest_microtvm.mlf.library import open_library
 from tests.unit.compiler.tflite_models import Model, Tensor, add, two_by_two
@@ -57,11 +59,21 @@ def sleeping_child(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """Have the compiler write its process id to the returned file and sleep."""
     pid_file = tmp_path / "pid"
 
-    def command(model: Path, archive: Path, *_: object) -> list[str]:
-        return ["sh", "-c", f"touch {archive}; echo $$ > {pid_file}; exec sleep 60"]
-
-    monkeypatch.setattr(child, "_command", command)
+    script = f"""
+        open(sys.argv[2], "w").close()
+        with open({str(pid_file)!r}, "w") as file:
+            file.write(str(os.getpid()))
+        time.sleep(60)
+    """
+    monkeypatch.setattr(child, "COMPILER", program(tmp_path, script))
     return pid_file
+
+
+def program(folder: Path, script: str) -> Program:
+    """Another program in the compiler's place."""
+    path = folder / "program.py"
+    path.write_text(f"import os, signal, sys, time\n{textwrap.dedent(script)}")
+    return Program(str(path))
 
 
 def is_running(pid: int) -> bool:
@@ -157,9 +169,12 @@ def test_a_child_dies_with_a_killed_parent(tmp_path: Path):
     fifo = tmp_path / "model.tflite"
     os.mkfifo(fifo)
     script = (
-        "import os, subprocess, sys\n"
-        "compiler = subprocess.Popen([sys.executable, '-m', 'pytest_microtvm.compiler', "
-        f"{str(fifo)!r}, '/dev/null', '--parent-pid', str(os.getpid())])\n"
+        "from pytest_microtvm.compiler.child import COMPILER\n"
+        "from pytest_microtvm.deadline import Deadline\n"
+        "from pytest_microtvm.forks import Forks\n"
+        f"arguments = [{str(fifo)!r}, '/dev/null']\n"
+        "forks, deadline = Forks(), Deadline(60)\n"
+        "compiler = forks.start(COMPILER, arguments, (0, 2, 2), deadline=deadline)\n"
         "print(compiler.pid, flush=True)\n"
         "compiler.wait()\n"
     )
@@ -189,15 +204,20 @@ def test_a_child_dies_with_a_killed_parent(tmp_path: Path):
 @pytest.mark.parametrize(
     ("script", "message"),
     [
-        ("kill -SEGV $$", "ended by signal SIGSEGV"),
-        ("exit 3", "ended with status 3"),
-        ("exit 0", "ended with status 0"),
+        ("os.kill(os.getpid(), signal.SIGSEGV)", "ended by signal SIGSEGV"),
+        ("sys.exit(3)", "ended with status 3"),
+        ("sys.exit()", "ended with status 0"),
     ],
 )
 def test_a_crash_of_the_compiler_is_an_error_of_the_model(
-    script: str, message: str, model: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+    script: str,
+    message: str,
+    model: Path,
+    output: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr(child, "_command", lambda *_: ["sh", "-c", script])
+    monkeypatch.setattr(child, "COMPILER", program(tmp_path, script))
     with pytest.raises(ModelError, match=message) as caught:
         compile_model(model, output, CompileOptions(), Deadline(TIMEOUT_S))
     assert caught.value.cure
@@ -208,13 +228,16 @@ def test_the_compiler_runs_in_an_empty_folder_of_its_own(
     model: Path, output: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     seen = tmp_path / "seen"
-    script = f'(pwd; ls -a) > "{seen}"; exit 3'
-    monkeypatch.setattr(child, "_command", lambda *_: ["sh", "-c", script])
+    script = f"""
+        with open({str(seen)!r}, "w") as file:
+            print(os.getcwd(), *os.listdir(), sep="\\n", file=file)
+    """
+    monkeypatch.setattr(child, "COMPILER", program(tmp_path, script))
     with pytest.raises(ModelError):
         compile_model(model, output, CompileOptions(), Deadline(TIMEOUT_S))
     where, *names = seen.read_text().splitlines()
     assert Path(where).is_relative_to(output.parent)
-    assert names == [".", ".."]
+    assert names == []
 
 
 def test_the_compiler_gets_no_more_memory_than_it_may_have(model: Path, output: Path):

@@ -16,9 +16,7 @@ from pathlib import Path
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import MicroTVMError
 from pytest_microtvm.project.client import ProjectAPIClient
-from pytest_microtvm.project.forking import preload
 
-preload()
 outsider = os.open(os.devnull, os.O_RDONLY)
 with ProjectAPIClient(Path(sys.argv[1]), Deadline(20), fork=True) as client:
     pid = client._process.pid

@@ -10,6 +10,7 @@ import pytest
 
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import ConfigError, ModelError
+from pytest_microtvm.forks import Program
 from pytest_microtvm.mlf.library import ModelLibrary, TensorSpec
 from pytest_microtvm.verify import interpreters
 from pytest_microtvm.verify.compare import Tolerance
@@ -193,6 +194,13 @@ def interpret(
     return run_interpreter(model, library, inputs, Deadline(timeout_s), layers=layers)
 
 
+def program(folder: Path, script: str) -> Program:
+    """Another program in the interpreter's place."""
+    path = folder / "program.py"
+    path.write_text(script)
+    return Program(str(path))
+
+
 def dense_library(outputs: Any = None) -> ModelLibrary:
     given, made = (spec("x", (1, 3)),), tuple(outputs or [spec("y", (1, 4))])
     about: dict[str, Any] = {"modules": {"m": {}}}
@@ -295,17 +303,20 @@ def test_an_interpreter_that_takes_too_long_is_ended(tflite: Path):
 
 
 def test_a_run_goes_on_beside_its_caller_and_ends_with_it(
-    tflite: Path, monkeypatch: pytest.MonkeyPatch
+    tflite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(interpreters, "_COMMAND", ("-c", "import time; time.sleep(60)"))
+    monkeypatch.setattr(interpreters, "CHILD", program(tmp_path, "import time; time.sleep(60)"))
     inputs: Tensors = {"x": np.zeros((1, 3), np.float32)}
     with interpreters.InterpreterRun(tflite, dense_library(), inputs, Deadline(TIMEOUT_S)) as run:
         assert run._child.poll() is None
     assert run._child.poll() is not None
 
 
-def test_a_crash_of_an_interpreter_is_told(tflite: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(interpreters, "_COMMAND", ("-c", "import os; os.kill(os.getpid(), 11)"))
+def test_a_crash_of_an_interpreter_is_told(
+    tflite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    crash = program(tmp_path, "import os; os.kill(os.getpid(), 11)")
+    monkeypatch.setattr(interpreters, "CHILD", crash)
     with pytest.raises(ModelError, match="it ended by signal SIGSEGV"):
         interpret(tflite)
 
