@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import os
 import signal
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import NoReturn
 
 _FIRST_FREE_FD = 3
+_ARGUMENTS = 45
+"""Which field of /proc/PID/stat behind the name says where the arguments begin: see proc(5)."""
 
 
 def become(
@@ -60,12 +63,14 @@ def become(
 
 def run_module(name: str, arguments: Sequence[str]) -> object:
     """Run a module's `main`, as `python -m` would."""
+    _show_command(sys.executable, "-m", name, *arguments)
     sys.argv = [name, *arguments]
     return importlib.import_module(name).main()
 
 
 def run_script(path: str, arguments: Sequence[str]) -> object:
     """Run a Python file, as `python FILE` would."""
+    _show_command(sys.executable, path, *arguments)
     script = Path(path)
     sys.argv = [path, *arguments]
     if not getattr(sys.flags, "safe_path", False):
@@ -74,6 +79,16 @@ def run_script(path: str, arguments: Sequence[str]) -> object:
     module.__file__ = str(script)
     exec(compile(script.read_bytes(), script.name, "exec", dont_inherit=True), module.__dict__)
     return None
+
+
+def _show_command(*words: str) -> None:
+    """Have `ps` show what this process is, as far as its old command line has room for that."""
+    fields = Path("/proc/self/stat").read_text(errors="replace").rpartition(")")[2].split()
+    start, end = (int(field) for field in fields[_ARGUMENTS : _ARGUMENTS + 2])
+    text = b"\0".join(word.encode("utf-8", "surrogateescape") for word in words)
+    if start:
+        room = end - start
+        ctypes.memmove(start, text[: room - 1].ljust(room, b"\0"), room)
 
 
 def _exit_status(returned: object) -> int:

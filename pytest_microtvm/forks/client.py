@@ -21,6 +21,7 @@ from pytest_microtvm.process import fill_standard_streams, package_environment, 
 
 _SERVER = "pytest_microtvm.forks.server"
 _HEADER_BYTES = 4
+_ROOM = " " * 400  # on the command line, where each fork writes what it is
 _START_TIMEOUT_S = 600.0
 _END_TIMEOUT_S = 5.0
 # Threads of libraries would not be there in a fork.
@@ -213,7 +214,7 @@ class _Server:
         with theirs:
             try:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", _SERVER, str(theirs.fileno())],
+                    [sys.executable, "-m", _SERVER, str(theirs.fileno()), _ROOM],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,

@@ -1,4 +1,4 @@
-"""The fork server: `python -m pytest_microtvm.forks.server FD`; what it is for is in the package.
+"""The fork server: `python -m pytest_microtvm.forks.server FD ROOM`; the package says what for.
 
 A request is the length of a JSON text in four bytes, with files attached (the fork's channel, its
 three standard streams, what else it is passed), and the text: see `client.Forks.start`. On the

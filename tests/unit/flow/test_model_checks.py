@@ -9,6 +9,7 @@ import pytest
 
 from pytest_microtvm.flow.cache import Cache
 from pytest_microtvm.flow.model_checks import ModelChecks
+from pytest_microtvm.forks import Program
 from pytest_microtvm.verify import interpreters
 from pytest_microtvm.verify.compare import Tolerance
 from pytest_microtvm.verify.model_check import ModelCheck
@@ -34,11 +35,18 @@ def check(model: Path, directory: Path) -> ModelCheck:
     return ModelChecks(cache, Tolerance(), run, lambda *_: []).result(model, dense_library())
 
 
+def killing_itself(folder: Path, signal_number: int) -> Program:
+    """What is run in an interpreter's place."""
+    path = folder / "program.py"
+    path.write_text(f"import os\nos.kill(os.getpid(), {signal_number})\n")
+    return Program(str(path))
+
+
 def test_an_interpreter_that_somebody_killed_is_asked_again(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     with monkeypatch.context() as killed:
-        killed.setattr(interpreters, "_COMMAND", ("-c", "import os; os.kill(os.getpid(), 9)"))
+        killed.setattr(interpreters, "CHILD", killing_itself(tmp_path, 9))
         found = check(model, tmp_path / "cache")
     assert found.status == "not checked"
     assert "SIGKILL" in found.notes[0]
@@ -49,6 +57,6 @@ def test_a_model_that_crashes_its_interpreter_is_not_run_again(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     with monkeypatch.context() as crashing:
-        crashing.setattr(interpreters, "_COMMAND", ("-c", "import os; os.kill(os.getpid(), 11)"))
+        crashing.setattr(interpreters, "CHILD", killing_itself(tmp_path, 11))
         assert check(model, tmp_path / "cache").status == "not checked"
     assert "SIGSEGV" in check(model, tmp_path / "cache").notes[0]

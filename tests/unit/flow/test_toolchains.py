@@ -34,7 +34,7 @@ class World:
         self.tools = [Tool("acmec", str(self.compiler)), Tool("qemu", None, "", "emulate")]
         self.toolchain: str | None = "v1"
 
-    def ask(self, *_arguments: object, identify: bool) -> list[BoardSupport]:
+    def ask(self, *_arguments: object, identify: bool, forks: None) -> list[BoardSupport]:
         assert identify
         self.asked += 1
         return [BoardSupport(tuple(self.tools), self.toolchain, ("emulate",), ("ACME_HOME",))]

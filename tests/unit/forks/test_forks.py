@@ -253,3 +253,13 @@ def test_too_few_files_are_an_error(forks: Forks, tmp_path: Path, monkeypatch: A
         forks.start(program, (), (0, 2, 2), deadline=Deadline(TIMEOUT_S), pass_fds=files)
     for fd in files:
         os.close(fd)
+
+
+def test_a_fork_is_shown_as_what_it_is(run: Callable[..., Fork], tmp_path: Path) -> None:
+    fork = run("print(flush=True)\n" + SLEEP, "ä", output=(pipe := os.pipe())[1])
+    assert os.read(pipe[0], 1) == b"\n"
+    shown = Path(f"/proc/{fork.pid}/cmdline").read_bytes().rstrip(b"\0").decode().split("\0")
+    assert shown == [sys.executable, str(tmp_path / "program.py"), "ä"]
+    fork.end()
+    for fd in pipe:
+        os.close(fd)
