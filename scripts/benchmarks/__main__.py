@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from scripts.benchmarks import (
+    cold,
     command,
     coverage,
     damage,
@@ -29,6 +30,7 @@ from scripts.benchmarks import (
 )
 
 BENCHMARKS = (
+    cold,
     command,
     coverage,
     damage,
