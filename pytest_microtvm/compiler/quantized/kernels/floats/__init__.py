@@ -58,8 +58,9 @@ def convolutions(lanes: Lanes) -> Mapping[type, Generator]:
     }
 
 
-PORTABLE_LANES = Lanes(12)
-"""A CPU without an FPU has its sums on the stack anyway: little code is worth more."""
+PORTABLE_LANES = Lanes(8)
+"""As many as SSE has. A CPU without an FPU has its sums on the stack anyway: little code is worth
+more, and it takes as many instructions with 12."""
 FPU_LANES = Lanes(28)
 """Arm's FPUs have 32 registers, of which C compilers do not manage to use all for sums."""
 HELIUM_LANES = HeliumLanes(8)
