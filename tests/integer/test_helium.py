@@ -136,7 +136,9 @@ def shapes(
     return (2, *image), (2, height, width, outputs)
 
 
-def sum_check(random: np.random.Generator, kind: str, shape: tuple[int, ...]) -> Check:
+def sum_check(
+    random: np.random.Generator, kind: str, shape: tuple[int, ...], simd: str = "helium"
+) -> Check:
     """A sum or difference; the kernel finds its second input behind the first."""
     reals = (0.5, random.uniform(0.01, 0.5))
     first, second = (
@@ -163,7 +165,7 @@ def sum_check(random: np.random.Generator, kind: str, shape: tuple[int, ...]) ->
         for side, operand in zip(values, (first, second), strict=True)
     )
     sums = left + right if kind == "add" else left - right
-    kernel = generate(spec, "helium")
+    kernel = generate(spec, simd)
     found = f"  const int8_t *const input1 = input0 + {values[0].size};\n{kernel.body}"
     kernel = replace(kernel, input_dtypes=("int8",), body=found)
     return Check(kernel, values, apply(sums.reshape(-1, 1), how).reshape(shape))

@@ -22,6 +22,7 @@ from pytest_microtvm.compiler.quantized.specs import (
 from tests.contract.running import need_tools
 from tests.integer.cases import Case, expected, random_input
 from tests.integer.programs import Check, wrong_bytes_on_board, wrong_bytes_on_host
+from tests.integer.test_helium import sum_check
 
 HEADER = "tvmgen_integer_rvv.h"
 SANITIZED = ("gcc", "-std=c99", "-fsanitize=undefined", "-fno-sanitize-recover=all")
@@ -102,7 +103,12 @@ def make_checks() -> list[Check]:
             kernel = generate(case, "rvv")
             assert kernel.headers == (HEADER,)
             checks.append(Check(kernel, values, expected(case, values)))
-    return checks
+    shapes = (1,), (33,), (3, 50)
+    sums = [
+        sum_check(random, kind, shape, "rvv") for kind in ("add", "subtract") for shape in shapes
+    ]
+    assert any("microtvm_linear" in check.kernel.body for check in sums)
+    return [*checks, *sums]
 
 
 def test_the_twin_gives_every_byte(tmp_path: Path):

@@ -75,6 +75,7 @@ typedef struct {
 
 #define MICROTVM_RVV_BEGIN ".option push\n\t.option arch, +zve32x, +zicsr\n\t"
 #define MICROTVM_RVV_END ".option pop"
+#define MICROTVM_RVV_DOWN "csrwi vxrm, 2\n"
 
 /* The sums of one, two or three pixels in groups of eight registers each, or of six in groups of four;
  * v0 to v7 are for all else. F is what is done to the sums of pixel p, which begin at register r. */
@@ -265,6 +266,43 @@ static inline void microtvm_fill(int8_t *to, int32_t step, int32_t value, int32_
   intptr_t rest = count, n = 0, bytes = 0;
   MICROTVM_RVV_BYTES("vsetvli %[n], zero, e8, m8, ta, ma\n\tvmv.v.x v0, %[value]\n",
       "vsse8.v v0, (%[to]), %[step]\n\t");
+}
+
+/* (left * left_factor + right * right_factor + constant) >> shift, clamped; int32 holds all of it. */
+static inline void microtvm_linear(int8_t *to, const int8_t *left, const int8_t *right,
+    int32_t count, int32_t left_factor, int32_t right_factor, int32_t constant, int32_t shift,
+    int32_t minimum, int32_t maximum) {
+  intptr_t rest = count, n = 0;
+  __asm__ volatile(MICROTVM_RVV_BEGIN MICROTVM_RVV_DOWN
+                   "1:\n\t"
+                   "vsetvli %[n], %[rest], e32, m8, ta, ma\n\t"
+                   "vle8.v v6, (%[left])\n\t"
+                   "vle8.v v22, (%[right])\n\t"
+                   "vsext.vf4 v0, v6\n\t"
+                   "vsext.vf4 v16, v22\n\t"
+                   "vmul.vx v0, v0, %[left_factor]\n\t"
+                   "vmacc.vx v0, %[right_factor], v16\n\t"
+                   "vadd.vx v0, v0, %[constant]\n\t"
+                   "vsetvli zero, %[n], e16, m4, ta, ma\n\t"
+                   "vnclip.wx v0, v0, %[shift]\n\t"
+                   "vsetvli zero, %[n], e8, m2, ta, ma\n\t"
+                   "vnclip.wi v0, v0, 0\n\t"
+                   "vmax.vx v0, v0, %[minimum]\n\t"
+                   "vmin.vx v0, v0, %[maximum]\n\t"
+                   "vse8.v v0, (%[to])\n\t"
+                   "sub %[rest], %[rest], %[n]\n\t"
+                   "add %[left], %[left], %[n]\n\t"
+                   "add %[right], %[right], %[n]\n\t"
+                   "add %[to], %[to], %[n]\n\t"
+                   "bnez %[rest], 1b\n\t"
+                   MICROTVM_RVV_END
+                   : [to] "+r"(to), [left] "+r"(left), [right] "+r"(right), [rest] "+r"(rest),
+                   [n] "=&r"(n)
+                   : [left_factor] "r"((intptr_t)left_factor),
+                   [right_factor] "r"((intptr_t)right_factor), [constant] "r"((intptr_t)constant),
+                   [shift] "r"((intptr_t)shift), [minimum] "r"((intptr_t)minimum),
+                   [maximum] "r"((intptr_t)maximum)
+                   : MICROTVM_RVV_CHANGES);
 }
 
 #else

@@ -114,6 +114,16 @@ static inline void microtvm_fill(int8_t *to, int32_t step, int32_t value, int32_
   }
 }
 
+static inline void microtvm_linear(int8_t *to, const int8_t *left, const int8_t *right,
+    int32_t count, int32_t left_factor, int32_t right_factor, int32_t constant, int32_t shift,
+    int32_t minimum, int32_t maximum) {
+  for (int32_t n = 0; n < count; ++n) {
+    const int32_t sum = constant + left[n] * left_factor + right[n] * right_factor;
+    const int32_t value = sum >> shift;
+    to[n] = (int8_t)(value < minimum ? minimum : value > maximum ? maximum : value);
+  }
+}
+
 #ifdef __cplusplus
 }
 #endif

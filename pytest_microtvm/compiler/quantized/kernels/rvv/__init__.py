@@ -8,8 +8,9 @@ from pytest_microtvm.compiler.quantized.kernels.common import (
     is_common,
     undivided,
 )
-from pytest_microtvm.compiler.quantized.kernels.rvv import conv2d, depthwise
+from pytest_microtvm.compiler.quantized.kernels.rvv import conv2d, depthwise, elementwise
 from pytest_microtvm.compiler.quantized.specs import (
+    Arithmetic,
     Conv2D,
     DepthwiseConv2D,
     FullyConnected,
@@ -32,6 +33,15 @@ def _fully_connected(spec: FullyConnected) -> KernelSource | None:
     return _conv2d(dense_convolution(spec)) if is_common(spec) else None
 
 
+def _arithmetic(spec: Arithmetic) -> KernelSource | None:
+    return elementwise.arithmetic(spec) if elementwise.fits(spec) else None
+
+
 EXTENSION = CpuExtension(
-    {Conv2D: _conv2d, DepthwiseConv2D: _depthwise, FullyConnected: _fully_connected}
+    {
+        Arithmetic: _arithmetic,
+        Conv2D: _conv2d,
+        DepthwiseConv2D: _depthwise,
+        FullyConnected: _fully_connected,
+    }
 )
