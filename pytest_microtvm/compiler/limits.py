@@ -33,8 +33,10 @@ def check_tensor(what: str, shape: Sequence[int], element_bytes: int) -> None:
         element_bytes: Of one element.
 
     Raises:
-        ModelError: It has too many dimensions, elements or bytes.
+        ModelError: It has too many dimensions, elements or bytes, or a negative extent.
     """
+    if min(shape, default=0) < 0:
+        raise ModelError(f"{what} has a negative extent: {list(shape)}", cure="export it again")
     elements = math.prod(shape)
     for count, limit, unit in (
         (len(shape), MAX_RANK, "dimensions"),

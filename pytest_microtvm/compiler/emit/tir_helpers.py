@@ -14,17 +14,38 @@ MATH_NAMES = words(
 )
 """Functions of libm, named as the TIR intrinsics are."""
 
-HELPERS = {
-    f"kernel_{operation}_{dtype}": (
+
+def _division(operation: str, dtype: str) -> str:
+    """A division that C defines for all operands: by 0 gives 0, the least value by -1 itself."""
+    c_type, sign = C_TYPES[dtype], {"div": "/", "mod": "%"}[operation]
+    by_minus_1 = f"({c_type})(0 - (u{c_type})a)" if operation == "div" else "0"
+    cases = "(b == 0) ? 0 : " + (f"(b == -1) ? {by_minus_1} : " if dtype[0] == "i" else "")
+    return (
         f"static inline {c_type} kernel_{operation}_{dtype}({c_type} a, {c_type} b) {{\n"
-        f"  return (a {sign} b) ? a : b;\n}}\n"
+        f"  return {cases}({c_type})(a {sign} b);\n}}\n"
     )
-    for operation, sign in (("min", "<"), ("max", ">"))
-    for dtype, c_type in C_TYPES.items()
-} | {
-    f"kernel_isnan_{dtype}": (
-        f"static inline bool kernel_isnan_{dtype}({c_type} a) {{\n  return a != a;\n}}\n"
-    )
-    for dtype, c_type in (("float32", "float"), ("float64", "double"))
-}
+
+
+HELPERS = (
+    {
+        f"kernel_{operation}_{dtype}": (
+            f"static inline {c_type} kernel_{operation}_{dtype}({c_type} a, {c_type} b) {{\n"
+            f"  return (a {sign} b) ? a : b;\n}}\n"
+        )
+        for operation, sign in (("min", "<"), ("max", ">"))
+        for dtype, c_type in C_TYPES.items()
+    }
+    | {
+        f"kernel_isnan_{dtype}": (
+            f"static inline bool kernel_isnan_{dtype}({c_type} a) {{\n  return a != a;\n}}\n"
+        )
+        for dtype, c_type in (("float32", "float"), ("float64", "double"))
+    }
+    | {
+        f"kernel_{operation}_{dtype}": _division(operation, dtype)
+        for operation in ("div", "mod")
+        for dtype in C_TYPES
+        if "int" in dtype
+    }
+)
 """Definitions of the helper functions that kernels may call, by name."""

@@ -412,6 +412,8 @@ class _Printer:
         if kind == "Mod" and dtype.startswith("float"):
             suffix = "f" if dtype == "float32" else ""
             return f"fmod{suffix}({operands[0]}, {operands[1]})", True
+        if kind in ("Div", "Mod") and "int" in dtype and _kind(expression.b) != "IntImm":
+            return self._helper(f"kernel_{kind.lower()}_{dtype}", expression.a, expression.b), True
         text = f"{operands[0]} {_BINARY[kind]} {operands[1]}"
         return self._narrowed(text, dtype, kind in _COMPARISONS)
 

@@ -196,7 +196,9 @@ def _check_scales(name: str, operator: Any, tensors: list[Any]) -> None:
 
 
 def _check_size(tensor: Any) -> None:
-    shape = [max(extent, 1) if extent < 0 else extent for extent in indices(tensor.ShapeAsNumpy())]
+    shape = list(indices(tensor.ShapeAsNumpy()))
+    if not tensor.IsVariable():  # of other tensors the operators say what is open here
+        shape = [extent if extent >= 0 else 1 for extent in shape]
     what = f"the tensor {tensor_name(tensor)!r}"
     check_tensor(what, shape, ELEMENT_BYTES.get(type_name(tensor), 1))
 

@@ -79,6 +79,18 @@ def test_narrow_integers_wrap_as_numpy_has_it(arithmetic: NativeModel):
         np.testing.assert_array_equal(result, want)
 
 
+def test_integers_divided_by_nothing_are_no_trap(arithmetic: NativeModel):
+    least = np.iinfo(np.int32).min
+    e = np.resize(np.array([least, -7, 0, 7], np.int32), 64)
+    f = np.repeat(np.array([0, -1, 1, least], np.int32), 16)
+    narrow = [integers(dtype) for dtype in ("int8", "int8", "uint8", "uint8")]
+    with np.errstate(all="ignore"):
+        expected = e // f, e % f
+    results = arithmetic(*narrow, e, f)
+    np.testing.assert_array_equal(results[7], expected[0])
+    np.testing.assert_array_equal(results[8], expected[1])
+
+
 @pytest.fixture(scope="module")
 def functions(tmp_path_factory: pytest.TempPathFactory) -> NativeModel:
     """Functions of libm in both precisions, constants with odd values."""

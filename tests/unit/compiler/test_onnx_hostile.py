@@ -195,3 +195,13 @@ def test_an_input_of_a_negative_extent_is_refused(extent: int, tmp_path: Path):
     (tmp_path / "net.onnx").write_bytes(found.SerializeToString())
     with pytest.raises(ModelError, match=f"the input 'x' has the extent {extent}"):
         compile_to_files(tmp_path / "net.onnx")
+
+
+@pytest.mark.parametrize("version", [-(2**63), -1, 0, 999, 2**62])
+def test_a_version_of_the_operators_that_is_not_known_is_refused(version: int, tmp_path: Path):
+    found = model()
+    found.opset_import[0].version = version
+    path = tmp_path / "net.onnx"
+    path.write_bytes(found.SerializeToString())
+    with pytest.raises(ModelError, match=f"version {version} of ONNX's operators"):
+        compile_to_files(path)

@@ -141,6 +141,24 @@ SVDF = Operator("SVDF", [0, 1, 2, 3, 4], [5], ("SVDFOptions", svdf_options))
 """4 filters of 3 inputs that remember 3 values each, two by two: 2 outputs."""
 
 
+@pytest.mark.parametrize(
+    ("shape", "message"), [([1, -12], "negative extent"), ([1 << 14, 1 << 14], "elements, more")]
+)
+def test_a_variable_of_no_possible_size_is_refused(shape: list[int], message: str, tmp_path: Path):
+    tensors = [
+        Tensor("x", [1, 3]),
+        Tensor("features", [4, 3], data=np.zeros((4, 3), np.float32)),
+        Tensor("time", [4, 3], data=np.zeros((4, 3), np.float32)),
+        Tensor("bias", [2], data=np.zeros(2, np.float32)),
+        Tensor("memory", shape, is_variable=True),
+        Tensor("y", [1, 2]),
+    ]
+    path = tmp_path / "net.tflite"
+    path.write_bytes(Model(tensors, [SVDF], [0], [5]).to_bytes())
+    with pytest.raises(ModelError, match=f"the tensor 'memory' has .*{message}"):
+        compile_to_files(path)
+
+
 def test_filters_over_time_remember_what_they_gave(tmp_path):
     rng = np.random.default_rng(0)
     features, times = (rng.normal(size=shape).astype(np.float32) for shape in ((4, 3), (4, 3)))

@@ -59,6 +59,7 @@ def read_onnx(data: bytes, weights: Mapping[str, bytes]) -> OnnxFile:
             "the file is not an ONNX model, or has no outputs",
             cure="export the model again, or copy the whole file",
         )
+    _check_versions(model)
     _check_message(model, weights)
     initializers = {tensor.name for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in initializers]
@@ -69,6 +70,22 @@ def read_onnx(data: bytes, weights: Mapping[str, bytes]) -> OnnxFile:
         [TensorName(value.name) for value in inputs],
         [TensorName(value.name) for value in graph.output],
     )
+
+
+def _check_versions(model: Any) -> None:
+    """Make sure that the operators of the standard are of a version that is known here.
+
+    Raises:
+        ModelError: They are of a later one, or of none.
+    """
+    latest = onnx.defs.onnx_opset_version()
+    for entry in model.opset_import:
+        if entry.domain in ("", "ai.onnx") and not 1 <= entry.version <= latest:
+            raise ModelError(
+                f"the model is written in version {entry.version} of ONNX's operators, and onnx "
+                f"{onnx.__version__} knows versions 1 to {latest}",
+                cure=f"export it with opset_version={latest} or less, or install a newer onnx",
+            )
 
 
 def _check_message(message: Any, weights: Mapping[str, bytes]) -> None:
