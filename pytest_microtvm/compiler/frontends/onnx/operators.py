@@ -13,6 +13,7 @@ from tvm.relax.frontend.onnx.onnx_frontend import _get_convert_map
 
 from pytest_microtvm.compiler.frontends.onnx.converters import CONVERTERS
 from pytest_microtvm.compiler.frontends.onnx.graph import Graph, attribute, domain_of
+from pytest_microtvm.compiler.frontends.onnx.rewrites import REWRITES
 from pytest_microtvm.compiler.frontends.onnx.tables import DOMAIN
 from pytest_microtvm.errors import ModelError
 
@@ -78,6 +79,8 @@ _REASONS: dict[str, str] = {
     "Loop": "its number of rounds depends on the inputs, or is too great to be unrolled",
     "Scan": "its number of steps is not known",
     "Dropout": "it is in training mode",
+    "DynamicQuantizeLSTM": "it has several sequences, lengths, peepholes, a clip, more than 256 "
+    "steps, or weights that are no constants",
 }
 """Why operators are refused, where there is more to say than that they are not converted."""
 
@@ -118,6 +121,8 @@ def check_operators(graph: Graph) -> None:
 def _refusal(graph: Graph, node: Any, known: set[str]) -> str | None:
     if domain_of(node) == DOMAIN:
         return None
+    if domain_of(node) and (domain_of(node), node.op_type) in REWRITES:
+        return _REASONS.get(node.op_type, "it has inputs or attributes that are not compiled")
     if domain_of(node):
         return f"operators of the domain {domain_of(node)!r} are not known"
     if node.op_type == "RoiAlign" and attribute(node, "mode", "avg") == "max":

@@ -9,6 +9,7 @@ import numpy as np
 from onnx import TensorProto
 
 from pytest_microtvm.compiler.frontends.onnx.graph import Array, Builder, Rewrite
+from pytest_microtvm.compiler.frontends.onnx.rewrites.dynamic_lstm import dynamic_lstm
 from pytest_microtvm.compiler.frontends.onnx.rewrites.elementwise import scalar_like
 from pytest_microtvm.compiler.frontends.onnx.rewrites.quantized import (
     attributes_of,
@@ -278,6 +279,7 @@ def _quick_gelu(builder: Builder) -> bool:
 REWRITES: dict[str, Rewrite] = {
     "BiasGelu": _gelu("none", has_bias=True),
     "DequantizeLinear": _quantize("DequantizeLinear"),
+    "DynamicQuantizeLSTM": dynamic_lstm,
     "DynamicQuantizeMatMul": _dynamic_matmul,
     "FastGelu": _gelu("tanh", has_bias=True),
     "FusedConv": _fused_conv,
