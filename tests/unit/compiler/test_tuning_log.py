@@ -12,8 +12,10 @@ from pytest_microtvm.boards import load_boards
 from pytest_microtvm.compiler import CompileOptions, compile_key
 from pytest_microtvm.compiler.pools import Memory
 from pytest_microtvm.compiler.quantized.choices import Workload, first
+from pytest_microtvm.compiler.quantized.kernels import tunables
 from pytest_microtvm.compiler.quantized.kernels.dsp.conv2d import CONV2D
 from pytest_microtvm.compiler.quantized.specs import Window
+from pytest_microtvm.compiler.tuning import log as log_module
 from pytest_microtvm.compiler.tuning.log import (
     choices_for,
     log_for,
@@ -26,6 +28,7 @@ from pytest_microtvm.errors import ConfigError
 from pytest_microtvm.version import __version__
 
 MODEL = Path(__file__).parents[3] / "conftest_examples" / "models" / "sine_int8.tflite"
+LOGS = Path(log_module.__file__).with_name("logs")
 CORE = "a-core"
 SHAPES = Workload((1, 6, 6, 8), (1, 6, 6, 8), Window((1, 1)))
 OWN, OTHER, *_ = CONV2D.candidates(SHAPES)
@@ -142,3 +145,17 @@ def test_the_core_of_a_board_is_named_where_there_is_a_log(tmp_path: Path):
 
 def test_lines_are_json():
     assert json.loads(RECORD.to_line())["choice"] == OTHER.to_data()
+
+
+@pytest.mark.parametrize("log", sorted(LOGS.glob("*.jsonl")), ids=lambda log: log.stem)
+def test_logs_that_come_with_the_package(log: Path):
+    assert log.stem in {board.cpu.core for board in load_boards().values()}
+    records = read_log(log)
+    assert len(merged(records)) == len(records)
+    for record in records:
+        simd = record.key.kernel.partition(".")[0]
+        tunable = tunables(simd)[record.key.kernel]
+        choices = [each.to_data() for each in tunable.candidates(record.key.workload)]
+        assert record.choice in choices
+        assert record.key.core == log.stem
+        assert record.cost <= record.untuned_cost
