@@ -45,6 +45,8 @@ _NO_ENTRIES = ("virtual-lab",)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _ANOTHER_FOLDER = "name another folder with --microtvm-cache-dir, or use --microtvm-no-cache"
 DEFAULT_LIMIT_BYTES = 2 << 30
+_SHARE = 4
+"""Of the room in the cache, one process fills one part in so many before it looks again."""
 
 
 def default_cache_directory() -> Path:
@@ -87,6 +89,7 @@ class Cache:
         self.limit_bytes = limit_bytes
         self._progress = progress
         self._used: set[Path] = set()
+        self._room_bytes = 0
 
     def open(self) -> None:
         """Make the folder and make sure that this user, and nobody else, can write it.
@@ -150,7 +153,7 @@ class Cache:
                     self._remove_damaged(path)
                 self._make(path, make)
                 self._used.add(path)
-                self._evict()
+                self._make_room(path)
             finally:
                 lock.release()
         except filelock.Timeout as error:
@@ -347,8 +350,15 @@ class Cache:
         folders = sorted(path for path in self.directory.iterdir() if path.is_dir())
         return [folder for folder in folders if folder.name not in ours]
 
-    def _evict(self) -> None:
-        """Bring the cache below its limit."""
+    def _make_room(self, added: Path) -> None:
+        """Look through the cache, where an entry that was added may have filled it."""
+        self._room_bytes -= _size_bytes(added)
+        if self._room_bytes < 0:
+            room_bytes = self.limit_bytes - self._evict()
+            self._room_bytes = room_bytes // _SHARE  # others add entries as well
+
+    def _evict(self) -> int:
+        """Bring the cache below its limit; what it takes then, in bytes."""
         now = time.time()
         entries = []
         for path in self.directory.glob("*/*/"):
@@ -364,12 +374,13 @@ class Cache:
                 continue
             self._remove(path)
             total_bytes -= size
+        return total_bytes
 
 
 def _size_bytes(directory: Path) -> int:
     total = 0
-    for path in directory.rglob("*"):
-        with contextlib.suppress(FileNotFoundError):
-            if path.is_file():
-                total += path.stat().st_size
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                total += os.lstat(f"{folder}/{name}").st_size
     return total

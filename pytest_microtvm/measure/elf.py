@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import struct
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,6 +64,13 @@ class Image:
     digest: str = ""
     sections: dict[str, dict[str, Any]] = field(default_factory=dict)
     symbols: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+_STB_LOCAL = 0
+_STT_OBJECT, _STT_FUNC, _STT_FILE = 1, 2, 4
+_ORDER_32 = (0, 3, 5, 1, 2)
+_ORDER_64 = (0, 1, 3, 4, 5)
+"""Where a symbol's name, info, section, address and size are, by the ELF specification."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +134,7 @@ def read_image(
                     flash[_flash_part(symbol, model, kernels, runtime_sources)] += symbol.size_bytes
                 if symbol.name in kernels or symbol.name == RUN_FUNCTION:
                     functions[symbol.name] = symbol.address
-    except ELFError as error:
+    except (ELFError, IndexError, ValueError, struct.error) as error:
         raise BuildError(
             f"{path} is not an ELF program: {error}", cure="build the project again"
         ) from error
@@ -156,29 +164,37 @@ def _symbols(elf: Any) -> Iterator[_Symbol]:
     is_arm = elf["e_machine"] == "EM_ARM"
     file = ""
     seen = set()
-    for symbol in table.iter_symbols():
-        kind, binding = symbol["st_info"]["type"], symbol["st_info"]["bind"]
-        if kind == "STT_FILE":
-            file = symbol.name
-        index = symbol["st_shndx"]
-        if kind not in ("STT_FUNC", "STT_OBJECT") or not isinstance(index, int):
+    layout, order = ("IIIBBH", _ORDER_32) if elf.elfclass == 32 else ("IBBHQQ", _ORDER_64)
+    layout = ("<" if elf.little_endian else ">") + layout
+    names = sections[table["sh_link"]].data()
+    attributes = [(section["sh_flags"], section.name) for section in sections]
+    # By elftools itself, this takes longer than to link the program.
+    for fields in struct.iter_unpack(layout, table.data()):
+        offset, info, index, address, size_bytes = (fields[position] for position in order)
+        kind, is_local = info & 0xF, info >> 4 == _STB_LOCAL
+        if kind == _STT_FILE:
+            file = _text_at(names, offset)
+        if kind not in (_STT_FUNC, _STT_OBJECT) or not 0 < index < len(attributes):
             continue
-        flags = sections[index]["sh_flags"]
-        address = symbol["st_value"]
-        if kind == "STT_FUNC" and is_arm:
+        flags, section = attributes[index]
+        if kind == _STT_FUNC and is_arm:
             address &= ~1  # bit 0 says that it is Thumb code
-        if not flags & SHF_ALLOC or not symbol["st_size"] or (kind, address) in seen:
+        if not flags & SHF_ALLOC or not size_bytes or (kind, address) in seen:
             continue
         seen.add((kind, address))
         yield _Symbol(
-            name=symbol.name,
-            file=file if binding == "STB_LOCAL" else "",
+            name=_text_at(names, offset),
+            file=file if is_local else "",
             address=address,
-            size_bytes=symbol["st_size"],
-            is_function=kind == "STT_FUNC",
+            size_bytes=size_bytes,
+            is_function=kind == _STT_FUNC,
             is_in_ram=bool(flags & SHF_WRITE),
-            section=sections[index].name,
+            section=section,
         )
+
+
+def _text_at(names: bytes, offset: int) -> str:
+    return names[offset : names.index(b"\0", offset)].decode("utf-8", "replace")
 
 
 def _flash_part(

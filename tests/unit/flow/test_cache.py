@@ -151,3 +151,19 @@ def test_a_folder_that_cannot_be_written_is_a_config_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="--microtvm-cache-dir"):
         Cache(tmp_path / "file" / "cache").open()
+
+
+def test_the_cache_is_looked_through_only_when_it_may_be_full(tmp_path, monkeypatch):
+    cache = Cache(tmp_path / "cache", limit_bytes=100_000)
+    cache.open()
+    looks: list[int] = []
+    evict = cache._evict
+
+    def look() -> int:
+        looks.append(evict())
+        return looks[-1]
+
+    monkeypatch.setattr(cache, "_evict", look)
+    for number in range(40):
+        cache.obtain("kind", f"{number:03}", write("x" * 1000), Deadline(5))
+    assert 1 < len(looks) < 15
