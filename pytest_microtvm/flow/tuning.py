@@ -19,7 +19,14 @@ from pytest_microtvm.compiler.quantized.kernels import tunables
 from pytest_microtvm.compiler.tuning.records import Key, TuningRecord, key_of
 from pytest_microtvm.compiler.tuning.selection import Candidate, select
 from pytest_microtvm.compiler.tuning_files import UNTUNED
-from pytest_microtvm.errors import ConfigError, MicroTVMError, ModelError, OutputMismatch
+from pytest_microtvm.errors import (
+    BuildError,
+    ConfigError,
+    ModelError,
+    OutputMismatch,
+    TargetError,
+    TransportError,
+)
 from pytest_microtvm.executors import AOT, HOST_DRIVEN
 from pytest_microtvm.flow.harness import Harness
 from pytest_microtvm.flow.progress import Progress
@@ -210,9 +217,7 @@ class Tuner:
         """Measure one way to write each of some kernels; one by one if that does not work."""
         try:
             found = self._run(trial, log)
-        except MicroTVMError as error:
-            if isinstance(error, ConfigError):
-                raise
+        except (ModelError, BuildError, TargetError, TransportError) as error:
             if len(trial) == 1:
                 (key,) = trial
                 self._progress(f"left out {trial[key]} of {key.kernel}: {error.one_line()}")
@@ -227,7 +232,7 @@ class Tuner:
             self._measured[key].append(found.candidate(key, choice))
 
     def _run(self, choices: Mapping[Key, Choice], log: Path) -> Measurement:
-        """Build and run the model with these choices, and the compiler's own for the rest."""
+        """Build and run the model with these choices, and what logs say of the rest."""
         return self._measure(self._compile_with(choices, log))
 
     def _compile_with(self, choices: Mapping[Key, Choice], log: Path) -> ModelLibrary:
