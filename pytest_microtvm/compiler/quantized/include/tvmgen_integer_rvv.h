@@ -14,8 +14,8 @@
 #include <string.h>
 
 /* Where a compiler has no libraries for the extension, as gcc 12 for 32 bits, its -march cannot name
- * it; -DMICROTVM_RVV=1 says then that the CPU has it. */
-#if defined(__riscv) && defined(__GNUC__) && \
+ * it; -DMICROTVM_RVV=1 says then that the CPU has it. Other compilers than gcc get the plain C. */
+#if defined(__riscv) && defined(__GNUC__) && !defined(__clang__) && \
     (defined(__riscv_vector) || (defined(MICROTVM_RVV) && MICROTVM_RVV))
 #define MICROTVM_HAS_RVV 1
 #else
@@ -65,16 +65,22 @@ typedef struct {
 #if MICROTVM_HAS_RVV
 
 #if defined(__riscv_v_intrinsic)
-#define MICROTVM_RVV_CHANGES                                                                       \
-  "memory", "vl", "vtype", "vxrm", "vxsat", "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8",  \
-      "v9", "v10", "v11", "v12", "v13", "v14", "v15", "v16", "v17", "v18", "v19", "v20", "v21",    \
-      "v22", "v23", "v24", "v25", "v26", "v27", "v28", "v29", "v30", "v31"
+#define MICROTVM_RVV_CHANGES                                                                     \
+  "memory", "vl", "vtype", "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10",    \
+      "v11", "v12", "v13", "v14", "v15", "v16", "v17", "v18", "v19", "v20", "v21", "v22", "v23", \
+      "v24", "v25", "v26", "v27", "v28", "v29", "v30", "v31"
 #else
 #define MICROTVM_RVV_CHANGES "memory"
 #endif
 
+/* What tells an assembler of the extension that the compiler does not. */
+#if defined(__riscv_vector)
+#define MICROTVM_RVV_BEGIN ""
+#define MICROTVM_RVV_END ""
+#else
 #define MICROTVM_RVV_BEGIN ".option push\n\t.option arch, +zve32x, +zicsr\n\t"
 #define MICROTVM_RVV_END ".option pop"
+#endif
 #define MICROTVM_RVV_DOWN "csrwi vxrm, 2\n"
 
 /* The sums of one, two or three pixels in groups of eight registers each, or of six in groups of four;
