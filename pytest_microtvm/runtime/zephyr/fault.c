@@ -31,22 +31,19 @@ static void Add(const char *name, uintptr_t value) {
 
 #if defined(CONFIG_CPU_CORTEX_M)
 
-#define MEMORY_FAULT_ADDRESS 0xe000ed34u
-#define BUS_FAULT_ADDRESS 0xe000ed38u
 #define BASIC_FRAME_BYTES 32u
 
+#if KERNEL_VERSION_NUMBER >= 0x030300 && defined(CONFIG_ARMV7_M_ARMV8_M_MAINLINE)
+
+#define MEMORY_FAULT_ADDRESS 0xe000ed34u
+#define BUS_FAULT_ADDRESS 0xe000ed38u
+
 static void SetAddress(uint32_t reg) {
-#if !defined(CONFIG_ARMV6_M_ARMV8_M_BASELINE)
   report.has_address = true;
   report.address = *(volatile uint32_t *)(uintptr_t)reg;
-#else
-  ARG_UNUSED(reg);
-#endif
 }
 
-static void Describe(unsigned int reason, const MicroTVMExceptionFrame *frame) {
-  report.kind = "hard fault";
-#if KERNEL_VERSION_NUMBER >= 0x030300 && defined(CONFIG_ARMV7_M_ARMV8_M_MAINLINE)
+static void DescribeReason(unsigned int reason) {
   switch (reason) {
     case K_ERR_ARM_MEM_DATA_ACCESS:
       SetAddress(MEMORY_FAULT_ADDRESS);
@@ -87,9 +84,17 @@ static void Describe(unsigned int reason, const MicroTVMExceptionFrame *frame) {
     default:
       break;
   }
+}
+
 #else
-  ARG_UNUSED(reason);
+
+static void DescribeReason(unsigned int reason) { ARG_UNUSED(reason); }
+
 #endif
+
+static void Describe(unsigned int reason, const MicroTVMExceptionFrame *frame) {
+  report.kind = "hard fault";
+  DescribeReason(reason);
   Add("pc", frame->basic.pc);
 #if defined(CONFIG_EXTRA_EXCEPTION_INFO)
   const struct _callee_saved *const saved = frame->extra_info.callee;
