@@ -1,4 +1,4 @@
-"""What float kernels are measured beside: loops blocked by hand, and CMSIS-NN's dense layers.
+"""What float kernels are measured beside: loops blocked by hand, and CMSIS-NN's.
 
 Both are external kernels that only this benchmark knows.
 """
@@ -6,7 +6,8 @@ Both are external kernels that only this benchmark knows.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from pytest_microtvm.compiler.quantized.float_specs import FloatConv2D, FloatDep
 from pytest_microtvm.compiler.quantized.kernels.floats.text import HEADERS, bounded, number
 from pytest_microtvm.compiler.quantized.kernels.text import body
 from pytest_microtvm.compiler.quantized.specs import KernelSource, Window
+from pytest_microtvm.compiler.source_tree import SourceTree
 
 RIVALS = {
     "blocked_loop": "scripts.benchmarks.float_rivals:BLOCKED_LOOP",
@@ -24,7 +26,10 @@ RIVALS = {
 }
 """By the name that `--external` takes."""
 
+_DEFINED = re.compile(r"^[\w\s*]+?\b(arm_\w+_f32)\s*\([^;{}()]*\)\s*\{", re.MULTILINE)
+_CALLED = re.compile(r"\b(arm_\w+_f32)\s*\(")
 _PIXELS = _CHANNELS = 4
+_ROWS = 8  # of taps, for which CMSIS-NN gets memory
 _Spec = FloatConv2D | FloatDepthwiseConv2D
 
 
@@ -133,29 +138,101 @@ def _plain_depthwise(spec: FloatDepthwiseConv2D) -> KernelSource | None:
     return _kernel(text, [by_tap, bias])
 
 
-def _cmsis_fully_connected(spec: FloatConv2D) -> KernelSource | None:
-    """Of convolutions CMSIS-NN selects by macros what it calls, which cannot be collected."""
-    outputs, height, width, inputs = spec.weights.values.shape
-    is_dense = spec.input_shape[:2] == (1, 1) and (height, width) == (1, 1)
-    if not is_dense or spec.weights.scales is not None or spec.weights.values.dtype != np.float32:
+def _cmsis_convolution(spec: FloatConv2D) -> KernelSource | None:
+    """By CMSIS-NN; its function for fully connected layers where it is one."""
+    weights = spec.weights.values
+    if spec.weights.scales is not None or weights.dtype != np.float32:
         return None
-    rows = spec.input_shape[2]
+    outputs, height, width, inputs = weights.shape
     bias = np.zeros(outputs, np.float32) if spec.bias is None else spec.bias
+    is_dense = spec.input_shape[:2] == (1, 1) and (height, width) == (1, 1)
+    size_bytes = _ROWS * 4 * height * width * inputs + 64
+    lines = [*_context(size_bytes)]
+    if is_dense:
+        rows = spec.input_shape[2]
+        lines += [
+            "cmsis_nn_fc_params_f32 params;",
+            *_activation(spec),
+            "params.weight_format = ARM_NN_WEIGHT_FORMAT_STANDARD;",
+            *_dims("input_dims", (rows, 1, 1, inputs)),
+            *_dims("filter_dims", (inputs, 1, 1, outputs)),
+            *_dims("bias_dims", (1, 1, 1, outputs)),
+            *_dims("output_dims", (rows, 1, 1, outputs)),
+            "(void)arm_fully_connected_f32(&context, &params, &input_dims, input0, &filter_dims,",
+            "constant0, &bias_dims, constant1, &output_dims, output, ARM_NN_LAYOUT_NHWC);",
+        ]
+    else:
+        lines += [
+            "cmsis_nn_conv_params_f32 params;",
+            *_steps(spec.window),
+            *_activation(spec),
+            "params.weight_format = ARM_NN_WEIGHT_FORMAT_STANDARD;",
+            *_dims("input_dims", spec.input_shape),
+            *_dims("filter_dims", weights.shape),
+            *_dims("bias_dims", (1, 1, 1, outputs)),
+            *_dims("output_dims", spec.output_shape),
+            "(void)arm_convolve_wrapper_f32(&context, &params, &input_dims, input0, &filter_dims,",
+            "constant0, &bias_dims, constant1, &output_dims, output);",
+        ]
+    return _kernel("\n".join(lines), [weights, bias], size_bytes)
+
+
+def _cmsis_depthwise(spec: FloatDepthwiseConv2D) -> KernelSource | None:
+    """By CMSIS-NN."""
+    if spec.weights.scales is not None or spec.weights.values.dtype != np.float32:
+        return None
+    outputs, (height, width) = spec.output_shape[3], spec.window.shape
+    by_tap = spec.weights.values.reshape(outputs, height, width).transpose(1, 2, 0)
+    bias = np.zeros(outputs, np.float32) if spec.bias is None else spec.bias
+    size_bytes = _ROWS * 4 * height * width * outputs + 64
     lines = [
+        *_context(size_bytes),
+        "cmsis_nn_dw_conv_params_f32 params;",
+        f"params.ch_mult = {outputs // spec.input_shape[3]};",
+        *_steps(spec.window),
+        *_activation(spec),
+        *_dims("input_dims", spec.input_shape),
+        *_dims("filter_dims", (1, height, width, outputs)),
+        *_dims("bias_dims", (1, 1, 1, outputs)),
+        *_dims("output_dims", spec.output_shape),
+        "(void)arm_depthwise_conv_wrapper_f32(&context, &params, &input_dims, input0,",
+        "&filter_dims, constant0, &bias_dims, constant1, &output_dims, output);",
+    ]
+    return _kernel("\n".join(lines), [by_tap, bias], size_bytes)
+
+
+def _context(size_bytes: int) -> list[str]:
+    return [
         "cmsis_nn_context context;",
         "context.buf = workspace;",
-        "context.size = 64;",
-        "cmsis_nn_fc_params_f32 params;",
-        *_activation(spec),
-        "params.weight_format = ARM_NN_WEIGHT_FORMAT_STANDARD;",
-        *_dims("input_dims", (rows, 1, 1, inputs)),
-        *_dims("filter_dims", (inputs, 1, 1, outputs)),
-        *_dims("bias_dims", (1, 1, 1, outputs)),
-        *_dims("output_dims", (rows, 1, 1, outputs)),
-        "(void)arm_fully_connected_f32(&context, &params, &input_dims, input0, &filter_dims,",
-        "constant0, &bias_dims, constant1, &output_dims, output, ARM_NN_LAYOUT_NHWC);",
+        f"context.size = {size_bytes};",
     ]
-    return _kernel("\n".join(lines), [spec.weights.values, bias], 64)
+
+
+def _steps(window: Window) -> list[str]:
+    pairs = {"stride": window.strides, "padding": window.padding, "dilation": window.dilation}
+    return [
+        f"params.{name}.{axis} = {extent};"
+        for name, pair in pairs.items()
+        for axis, extent in zip("hw", pair, strict=True)
+    ]
+
+
+def _collected(tree: SourceTree, text: str) -> Mapping[str, bytes]:
+    """What the kernels call; what CMSIS-NN's own headers select by macros counts as called."""
+    defined = {
+        name
+        for path in tree.files
+        if path.endswith(".c")
+        for name in _DEFINED.findall(tree.text(path))
+    }
+    selected = {
+        name
+        for path in tree.files
+        if "/Internal/" in path
+        for name in _CALLED.findall(tree.text(path))
+    }
+    return collect(tree, "".join([text, *(f" {name}()" for name in sorted(selected & defined))]))
 
 
 def _activation(spec: _Spec) -> list[str]:
@@ -202,8 +279,8 @@ BLOCKED_LOOP = ExternalKernels(
     {FloatConv2D: _blocked_convolution, FloatDepthwiseConv2D: _plain_depthwise}
 )
 CMSIS_NN_FLOAT = ExternalKernels(
-    {FloatConv2D: _cmsis_fully_connected},
+    {FloatConv2D: _cmsis_convolution, FloatDepthwiseConv2D: _cmsis_depthwise},
     headers=(HEADER,),
     sources="the sources of CMSIS-NN with float functions",
-    collect=collect,
+    collect=_collected,
 )
