@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from zephyr_tree import ZephyrTree
 
 import pytest_microtvm as microtvm
 from pytest_microtvm.boards import load_boards
@@ -55,6 +56,14 @@ def firmware(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 def session(firmware: Firmware) -> Iterator[Session]:
     with Session(firmware, timeout_s=20, on_log=print) as session:
         yield session
+
+
+def test_no_path_of_this_machine_is_in_the_firmware(firmware: Firmware) -> None:
+    tree = ZephyrTree.open(os.environ["ZEPHYR_BASE"])
+    assert firmware.elf is not None
+    program = firmware.elf.read_bytes()
+    for folder in (tree.base, *tree.modules().values(), firmware.project_dir):
+        assert os.fsencode(folder) not in program, folder
 
 
 def test_crashes_in_a_kernel_are_readable_errors(firmware: Firmware) -> None:
