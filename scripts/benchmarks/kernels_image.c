@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "bare.h"
 #include "model.h" /* made by kernels.py: the model's header, and macros for its tensors */
 
 #define STACK_PAINT 0xa5u
@@ -15,22 +16,10 @@ static uint8_t workspace[WORKSPACE_BYTES + 1] __attribute__((aligned(16)));
 static uint8_t input_data[INPUT_BYTES] __attribute__((aligned(16)));
 static uint8_t output_data[OUTPUT_BYTES] __attribute__((aligned(16)));
 
-static void Print(const char *text);
 static uint32_t Ticks(void);
 static uint32_t StackBytes(void);
 static void PaintStack(void);
-
-static void PrintNumber(uint32_t number) {
-  char text[12];
-  size_t at = sizeof(text);
-  text[--at] = '\0';
-  text[--at] = '\n';
-  do {
-    text[--at] = (char)('0' + number % 10u);
-    number /= 10u;
-  } while (number != 0);
-  Print(text + at);
-}
+static void StartTimer(void);
 
 #if defined(FLOAT_INPUTS)
 /* Four bytes of noise at a time become a float between -2 and 2. */
@@ -65,6 +54,7 @@ int main(void) {
     MakeFloats(input_data + floats[i].offset, floats[i].count);
   }
 #endif
+  StartTimer();
   PaintStack();
   int32_t status = Run();
   PrintNumber(StackBytes());
@@ -82,50 +72,16 @@ int main(void) {
 
 #if defined(ON_HOST)
 
-#include <stdio.h>
-
-static void Print(const char *text) { fputs(text, stdout); }
+static void StartTimer(void) {}
 static uint32_t Ticks(void) { return 0; }
 static uint32_t StackBytes(void) { return 0; }
 static void PaintStack(void) {}
 
 #else
 
-#define SYS_WRITE0 4
-#define SYS_EXIT 0x18
-#define STOPPED_BY_APPLICATION 0x20026
-
-extern uint8_t stack_start[], stack_end[];
-void Start(void);
+extern uint8_t stack_start[];
 
 #if defined(__riscv)
-
-static void Semihost(uintptr_t operation, const void *argument) {
-  register uintptr_t a0 __asm__("a0") = operation;
-  register const void *a1 __asm__("a1") = argument;
-  __asm__ volatile(
-      ".balign 16\n\t"
-      ".option push\n\t"
-      ".option norvc\n\t"
-      "slli zero, zero, 0x1f\n\t"
-      "ebreak\n\t"
-      "srai zero, zero, 7\n\t"
-      ".option pop"
-      : "+r"(a0)
-      : "r"(a1)
-      : "memory");
-}
-
-static void Exit(void) {
-  static const uintptr_t arguments[] = {STOPPED_BY_APPLICATION, 0};
-  Semihost(SYS_EXIT, sizeof(uintptr_t) == 4 ? (const void *)STOPPED_BY_APPLICATION : arguments);
-}
-
-static uint8_t *StackPointer(void) {
-  uint8_t *end;
-  __asm__ volatile("mv %0, sp" : "=r"(end));
-  return end;
-}
 
 /* The instructions. */
 static void StartTimer(void) {}
@@ -136,26 +92,8 @@ static uint32_t Ticks(void) {
   return (uint32_t)count;
 }
 
-#else
-
-#define CPACR (*(volatile uint32_t *)0xe000ed88)
-
-static void Semihost(uint32_t operation, const void *argument) {
-  register uint32_t r0 __asm__("r0") = operation;
-  register const void *r1 __asm__("r1") = argument;
-  __asm__ volatile("bkpt 0xab" : "+r"(r0) : "r"(r1) : "memory");
-}
-
-static void Exit(void) { Semihost(SYS_EXIT, (const void *)STOPPED_BY_APPLICATION); }
-
-static uint8_t *StackPointer(void) {
-  uint8_t *end;
-  __asm__ volatile("mov %0, sp" : "=r"(end));
-  return end;
-}
-
 /* CMSDK's timer on the MPS2 boards, SysTick on the MPS3 board: both count down. */
-#if defined(TIMER_SYSTICK)
+#elif defined(TIMER_SYSTICK)
 #define TIMER ((volatile uint32_t *)0xe000e010)
 #define TIMER_MASK 0xffffffu
 static void StartTimer(void) {
@@ -174,12 +112,13 @@ static void StartTimer(void) {
 static uint32_t Ticks(void) { return ~TIMER[1]; }
 #endif
 
-#endif
-
-static void Print(const char *text) { Semihost(SYS_WRITE0, text); }
-
 static void __attribute__((noinline)) PaintStack(void) {
-  const uint8_t *const end = StackPointer();
+  uint8_t *end;
+#if defined(__riscv)
+  __asm__ volatile("mv %0, sp" : "=r"(end));
+#else
+  __asm__ volatile("mov %0, sp" : "=r"(end));
+#endif
   for (volatile uint8_t *at = stack_start; at < end; ++at) {
     *at = STACK_PAINT;
   }
@@ -192,46 +131,5 @@ static uint32_t StackBytes(void) {
   }
   return (uint32_t)(stack_end - at);
 }
-
-void Fault(void);
-
-__attribute__((used, aligned(4))) void Fault(void) {
-  Print("fault\n");
-  Exit();
-}
-
-#if defined(__riscv)
-
-/* From reset: the stack, faults, the FPU and vectors. */
-__asm__(
-    ".section .vectors, \"ax\"\n"
-    ".option push\n"
-    ".option arch, +zicsr\n"
-    "la sp, stack_end\n"
-    "la t0, Fault\n"
-    "csrw mtvec, t0\n"
-    "li t0, (1 << 13) | (1 << 9)\n"
-    "csrs mstatus, t0\n"
-    "call Start\n"
-    ".option pop\n"
-    ".text\n");
-
-#endif
-
-void Start(void) {
-#if !defined(__riscv)
-  CPACR |= 0xfu << 20; /* the FPU, and Helium */
-  __asm__ volatile("dsb\n\tisb");
-#endif
-  StartTimer();
-  (void)main();
-  Exit();
-}
-
-#if !defined(__riscv)
-__attribute__((section(".vectors"), used)) static const void *const vectors[] = {
-    stack_end,           (const void *)Start, (const void *)Fault, (const void *)Fault,
-    (const void *)Fault, (const void *)Fault, (const void *)Fault};
-#endif
 
 #endif

@@ -16,6 +16,8 @@ from tests.boards import toolchain_of
 from tests.integer.cases import Int8Array
 
 CHECK = Path(__file__).with_name("check.c")
+BARE = Path(__file__).parents[2] / "scripts" / "benchmarks"
+"""Has the header for programs without anything else."""
 TIMEOUT_S = 300.0
 WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")
 GUARD_BYTES = 64
@@ -93,7 +95,7 @@ def wrong_bytes_on_board(
 
 
 def _sources(directory: Path) -> list[str]:
-    return [f"-I{directory}", f"-I{KERNEL_INCLUDE}", str(CHECK)]
+    return [f"-I{directory}", f"-I{KERNEL_INCLUDE}", f"-I{BARE}", str(CHECK)]
 
 
 def _call(command: Sequence[str]) -> str:
