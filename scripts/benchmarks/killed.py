@@ -1,8 +1,8 @@
 """Parts of a run killed at random moments: errors with a clear line, never a failure.
 
 Each run has four tests. `--what workers` kills one of its two workers of pytest-xdist, `--what
-parts` a process that a run without workers started: the bridge, the emulator, the server of the
-platform, the compiler, the model's interpreter or a tool of the build. Every second run compiles
+parts` a process that a run without workers started: a fork server, the bridge, the emulator, the
+server of the platform, the compiler, the model's interpreter or a tool of the build. Every second run compiles
 and builds everything. The run ends by itself, every test passes or is an error that says what went
 wrong, and nothing is left.
 """
@@ -30,6 +30,7 @@ WORKER = b"exec(eval(sys.stdin.readline()))"
 NOT_STARTED = "execnet/gateway_bootstrap.py"
 """Where pytest-xdist itself fails when a worker is killed before there is a session."""
 PARTS = {
+    b"pytest_microtvm.forks.server": "fork server",
     b"pytest_microtvm.session.bridge": "bridge",
     b"qemu-system-": "emulator",
     b"microtvm_api_server.py": "server",
@@ -37,7 +38,6 @@ PARTS = {
     b"interpreter_child": "interpreter",
     b"microtvm-caretaker": "caretaker",
     b"firmware": "host's firmware",
-    b"-m\0pytest": "server, a fork",
 }
 """What the command line of each part has in it; tools of the build are the rest."""
 COUNT = re.compile(r"(\d+) (passed|failed|error)")
