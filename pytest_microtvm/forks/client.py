@@ -162,7 +162,10 @@ class Forks:
             "environment": dict(environment),
         }
         text = json.dumps(request).encode()
-        ours, theirs = socket.socketpair()
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError as error:
+            raise _cannot_start(error) from error
         try:
             with theirs, self._lock:
                 server = self._server(program.family, environment)
@@ -209,23 +212,25 @@ class _Server:
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        fill_standard_streams()
-        self._control, theirs = socket.socketpair()
-        with theirs:
+        with contextlib.ExitStack() as undo:
             try:
-                self._process = subprocess.Popen(
-                    [sys.executable, "-m", _SERVER, str(theirs.fileno()), _ROOM],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    pass_fds=(theirs.fileno(),),
-                    start_new_session=True,  # Ctrl-C is for its client
-                    cwd="/",
-                    env={**environment, **dict.fromkeys(_ONE_THREAD, "1")},
-                )
+                fill_standard_streams()
+                self._control, theirs = socket.socketpair()
+                undo.callback(self._control.close)
+                with theirs:
+                    self._process = subprocess.Popen(
+                        [sys.executable, "-m", _SERVER, str(theirs.fileno()), _ROOM],
+                        stdin=subprocess.DEVNULL,
+                        stdout=subprocess.DEVNULL,
+                        stderr=subprocess.DEVNULL,
+                        pass_fds=(theirs.fileno(),),
+                        start_new_session=True,  # Ctrl-C is for its client
+                        cwd="/",
+                        env={**environment, **dict.fromkeys(_ONE_THREAD, "1")},
+                    )
             except OSError as error:
-                self._control.close()
-                raise ForkError(f"cannot be started: {error.strerror or error}") from error
+                raise _cannot_start(error) from error
+            undo.pop_all()
 
     @property
     def is_alive(self) -> bool:
@@ -252,6 +257,10 @@ class _Server:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+def _cannot_start(error: OSError) -> ForkError:
+    return ForkError(f"cannot be started: {error.strerror or error}")
 
 
 def _readable(channel: socket.socket, timeout: float | None) -> bool:

@@ -53,7 +53,7 @@ class BridgeProcess:
             fill_standard_streams()
             self._link, theirs = socket.socketpair()
         except OSError as error:
-            raise _cannot_start(error.strerror or str(error)) from error
+            raise _trouble(f"cannot be started: {error.strerror or error}") from error
         try:
             with theirs:
                 self._process = forks.start(
@@ -67,7 +67,7 @@ class BridgeProcess:
             self._link.close()
             self._close_own_forks()
             if isinstance(error, ForkError):
-                raise _cannot_start(error.what) from error
+                raise _trouble(error.what) from error
             raise
         self._events = threading.Thread(target=self._follow, name="microtvm-bridge", daemon=True)
         self._events.start()
@@ -211,9 +211,9 @@ def error_of(event: Mapping[str, Any], board: str) -> MicroTVMError:
     )
 
 
-def _cannot_start(why: str) -> TransportError:
+def _trouble(what: str) -> TransportError:
     return TransportError(
-        f"the process that holds the link cannot be started: {why}",
+        f"the process that holds the link {what}",
         cure="allow more open files and processes (ulimit -n, ulimit -u)",
         operation="open",
     )

@@ -2,9 +2,9 @@
 
 Each run has four tests. `--what workers` kills one of its two workers of pytest-xdist, `--what
 parts` a process that a run without workers started: a fork server, the bridge, the emulator, the
-server of the platform, the compiler, the model's interpreter or a tool of the build. Every second run compiles
-and builds everything. The run ends by itself, every test passes or is an error that says what went
-wrong, and nothing is left.
+server of the platform, the compiler, the model's interpreter or a tool of the build. Every second
+run compiles and builds everything. The run ends by itself, every test passes or is an error that
+says what went wrong, and nothing is left.
 """
 
 from __future__ import annotations
