@@ -74,6 +74,11 @@ _ENUMERATIONS = {"Padding": "Padding", "FusedActivationFunction": "ActivationFun
 _MAX_SCALE = 1e12
 """Beyond it, LiteRT's comparisons of quantized tensors overflow."""
 
+_VIEWS = ("EXPAND_DIMS", "RESHAPE", "SELECT_V2", "SHAPE", "SQUEEZE", "TRANSPOSE")
+_OF_ANY_SCALE = {"inputs": (*_VIEWS, "SOFTMAX"), "outputs": (*_VIEWS, "MUL")}
+"""Operators that are exact beyond it: between them are the masks of attention, whose converters
+quantize the least number of float32."""
+
 _SUM_LIMIT = 1 << 47
 """Beyond it, LiteRT's sums of int16 overflow as they are rescaled."""
 
@@ -142,11 +147,13 @@ def check_model(model: Any) -> None:
     check_operators(sum(graph.OperatorsLength() for graph in graphs))
     for graph in graphs:
         tensors = [graph.Tensors(i) for i in range(graph.TensorsLength())]
-        for tensor in tensors:
+        operators = [graph.Operators(i) for i in range(graph.OperatorsLength())]
+        scaled = _scaled_tensors(model, operators)
+        for index, tensor in enumerate(tensors):
             _check_size(tensor)
             buffer = model.Buffers(tensor.Buffer())
-            _check_quantization(tensor, buffer.DataAsNumpy() if buffer.DataLength() else b"")
-        operators = [graph.Operators(i) for i in range(graph.OperatorsLength())]
+            data = buffer.DataAsNumpy() if buffer.DataLength() else b""
+            _check_quantization(tensor, data, _MAX_SCALE if index in scaled else np.inf)
         for operator in operators:
             name = operator_name(model, operator)
             _check_options(name, operator)
@@ -203,7 +210,19 @@ def _check_size(tensor: Any) -> None:
     check_tensor(what, shape, ELEMENT_BYTES.get(type_name(tensor), 1))
 
 
-def _check_quantization(tensor: Any, data: Any) -> None:
+def _scaled_tensors(model: Any, operators: list[Any]) -> set[int]:
+    """The tensors of operators that compute with scales."""
+    found: set[int] = set()
+    for operator in operators:
+        name = operator_name(model, operator)
+        if name not in _OF_ANY_SCALE["inputs"]:
+            found.update(_present(operator.InputsAsNumpy))
+        if name not in _OF_ANY_SCALE["outputs"]:
+            found.update(_present(operator.OutputsAsNumpy))
+    return found
+
+
+def _check_quantization(tensor: Any, data: Any, most: float) -> None:
     """Check what a tensor says of its quantization, and the bytes of a constant against it."""
     quantization = tensor.Quantization()
     if quantization is None or quantization.ScaleLength() == 0 or not is_quantizable(tensor):
@@ -212,8 +231,8 @@ def _check_quantization(tensor: Any, data: Any) -> None:
     if isinstance(zero_points, int) or len(zero_points) not in (1, len(scales)):
         raise _wrong(tensor, "does not have as many zero points as scales")
     for scale in scales:
-        if not 0 < scale < _MAX_SCALE:
-            what = f"not a number above 0 and below {_MAX_SCALE:g}"
+        if not 0 < scale < most:
+            what = f"not a number above 0 and below {most:g}"
             raise _wrong(tensor, f"has the scale {float(scale):g}, {what}")
     low, high = _RANGES[type_name(tensor)]
     for zero_point in zero_points:

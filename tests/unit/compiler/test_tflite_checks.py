@@ -16,6 +16,7 @@ import tflite
 from pytest_microtvm.compiler import compile_to_files
 from pytest_microtvm.compiler.frontends.tflite_file import read_tflite
 from pytest_microtvm.errors import ModelError
+from tests.operators.running import run_litert
 from tests.unit.compiler.native import NativeModel
 from tests.unit.compiler.tflite_models import (
     Model,
@@ -24,6 +25,7 @@ from tests.unit.compiler.tflite_models import (
     Tensor,
     add,
     fully_connected,
+    mul_options,
 )
 
 
@@ -362,3 +364,33 @@ def test_a_tensor_may_have_the_name_of_the_function(names: str, tmp_path: Path):
     tensors = [Tensor(name, [1, 3]) for name in names.split()]
     model = native(Model(tensors, [Operator("NEG", [0], [1])], [0], [1]), tmp_path)
     np.testing.assert_array_equal(model(np.array([[1, 2, 3]], np.float32))[0], [[-1, -2, -3]])
+
+
+def test_masks_of_attention_have_the_scale_of_the_least_float(tmp_path):
+    """As causal layers of Keras are quantized: logits or the least of float32, and a softmax."""
+    pytest.importorskip("ai_edge_litert", reason="pip install 'pytest-microtvm[litert]'")
+    scores, least = Quantization([0.089], [-5]), Quantization([9.30459185062996e35], [127])
+    tensors = [
+        Tensor("scores", [3, 3], "INT8", quantization=scores),
+        Tensor("factor", [1], "INT8", np.array([127], np.int8), Quantization([0.0014], [-128])),
+        Tensor("scaled", [3, 3], "INT8", quantization=least),
+        Tensor("is_seen", [3, 3], "BOOL", np.tri(3).astype(bool)),
+        Tensor("least", [3, 3], "INT8", np.full([3, 3], -128, np.int8), least),
+        Tensor("masked", [3, 3], "INT8", quantization=least),
+        Tensor("y", [3, 3], "INT8", quantization=Quantization([1 / 256], [-128])),
+    ]
+    operators = [
+        Operator("MUL", [0, 1], [2], ("MulOptions", mul_options)),
+        Operator("SELECT_V2", [3, 2, 4], [5]),
+        Operator("SOFTMAX", [5], [6], ("SoftmaxOptions", softmax_options)),
+    ]
+    model = Model(tensors, operators, [0], [6])
+    given = np.arange(-120, 120, 27, dtype=np.int8).reshape(3, 3)
+    [[expected]] = run_litert(model.to_bytes(), [[given]])
+    np.testing.assert_array_equal(native(model, tmp_path)(given)[0], expected)
+
+
+def softmax_options(builder: flatbuffers.Builder) -> int:
+    tflite.SoftmaxOptionsStart(builder)
+    tflite.SoftmaxOptionsAddBeta(builder, 1.0)
+    return int(tflite.SoftmaxOptionsEnd(builder))
