@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .api import COUNT_INSTRUCTIONS, DEBUG, EMULATE, FLASH, Tool, TransportTimeouts
 from .board_keys import BoardKey
 from .emulator import emulator_options, emulator_tools, start_emulator
-from .errors import DoesNotFitError, OptionError
+from .errors import DoesNotFitError, OptionError, ProjectError
 from .make_project import MakeProjectHandler, for_shell
 from .options import ProjectOption
 from .process import DeviceTransport
@@ -150,10 +150,21 @@ class MicrocontrollerHandler(MakeProjectHandler):
         return files
 
     def find_library(self, board: Mapping[str, Any], file_name: str) -> str | None:
-        """Where the compiler finds a library for this board's CPU; None if it does not."""
+        """Where the compiler finds a library for this board's CPU; None if it does not.
+
+        Raises:
+            ProjectError: The compiler does not run, or does not take the board's flags.
+        """
         flags = self.table(board)["toolchain"]["flags"]
-        path = self.compiler_output(board, *flags, f"-print-file-name={file_name}").strip()
-        return path if "/" in path else None  # else it repeats the name
+        output = self.compiler_output(board, *flags, f"-print-file-name={file_name}").strip()
+        path, *others = output.splitlines()
+        if others:  # it complains, and answers nevertheless
+            raise ProjectError(
+                f"the compiler does not take the flags of {board['name']}: {path}",
+                cure="correct toolchain.flags in the definition of the board",
+                details=output,
+            )
+        return path if pathlib.Path(path).is_file() else None  # else it repeats the name
 
     def abilities(self, board: Mapping[str, Any]) -> tuple[str, ...]:
         """Emulators count instructions and serve gdb; real boards are flashed."""

@@ -15,6 +15,7 @@ from pytest_microtvm.project.server import make_project
 from pytest_microtvm.project.server.archive import GraphCounts, extract_codegen
 from pytest_microtvm.project.server.definitions import split_definitions
 from pytest_microtvm.project.server.make_project import build_failure, for_shell
+from pytest_microtvm.project.server.microcontroller import MicrocontrollerHandler
 from tests.contract.libraries import DOUBLE, FloatModel, write_archive
 
 BOARD: dict[str, Any] = {
@@ -262,3 +263,41 @@ def test_a_flag_reaches_the_compiler_as_it_is(tmp_path: Path, word: str) -> None
     (tmp_path / "Makefile").write_text(recipe, encoding="utf-8")
     made = subprocess.run(["make", "-s"], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert made.stdout.splitlines() == [word, "last"]
+
+
+@pytest.fixture
+def compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A compiler that has one library, and complains of a CPU that it does not know."""
+    program = tmp_path / "demo-gcc"
+    program.write_text(
+        f"#!/bin/sh\ncase $1 in *typo) echo \"demo-gcc: error: unrecognized '$1'\";; esac\n"
+        f"case $2 in *=libm.a) echo {tmp_path}/libm.a;; *) echo ${{2#*=}};; esac\n"
+    )
+    program.chmod(0o755)
+    (tmp_path / "libm.a").touch()
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    return tmp_path
+
+
+def demo(cpu: str) -> dict[str, Any]:
+    return {**BOARD, "platform": "demo", "demo": {"toolchain": {"flags": [f"-mcpu={cpu}"]}}}
+
+
+@pytest.fixture
+def handler(compiler: Path, monkeypatch: pytest.MonkeyPatch) -> MicrocontrollerHandler:
+    handler = MicrocontrollerHandler(__file__)
+    monkeypatch.setattr(handler, "table", lambda board: board["demo"])
+    monkeypatch.setattr(handler, "compiler", lambda board: "demo-gcc")
+    handler.directory = compiler
+    return handler
+
+
+def test_a_library_is_found_or_missing(handler: MicrocontrollerHandler, compiler: Path) -> None:
+    assert handler.find_library(demo("m4"), "libm.a") == str(compiler / "libm.a")
+    assert handler.find_library(demo("m4"), "libz.a") is None
+    assert handler.find_library(demo("m4"), "no/such.a") is None
+
+
+def test_flags_that_the_compiler_does_not_take_are_told(handler: MicrocontrollerHandler) -> None:
+    with pytest.raises(server.ProjectError, match="does not take the flags of demo: demo-gcc: err"):
+        handler.find_library(demo("typo"), "libm.a")
