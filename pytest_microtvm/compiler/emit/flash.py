@@ -27,8 +27,8 @@ MACRO = """\
 /* A load from flash amid the arguments of a function that multiplies would destroy them (gcc 5). */
 #pragma GCC optimize("no-tree-ter")
 #define TVMGEN_FLASH __memx
-#define TVMGEN_COPY(to, from, size) microtvm_copy((to), (from), (size))
-static inline void microtvm_copy(void *to, const TVMGEN_FLASH void *from, size_t size) {
+#define TVMGEN_COPY(to, from, size) microtvm_copy_flash((to), (from), (size))
+static inline void microtvm_copy_flash(void *to, const TVMGEN_FLASH void *from, size_t size) {
   for (size_t i = 0; i < size; ++i) {
     ((uint8_t *)to)[i] = ((const TVMGEN_FLASH uint8_t *)from)[i];
   }
