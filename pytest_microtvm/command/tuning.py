@@ -127,5 +127,6 @@ def _lines(found: Tuned, log: Path) -> list[str]:
             f"an inference: {found.untuned:,.0f} {metric} untuned, {found.tuned:,.0f} tuned, "
             f"{change:+.1f} %; code {found.growth_bytes:+,} bytes"
         )
-    lines.append(f"{len(found.records)} records are in {log}")
+    count = len(found.records)
+    lines.append(f"{count} record is in {log}" if count == 1 else f"{count} records are in {log}")
     return lines

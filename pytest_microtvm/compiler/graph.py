@@ -290,7 +290,7 @@ class _Builder:
         if key not in self._functions:
             is_first = all(function.kernel is not kernel for function in self._functions.values())
             self._functions[key] = GraphFunction(
-                kernel.c_name if is_first else self._names.unique(kernel.c_name, "kernel"),
+                kernel.c_name if is_first else self._names.another(kernel.c_name),
                 kernel,
                 binding.parameters,
                 tuple(storage.size_bytes for storage in tensors),

@@ -107,7 +107,10 @@ class Namespace:
 
     def unique(self, name: str, fallback: str) -> str:
         """An identifier close to `name` that was not handed out before."""
-        base = sanitize(name, fallback)
+        return self.another(sanitize(name, fallback))
+
+    def another(self, base: str) -> str:
+        """An identifier that was not handed out before: `base`, or it and a number."""
         candidate = base
         count = 1
         while candidate.lower() in self._taken:

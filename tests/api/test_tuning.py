@@ -11,6 +11,7 @@ import pytest_microtvm as microtvm
 from pytest_microtvm import ConfigError, Environment, ModelError, ModelLibrary
 from pytest_microtvm.command.main import main
 from pytest_microtvm.compiler.tuning.log import read_log
+from pytest_microtvm.mlf.library import open_library
 from tests.contract.running import need_tools
 from tests.unit.compiler.tflite_models import two_by_two
 
@@ -48,6 +49,24 @@ def test_a_model_is_tuned_and_compiled_by_the_log(
     untuned = microtvm.compile(SINE, board=BOARD, tuning="none", environment=environment)
     assert untuned.sha256 != compiled.sha256
     assert microtvm.check(compiled, board=BOARD, environment=environment).passed
+
+
+def test_the_commands_do_the_same(
+    environment: Environment, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    need_tools(environment.board(BOARD))
+    log, archive = tmp_path / "tuning.jsonl", tmp_path / "sine.tar"
+    assert main(["tune", str(SINE), "--board", BOARD, "-o", str(log)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["KERNEL", "OUTPUT", "UNTUNED", "TUNED", "CODE", "CHOICE"]
+    assert lines[-1] == f"1 record is in {log}"
+
+    (record,) = read_log(log)
+    other = replace(record, choice={**record.choice, "unrolled": 2}, cost=0)
+    log.write_text(f"{other.to_line()}\n")
+    arguments = ["compile", str(SINE), "--board", BOARD, "--tuning", str(log), "-o", str(archive)]
+    assert main(arguments) == 0
+    assert other.choice in choices_of(open_library(archive))
 
 
 @pytest.mark.parametrize(

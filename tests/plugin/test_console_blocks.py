@@ -50,6 +50,11 @@ ELSEWHERE = {
     "pytest --microtvm-board=available": ("tests/plugin/test_platforms.py", "board=available"),
     "pre-commit install": (".pre-commit-config.yaml", "repos"),
     "python -m tvm.exec.rpc_tracker": ("tests/command/test_serve.py", "rpc_tracker"),
+    "microtvm tune kws.tflite": ("tests/api/test_tuning.py", '"tune"'),
+    "microtvm compile kws.tflite --board mps2_an386 --tuning": (
+        "tests/api/test_tuning.py",
+        '"--tuning"',
+    ),
     "microtvm serve p": ("tests/command/test_serve.py", '"serve"'),
     "microtvm run p --rpc-tracker": ("tests/command/test_serve.py", "--rpc-tracker"),
 }

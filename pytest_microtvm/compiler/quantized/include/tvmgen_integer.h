@@ -23,13 +23,13 @@ static inline int32_t microtvm_clamp(int32_t value, int32_t minimum, int32_t max
 /* `count` bytes, as memcpy: C libraries for small devices with RISC-V copy them one by one. */
 static inline void microtvm_copy(int8_t *to, const int8_t *from, int32_t count) {
 #if defined(__riscv) && defined(__GNUC__)
-  typedef uintptr_t __attribute__((may_alias)) word_t;
-  const int32_t size = (int32_t)sizeof(word_t);
-  if ((((uintptr_t)to | (uintptr_t)from) & (sizeof(word_t) - 1u)) == 0) {
+  typedef uintptr_t __attribute__((may_alias)) microtvm_word;
+  const int32_t size = (int32_t)sizeof(microtvm_word);
+  if ((((uintptr_t)to | (uintptr_t)from) & (sizeof(microtvm_word) - 1u)) == 0) {
     for (; count >= 4 * size; count -= 4 * size, to += 4 * size, from += 4 * size) {
-      const word_t *words = (const word_t *)(const void *)from;
-      const word_t w0 = words[0], w1 = words[1], w2 = words[2], w3 = words[3];
-      word_t *at = (word_t *)(void *)to;
+      const microtvm_word *words = (const microtvm_word *)(const void *)from;
+      const microtvm_word w0 = words[0], w1 = words[1], w2 = words[2], w3 = words[3];
+      microtvm_word *at = (microtvm_word *)(void *)to;
       at[0] = w0;
       at[1] = w1;
       at[2] = w2;
