@@ -14,13 +14,14 @@ import contextlib
 import json
 import os
 import re
-import resource
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+from scripts.benchmarks.processes import processor_seconds, run_quietly
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "conftest_examples" / "models"
@@ -156,10 +157,10 @@ def _project(cache: Path, model: str) -> Path:
 
 def _make(project: Path, environment: dict[str, str], *targets: str) -> float:
     """Make something in a project; the processor time that it took."""
-    before = _processor_seconds()
+    before = processor_seconds()
     variables = {**environment, "CCACHE_BASEDIR": str(project)}
     subprocess.run(["make", "-s", *targets], cwd=project, env=variables, check=True)
-    return _processor_seconds() - before
+    return processor_seconds() - before
 
 
 def _pytest(
@@ -176,26 +177,11 @@ def _pytest(
     ]
     environment = {**os.environ, "PYTHONPATH": str(tree), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     environment.pop("CCACHE_DIR", None)
-    before = _processor_seconds()
-    result = subprocess.run(
-        command,
-        cwd=directory,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=TIMEOUT_S,
-    )
+    before = processor_seconds()
+    result = run_quietly(command, directory, environment, TIMEOUT_S)
     if result.returncode != 0:
         raise SystemExit(result.stdout)
-    return _processor_seconds() - before, result.stdout.strip().splitlines()[-1].strip("= ")
-
-
-def _processor_seconds() -> float:
-    """Processor time of all children so far, and of theirs."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+    return processor_seconds() - before, result.stdout.strip().splitlines()[-1].strip("= ")
 
 
 def _judge(what: str, value: float, limit: float) -> bool:

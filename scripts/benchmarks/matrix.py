@@ -13,9 +13,7 @@ import argparse
 import json
 import os
 import re
-import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -25,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.benchmarks.networks import write_networks
+from scripts.benchmarks.processes import processor_seconds, run_quietly
 
 BOARDS = "qemu_x86,mps2_an385,mps2_an386,mps2_an500,qemu_riscv32,qemu_riscv64"
 
@@ -134,31 +133,16 @@ def _pytest(directory: Path, arguments: argparse.Namespace, *, workers: int) -> 
     # As after an installation, which compiles Python's modules: not in every process anew.
     environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(directory / "bytecode")}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    before = _processor_seconds()
+    before = processor_seconds()
     start = time.perf_counter()
-    result = subprocess.run(
-        command,
-        cwd=directory,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=TIMEOUT_S,
-    )
+    result = run_quietly(command, directory, environment, TIMEOUT_S)
     wall_s = time.perf_counter() - start
-    cpu_s = _processor_seconds() - before
+    cpu_s = processor_seconds() - before
     if result.returncode not in (0, 1) or not path.is_file():
         raise SystemExit(result.stdout)
     made = sum(STILL.search(step) is None for step in STEP.findall(result.stdout))
     kept = sum(len(list((directory / "cache" / kind).iterdir())) for kind in KINDS)
     return Run(wall_s, cpu_s, json.loads(path.read_text())["records"], made, kept)
-
-
-def _processor_seconds() -> float:
-    """Processor time of all children so far, and of theirs."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 def _device_seconds(records: list[dict[str, Any]]) -> float:

@@ -7,7 +7,6 @@ whatever else the machine does meets all of them alike.
 from __future__ import annotations
 
 import argparse
-import resource
 import socket
 import statistics
 import subprocess
@@ -19,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pytest_microtvm.boards import Board, load_boards
+from scripts.benchmarks.processes import processor_seconds
 
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "conftest_examples" / "models" / "sine_int8.tflite"
@@ -99,9 +99,9 @@ def _measure_check(directory: Path, runs: int) -> bool:
     used_s: dict[str, list[float]] = {"cold verdict": [], "without the check": []}
 
     def run(label: str, *arguments: str) -> None:
-        before = _processors_s()
+        before = processor_seconds()
         _pytest(directory, *cold, *arguments)
-        used_s[label].append(_processors_s() - before)
+        used_s[label].append(processor_seconds() - before)
 
     seconds = _take_turns(
         {
@@ -121,12 +121,6 @@ def _measure_check(directory: Path, runs: int) -> bool:
             _judge(f"the check, {what}", statistics.median(parts) * 100, CHECK_LIMIT * 100, "%")
         )
     return all(kept)
-
-
-def _processors_s() -> float:
-    """What all children so far took of the processors."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 def _take_turns(steps: dict[str, Step], runs: int) -> dict[str, list[float]]:
