@@ -195,18 +195,30 @@ def inverse_transform(call: CustomCall) -> str:
 
 def _joined(numbers: _Numbers, size: int) -> str:
     """The spectrum of even samples and odd ones as complex numbers, where the stages read it."""
-    c_type = numbers.c_type
-    names = {"ra": "input0[2 * k]", "ia": "input0[2 * k + 1]"}
-    names |= {"rb": f"input0[2 * ({size} - k)]"}
-    lines = [f"const {c_type} {name} = {numbers.scaled(t, 2)};" for name, t in names.items()]
-    conjugated = numbers.cut(f"-input0[2 * ({size} - k) + 1]")
-    lines.append(f"const {c_type} ib = {numbers.scaled(conjugated, 2)};")
     sums = [numbers.cut(f"input0[0] {sign} input0[{2 * size}]") for sign in "+-"]
-    turned = numbers.product_with("r_difference", "i_difference", "turn")
     return f"""
     work[0] = {numbers.scaled(sums[0], 2)};
     work[1] = {numbers.scaled(sums[1], 2)};
     for (int32_t k = 1; k <= {size // 2}; ++k) {{
+      {_turned(numbers, "input0", size)}
+      work[2 * places[k]] = {numbers.cut("r_sum + r_turned")};
+      work[2 * places[k] + 1] = {numbers.cut("i_sum + i_turned")};
+      work[2 * places[{size} - k]] = {numbers.cut("r_sum - r_turned")};
+      work[2 * places[{size} - k] + 1] = {numbers.cut("i_turned - i_sum")};
+    }}
+    """
+
+
+def _turned(numbers: _Numbers, array: str, size: int) -> str:
+    """Of number `k` of a spectrum and the one as far from the end: sum, and difference turned."""
+    c_type = numbers.c_type
+    names = {"ra": f"{array}[2 * k]", "ia": f"{array}[2 * k + 1]"}
+    names |= {"rb": f"{array}[2 * ({size} - k)]"}
+    # The second one is conjugated before it is divided, which rounds otherwise than after.
+    names |= {"ib": numbers.cut(f"-{array}[2 * ({size} - k) + 1]")}
+    lines = [f"const {c_type} {name} = {numbers.scaled(t, 2)};" for name, t in names.items()]
+    turned = numbers.product_with("r_difference", "i_difference", "turn")
+    return f"""
       {" ".join(lines)}
       const {c_type} r_sum = {numbers.cut("ra + rb")};
       const {c_type} i_sum = {numbers.cut("ia + ib")};
@@ -215,11 +227,6 @@ def _joined(numbers: _Numbers, size: int) -> str:
       const {c_type} *const turn = halves + 2 * (k - 1);
       const {c_type} r_turned = {turned[0]};
       const {c_type} i_turned = {turned[1]};
-      work[2 * places[k]] = {numbers.cut("r_sum + r_turned")};
-      work[2 * places[k] + 1] = {numbers.cut("i_sum + i_turned")};
-      work[2 * places[{size} - k]] = {numbers.cut("r_sum - r_turned")};
-      work[2 * places[{size} - k] + 1] = {numbers.cut("i_turned - i_sum")};
-    }}
     """
 
 
@@ -317,12 +324,6 @@ def _butterfly(numbers: _Numbers, factor: int, span: int, step: int, is_inverse:
 def _parted(numbers: _Numbers, size: int) -> str:
     """The spectrum of all samples from that of even ones and odd ones as complex numbers."""
     c_type = numbers.c_type
-    names = {"ra": "work[2 * k]", "ia": "work[2 * k + 1]"}
-    names |= {"rb": f"work[2 * ({size} - k)]", "ib": f"work[2 * ({size} - k) + 1]"}
-    lines = [f"const {c_type} {name} = {numbers.scaled(t, 2)};" for name, t in names.items()]
-    # The second one is conjugated before it is divided, which rounds otherwise than after.
-    lines[3] = f"const {c_type} ib = {numbers.scaled(numbers.cut('-' + names['ib']), 2)};"
-    turned = numbers.product_with("r_difference", "i_difference", "turn")
     return f"""
     const {c_type} even = {numbers.scaled("work[0]", 2)};
     const {c_type} odd = {numbers.scaled("work[1]", 2)};
@@ -330,14 +331,7 @@ def _parted(numbers: _Numbers, size: int) -> str:
     output[{2 * size}] = {numbers.cut("even - odd")};
     output[1] = output[{2 * size + 1}] = 0;
     for (int32_t k = 1; k <= {size // 2}; ++k) {{
-      {" ".join(lines)}
-      const {c_type} r_sum = {numbers.cut("ra + rb")};
-      const {c_type} i_sum = {numbers.cut("ia + ib")};
-      const {c_type} r_difference = {numbers.cut("ra - rb")};
-      const {c_type} i_difference = {numbers.cut("ia - ib")};
-      const {c_type} *const turn = halves + 2 * (k - 1);
-      const {c_type} r_turned = {turned[0]};
-      const {c_type} i_turned = {turned[1]};
+      {_turned(numbers, "work", size)}
       output[2 * k] = {numbers.halved("r_sum + r_turned")};
       output[2 * k + 1] = {numbers.halved("i_sum + i_turned")};
       output[2 * ({size} - k)] = {numbers.halved("r_sum - r_turned")};
