@@ -97,6 +97,8 @@ def _document(found: Tuned) -> dict[str, Any]:
 
 
 def _lines(found: Tuned, log: Path) -> list[str]:
+    from pytest_microtvm.report.layout import format_table
+
     rows = [("KERNEL", "OUTPUT", "UNTUNED", "TUNED", "CODE", "CHOICE")]
     for record in found.records:
         growth = record.code_bytes - record.untuned_code_bytes
@@ -110,14 +112,7 @@ def _lines(found: Tuned, log: Path) -> list[str]:
                 ", ".join(f"{name} {value}" for name, value in record.choice.items()),
             )
         )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if place in (0, 1, 5) else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
+    lines = format_table(rows, lambda column: column in (2, 3, 4))
     metric = found.metric.replace("_", " ")
     if found.tuned is None:
         lines.append("interrupted: of what was measured by then, the best is in the log")

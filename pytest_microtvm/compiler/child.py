@@ -88,9 +88,8 @@ def _compile(
     read_fd, write_fd = os.pipe()
     try:
         with tempfile.TemporaryFile() as printed, Path(os.devnull).open("rb") as null:
-            child = _start(
-                model,
-                lambda: forks.start(
+            try:
+                child = forks.start(
                     COMPILER,
                     _arguments(model, archive, options, write_fd, limits),
                     (null.fileno(), printed.fileno(), printed.fileno()),
@@ -98,9 +97,9 @@ def _compile(
                     pass_fds=(write_fd,),
                     folder=archive.parent / "empty",
                     environment=_environment(),
-                ),
-                deadline,
-            )
+                )
+            except ForkError as error:
+                raise _not_started(model, error, deadline) from error
             try:
                 os.close(write_fd)
                 write_fd = -1
@@ -113,20 +112,15 @@ def _compile(
             os.close(write_fd)
 
 
-def _start(model: Path, start: Callable[[], Fork], deadline: Deadline) -> Fork:
-    try:
-        return start()
-    except ForkError as error:
-        raise (
-            _too_slow(model, deadline)
-            if error.is_late
-            else ModelError(
-                f"{model.name}: the compiler {error.what}",
-                cure="run python -m pytest_microtvm.compiler, which prints what is wrong",
-                operation="compile",
-                elapsed_s=deadline.elapsed_s,
-            )
-        ) from error
+def _not_started(model: Path, error: ForkError, deadline: Deadline) -> ModelError:
+    if error.is_late:
+        return _too_slow(model, deadline)
+    return ModelError(
+        f"{model.name}: the compiler {error.what}",
+        cure="run python -m pytest_microtvm.compiler, which prints what is wrong",
+        operation="compile",
+        elapsed_s=deadline.elapsed_s,
+    )
 
 
 def _arguments(

@@ -51,7 +51,7 @@ def measure(firmware: Firmware, session: Session | None = None) -> Metrics:
             found["cycles"] = Metric(counted.most, "cycles", counted.counter, session.samples)
         elif session.is_real:
             absent["cycles"] = (
-                "kernels run one by one" if firmware.executor == HOST_DRIVEN else session.cycles.why
+                "kernels run one by one" if firmware.executor == HOST_DRIVEN else counted.why
             )
         if session.counts is None:
             absent["instructions"] = _why_uncounted(firmware, session)
