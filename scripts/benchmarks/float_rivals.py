@@ -14,7 +14,11 @@ import numpy as np
 
 from pytest_microtvm.compiler.external.cmsis_nn import HEADER, collect
 from pytest_microtvm.compiler.quantized.external import ExternalKernels
-from pytest_microtvm.compiler.quantized.float_specs import FloatConv2D, FloatDepthwiseConv2D
+from pytest_microtvm.compiler.quantized.float_specs import (
+    FloatConv2D,
+    FloatConvolution,
+    FloatDepthwiseConv2D,
+)
 from pytest_microtvm.compiler.quantized.kernels.floats.text import HEADERS, bounded, number
 from pytest_microtvm.compiler.quantized.kernels.text import body
 from pytest_microtvm.compiler.quantized.specs import KernelSource, Window
@@ -30,10 +34,9 @@ _DEFINED = re.compile(r"^[\w\s*]+?\b(arm_\w+_f32)\s*\([^;{}()]*\)\s*\{", re.MULT
 _CALLED = re.compile(r"\b(arm_\w+_f32)\s*\(")
 _PIXELS = _CHANNELS = 4
 _ROWS = 8  # of taps, for which CMSIS-NN gets memory
-_Spec = FloatConv2D | FloatDepthwiseConv2D
 
 
-def _tap_loops(spec: _Spec, step: str, outside: str = "") -> str:
+def _tap_loops(spec: FloatConvolution, step: str, outside: str = "") -> str:
     """Loops over the taps of the pixel at n, y, x; `step` is done for each that is inside."""
     _, height, width, channels = spec.input_shape
     window = spec.window
@@ -235,7 +238,7 @@ def _collected(tree: SourceTree, text: str) -> Mapping[str, bytes]:
     return collect(tree, "".join([text, *(f" {name}()" for name in sorted(selected & defined))]))
 
 
-def _activation(spec: _Spec) -> list[str]:
+def _activation(spec: FloatConvolution) -> list[str]:
     largest = float(np.finfo(np.float32).max)
     low, high = spec.bounds.minimum, spec.bounds.maximum
     return [

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from pytest_microtvm.compiler.quantized.specs import (
     Conv2D,
+    Convolution,
     DepthwiseConv2D,
     FullyConnected,
     Requantization,
@@ -17,7 +18,7 @@ from pytest_microtvm.compiler.quantized.specs import (
     Window,
 )
 
-Case = Conv2D | DepthwiseConv2D | FullyConnected
+Case = Convolution | FullyConnected
 Int8Array = npt.NDArray[np.int8]
 Int64Array = npt.NDArray[np.int64]
 
@@ -218,7 +219,7 @@ def expected(case: Case, values: Int8Array) -> Int8Array:
     return _requantized(_wrapped(sums), case.requantization)
 
 
-def _patches(case: Conv2D | DepthwiseConv2D, centered: Int64Array) -> Int64Array:
+def _patches(case: Convolution, centered: Int64Array) -> Int64Array:
     """Taps of every output, shape (n, height, width, kernel height, kernel width, channels)."""
     window = case.window
     _, height, width, _ = case.input_shape

@@ -19,6 +19,7 @@ from pytest_microtvm.compiler.quantized.external import ExternalKernels
 from pytest_microtvm.compiler.quantized.kernels.common import is_common
 from pytest_microtvm.compiler.quantized.specs import (
     Conv2D,
+    Convolution,
     DepthwiseConv2D,
     FullyConnected,
     KernelSource,
@@ -167,7 +168,7 @@ def fully_connected(spec: FullyConnected) -> KernelSource | None:
     return _kernel(lines, spec.weights, spec.bias, requantization, size_bytes, macs, scales=False)
 
 
-def _is_for_cmsis(spec: Conv2D | DepthwiseConv2D | FullyConnected) -> bool:
+def _is_for_cmsis(spec: Convolution | FullyConnected) -> bool:
     return is_common(spec) and spec.requantization.rounding is Rounding.DOUBLE
 
 

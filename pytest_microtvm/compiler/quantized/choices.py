@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from pytest_microtvm.compiler.program import Chosen
 from pytest_microtvm.compiler.quantized.specs import (
     Conv2D,
+    Convolution,
     DepthwiseConv2D,
     KernelSource,
     Window,
@@ -56,7 +57,7 @@ class Workload:
         return math.prod(self.output_shape)
 
     @classmethod
-    def of(cls, spec: Conv2D | DepthwiseConv2D) -> Workload:
+    def of(cls, spec: Convolution) -> Workload:
         """That of a convolution."""
         return cls(spec.input_shape, spec.output_shape, spec.window)
 

@@ -51,16 +51,16 @@ class FloatWeights:
 
 
 @dataclass(frozen=True)
-class FloatConv2D(Spec):
-    """A convolution; each sum begins as the bias, and products are added to it tap after tap.
+class FloatConvolution(Spec):
+    """What both kinds of convolutions have: a kernel of weights that slides over an image.
 
-    A fully connected layer is one as well, its rows being pixels.
+    Each sum begins as the bias, and products are added to it tap after tap.
 
     Args:
         input_shape: (n, height, width, channels).
         output_shape: (n, height, width, channels).
         window: How the kernel slides; taps outside of the image count as 0.
-        weights: Shape (output channels, height, width, input channels).
+        weights: Shape (output channels, height, width, input channels that one of them reads).
         bias: Shape (output channels,); None is 0.
         bounds: Of the results.
     """
@@ -74,24 +74,16 @@ class FloatConv2D(Spec):
 
 
 @dataclass(frozen=True)
-class FloatDepthwiseConv2D(Spec):
-    """A convolution of each channel alone; output channel `c * multiplier + m` reads channel `c`.
+class FloatConv2D(FloatConvolution):
+    """A convolution; each output channel reads all of the input.
 
-    Args:
-        input_shape: (n, height, width, channels).
-        output_shape: (n, height, width, channels * multiplier).
-        window: How the kernel slides; taps outside of the image count as 0.
-        weights: Shape (output channels, height, width, 1).
-        bias: Shape (output channels,); None is 0.
-        bounds: Of the results.
+    A fully connected layer is one as well, its rows being pixels.
     """
 
-    input_shape: tuple[int, int, int, int]
-    output_shape: tuple[int, int, int, int]
-    window: Window
-    weights: FloatWeights
-    bias: npt.NDArray[np.float32] | None
-    bounds: Range = UNBOUNDED
+
+@dataclass(frozen=True)
+class FloatDepthwiseConv2D(FloatConvolution):
+    """A convolution of each channel alone: output channel `c * multiplier + m` reads `c`."""
 
 
 @dataclass(frozen=True)

@@ -107,18 +107,14 @@ class Window:
 
 
 @dataclass(frozen=True)
-class Conv2D(Spec):
-    """A convolution; one output channel is a row of the weights.
-
-    Output channels fall into as many equal groups as the input has times the weights' input
-    channels; each group reads its own part of the input's channels. Nearly always that is one.
+class Convolution(Spec):
+    """What both kinds of convolutions have: a kernel of weights that slides over an image.
 
     Args:
         input_shape: (n, height, width, channels).
         output_shape: (n, height, width, channels).
         window: How the kernel slides; taps outside of the image count as the zero point.
-        weights: int8, or uint8 for an input of uint8; shape (output channels, height, width,
-            input channels of a group).
+        weights: int8, or uint8 for an input of uint8.
         bias: int64 or int32, shape (output channels,), in units of the accumulator; None is 0.
         input_zero_point: Of the input.
         requantization: To the output, by output channel.
@@ -138,30 +134,21 @@ class Conv2D(Spec):
 
 
 @dataclass(frozen=True)
-class DepthwiseConv2D(Spec):
-    """A convolution of each channel alone; output channel `c * multiplier + m` reads channel `c`.
+class Conv2D(Convolution):
+    """A convolution; one output channel is a row of the weights.
 
-    Args:
-        input_shape: (n, height, width, channels).
-        output_shape: (n, height, width, channels * multiplier).
-        window: How the kernel slides; taps outside of the image count as the zero point.
-        weights: int8, or uint8 for an input of uint8; shape (height, width, output channels).
-        bias: int64 or int32, shape (output channels,), in units of the accumulator; None is 0.
-        input_zero_point: Of the input.
-        requantization: To the output, by output channel.
-        input_dtype: int8, uint8 or int16.
-        weights_zero_point: Of the weights; 0 unless the input is uint8.
+    Output channels fall into as many equal groups as the input has times the weights' input
+    channels; each group reads its own part of the input's channels. Nearly always that is one. The
+    weights have the shape (output channels, height, width, input channels of a group).
     """
 
-    input_shape: tuple[int, int, int, int]
-    output_shape: tuple[int, int, int, int]
-    window: Window
-    weights: npt.NDArray[Any]
-    bias: npt.NDArray[Any] | None
-    input_zero_point: int
-    requantization: Requantization
-    input_dtype: str = "int8"
-    weights_zero_point: int = 0
+
+@dataclass(frozen=True)
+class DepthwiseConv2D(Convolution):
+    """A convolution of each channel alone; output channel `c * multiplier + m` reads channel `c`.
+
+    The weights have the shape (height, width, output channels).
+    """
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from pytest_microtvm.compiler.quantized.dead.network import Network
-from pytest_microtvm.compiler.quantized.specs import Conv2D, DepthwiseConv2D, FullyConnected
+from pytest_microtvm.compiler.quantized.specs import Convolution, FullyConnected
 from pytest_microtvm.mlf.specs import DeadWeights
 
 
@@ -23,7 +23,7 @@ def _total(network: Network) -> tuple[int, int]:
         spec: Any = layer.spec
         if isinstance(spec, FullyConnected):
             places = spec.rows
-        elif isinstance(spec, (Conv2D, DepthwiseConv2D)):
+        elif isinstance(spec, Convolution):
             places = math.prod(spec.output_shape[:3])
         else:
             continue

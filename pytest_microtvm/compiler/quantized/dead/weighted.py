@@ -10,14 +10,14 @@ import numpy.typing as npt
 from pytest_microtvm.compiler.quantized.arithmetic import apply
 from pytest_microtvm.compiler.quantized.kernels.common import dense_convolution
 from pytest_microtvm.compiler.quantized.specs import (
-    Conv2D,
+    Convolution,
     DepthwiseConv2D,
     FullyConnected,
     Requantization,
     Window,
 )
 
-MixingSpec = Conv2D | DepthwiseConv2D | FullyConnected
+MixingSpec = Convolution | FullyConnected
 Integers = npt.NDArray[np.int64]
 
 _SUM_LIMIT = 1 << 31

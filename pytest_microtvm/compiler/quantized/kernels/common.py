@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pytest_microtvm.compiler.quantized.specs import (
     Conv2D,
+    Convolution,
     DepthwiseConv2D,
     FullyConnected,
     Rounding,
@@ -11,7 +12,7 @@ from pytest_microtvm.compiler.quantized.specs import (
 )
 
 
-def is_common(spec: Conv2D | DepthwiseConv2D | FullyConnected) -> bool:
+def is_common(spec: Convolution | FullyConnected) -> bool:
     """Whether all is int8, the weights' zero point is 0, and there is one group."""
     requantization = spec.requantization
     if isinstance(spec, Conv2D) and spec.weights.shape[3] != spec.input_shape[3]:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_microtvm.compiler.program import Overlap, align_up
-from pytest_microtvm.compiler.quantized.specs import Conv2D, DepthwiseConv2D
+from pytest_microtvm.compiler.quantized.specs import Conv2D, Convolution, DepthwiseConv2D
 
 Offsets = npt.NDArray[np.int64]
 
@@ -82,7 +82,7 @@ def is_by_channels(spec: DepthwiseConv2D, rows: int) -> bool:
     return spec.output_shape[:2] == (1, rows) and spec.output_shape[3] == spec.input_shape[3]
 
 
-def _seen(spec: Conv2D | DepthwiseConv2D, axis: int, outputs: Offsets) -> tuple[Offsets, Offsets]:
+def _seen(spec: Convolution, axis: int, outputs: Offsets) -> tuple[Offsets, Offsets]:
     """Of rows (or columns) of outputs, the first of the image that they read, and the end.
 
     Rows in between are counted, whether a dilated kernel reads them or not.

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from pytest_microtvm.compiler.quantized.float_specs import FloatConv2D, FloatDepthwiseConv2D
+from pytest_microtvm.compiler.quantized.float_specs import FloatConvolution
 from pytest_microtvm.compiler.quantized.kernels.c_text import Text
 from pytest_microtvm.compiler.quantized.kernels.floats.image import axes, borders
 from pytest_microtvm.compiler.quantized.kernels.floats.lanes import Lanes
@@ -56,7 +56,7 @@ class WindowWriter(ABC):
     layout: str
     """How the weights are laid out, with the number of channels of a block left open."""
 
-    def __init__(self, spec: FloatConv2D | FloatDepthwiseConv2D, lanes: Lanes) -> None:
+    def __init__(self, spec: FloatConvolution, lanes: Lanes) -> None:
         self.spec = spec
         self.lanes = lanes
         self.weights = StoredWeights(spec.weights)

@@ -21,6 +21,7 @@ from pytest_microtvm.compiler.quantized.kernels.text import (
 )
 from pytest_microtvm.compiler.quantized.specs import (
     Conv2D,
+    Convolution,
     DepthwiseConv2D,
     FullyConnected,
     KernelSource,
@@ -59,7 +60,7 @@ def depthwise_conv2d(spec: DepthwiseConv2D) -> KernelSource:
     return _windowed(spec, spec.window, tap)
 
 
-def _windowed(spec: Conv2D | DepthwiseConv2D, window: Window, tap: str) -> KernelSource:
+def _windowed(spec: Convolution, window: Window, tap: str) -> KernelSource:
     """The loops over outputs and taps; `tap` adds to `sum` what is at `pixel`."""
     batches, height, width, channels = spec.input_shape
     _, output_height, output_width, output_channels = spec.output_shape
@@ -139,19 +140,19 @@ def fully_connected(spec: FullyConnected) -> KernelSource:
     )
 
 
-def _stored(spec: Conv2D | DepthwiseConv2D | FullyConnected) -> npt.NDArray[Any]:
+def _stored(spec: Convolution | FullyConnected) -> npt.NDArray[Any]:
     """The weights, in their order."""
     bits = parts.bits_of(spec.weights)
     return spec.weights if bits == 8 else parts.packed(spec.weights, bits)
 
 
-def _weight(spec: Conv2D | DepthwiseConv2D | FullyConnected, index: str) -> str:
+def _weight(spec: Convolution | FullyConnected, index: str) -> str:
     """An expression for the weight at an index, less the zero point."""
     weight = parts.element_at("constant0", index, parts.bits_of(spec.weights))
     return centered(weight, spec.weights_zero_point)
 
 
-def _sum_type(spec: Conv2D | DepthwiseConv2D | FullyConnected) -> str:
+def _sum_type(spec: Convolution | FullyConnected) -> str:
     """int64_t, unless all sums are within int32_t."""
     axis = -1 if isinstance(spec, DepthwiseConv2D) else 0
     by_output = np.moveaxis(spec.weights.astype(np.int64) - spec.weights_zero_point, axis, 0)
@@ -162,7 +163,7 @@ def _sum_type(spec: Conv2D | DepthwiseConv2D | FullyConnected) -> str:
     return Interval(0, int(reach.max())).c_type
 
 
-def _start(spec: Conv2D | DepthwiseConv2D | FullyConnected, constants: Constants) -> str:
+def _start(spec: Convolution | FullyConnected, constants: Constants) -> str:
     bias = spec.bias
     if bias is None:
         return "0"
@@ -170,7 +171,7 @@ def _start(spec: Conv2D | DepthwiseConv2D | FullyConnected, constants: Constants
     return f"constant{len(constants) - 1}[c]"
 
 
-def _roles(spec: Conv2D | DepthwiseConv2D | FullyConnected) -> tuple[Role, ...]:
+def _roles(spec: Convolution | FullyConnected) -> tuple[Role, ...]:
     """What the constants are, in the order in which they are collected."""
     stored = "as the model has them, channels last" + parts.layout(parts.bits_of(spec.weights))
     roles = [Role("weights", stored)]
