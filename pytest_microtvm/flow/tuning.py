@@ -216,7 +216,7 @@ class Tuner:
     def _try(self, trial: Mapping[Key, Choice], log: Path) -> None:
         """Measure one way to write each of some kernels; one by one if that does not work."""
         try:
-            found = self._run(trial, log)
+            found = self._measure(self._compile_with(trial, log))
         except (ModelError, BuildError, TargetError, TransportError) as error:
             if len(trial) == 1:
                 (key,) = trial
@@ -230,10 +230,6 @@ class Tuner:
                 self._progress(f"left out {choice} of {key.kernel}: it gives other bytes")
                 continue
             self._measured[key].append(found.candidate(key, choice))
-
-    def _run(self, choices: Mapping[Key, Choice], log: Path) -> Measurement:
-        """Build and run the model with these choices, and what logs say of the rest."""
-        return self._measure(self._compile_with(choices, log))
 
     def _compile_with(self, choices: Mapping[Key, Choice], log: Path) -> ModelLibrary:
         """Compile the model with these choices, and what logs say of the rest."""
