@@ -6,7 +6,7 @@ the steps. It writes the sequence of hidden states, and the last hidden and cell
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from tvm import relax, te, tirx
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as ir
 
+from pytest_microtvm.compiler.frontends.stacking import stacked
 from pytest_microtvm.errors import ModelError
 
 Function = Callable[[Any], Any]
@@ -134,11 +135,11 @@ def _converted(kind: str, builder: Any, inputs: list[Any], attributes: dict[str,
     if batch_first:
         sequences = [emit(relax.op.permute_dims(tensor, [1, 0, 2])) for tensor in sequences]
     made = [
-        _stacked(builder, sequences, sequence_axis),
-        _stacked(builder, states, state_axis),
+        emit(stacked(sequences, sequence_axis)),
+        emit(stacked(states, state_axis)),
     ]
     if kind == "LSTM":
-        made.append(_stacked(builder, cells, state_axis))
+        made.append(emit(stacked(cells, state_axis)))
     return relax.Tuple(made)
 
 
@@ -160,11 +161,6 @@ def _part(builder: Any, tensor: Any, number: int) -> Any:
     if shape[0] > 1:
         row = builder.emit(relax.op.strided_slice(tensor, [0], [number], [number + 1]))
     return builder.emit(relax.op.reshape(row, shape[1:]))
-
-
-def _stacked(builder: Any, tensors: Sequence[Any], axis: int) -> Any:
-    rows = [builder.emit(relax.op.expand_dims(tensor, axis)) for tensor in tensors]
-    return rows[0] if len(rows) == 1 else builder.emit(relax.op.concat(rows, axis))
 
 
 def _direction(

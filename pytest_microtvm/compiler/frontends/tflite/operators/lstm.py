@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from tvm import relax
 
+from pytest_microtvm.compiler.frontends.stacking import stacked
 from pytest_microtvm.compiler.frontends.tflite.call import Call, Operand, constant
 from pytest_microtvm.compiler.frontends.tflite.graph import Array
 from pytest_microtvm.compiler.frontends.tflite.operators.lstm_integers import integer_lstm
@@ -78,11 +79,12 @@ def unidirectional_sequence_lstm(call: Call) -> Any:
     _ONE_WAY.refuse(call)
     if call.options["DiagonalRecurrentTensors"]:
         raise call.refusal("its recurrent weights are diagonals")
-    is_time_major = _is_time_major(call)
+    _require_tanh(call)
+    is_time_major = bool(call.options["TimeMajor"])
     exact = integer_lstm(call, is_time_major, call.options["CellClip"])
     if exact is not None:
         return exact
-    return _sequence(call, _results(call, _ONE_WAY, is_time_major), is_time_major)
+    return stacked(_results(call, _ONE_WAY, is_time_major), 0 if is_time_major else 1)
 
 
 @operator(
@@ -99,23 +101,24 @@ def bidirectional_sequence_lstm(call: Call) -> Any:
     """A layer over the steps as they come, and one over them from the last one on."""
     if any(call.optional(position) is not None for position in _AUXILIARY):
         raise call.refusal("it has an auxiliary input")
-    is_time_major = _is_time_major(call)
+    _require_tanh(call)
+    is_time_major = bool(call.options["TimeMajor"])
     sequences = []
     for places in (_FORWARD, _BACKWARD):
         places.refuse(call)
         if {call.input(i).dtype for i in (0, places.hidden, places.cell)} != {"float32"}:
             raise call.refusal("its input or its states are not float32")
         results = _results(call, places, is_time_major, is_reversed=places is _BACKWARD)
-        sequences.append(_sequence(call, results, is_time_major))
+        sequences.append(stacked(results, 0 if is_time_major else 1))
     if not call.options["MergeOutputs"]:
         return sequences
     return relax.op.concat([call.emitted(sequence) for sequence in sequences], 2)
 
 
-def _is_time_major(call: Call) -> bool:
+def _require_tanh(call: Call) -> None:
+    """Refuse every activation but the one that is computed."""
     if call.activation() != "TANH":
         raise call.refusal(f"its activation is {call.activation()}, not TANH")
-    return bool(call.options["TimeMajor"])
 
 
 def _results(
@@ -140,13 +143,6 @@ def _results(
     parts = _parts(call, gates, steps, 0)
     results = _run(call, parts[::-1] if is_reversed else parts, places, recurrent)
     return results[::-1] if is_reversed else results
-
-
-def _sequence(call: Call, results: Sequence[Any], is_time_major: bool) -> Any:
-    """The results of all steps in one tensor."""
-    axis = 0 if is_time_major else 1
-    expanded = [relax.op.expand_dims(result, axis) for result in results]
-    return expanded[0] if len(results) == 1 else relax.op.concat(expanded, axis)
 
 
 def _run(call: Call, gates: Sequence[Any], places: _Places, recurrent: Array) -> list[Any]:

@@ -10,6 +10,7 @@ import numpy as np
 import tflite
 from tvm import relax
 
+from pytest_microtvm.compiler.frontends.stacking import stacked
 from pytest_microtvm.compiler.frontends.tflite.call import Call, Operand, constant
 from pytest_microtvm.compiler.frontends.tflite.registry import operator
 
@@ -149,8 +150,7 @@ def pack(call: Call) -> Any:
     known = [operand.value for operand in operands if operand.value is not None]
     if len(known) == len(operands):
         return np.stack(known, axis)
-    parts = [relax.op.expand_dims(operand.expression, axis) for operand in operands]
-    return parts[0] if len(parts) == 1 else relax.op.concat(parts, axis)
+    return stacked([operand.expression for operand in operands], axis)
 
 
 @operator("UNPACK", versions=4, options="UnpackOptions", reads=("Axis", "Num"))
