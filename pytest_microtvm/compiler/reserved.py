@@ -3,10 +3,12 @@
 The list is complete for the headers that generated C includes and for those that applications
 include beside it, with the compilers of all boards: tests/unit/compiler/test_reserved_names.py
 preprocesses the headers and tells what is missing. Some macros of microcontroller frameworks are
-here, too.
+here, too, and all that a sketch for an AVR has.
 """
 
 from __future__ import annotations
+
+from pytest_microtvm.compiler.reserved_avr import AVR_NAMES
 
 _NAMES = """
     ADJ_ESTERROR ADJ_FREQUENCY ADJ_MAXERROR ADJ_MICRO ADJ_NANO ADJ_OFFSET ADJ_OFFSET_SINGLESHOT
@@ -179,4 +181,4 @@ _NAMES = """
     va_end va_list va_start vax wint_t
 """
 
-HEADER_NAMES: frozenset[str] = frozenset(_NAMES.split())
+HEADER_NAMES: frozenset[str] = frozenset(_NAMES.split()) | AVR_NAMES

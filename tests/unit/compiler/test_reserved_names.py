@@ -46,6 +46,10 @@ LIBRARY = {
     """,
 }
 
+# What a sketch includes first, for the AVRs of our boards, where their core is installed.
+AVR_CORE = Path("/usr/share/arduino/hardware/arduino/avr/cores/arduino")
+AVR_HEADERS = ("avr/io.h", "avr/interrupt.h", "avr/pgmspace.h", "util/delay.h", "Arduino.h")
+
 _INCLUDE = re.compile(r"#include <([a-z_]+\.h)>")
 # Intrinsics of arm_mve.h, by the thousand, are macros with arguments: no member's name has any.
 _MACRO = re.compile(r"^#define (\w+)(?!\S* __arm_)(?!\(.*\) __arm_)", re.MULTILINE)
@@ -123,7 +127,23 @@ def found_names() -> set[str]:
         for language, library in LIBRARY.items():
             text = preprocessed(command, language, inclusion(library.split()), "-dM")
             names.update(_OBJECT_MACRO.findall(text))
+    names.update(of_sketches())
     return {name for name in names if _POSSIBLE.match(name)}
+
+
+def of_sketches() -> set[str]:
+    """The macros that a sketch for an AVR has: its registers, their bits, and the core's own."""
+    compiler = shutil.which("avr-gcc")
+    found: set[str] = set()
+    for board in load_boards().values():
+        if compiler is not None and board.cpu.arch == "avr":
+            pins = AVR_CORE.parents[1] / "variants" / "standard"
+            command = (compiler, f"-mmcu={board.cpu.core}", f"-I{AVR_CORE}", f"-I{pins}")
+            text = preprocessed(
+                command, "gnu11", inclusion(AVR_HEADERS), "-dM", "-O", "-DF_CPU=16000000"
+            )
+            found.update(_OBJECT_MACRO.findall(text))
+    return found
 
 
 def missing_names() -> list[str]:
@@ -155,6 +175,9 @@ def test_names_of_headers_are_reserved() -> None:
         "LC_ALL",
         "SIGINT",
         "complex",
+        "PORTB",
+        "SREG",
+        "B101",
         "TVMGEN_NET_WORKSPACE_SIZE",
         "tvmgen_net_run",
     ],
