@@ -22,6 +22,7 @@ from typing import Any
 
 from pytest_microtvm.boards.like import complete_likenesses
 from pytest_microtvm.boards.old_form import MOVED_TABLES, convert_old_form
+from pytest_microtvm.boards.processors import check_processor
 from pytest_microtvm.errors import ConfigError
 from pytest_microtvm.extensions import CPU_EXTENSIONS, EXTERNAL_KERNELS, directories_of
 
@@ -398,6 +399,7 @@ def _check(board: Board, path: Path) -> None:
         raise ConfigError(
             f"{path}: name is {board.name!r}", cure=f"rename the file to {board.name}.toml"
         )
+    check_processor(path, board.cpu.arch, board.cpu.core, board.cpu.float_abi)
     if board.cpu.simd not in CPU_EXTENSIONS.names():
         raise ConfigError(
             f"{path}: cpu.simd must be one of {', '.join(CPU_EXTENSIONS.names())}",

@@ -13,6 +13,7 @@ from pytest_microtvm.errors import ConfigError
 from pytest_microtvm.project.server.method_names import METHOD_NAMES
 
 MINIMAL = 'name = "demo"\nhost = {}\n[cpu]\narch = "host"\n'
+ARM = 'name = "demo"\nhost = {}\n[cpu]\narch = "arm"\n'
 OLD = 'name = "demo"\nplatform = "host"\n[cpu]\narch = "host"\n'
 MEMORY = '[[memory]]\nname = "ram"\nkind = "ram"\norigin = 0x1000\nbytes = 0x1000\n'
 
@@ -210,6 +211,9 @@ def test_definitions_of_one_platform_go_on_working(tmp_path: Path) -> None:
     [
         (MINIMAL + 'colour = "red"\n', "unknown key cpu.colour"),
         (MINIMAL + 'simd = "neon"\n', "cpu.simd must be one of none, dsp, helium"),
+        (MINIMAL + 'core = "cortex-m4f"\n', "cpu.core is 'cortex-m4f', which is no core of Arm's"),
+        (MINIMAL + 'core = "Cortex-M4"\n', "cpu.core is 'Cortex-M4', which is no core of Arm's"),
+        (ARM + 'float_abi = "lp64"\n', "on arm it must be one of soft, softfp, hard"),
         ('nmae = "demo"\n' + MINIMAL, "unknown key nmae"),
         (MINIMAL + MEMORY + "size = 1\n", "unknown key memory[0].size"),
         ('name = "demo"\n[host]\n', "key cpu is missing"),
