@@ -189,6 +189,9 @@ def _platform_filler(
             default=argparse.SUPPRESS,
             help=argparse.SUPPRESS,
         )
+        for folder in ("--boards-dir", "--platforms-dir"):  # `early` has them, wherever they stand
+            parser.add_argument(folder, dest="read_early", help=argparse.SUPPRESS)
+        parser.set_defaults(boards_dir=early.boards_dir, platforms_dir=early.platforms_dir)
         if directory is None:
             parser.add_argument(
                 "-d",

@@ -75,6 +75,22 @@ def test_options_are_listed_as_tvmc_lists_them(microtvm: Microtvm) -> None:
     assert microtvm("create-project", "p", SINE, "host", "-h").out == lines
 
 
+def test_folders_of_boards_may_stand_before_or_behind_the_platform(
+    microtvm: Microtvm, tmp_path: Path
+) -> None:
+    folders = []
+    for name in ("first", "second"):
+        folder = tmp_path / f"boards_{name}"
+        folder.mkdir()
+        text = f'name = "{name}"\nhost = {{}}\n[cpu]\narch = "host"\n'
+        (folder / f"{name}.toml").write_text(text)
+        folders += ["--boards-dir", folder]
+    before, behind = folders[:2], folders[2:]
+    words = ("create", *before, "p", SINE, "host", *behind)
+    assert "board={first, host, second}" in microtvm(*words, "--list-options", status=0).out
+    microtvm(*words, "-o", "board=second", status=0)
+
+
 def test_many_choices_are_wrapped(microtvm: Microtvm) -> None:
     lines = microtvm("create", "p", SINE, "baremetal", "--list-options", status=0).out.splitlines()
     (at,) = (index for index, line in enumerate(lines) if line.strip().startswith("board={"))
