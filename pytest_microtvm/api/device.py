@@ -11,7 +11,8 @@ from pytest_microtvm.measure.metrics import Metrics
 from pytest_microtvm.measure.records import Record
 from pytest_microtvm.mlf.library import ModelLibrary
 from pytest_microtvm.session.device import Session
-from pytest_microtvm.verify.inputs import NamedTensors, Tensors, check_inputs
+from pytest_microtvm.verify.inputs import NamedTensors, Tensors, check_inputs, make_inputs
+from pytest_microtvm.verify.sequences import check_sequence, make_sequence
 
 
 class Device:
@@ -34,6 +35,7 @@ class Device:
         self._harness = harness
         self._record = record
         self._resources = resources
+        self._has_begun = False
 
     def __enter__(self) -> Device:
         return self
@@ -59,11 +61,14 @@ class Device:
 
     @property
     def run_s(self) -> float | None:
-        """Seconds that the latest run took, by the device's timer; None before the first."""
+        """Seconds that the latest run took, by the device's timer; None before the first.
+
+        After a sequence it is the mean of its steps.
+        """
         return self.session.run_s
 
     def run(self, inputs: Inputs = None) -> Tensors:
-        """Run the model once.
+        """Run the model once; one with states goes on from what the run before left.
 
         Args:
             inputs: One array per input by name, or a bare array for a model with one input; of the
@@ -76,11 +81,46 @@ class Device:
             ConfigError: The inputs do not fit the model.
             MicroTVMError: The device did not answer or refused; it is closed then.
         """
+        library = self.library
         if inputs is None:
-            tensors = self._harness.inputs(self.library)
+            tensors = make_inputs(library.name, library.inputs)
         else:
-            tensors = check_inputs(inputs, self.library.inputs)
-        outputs = self._harness.run(self.session, tensors, self._record)
+            tensors = check_inputs(inputs, library.inputs)
+        if not self._has_begun:
+            self.reset()  # a real board may have run before
+        return self._named(self._harness.run_step(self.session, tensors, self._record))
+
+    def run_sequence(self, inputs: Inputs = None) -> Tensors:
+        """Run the model on a sequence of inputs, from its initial state on.
+
+        Args:
+            inputs: As of `run`, each array with the steps as first dimension.
+
+        Returns:
+            One array per output by name, with the steps as first dimension.
+
+        Raises:
+            ConfigError: The inputs do not fit the model.
+            MicroTVMError: The device did not answer or refused; it is closed then.
+        """
+        library = self.library
+        if inputs is None:
+            tensors = make_sequence(library.name, library.inputs)
+        else:
+            tensors = check_sequence(inputs, library.inputs)
+        self._has_begun = True
+        return self._named(self._harness.run_sequence(self.session, tensors, self._record))
+
+    def reset(self) -> None:
+        """Give a model with states its initial state, which it has when it is opened.
+
+        Raises:
+            MicroTVMError: The device did not answer or refused.
+        """
+        self.session.reset()
+        self._has_begun = True
+
+    def _named(self, outputs: Tensors) -> NamedTensors:
         return NamedTensors(outputs, self.library.outputs)
 
     def close(self) -> None:

@@ -70,7 +70,6 @@ def fill(parser: CommandParser, _given: Sequence[str]) -> None:
         metavar="N",
         help="pass this many calls of that function by. Defaults to '0'",
     )
-    parser.add_argument("--sequence", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--parent-pid", type=int, help=argparse.SUPPRESS)
     add_inputs(parser)
     add_project_options(parser, "open_transport", "--options")
@@ -97,17 +96,12 @@ def _debug(arguments: argparse.Namespace) -> int:
 
 def _serve(arguments: argparse.Namespace, project: Project, values: dict[str, Any]) -> int:
     """Open the device with its gdb server, and run the model once, however long that takes."""
-    from pytest_microtvm.verify.inputs import load_sequence
-
     port = arguments.gdbserver_port
-    if arguments.sequence:
-        inputs = load_sequence(arguments.inputs, project.library.inputs)
-    else:
-        inputs = make_given_inputs(arguments, project.library)
+    given = make_given_inputs(arguments, project.library)
     if arguments.parent_pid is None:
         tell(f"waiting for gdb: {shlex.join(_gdb_words(arguments, project, port))}")
     with project.open(**{**values, "gdbserver_port": port}) as device:
-        outputs = device.session.run_sequence(inputs) if arguments.sequence else device.run(inputs)
+        outputs = given.run_on(device)
     for name, array in outputs.items():
         print(f"microtvm: the model has run: {name} = {array.reshape(-1)[:8]}", flush=True)
     return OK
@@ -203,8 +197,6 @@ def _device(
             command += [f"--{kind}-dir", str(folder)]
     if arguments.lab is not None:
         command += ["--lab", str(arguments.lab)]
-    if arguments.sequence:
-        command += ["--sequence"]
     if arguments.project_option:
         command += ["--options", *arguments.project_option]
     child = subprocess.Popen(

@@ -189,6 +189,7 @@ def _facts(library: ModelLibrary) -> dict[str, Any]:
         "archive_bytes": library.path.stat().st_size,
         "arena_bytes": library.workspace_bytes,
         "constants_bytes": library.constants_bytes,
+        "state_bytes": library.state_bytes,
         "pools": [_pool(pool) for pool in library.pools],
         "constant_pools": [_pool(pool) for pool in library.constant_pools],
         "kernels": len(library.kernels),
@@ -217,6 +218,8 @@ def _print_facts(library: ModelLibrary) -> None:
             shape = ", ".join(map(str, tensor["shape"]))
             print(f"  {kind[:-1]} {tensor['name']}: {tensor['dtype']}[{shape}]")
     print(f"  arena {library.workspace_bytes:,} bytes, constants {library.constants_bytes:,} bytes")
+    if library.states:
+        print(f"  state {library.state_bytes:,} bytes, kept from run to run")
     if len(library.pools) > 1 or library.constant_pools:
         for pool in library.pools:
             print(f"  pool {pool}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import statistics
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from pytest_microtvm.project.server.project_types import HOST_DRIVEN, STANDALONE
 if TYPE_CHECKING:
     from pytest_microtvm.api.device import Device
     from pytest_microtvm.api.projects import Project
+    from pytest_microtvm.mlf.library import ModelLibrary, TensorSpec
     from pytest_microtvm.verify.inputs import Tensors
 
 DONE = "done"
@@ -100,9 +102,9 @@ def _run(arguments: argparse.Namespace) -> int:
     require_build(project)
     if project.project_type != HOST_DRIVEN:
         return _show(arguments, project, values)
-    inputs = make_given_inputs(arguments, project.library)
+    given = make_given_inputs(arguments, project.library)
     with _open(arguments, project, values) as device:
-        outputs, times_s = _measure(device, inputs, arguments.repeat, arguments.number)
+        outputs, times_s = _measure(device, given, arguments.repeat, arguments.number)
         metrics = device.metrics
         board = device.board
     if arguments.outputs is not None:
@@ -158,41 +160,73 @@ def _open(arguments: argparse.Namespace, project: Project, values: dict[str, Any
     return project.open_remote(arguments.rpc_tracker, arguments.rpc_key)
 
 
-def make_given_inputs(arguments: argparse.Namespace, library: Any) -> Tensors:
+@dataclass(frozen=True)
+class GivenInputs:
+    """What a model is given.
+
+    Attributes:
+        tensors: One array per input.
+        is_sequence: Whether these have the steps as first dimension, of a model with states.
+    """
+
+    tensors: Tensors
+    is_sequence: bool = False
+
+    def run_on(self, device: Device) -> Tensors:
+        """Run the model once, or the whole sequence; from its initial state on."""
+        if self.is_sequence:
+            return device.run_sequence(self.tensors)
+        device.reset()
+        return device.run(self.tensors)
+
+
+def make_given_inputs(arguments: argparse.Namespace, library: ModelLibrary) -> GivenInputs:
     """The inputs of the file that was named, and others filled in.
 
     Raises:
         ConfigError: The file cannot be used.
     """
-    import numpy as np
+    from pytest_microtvm.verify.inputs import check_inputs, load_arrays
+    from pytest_microtvm.verify.sequences import check_sequence, has_steps, with_steps
 
-    from pytest_microtvm.verify.inputs import check_inputs, load_arrays, make_inputs
-
-    seed = "" if arguments.seed is None else f"#{arguments.seed}"
-    if arguments.fill_mode == "random":
-        filled = make_inputs(library.name + seed, library.inputs)
-    else:
-        fill = np.zeros if arguments.fill_mode == "zeros" else np.ones
-        filled = {spec.name: fill(spec.shape, np.dtype(spec.dtype)) for spec in library.inputs}
+    specs = library.inputs
     if arguments.inputs is None:
-        return filled
+        return GivenInputs(_filled(arguments, library.name, specs))
     if not arguments.inputs.is_file():
         raise ConfigError(f"there is no file {arguments.inputs}", cure="check --inputs")
     given = load_arrays(arguments.inputs)
-    aliases = {spec.signature_name: spec.name for spec in library.inputs if spec.signature_name}
+    aliases = {spec.signature_name: spec.name for spec in specs if spec.signature_name}
     named = {aliases.get(name, name): array for name, array in given.items()}
-    return check_inputs({**filled, **named}, library.inputs, source=str(arguments.inputs))
+    source = str(arguments.inputs)
+    if not library.states or not has_steps(named, specs):
+        filled = _filled(arguments, library.name, specs)
+        return GivenInputs(check_inputs({**filled, **named}, specs, source))
+    steps = max(len(array) for array in named.values() if array.ndim)
+    filled = _filled(arguments, library.name, with_steps(specs, steps))
+    return GivenInputs(check_sequence({**filled, **named}, specs, source), is_sequence=True)
+
+
+def _filled(arguments: argparse.Namespace, name: str, specs: Sequence[TensorSpec]) -> Tensors:
+    import numpy as np
+
+    from pytest_microtvm.verify.inputs import make_inputs
+
+    if arguments.fill_mode == "random":
+        seed = "" if arguments.seed is None else f"#{arguments.seed}"
+        return make_inputs(name + seed, specs)
+    fill = np.zeros if arguments.fill_mode == "zeros" else np.ones
+    return {spec.name: fill(spec.shape, np.dtype(spec.dtype)) for spec in specs}
 
 
 def _measure(
-    device: Device, inputs: Tensors, repeat: int, number: int
+    device: Device, given: GivenInputs, repeat: int, number: int
 ) -> tuple[Tensors, list[float]]:
     """Run the model; for each repetition, the seconds of a run as the mean of `number`."""
     times_s = []
     for _ in range(repeat):
         seconds = 0.0
         for _ in range(number):
-            outputs = device.run(inputs)
+            outputs = given.run_on(device)
             seconds += device.run_s or 0.0
         times_s.append(seconds / number)
     return outputs, times_s

@@ -121,8 +121,6 @@ def _debug(
     if difference.explanation.kernel:
         command += ["--break", difference.explanation.kernel]
         command += ["--ignore", str(difference.explanation.earlier_calls)]
-    if under_test.library.states:
-        command += ["--sequence"]
     _give_terminal(config)
     environment = package_environment()
     environment.pop("MICROTVM_LAB", None)  # nor is there a lab file in the folder: it is emulated

@@ -51,28 +51,35 @@ def evaluate(
     output: TensorSpec,
     runners: tuple[Runner, Runner],
     progress: Progress,
+    *,
+    has_states: bool = False,
 ) -> Evaluation:
     """Run a data set, and score it.
 
     Args:
         specs: The model's inputs.
-        samples: By input: an array with one row for each sample.
+        samples: By input: an array with one row for each sample. One of a model with states is one
+            step, or a sequence with the steps as first dimension of the row.
         labels: What the outputs should be; see `verify.scores.score`.
         metric: One of `verify.scores.METRICS`.
         output: The output that is scored.
-        runners: Run the model once, on the device and on this computer.
+        runners: Run the model once, on the device and on this computer; a model with states on a
+            sequence, of which they give the outputs of the last step.
         progress: Told how far it is.
+
+        has_states: Whether the model has states.
 
     Raises:
         ConfigError: Samples or labels do not fit the model.
     """
-    rows, size = _rows(specs, samples)
+    rows = _by_input(specs, samples)
+    shapes, size = _sequence(specs, rows) if has_states else _batch(specs, rows)
     count = len(next(iter(rows.values())))
     wanted = np.asarray(labels)
     on_device, on_host = [], []
     differing, device_s, told = 0, 0.0, time.monotonic()
     start = told
-    for first, batch in _batches(specs, rows, size):
+    for first, batch in _batches(rows, shapes, size):
         began = time.monotonic()
         device = runners[0](batch)
         device_s += time.monotonic() - began
@@ -103,47 +110,80 @@ def evaluate(
     )
 
 
-def _rows(
-    specs: Sequence[TensorSpec], samples: Samples
-) -> tuple[dict[str, NDArray[np.generic]], int]:
-    """By input: one row for each sample; and how many samples the model takes at once."""
+def _by_input(specs: Sequence[TensorSpec], samples: Samples) -> dict[str, NDArray[np.generic]]:
+    """By the model's names of its inputs: one row for each sample."""
     given = samples if isinstance(samples, Mapping) else {specs[0].name: samples}
     aliases = signature_names(specs)
     named = {aliases.get(name, name): np.asarray(array) for name, array in given.items()}
-    rows: dict[str, NDArray[np.generic]] = {}
-    sizes = set()
     for spec in specs:
         if spec.name not in named:
             raise ConfigError(
                 f"samples: {spec.name!r} is missing",
                 cure=f"the model has {', '.join(repr(each.name) for each in specs)}",
             )
-        array = rows[spec.name] = named[spec.name]
-        if array.shape[1:] == spec.shape:
-            sizes.add(1)
-        elif array.ndim and spec.shape and array.shape[1:] == spec.shape[1:]:
-            sizes.add(spec.shape[0])
-        else:
-            raise ConfigError(
-                f"samples: {spec.name!r} has shape {array.shape}, the model takes {spec.shape}",
-                cure="give one row for each sample",
-            )
-    counts = {name: len(array) for name, array in rows.items()}
-    if len(set(counts.values())) != 1 or len(sizes) != 1 or not next(iter(counts.values())):
+    rows = {spec.name: named[spec.name] for spec in specs}
+    counts = {name: len(array) for name, array in rows.items() if array.ndim}
+    if len(set(counts.values())) > 1 or 0 in counts.values():
         raise ConfigError(
             f"samples: the numbers of rows are {counts}", cure="give as many rows of every input"
         )
-    return rows, sizes.pop()
+    return rows
+
+
+def _batch(
+    specs: Sequence[TensorSpec], rows: Mapping[str, NDArray[np.generic]]
+) -> tuple[dict[str, tuple[int, ...]], int]:
+    """The shapes of what the model takes at once, and how many samples these are."""
+    sizes = set()
+    for spec in specs:
+        shape = rows[spec.name].shape
+        if shape[1:] == spec.shape:
+            sizes.add(1)
+        elif spec.shape and shape[1:] == spec.shape[1:]:
+            sizes.add(spec.shape[0])
+        else:
+            raise ConfigError(
+                f"samples: {spec.name!r} has shape {shape}, the model takes {spec.shape}",
+                cure="give one row for each sample",
+            )
+    if len(sizes) != 1:
+        raise ConfigError(
+            "samples: the rows of some inputs are one sample, those of others a batch of them",
+            cure="give every input's rows the shape of one sample",
+        )
+    return {spec.name: spec.shape for spec in specs}, sizes.pop()
+
+
+def _sequence(
+    specs: Sequence[TensorSpec], rows: Mapping[str, NDArray[np.generic]]
+) -> tuple[dict[str, tuple[int, ...]], int]:
+    """The shapes of the sequence that each sample is; one sample is taken at once."""
+    shapes = {}
+    for spec in specs:
+        shape = rows[spec.name].shape
+        one = spec.shape[1:] if spec.shape[:1] == (1,) else spec.shape  # a batch of 1 may be absent
+        if shape[1:] in (spec.shape, one):
+            shapes[spec.name] = (1, *spec.shape)
+        elif shape[2:] in (spec.shape, one):
+            shapes[spec.name] = (shape[1], *spec.shape)
+        else:
+            raise ConfigError(
+                f"samples: {spec.name!r} has shape {shape}, the model takes {spec.shape} and keeps "
+                "a state",
+                cure="give one row for each sample: one step, or a sequence of them with the steps "
+                "as second dimension",
+            )
+    return shapes, 1
 
 
 def _batches(
-    specs: Sequence[TensorSpec], rows: Mapping[str, NDArray[np.generic]], size: int
+    rows: Mapping[str, NDArray[np.generic]], shapes: Mapping[str, tuple[int, ...]], size: int
 ) -> Iterator[tuple[int, Tensors]]:
     """The samples as the model takes them; the last batch is filled up with its last sample."""
     count = len(next(iter(rows.values())))
     for first in range(0, count, size):
         which = np.minimum(np.arange(first, first + size), count - 1)
-        yield first, {spec.name: rows[spec.name][which].reshape(spec.shape) for spec in specs}
+        yield first, {name: array[which].reshape(shapes[name]) for name, array in rows.items()}
 
 
 def _by_sample(array: NDArray[np.generic], size: int, kept: int) -> NDArray[np.generic]:

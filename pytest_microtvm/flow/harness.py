@@ -32,16 +32,9 @@ from pytest_microtvm.session.device import Session
 from pytest_microtvm.session.host_driven import NodeResult
 from pytest_microtvm.verify.compare import Comparison, Tolerance, compare_outputs
 from pytest_microtvm.verify.explain import Explanation, explain_difference
-from pytest_microtvm.verify.inputs import (
-    Tensors,
-    load_inputs,
-    load_outputs,
-    load_sequence,
-    make_inputs,
-    make_sequence,
-    with_steps,
-)
+from pytest_microtvm.verify.inputs import Tensors, load_inputs, load_outputs, make_inputs
 from pytest_microtvm.verify.references import HOST, LITERT, reference_title
+from pytest_microtvm.verify.sequences import load_sequence, make_sequence, with_steps
 
 if TYPE_CHECKING:
     from pytest_microtvm.flow.model_checks import ModelChecks

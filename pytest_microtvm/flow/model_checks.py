@@ -19,7 +19,7 @@ from pytest_microtvm.mlf.library import ModelLibrary
 from pytest_microtvm.model_files import weight_files
 from pytest_microtvm.verify import interpreter_child, interpreters, model_check
 from pytest_microtvm.verify.compare import Tolerance
-from pytest_microtvm.verify.inputs import Tensors, make_inputs, make_sequence
+from pytest_microtvm.verify.inputs import Tensors, make_inputs
 from pytest_microtvm.verify.interpreters import (
     Interpreter,
     InterpreterKilled,
@@ -28,6 +28,7 @@ from pytest_microtvm.verify.interpreters import (
     run_interpreter,
 )
 from pytest_microtvm.verify.model_check import ModelCheck, compare_model, first_layer, not_checked
+from pytest_microtvm.verify.sequences import make_sequence
 
 RESULT = "check.json"
 TIMEOUT_S = 120.0

@@ -25,12 +25,11 @@ from pytest_microtvm.verify.inputs import (
     NamedTensors,
     Tensors,
     check_inputs,
-    check_sequence,
     make_inputs,
-    make_sequence,
     signature_names,
 )
 from pytest_microtvm.verify.quantization import quantized, real_numbers
+from pytest_microtvm.verify.sequences import check_sequence, make_sequence
 
 Inputs = Mapping[str, ArrayLike] | ArrayLike | None
 
@@ -304,7 +303,8 @@ class ModelUnderTest:
 
         Args:
             samples: One array per input by name, with one row for each sample; or a bare array for
-                a model with one input.
+                a model with one input. A model with states has its initial state for each sample,
+                which may be a sequence, with the steps as second dimension: its last is scored.
             labels: The number of each sample's class, or for "mse" the outputs that are right.
             metric: "accuracy", "top5", "auc" or "mse".
             output: The output that is scored; None for the first.
@@ -321,10 +321,15 @@ class ModelUnderTest:
         harness.check_model(self.model, library, self.record)
 
         def on_device(inputs: Tensors) -> Tensors:
-            return harness.run(self.session, check_inputs(inputs, library.inputs), self.record)
+            return last(harness.run(self.session, self._fit(inputs), self.record))
 
         def on_host(inputs: Tensors) -> Tensors:
-            return harness.run_on_host(library, check_inputs(inputs, library.inputs))
+            return last(harness.run_on_host(library, self._fit(inputs)))
+
+        def last(outputs: Tensors) -> Tensors:
+            if not library.states:
+                return outputs
+            return {name: steps[-1] for name, steps in outputs.items()}
 
         return evaluate(
             library.inputs,
@@ -334,6 +339,7 @@ class ModelUnderTest:
             _named_output(library, output),
             (on_device, on_host),
             harness.workshop.progress,
+            has_states=bool(library.states),
         )
 
     def _fit(self, inputs: Inputs) -> Tensors:

@@ -77,6 +77,7 @@ class ModelLibrary:
         constant_pools: Where those of its constants are that are not in flash.
         dead_weights: What a quantized model computes for nothing and its kernels leave out, if
             anything.
+        state_bytes: Size of the memory that keeps `states`, which no other model may use.
     """
 
     path: Path
@@ -94,6 +95,7 @@ class ModelLibrary:
     pools: tuple[PoolSpec, ...] = ()
     constant_pools: tuple[PoolSpec, ...] = ()
     dead_weights: DeadWeights | None = None
+    state_bytes: int = 0
 
     @property
     def signature(self) -> str | None:
@@ -263,6 +265,7 @@ def _read_library(
         reader.pools(main, workspace_bytes),
         reader.constant_pools(main),
         reader.dead_weights(module),
+        reader.size(main, "state_size_bytes") if states else 0,
     )
 
 

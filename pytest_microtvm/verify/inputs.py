@@ -6,7 +6,6 @@ import hashlib
 import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +20,6 @@ MAX_FILE_BYTES = 512 * 1024 * 1024
 
 Tensors = dict[str, NDArray[np.generic]]
 
-
-SEQUENCE_STEPS = 20
-"""How many runs a made-up sequence for a model with states has."""
 
 _LONGEST_REASON = 200
 _LONGEST_NAME = 80
@@ -92,49 +88,6 @@ def make_inputs(model_name: str, specs: Sequence[TensorSpec]) -> Tensors:
             limit = min(10, spec.index_limit or 10)
             tensors[spec.name] = random.randint(0, limit, spec.shape).astype(dtype)
     return tensors
-
-
-def make_sequence(model_name: str, specs: Sequence[TensorSpec]) -> Tensors:
-    """Inputs as of `make_inputs`, each with `SEQUENCE_STEPS` steps as first dimension."""
-    return make_inputs(model_name, with_steps(specs, SEQUENCE_STEPS))
-
-
-def with_steps(specs: Sequence[TensorSpec], steps: int) -> list[TensorSpec]:
-    """The same tensors for a sequence of runs: the steps are the first dimension."""
-    return [
-        replace(spec, shape=(steps, *spec.shape), size_bytes=steps * spec.size_bytes)
-        for spec in specs
-    ]
-
-
-def check_sequence(
-    inputs: Mapping[str, ArrayLike] | ArrayLike, specs: Sequence[TensorSpec], source: str = "inputs"
-) -> Tensors:
-    """Bring a sequence of inputs into the exact form that the device takes, as `check_inputs` does.
-
-    Args:
-        inputs: As of `check_inputs`, each array with the steps as first dimension.
-        specs: The model's inputs, of one step.
-        source: What to call the inputs in an error.
-
-    Raises:
-        ConfigError: As of `check_inputs`; or the arrays have different numbers of steps, or none.
-    """
-    named = inputs if isinstance(inputs, Mapping) else {"": inputs}
-    arrays = {name: _array(value, name, source) for name, value in named.items()}
-    lengths = {array.shape[0] if array.ndim else 0 for array in arrays.values()}
-    if len(lengths) != 1 or 0 in lengths:
-        raise ConfigError(
-            f"{source}: the model keeps a state, and its inputs have no common number of steps",
-            cure="give each array the steps as first dimension",
-        )
-    given = arrays if isinstance(inputs, Mapping) else arrays[""]
-    return check_inputs(given, with_steps(specs, lengths.pop()), source)
-
-
-def load_sequence(path: Path, specs: Sequence[TensorSpec]) -> Tensors:
-    """Read a sequence of inputs from an `.npz` file; see `load_inputs` and `check_sequence`."""
-    return check_sequence(load_arrays(path), specs, source=str(path))
 
 
 def load_inputs(path: Path, specs: Sequence[TensorSpec]) -> Tensors:
@@ -217,13 +170,37 @@ def check_inputs(
     Raises:
         ConfigError: A name is missing or unknown, a shape differs, or values do not fit the dtype.
     """
+    arrays = named_arrays(inputs, specs, source)
+    for spec in specs:
+        if arrays[spec.name].shape != spec.shape:
+            raise ConfigError(
+                f"{source}: {spec.name!r} has shape {arrays[spec.name].shape}, the model takes "
+                f"{spec.shape}",
+                cure="reshape it",
+            )
+    return {spec.name: with_dtype(arrays[spec.name], spec, source) for spec in specs}
+
+
+def named_arrays(
+    inputs: Mapping[str, ArrayLike] | ArrayLike, specs: Sequence[TensorSpec], source: str
+) -> dict[str, NDArray[Any]]:
+    """What a user passes as arrays of any shape and dtype, by the model's names of the inputs.
+
+    Args:
+        inputs: As of `check_inputs`.
+        specs: The model's inputs.
+        source: What to call the inputs in an error.
+
+    Raises:
+        ConfigError: A name is missing or unknown, or something is no array.
+    """
     if not isinstance(inputs, Mapping):
         if len(specs) != 1:
             raise ConfigError(
                 f"{source}: a bare array, but the model has {len(specs)} inputs",
                 cure=f"pass a dict with {_names(specs)}",
             )
-        inputs = {specs[0].name: inputs}
+        return {specs[0].name: _array(inputs, specs[0].name, source)}
     aliases = signature_names(specs)
     inputs = {aliases.get(name, name): value for name, value in inputs.items()}
     unknown = sorted(map(str, set(inputs) - {spec.name for spec in specs}))
@@ -234,39 +211,41 @@ def check_inputs(
             what.append(f"{len(unknown) - _SHOWN_NAMES} more unknown ones")
         what += [f"{name!r} is missing" for name in missing]
         raise ConfigError(f"{source}: {', '.join(what)}", cure=f"the model has {_names(specs)}")
-    return {spec.name: _fit(inputs[spec.name], spec, source) for spec in specs}
+    return {spec.name: _array(inputs[spec.name], spec.name, source) for spec in specs}
 
 
 def _array(value: ArrayLike, name: str, source: str) -> NDArray[Any]:
     try:
         return np.asarray(value)
     except (TypeError, ValueError, OverflowError) as error:  # rows of different lengths, say
-        what = f"{name!r} is" if name else "they are"
         raise ConfigError(
-            f"{source}: {what} no array: {error}", cure="pass a NumPy array"
+            f"{source}: {name!r} is no array: {error}", cure="pass a NumPy array"
         ) from error
 
 
-def _fit(value: ArrayLike, spec: TensorSpec, source: str) -> NDArray[np.generic]:
-    array = _array(value, spec.name, source)
+def with_dtype(array: NDArray[Any], spec: TensorSpec, source: str) -> NDArray[np.generic]:
+    """An array as the device takes it, C-contiguous and of its input's dtype.
+
+    Args:
+        array: The array, of any shape.
+        spec: The input.
+        source: What to call it in an error.
+
+    Raises:
+        ConfigError: Its values do not fit the dtype.
+    """
     dtype = np.dtype(spec.dtype)
-    if array.shape != spec.shape:
-        raise ConfigError(
-            f"{source}: {spec.name!r} has shape {array.shape}, the model takes {spec.shape}",
-            cure="reshape it",
-        )
     if array.dtype != dtype:
         # Python and NumPy defaults (int64, float64) are welcome as long as no value changes kind.
         fits = np.can_cast(array.dtype, dtype, "same_kind") or (
             array.dtype.kind in "iu" and dtype.kind in "iu"
         )
-        if fits:
-            _check_range(array, spec, source)
-        else:
+        if not fits:
             raise ConfigError(
                 f"{source}: {spec.name!r} has dtype {array.dtype}, the model takes {dtype}",
                 cure=f"convert it with .astype({str(dtype)!r}), quantised as the model expects",
             )
+        _check_range(array, spec, source)
     return np.ascontiguousarray(array, dtype=dtype)
 
 

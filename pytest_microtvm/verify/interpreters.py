@@ -25,7 +25,8 @@ from pytest_microtvm.errors import ConfigError, ModelError
 from pytest_microtvm.forks import ForkError, Forks, Program
 from pytest_microtvm.mlf.library import ModelLibrary, TensorSpec
 from pytest_microtvm.model_files import suffix_of
-from pytest_microtvm.verify.inputs import Tensors, with_steps
+from pytest_microtvm.verify.inputs import Tensors
+from pytest_microtvm.verify.sequences import with_steps
 
 CHILD = Program("pytest_microtvm.verify.interpreter_child", ("ai_edge_litert.interpreter",))
 _LONGEST_REASON = 300

@@ -13,11 +13,11 @@ from pytest_microtvm.verify import inputs
 from pytest_microtvm.verify.inputs import (
     NamedTensors,
     check_inputs,
-    check_sequence,
     load_inputs,
     load_outputs,
     make_inputs,
 )
+from pytest_microtvm.verify.sequences import check_sequence
 
 
 def spec(name="x", shape=(2, 3), dtype="int8"):
@@ -141,7 +141,7 @@ def test_rows_of_different_lengths_are_refused():
         check_inputs({"x": [[1, 2], [3]]}, [spec()])
     with pytest.raises(ConfigError, match="'x' is no array"):
         check_sequence({"x": [[[1, 2], [3]]]}, [spec()])
-    with pytest.raises(ConfigError, match="inputs: they are no array"):
+    with pytest.raises(ConfigError, match="inputs: 'x' is no array"):
         check_sequence([[1, 2], [3]], [spec()])
 
 
