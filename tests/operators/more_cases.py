@@ -79,6 +79,7 @@ def _int16_unary(operator: str) -> Draw:
             output = Quantization([_scale(rng, -14, -8)], [0])
             options = {"Alpha": float(rng.uniform(0.01, 1.5))}
         if operator == "SOFTMAX":
+            output = Quantization([1 / int(rng.choice([32767, 32768]))], [0])
             options = {"Beta": float(rng.choice([1.0, 1.0, 0.5]))}
         data = case.add_input(rng, shape, "int16", source)
         case.run(operator, [data], [case.add(shape, "int16", output)], **options)

@@ -51,6 +51,15 @@ def quantize_multiplier(real: float, greatest_shift: int = 30) -> tuple[int, int
     return (0, 0) if shift < -31 else (multiplier, shift)
 
 
+def is_scale_of_16_bits(scale: float, fixed: float) -> bool:
+    """Whether TFLite's kernels take a scale for the one that they fix for outputs of 16 bits.
+
+    Converters write 1 / 32767 or 1 / 65535 where the kernels have 1 / 32768 or 1 / 65536; a
+    thousandth is accepted by TensorFlow Lite Micro and LiteRT.
+    """
+    return abs(scale - fixed) <= 0.001 * fixed
+
+
 def quantize_multipliers(reals: npt.NDArray[np.float64]) -> tuple[Int32Array, Int32Array]:
     """`quantize_multiplier` of every element: the multipliers and the shifts."""
     pairs = [quantize_multiplier(float(real)) for real in reals]

@@ -123,6 +123,26 @@ def test_softmax_has_its_beta_and_any_scale(beta: float, scale: float, bits: int
     compared(Model(tensors, [operator], [0], [1]), tmp_path, [3, 7])
 
 
+@pytest.mark.parametrize(
+    ("dtype", "steps", "zero_point"), [("INT8", 65535, -32768), ("INT16", 32767, 0)]
+)
+def test_softmax_of_16_bits_takes_scales_near_its_own(
+    dtype: str, steps: int, zero_point: int, tmp_path: Path
+):
+    tensors = [
+        Tensor("x", [3, 7], dtype, None, Quantization([0.02 if dtype == "INT8" else 2e-4], [0])),
+        Tensor("y", [3, 7], "INT16", None, Quantization([1 / steps], [zero_point])),
+    ]
+    operator = Operator("SOFTMAX", [0], [1], ("SoftmaxOptions", softmax_options))
+    compared(Model(tensors, [operator], [0], [1]), tmp_path, [3, 7], dtype.lower())
+
+
+def softmax_options(builder: flatbuffers.Builder) -> int:
+    tflite.SoftmaxOptionsStart(builder)
+    tflite.SoftmaxOptionsAddBeta(builder, 1.0)
+    return int(tflite.SoftmaxOptionsEnd(builder))
+
+
 def test_a_bound_halfway_between_two_steps_is_rounded_away_from_zero(tmp_path: Path):
     # 6 / 0.8 = 7.5 steps; a banker would make 8 of it, too, but of 6 / 0.48 = 12.5 he makes 12.
     def write(builder: flatbuffers.Builder) -> int:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import flatbuffers
 import numpy as np
 import pytest
+from tflite import SVDFOptionsAddRank, SVDFOptionsEnd, SVDFOptionsStart
 
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import ConfigError, ModelError
@@ -290,6 +292,32 @@ def test_what_an_interpreter_cannot_run_is_one_line(tflite: Path):
     with pytest.raises(ModelError, match=r"LiteRT cannot run net\.tflite: ") as caught:
         interpret(tflite)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_state_that_litert_would_write_beyond_is_told_and_not_run(tmp_path: Path):
+    def integers(dtype: str, shape: list[int], **more: Any) -> Tensor:
+        halves = Quantization([0.5], [0])
+        return Tensor(f"{dtype}{shape}", shape, dtype, quantization=halves, **more)
+
+    tensors = [
+        integers("INT8", [1, 3]),
+        integers("INT8", [2, 3], data=np.ones((2, 3), np.int8)),
+        integers("INT8", [2, 4], data=np.ones((2, 4), np.int8)),
+        integers("INT32", [2], data=np.zeros(2, np.int32)),
+        integers("INT8", [1, 8], is_variable=True),
+        integers("INT8", [1, 2]),
+    ]
+    operator = Operator("SVDF", [0, 1, 2, 3, 4], [5], ("SVDFOptions", svdf_options))
+    path = tmp_path / "net.tflite"
+    path.write_bytes(Model(tensors, [operator], [0], [5]).to_bytes())
+    with pytest.raises(ModelError, match="takes a state of int8, as TFLite Micro has it"):
+        interpret(path)
+
+
+def svdf_options(builder: flatbuffers.Builder) -> int:
+    SVDFOptionsStart(builder)
+    SVDFOptionsAddRank(builder, 1)
+    return int(SVDFOptionsEnd(builder))
 
 
 def test_other_outputs_than_the_models_are_refused(tflite: Path):

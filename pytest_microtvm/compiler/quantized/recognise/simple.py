@@ -10,7 +10,11 @@ from typing import Any
 import numpy as np
 
 from pytest_microtvm.compiler.quantized import tables
-from pytest_microtvm.compiler.quantized.arithmetic import LIMITS, quantize_multiplier
+from pytest_microtvm.compiler.quantized.arithmetic import (
+    LIMITS,
+    is_scale_of_16_bits,
+    quantize_multiplier,
+)
 from pytest_microtvm.compiler.quantized.intervals import values_of
 from pytest_microtvm.compiler.quantized.recognise.matches import (
     Match,
@@ -34,7 +38,7 @@ from pytest_microtvm.compiler.quantized.specs import (
     Rounding,
     Softmax,
 )
-from pytest_microtvm.compiler.quantized.tensors import Activation, Quantization
+from pytest_microtvm.compiler.quantized.tensors import Activation
 
 _BYTES = ("int8", "uint8")
 _MOST_SHIFT = 45
@@ -150,8 +154,11 @@ def match_softmax(values: Values, call: Any, output: Output) -> Match | None:
     if output.dtype != source.dtype and (source.dtype, output.dtype) != ("int8", "int16"):
         return None
     least, greatest = LIMITS[output.dtype]
-    expected = Quantization(np.float32(1 / (greatest - least + 1)), least)
-    if int(call.attrs.axis) not in (-1, len(source.shape) - 1) or output.quantization != expected:
+    fixed, scale = 1 / (greatest - least + 1), float(output.quantization.scale)
+    is_fixed = is_scale_of_16_bits(scale, fixed) if output.dtype == "int16" else scale == fixed
+    if not is_fixed or output.quantization.zero_point != least:
+        return None
+    if int(call.attrs.axis) not in (-1, len(source.shape) - 1):
         return None
     factor = 1.0 if beta is None else float(beta.reshape(-1)[0])
     # 5 bits before the point, as TFLite has it.

@@ -11,7 +11,11 @@ from tvm import relax
 from pytest_microtvm.compiler.frontends.tflite.call import Call
 from pytest_microtvm.compiler.frontends.tflite.operators.tables import BYTES, pair_of
 from pytest_microtvm.compiler.frontends.tflite.registry import operator
-from pytest_microtvm.compiler.quantized.arithmetic import LIMITS, quantize_multiplier
+from pytest_microtvm.compiler.quantized.arithmetic import (
+    LIMITS,
+    is_scale_of_16_bits,
+    quantize_multiplier,
+)
 from pytest_microtvm.compiler.quantized.tensors import Quantization
 from pytest_microtvm.compiler.quantized.tflite_specs import (
     L2Normalization,
@@ -41,7 +45,7 @@ def _softmax_int16(call: Call, beta: float) -> Any:
     if pair is None or data.shape[-1] > 65535:
         return None
     source, output = pair
-    if float(output.scale) != 1 / 32768 or output.zero_point:
+    if not is_scale_of_16_bits(float(output.scale), 1 / 32768) or output.zero_point:
         return None
     real = float(source.scale * np.float32(beta)) / (10.0 / 65535.0)
     span = 2.0 / 65535.0, 0
