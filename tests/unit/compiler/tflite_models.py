@@ -23,7 +23,7 @@ class Quantization:
 
 @dataclass(frozen=True)
 class Tensor:
-    """A tensor of the model; `data` makes it a constant."""
+    """A tensor of the model; `data` makes it a constant, of two axes one that `is_sparse`."""
 
     name: str
     shape: Sequence[int]
@@ -32,6 +32,7 @@ class Tensor:
     quantization: Quantization | None = None
     shape_signature: Sequence[int] = ()
     is_variable: bool = False
+    is_sparse: bool = False
 
 
 @dataclass(frozen=True)
@@ -259,11 +260,15 @@ class _Writer:
         buffer = 0
         if tensor.data is not None:
             buffer = len(self._buffers)
-            self._buffers.append(np.ascontiguousarray(tensor.data).tobytes())
+            values = tensor.data[tensor.data != 0] if tensor.is_sparse else tensor.data
+            self._buffers.append(np.ascontiguousarray(values).tobytes())
         name = builder.CreateString(tensor.name)
         shape = self._integers(tensor.shape)
         signature = self._integers(tensor.shape_signature)
         quantization = self._quantization(tensor.quantization)
+        sparsity = None
+        if tensor.is_sparse and tensor.data is not None:
+            sparsity = self._sparsity(tensor.data)
         tflite.TensorStart(builder)
         tflite.TensorAddName(builder, name)
         tflite.TensorAddShape(builder, shape)
@@ -276,7 +281,36 @@ class _Writer:
         tflite.TensorAddIsVariable(builder, tensor.is_variable)
         if quantization is not None:
             tflite.TensorAddQuantization(builder, quantization)
+        if sparsity is not None:
+            tflite.TensorAddSparsity(builder, sparsity)
         return int(tflite.TensorEnd(builder))
+
+    def _sparsity(self, matrix: npt.NDArray[Any]) -> int:
+        """Each row as the columns of what is not 0."""
+        builder = self._builder
+        rows, columns = np.nonzero(matrix)
+        ends = np.searchsorted(rows, np.arange(len(matrix) + 1))
+        vectors = []
+        for values in (ends, columns):
+            numbers = self._integers(values.tolist())
+            tflite.Int32VectorStart(builder)
+            tflite.Int32VectorAddValues(builder, numbers)
+            vectors.append(tflite.Int32VectorEnd(builder))
+        tflite.DimensionMetadataStart(builder)
+        tflite.DimensionMetadataAddDenseSize(builder, len(matrix))
+        dense = tflite.DimensionMetadataEnd(builder)
+        tflite.DimensionMetadataStart(builder)
+        tflite.DimensionMetadataAddFormat(builder, tflite.DimensionType.SPARSE_CSR)
+        tflite.DimensionMetadataAddArraySegmentsType(builder, tflite.SparseIndexVector.Int32Vector)
+        tflite.DimensionMetadataAddArraySegments(builder, vectors[0])
+        tflite.DimensionMetadataAddArrayIndicesType(builder, tflite.SparseIndexVector.Int32Vector)
+        tflite.DimensionMetadataAddArrayIndices(builder, vectors[1])
+        levels = self._offsets([dense, tflite.DimensionMetadataEnd(builder)])
+        order = self._integers([0, 1])
+        tflite.SparsityParametersStart(builder)
+        tflite.SparsityParametersAddTraversalOrder(builder, order)
+        tflite.SparsityParametersAddDimMetadata(builder, levels)
+        return int(tflite.SparsityParametersEnd(builder))
 
     def _quantization(self, quantization: Quantization | None) -> int | None:
         if quantization is None:

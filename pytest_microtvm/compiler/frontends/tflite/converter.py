@@ -297,9 +297,9 @@ class _Converter:
         """A result in the form of `_values`, when it is what the file says."""
         if isinstance(result, Handle):
             return result
-        if isinstance(result, np.ndarray):
-            value = result
-            shape, dtype = result.shape, str(result.dtype)
+        if isinstance(result, (np.ndarray, np.generic)):
+            value = np.asarray(result)  # NumPy makes its own scalars of tensors without axes
+            shape, dtype = value.shape, str(value.dtype)
         else:
             try:
                 # The name is that of the layer; one that is the function's would take it away.

@@ -60,9 +60,9 @@ class _Finder:
             return None
         shape, count = self._shape(first.inputs[0]), self._shape(item)
         sizes, starts = self._vector(first.inputs[2]), self._vector(last.inputs[1])
-        if not shape or shape[1:] != count[1:] or sizes is None or starts is None:
+        if not shape or not count or not _may_be_same(shape[1:], count[1:]):
             return None
-        if len(sizes.rest) != len(shape) - 1:
+        if sizes is None or starts is None or count[0] < 1 or len(sizes.rest) != len(shape) - 1:
             return None
         begins, ends = self._known(first.inputs[1]), self._known(last.inputs[2])
         is_item = (
@@ -97,8 +97,8 @@ class _Finder:
         return self._graph.tensors[index].data
 
     def _shape(self, index: int) -> tuple[int, ...]:
-        signature = self._graph.tensors[index].signature
-        return () if -1 in signature else signature
+        """The extents of a tensor; -1 for one that the file leaves open."""
+        return self._graph.tensors[index].signature
 
     def _vector(self, index: int) -> _Vector | None:
         """A vector that is joined of a number in a shape of its own, and of known numbers."""
@@ -120,3 +120,10 @@ class _Finder:
         first, second = maker.inputs
         added = self._known(second if first == start else first)
         return added is not None and added.size == 1 and int(added.reshape(-1)[0]) == count
+
+
+def _may_be_same(first: tuple[int, ...], second: tuple[int, ...]) -> bool:
+    """Whether extents are the same, as far as the file says."""
+    return len(first) == len(second) and all(
+        a == b or -1 in (a, b) for a, b in zip(first, second, strict=True)
+    )

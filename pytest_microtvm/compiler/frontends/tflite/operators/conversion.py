@@ -49,6 +49,12 @@ def dequantize(call: Call) -> Any:
     return relax.op.astype(data.expression, "float32") if not data.is_quantized else data.real
 
 
+@operator("DENSIFY", options="DensifyOptions")
+def densify(call: Call) -> Any:
+    """A sparse constant with its zeros, as constants are read here anyway."""
+    return call.known(0, "its sparse tensor")
+
+
 @operator(
     "CAST",
     versions=6,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -83,6 +84,46 @@ def one_hot(call: Call) -> Any:
     spread = relax.op.expand_dims(indices.expression, axis)
     is_there = relax.op.equal(spread, constant(places))
     return relax.op.where(is_there, _scalar(on), _scalar(off))
+
+
+@operator("WHERE", versions=2, options="WhereOptions")
+def where(call: Call) -> Any:
+    """The places of what is not 0, a row of indices for each: known ones, so many they are."""
+    condition = call.input(0)
+    if condition.value is None:
+        raise call.refusal(
+            "how many places it finds is known at run time only",
+            "choose by SELECT_V2, as tf.where with three arguments does",
+        )
+    return np.argwhere(condition.value).astype(call.output.dtype)
+
+
+@operator(
+    "SPARSE_TO_DENSE",
+    versions=3,
+    options="SparseToDenseOptions",
+    ignored={"ValidateIndices": "indices that are in order and apart give the same either way"},
+)
+def sparse_to_dense(call: Call) -> Any:
+    """Values at given places, and one value elsewhere."""
+    places, values, default = (call.input(i) for i in (0, 2, 3))
+    call.require_same_quantization(values, default)
+    extents = call.output_shape(1)
+    count = places.shape[0] if places.rank else 1
+    rows = [count, len(extents)]
+    if math.prod(places.shape) != math.prod(rows):
+        raise call.refusal(f"it puts {places.shape} places into {len(extents)} axes")
+    if places.value is not None and values.value is not None and default.value is not None:
+        known = places.value.reshape(rows)
+        if ((known < 0) | (known >= extents)).any():
+            raise call.refusal(f"it puts a value beyond the extents {extents}")
+        dense = np.full(extents, default.value.reshape(-1)[0], default.value.dtype)
+        dense[tuple(known.T)] = values.value
+        return dense
+    background = relax.op.broadcast_to(_scalar(default), extents)
+    indices = relax.op.reshape(places.expression, rows)
+    spread = relax.op.broadcast_to(values.expression, [count])
+    return relax.op.scatter_nd(background, indices, spread, "update")
 
 
 def _scalar(operand: Any) -> Any:
