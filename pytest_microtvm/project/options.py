@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError
@@ -19,21 +20,25 @@ def check_options(
     it got text for everything from TVM's command.
 
     Returns:
-        `given` without the options that are None.
+        `given` without the options that are None. Relative paths are made absolute for servers that
+        run in folders of their own, which are all but those that were written for TVM.
 
     Raises:
         ConfigError: An unknown option, a missing one, a wrong type or a value not offered.
     """
     platform, options = server.platform_name, server.options
     known = {option.name: option for option in options}
+    typed = server.board_keys is not None
     values = {name: value for name, value in given.items() if value is not None}
-    for name, value in values.items():
+    for name, value in values.copy().items():
         if name not in known:
             raise ConfigError(
                 f"platform {platform} has no option {name}",
                 cure=f"its options are {', '.join(sorted(known)) or 'none'}",
             )
-        _check_value(platform, known[name], value, typed=server.board_keys is not None)
+        _check_value(platform, known[name], value, typed=typed)
+        if typed and known[name].type == "path" and value:
+            values[name] = str(Path(value).expanduser().absolute())
     missing = [
         option.name for option in options if method in option.required and option.name not in values
     ]

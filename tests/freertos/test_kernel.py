@@ -55,6 +55,9 @@ def test_what_holds_no_kernel_is_one_line_with_the_cure(tmp_path):
     error = refusal(str(tmp_path / "nowhere"))
     assert "in which there is no FreeRTOS kernel" in error["message"]
     assert "FreeRTOS/FreeRTOS-Kernel" in error["cure"]
+    error = refusal("FreeRTOS-Kernel")
+    assert "FREERTOS_PATH is FreeRTOS-Kernel, which is relative to" in error["message"]
+    assert error["cure"] == "give it the whole path of the folder"
     make_kernel(tmp_path / "old", "10.2.1")
     assert "FreeRTOS 10.2.1" in refusal(str(tmp_path / "old"))["message"]
     make_kernel(tmp_path / "a b")

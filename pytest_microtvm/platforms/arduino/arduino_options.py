@@ -90,7 +90,7 @@ def arduino_options(own: list[server.ProjectOption]) -> list[server.ProjectOptio
         option(
             "extra_files_tar",
             optional=generate,
-            type="str",
+            type="path",
             help="A tar archive to unpack into the generated project.",
         ),
         option(

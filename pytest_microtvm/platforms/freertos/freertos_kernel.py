@@ -59,7 +59,12 @@ class Kernel:
             raise server.ProjectError(
                 "no FreeRTOS is named: FREERTOS_PATH is not set", cure=_GET_FREERTOS
             )
-        named = pathlib.Path(path).expanduser().absolute()
+        named = pathlib.Path(path).expanduser()
+        if not named.is_absolute():
+            raise server.ProjectError(
+                f"FREERTOS_PATH is {path}, which is relative to no folder that is known here",
+                cure="give it the whole path of the folder",
+            )
         for layout in _LAYOUTS:
             for headers in _HEADERS:
                 folder = named / layout

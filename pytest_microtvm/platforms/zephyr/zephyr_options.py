@@ -74,13 +74,13 @@ def zephyr_options() -> list[server.ProjectOption]:
         option(
             "extra_files_tar",
             optional=generate,
-            type="str",
+            type="path",
             help="A tar archive to unpack into the generated project.",
         ),
         option(
             "cmsis_path",
             optional=generate,
-            type="str",
+            type="path",
             default=os.environ.get("CMSIS_PATH"),
             help="Folder that holds CMSIS, for models that include its headers.",
         ),

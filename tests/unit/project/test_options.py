@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ OPTIONS = [
     Option("board", "str", ("generate_project",), (), ("uno", "due"), None, "Which board."),
     Option("verbose", "bool", (), ("build",), None, False, "Tell more."),
     Option("port", "int", (), ("flash",), None, None, "Which port."),
+    Option("cores", "path", (), ("build",), None, None, "Where cores are."),
 ]
 
 
@@ -39,10 +41,21 @@ def test_good_options_pass_and_none_is_left_out() -> None:
     assert check("flash", port=3, verbose=True) == {"port": 3, "verbose": True}
 
 
+def test_relative_paths_are_those_of_whoever_gives_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert check("build", cores="cores/mine") == {"cores": f"{tmp_path}/cores/mine"}
+    assert check("build", cores="/cores") == {"cores": "/cores"}
+    assert check("build", cores="") == {"cores": ""}
+    monkeypatch.setenv("HOME", "/home/me")
+    assert check("build", cores="~/cores") == {"cores": "/home/me/cores"}
+
+
 @pytest.mark.parametrize(
     ("method", "given", "expected"),
     [
-        ("build", {"colour": 1}, "has no option colour; its options are board, port, verbose"),
+        ("build", {"colour": 1}, "has no option colour; its options are board, cores, port"),
         ("generate_project", {}, "needs the option board"),
         ("generate_project", {"board": "mega"}, "cannot be 'mega'; choose from uno, due"),
         ("build", {"verbose": 1}, "verbose is true or false"),
