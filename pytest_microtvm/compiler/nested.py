@@ -6,6 +6,7 @@ workspace of the kernel, and their constants are constants of it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -250,11 +251,14 @@ def _source(
     workspace_bytes: int,
 ) -> KernelSource:
     constants: list[npt.NDArray[Any]] = [c for part in parts for c in part.program.constants]
+    text = "\n".join(lines)
+    names = [f"input{number}" for number in range(len(input_dtypes))]
+    unread = [f"(void){name};" for name in names if re.search(rf"\b{name}\b", text) is None]
     return KernelSource(
         input_dtypes,
         tuple(constants),
         output_dtypes[0],
-        body("\n".join(lines)),
+        body("\n".join([*unread, *lines])),
         workspace_bytes=workspace_bytes,
         macs=None,
         more_outputs=output_dtypes[1:],

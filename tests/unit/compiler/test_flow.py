@@ -101,6 +101,17 @@ def test_a_loop_is_one_call_of_a_kernel_that_calls_those_of_its_body(tmp_path):
     assert text.count("void tvmgen_model_loop0_") >= 2
 
 
+def test_a_loop_may_be_given_what_no_step_reads(tmp_path):
+    model, known = looped(2), np.array([7.0, 8.0, 9.0], np.float32)
+    body = model.subgraphs[1]
+    body.tensors.append(Tensor("known", [3], data=known))
+    body.outputs = [body.outputs[0], len(body.tensors) - 1, 2]
+    y = np.array([1.0, 2.0, 3.0], np.float32)
+    result, count = native(model, tmp_path)(y, y)
+    np.testing.assert_array_equal(result, known)
+    assert count == 2
+
+
 def test_values_that_change_places_are_both_right(tmp_path):
     """(i, a, b) -> (i + 1, b, a), three times."""
     condition = counted(3)

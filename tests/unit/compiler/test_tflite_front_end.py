@@ -151,6 +151,16 @@ def test_a_field_that_nobody_reads_is_refused_unless_it_has_its_default(tmp_path
         convert("Approximate", True)
 
 
+@pytest.mark.parametrize("dtype", ["FLOAT32", "INT8", "INT32"])
+def test_how_sums_of_int16_are_scaled_does_not_matter_to_other_types(dtype: str, tmp_path: Path):
+    known = Quantization([0.1], [0]) if dtype == "INT8" else None
+    tensors = [Tensor(name, [4], dtype, quantization=known) for name in "xy"]
+    operator = Operator("ADD", [0, 0], [1], options("AddOptions", PotScaleInt16=False))
+    path = tmp_path / "net.tflite"
+    path.write_bytes(Model(tensors, [operator], [0], [1]).to_bytes())
+    assert compile_to_files(path)
+
+
 def refusal(model: Model, directory: Path) -> ModelError:
     path = directory / "net.tflite"
     path.write_bytes(model.to_bytes())
@@ -272,6 +282,30 @@ def test_a_transposed_convolution_keeps_its_activation(is_input: bool, tmp_path:
     [result] = native(Model(tensors, [operator], inputs, [3]), tmp_path)(*given)
     assert (blocks < 0).any()
     np.testing.assert_allclose(result, np.maximum(blocks, 0), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("stored", [(), (0,)], ids=["no option", "an old option"])
+def test_a_shape_without_extents_is_that_of_a_number(stored: tuple[int, ...], tmp_path: Path):
+    """Constants without elements have no data in the file."""
+    tensors = [
+        *(Tensor("x", [1]), Tensor("shape", [0], "INT32"), Tensor("number", [])),
+        *(Tensor("filled", []), Tensor("margins", [0, 2], "INT32"), Tensor("y", [])),
+        Tensor("sum", []),
+    ]
+
+    def new_shape(builder: flatbuffers.Builder) -> int:
+        shape = builder.CreateNumpyVector(np.array(stored, np.int32))
+        tflite.ReshapeOptionsStart(builder)
+        tflite.ReshapeOptionsAddNewShape(builder, shape)
+        return int(tflite.ReshapeOptionsEnd(builder))
+
+    operators = [
+        Operator("RESHAPE", [0, 1], [2], ("ReshapeOptions", new_shape)),
+        *(Operator("FILL", [1, 2], [3]), Operator("PAD", [3, 4], [5]), add([5, 2], 6)),
+    ]
+    [result] = native(Model(tensors, operators, [0], [6]), tmp_path)(np.array([2.5], np.float32))
+    assert result.shape == ()
+    assert result == 5.0
 
 
 def test_a_gather_with_batch_axes_takes_of_each_batch_its_own(tmp_path: Path):

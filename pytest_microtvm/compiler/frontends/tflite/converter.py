@@ -142,6 +142,8 @@ class _Converter:
         for tensor in self._graph.tensors:
             if tensor.data is not None:
                 self._values[tensor.index] = tensor.data
+            elif tensor.is_empty:
+                self._values.setdefault(tensor.index, np.zeros(tensor.shape, tensor.dtype))
         for operator in self._graph.operators:
             self._convert(operator)
 

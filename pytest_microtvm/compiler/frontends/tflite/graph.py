@@ -42,6 +42,9 @@ _NUMPY_TYPES = {
 }
 """How tensors are held; those of less than 8 bits have a byte for each element."""
 
+_DTYPES = frozenset(_NUMPY_TYPES.values())
+"""What `Tensor.dtype` may be for NumPy to have it."""
+
 _PARTS_OF_BYTES = {"INT2": 2, "INT4": 4, "UINT4": 4}
 """How many bits the elements of such types have."""
 
@@ -107,6 +110,11 @@ class Tensor:
     data: Array | None
     quantization: Quantization | None
     is_variable: bool = False
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it has no elements, and so no data in the file, even as a constant."""
+        return 0 in self.shape and -1 not in self.signature and self.dtype in _DTYPES
 
     def allows(self, shape: tuple[int, ...]) -> bool:
         """Whether the file says nothing against a shape."""

@@ -60,6 +60,8 @@ def _binary(
     @operator(name, versions=versions, options=options, reads=reads, ignored=ignored)
     def convert(call: Call) -> Any:
         activation = call.activation() if has_activation else "NONE"
+        if name == "ADD":
+            call.options["PotScaleInt16"]  # converters write it for other types, too
         known = _folded(call, numpy_function)
         if known is not None and activation == "NONE":
             return known

@@ -30,8 +30,7 @@ def reshape(call: Call) -> Any:
     """One extent may be -1: what is left."""
     data = call.input(0)
     wanted = list(call.options["NewShape"])
-    given = call.optional(1)
-    if given is not None and given.shape != (0,):
+    if call.optional(1) is not None:
         wanted = call.output_shape(1)
     if wanted.count(-1) > 1:
         raise call.refusal(f"its shape {tuple(wanted)} is not known")
