@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from pytest_microtvm.flow.workshop import BUILD_TIMEOUT_S, PROJECT_TYPE, Worksho
 from pytest_microtvm.mlf.library import ModelLibrary
 from pytest_microtvm.project import generate_project
 from pytest_microtvm.project.client import ProjectAPIClient
+from pytest_microtvm.temporary import TemporaryFolder
 
 QUERY_TIMEOUT_S = 30.0
 _DEFINITIONS = "compile_definitions"
@@ -48,8 +48,8 @@ def generate_for_board(
     platform = workshop.toolchains.platform(board)
     toolchain = workshop.toolchains.toolchain_id(board)
     build_id = build_id_of(library, board, platform, toolchain, executor, given)
-    with tempfile.TemporaryDirectory(prefix="microtvm-create-") as folder:
-        definition = Path(folder) / BOARD_FILE
+    with TemporaryFolder("create") as folder:
+        definition = folder / BOARD_FILE
         definition.write_text(board.to_json())
         generate_project(
             platform.directory,

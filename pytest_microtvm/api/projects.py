@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -46,6 +45,7 @@ from pytest_microtvm.session.console import Console
 from pytest_microtvm.session.device import FLASH_TIMEOUT_S
 from pytest_microtvm.session.tracker import Tracker
 from pytest_microtvm.session.transport import ProjectTransport
+from pytest_microtvm.temporary import TemporaryFolder
 
 TEMPLATE = "template"
 """The platform of projects that are made from a template that is named by its folder."""
@@ -99,10 +99,10 @@ class Project:
         """
         self._require_built()
         with (
-            tempfile.TemporaryDirectory(prefix="microtvm-measure-") as folder,
+            TemporaryFolder("measure") as folder,
             self._harness({}, always_flash=False) as harness,
         ):
-            return measure(self._firmware(harness, Path(folder)))
+            return measure(self._firmware(harness, folder))
 
     def build(self, **options: Any) -> None:
         """Compile and link it, or what changed since it was.
@@ -179,8 +179,8 @@ class Project:
             harness = resources.enter_context(
                 self._harness(given, always_flash=not self._is_flashed())
             )
-            folder = resources.enter_context(tempfile.TemporaryDirectory(prefix="microtvm-open-"))
-            firmware = self._firmware(harness, Path(folder))
+            folder = resources.enter_context(TemporaryFolder("open"))
+            firmware = self._firmware(harness, folder)
             is_real = harness.is_real(self.board)
             if not self._record.build_id and not self._is_flashed():
                 # A template's own: whether its board is a real one is known to its server alone.
@@ -287,8 +287,8 @@ class Project:
         record = self._new_record()
         with contextlib.ExitStack() as resources:
             harness = resources.enter_context(self._harness({}, always_flash=False))
-            folder = resources.enter_context(tempfile.TemporaryDirectory(prefix="microtvm-open-"))
-            firmware = self._firmware(harness, Path(folder))
+            folder = resources.enter_context(TemporaryFolder("open"))
+            firmware = self._firmware(harness, folder)
             session = reach(firmware, address, key, environment.timeout_s, environment.log)
             resources.enter_context(session)
             return Device(session, harness, record, resources.pop_all())

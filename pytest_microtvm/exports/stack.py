@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_microtvm.errors import BuildError
+from pytest_microtvm.temporary import TemporaryFolder
 
 _COMPILE_TIMEOUT_S = 300.0
 _LINE = re.compile(r"^[^\t]*:(\w+)\t(\d+)\t(\S+)$", re.MULTILINE)
@@ -84,8 +84,7 @@ def measure_stack(
     Raises:
         BuildError: The compiler is missing or fails, or does not tell a bound.
     """
-    with tempfile.TemporaryDirectory(prefix="microtvm-stack-") as folder:
-        root = Path(folder)
+    with TemporaryFolder("stack") as root:
         for name, content in {**headers, **sources}.items():
             path = root / name
             path.parent.mkdir(parents=True, exist_ok=True)
