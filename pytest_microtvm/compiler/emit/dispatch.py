@@ -25,11 +25,7 @@ def context_source(macros: Macros) -> str:
         unused += _KINDS
     lines = []
     if macros.has_pools:
-        lines.append(
-            f"const struct {macros.prefix}_workspace_pools *pools = context == NULL ? NULL : "
-            f"(const struct {macros.prefix}_workspace_pools *)(const void *)"
-            "context->memory_layout.workspaces;"
-        )
+        lines.append(_pools(macros))
         arguments.append("pools")
     if macros.device is not None:
         device = macros.device.name
@@ -43,20 +39,42 @@ def context_source(macros: Macros) -> str:
         unused.append("context")
     lines = [*(f"(void){name};" for name in unused), *lines]
     lines.append(f"return {macros.prefix}_run({', '.join(arguments)});")
-    body = "".join(f"{part}\n" for line in lines for part in wrapped(line, "  "))
     fields = [
         string_literal(macros.name),
         *(str(len(macros.ports(kind)) if macros.is_io_given else 0) for kind in _KINDS),
         str(macros.num_given_pools),
         "0" if macros.device is None else "1",
         "execute",
+        "reset" if macros.state_bytes else "NULL",
     ]
     return (
         f'#include "{macros.prefix}.h"\n\n#include <stddef.h>\n\n#include <microtvm/context.h>\n\n'
         "static int32_t execute(const void *inputs, const void *outputs,\n"
-        f"    const struct TVMContext *context) {{\n{body}}}\n\n"
-        f"{definition(f'struct TVMModel {macros.prefix}', fields)}"
+        f"    const struct TVMContext *context) {{\n{_body(lines)}}}\n\n"
+        f"{_reset(macros)}{definition(f'struct TVMModel {macros.prefix}', fields)}"
     )
+
+
+def _reset(macros: Macros) -> str:
+    """The function that gives the model its initial state; nothing for one without a state."""
+    if not macros.state_bytes:
+        return ""
+    lines = [_pools(macros)] if macros.has_pools else ["(void)context;"]
+    lines.append(f"return {macros.prefix}_reset({'pools' if macros.has_pools else ''});")
+    return f"static int32_t reset(const struct TVMContext *context) {{\n{_body(lines)}}}\n\n"
+
+
+def _pools(macros: Macros) -> str:
+    """The declaration of the pools, which the context has."""
+    pools = f"const struct {macros.prefix}_workspace_pools *"
+    return (
+        f"{pools}pools = context == NULL ? NULL : ({pools})(const void *)"
+        "context->memory_layout.workspaces;"
+    )
+
+
+def _body(statements: list[str]) -> str:
+    return "".join(f"{part}\n" for line in statements for part in wrapped(line, "  "))
 
 
 def functions_source(macros: Macros, program: Program) -> str:

@@ -12,6 +12,14 @@ int32_t TVMExecute(const struct TVMModel *model, const void *inputs, const void 
   return last_status;
 }
 
+int32_t TVMReset(const struct TVMModel *model, const struct TVMContext *context) {
+  last_status = -1;
+  if (model != NULL) {
+    last_status = model->reset == NULL ? 0 : model->reset(context);
+  }
+  return last_status;
+}
+
 const char *TVMGetLastError(void) {
   switch (last_status) {
     case 0:

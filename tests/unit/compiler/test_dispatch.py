@@ -14,6 +14,7 @@ from pytest_microtvm.mlf.library import ModelLibrary
 from scripts.benchmarks.dispatch import MAX_FLASH_BYTES, MAX_INSTRUCTIONS, costs
 from tests.unit.compiler.native import C99, CXX11, compile_c
 from tests.unit.compiler.pool_program import open_files
+from tests.unit.compiler.tflite_models import running_sum
 
 MODEL = Path(__file__).parents[3] / "conftest_examples" / "models" / "motion_float32.tflite"
 POOLS = Memory((WorkspacePoolInfo("fast", 256), WorkspacePoolInfo("slow")))
@@ -73,6 +74,41 @@ int main(void) {
 }
 """
 
+IN_SEQUENCES = """\
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <microtvm/context.h>
+#include "tvmgen_m.h"
+
+static uint8_t state[64];
+
+int main(void) {
+  const float x[3] = {1.0f, 1.0f, 1.0f};
+  float after[3];
+  const void *given[] = {x};
+  void *results[] = {after};
+  void *workspaces[] = {NULL, state};
+  struct TVMContext context = {{NULL}, NULL, 0};
+  TVMSetWorkspaces(&context, workspaces);
+  memset(state, 0x5A, sizeof(state));
+  for (int sequence = 0; sequence < 2; ++sequence) {
+    if (TVMReset(&tvmgen_m, &context) != 0) {
+      return 1;
+    }
+    for (int step = 0; step < 3; ++step) {
+      if (TVMExecute(&tvmgen_m, given, results, &context) != 0) {
+        return 2;
+      }
+      printf("%d ", (int)after[0]);
+    }
+  }
+  const int failed = (int)TVMReset(NULL, &context);
+  printf("%d %d %s\\n", (int)tvmgen_m.num_workspaces, failed, TVMGetLastError());
+  return (TVMReset(&tvmgen_m, NULL) == 0) == (tvmgen_m.num_workspaces > 0);
+}
+"""
+
 BY_NAME = """\
 #include <stdio.h>
 #include <microtvm/functions.h>
@@ -122,6 +158,19 @@ def test_a_context_runs_a_model_as_its_own_function_does(unpacked: tuple[ModelLi
     assert " tvmgen_m\n" in symbols
     assert "tvmgen_m_functions" not in symbols
     assert "tvmgen_m_graph" not in symbols
+
+
+@pytest.mark.parametrize("is_internal", [False, True])
+def test_a_context_begins_sequences(is_internal: bool, tmp_path: Path) -> None:
+    """Where the library has its pools inside, it has the state as well."""
+    (tmp_path / "sum.tflite").write_bytes(running_sum().to_bytes())
+    memory = Memory((WorkspacePoolInfo("inside", internal=True),) if is_internal else ())
+    options = CompileOptions("m", memory=memory)
+    _, root = open_files(compile_to_files(tmp_path / "sum.tflite", options), tmp_path / "m")
+    program = build(root, IN_SEQUENCES)
+    done = subprocess.run([program], capture_output=True, text=True, check=True, timeout=30)
+    null = "-1 a pointer to a struct, a tensor or a pool is null"
+    assert done.stdout == f"2 3 4 2 3 4 {0 if is_internal else 2} {null}\n"
 
 
 def test_every_function_is_found_by_its_name(unpacked: tuple[ModelLibrary, Path]):

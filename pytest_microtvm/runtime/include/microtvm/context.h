@@ -42,6 +42,7 @@ struct TVMModel {
   uint8_t num_workspaces; /* pointers in memory_layout.workspaces */
   uint8_t num_devices;    /* devices that its kernels run on */
   int32_t (*execute)(const void *inputs, const void *outputs, const struct TVMContext *context);
+  int32_t (*reset)(const struct TVMContext *context); /* null when it keeps no state */
 };
 
 /* Runs a model once. Returns what tvmgen_NAME_run does: 0 or a negative status. A model whose
@@ -49,12 +50,17 @@ struct TVMModel {
 int32_t TVMExecute(const struct TVMModel *model, const void *inputs, const void *outputs,
                    const struct TVMContext *context);
 
+/* Begins a sequence of inputs: gives what a model keeps from run to run its initial value, which
+ * comes before its first run. Returns what tvmgen_NAME_reset does; 0 for a model without a state.
+ */
+int32_t TVMReset(const struct TVMModel *model, const struct TVMContext *context);
+
 /* Gives a context the pools of a model: its struct tvmgen_NAME_workspace_pools, or an array of
  * pointers. They belong to the caller, and are not copied. */
 void TVMSetWorkspaces(struct TVMContext *context, const void *workspace_pools);
 
-/* What the latest TVMExecute failed with, as a text; an empty one when it did not. It is kept in
- * a global variable, the only one that is written. */
+/* What the latest TVMExecute or TVMReset failed with, as a text; an empty one when it did not. It
+ * is kept in a global variable, the only one that is written. */
 const char *TVMGetLastError(void);
 
 /* The instance of the device of an id; null when the context names none. */
