@@ -165,3 +165,21 @@ def test_another_file_compiles_the_model_anew(tmp_path: Path):
             (tmp_path / "acme_clip.c").write_text(c)
             keys.add(compile_key(model, CompileOptions(custom_operators=(str(file),))))
     assert len(keys) == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("ethos-u", "it is the code of an Ethos-U, made by Vela; give the model as it was before"),
+        ("edgetpu-custom-op", "give the model as it was before edgetpu_compiler"),
+        ("FlexErf", "convert the model with TFLITE_BUILTINS only, or register the operator FlexE"),
+    ],
+)
+def test_what_nobody_can_register_has_a_cure_of_its_own(name, message, tmp_path):
+    """The operator has scratch memory, which nothing writes, among its inputs."""
+    tensors = [Tensor("x", [2]), Tensor("scratch", [4], "UINT8"), Tensor("y", [2])]
+    model = Model(tensors, [Operator(f"CUSTOM {name}", [0, 1], [2])], [0], [2])
+    (tmp_path / "m.tflite").write_bytes(model.to_bytes())
+    with pytest.raises(ModelError) as caught:
+        compile_to_files(tmp_path / "m.tflite")
+    assert message in caught.value.one_line()

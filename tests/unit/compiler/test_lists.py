@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from pytest_microtvm.compiler import compile_to_files
+from pytest_microtvm.compiler import CompileOptions, compile_to_files
 from pytest_microtvm.errors import ModelError
 from tests.operators.cases import Case, merged
 from tests.operators.running import run_litert
 from tests.unit.compiler.native import Array, NativeModel
-from tests.unit.compiler.tflite_models import Model, Tensor
+from tests.unit.compiler.tflite_models import Model, Operator, Tensor
 
 STEPS = 3
 FACTOR = 0.5
@@ -102,4 +103,79 @@ def test_what_makes_a_list_longer_is_refused(tmp_path):
     """Where the item that was there stays behind the new one."""
     (tmp_path / "m.tflite").write_bytes(filled(body(next_start=0)).to_bytes())
     with pytest.raises(ModelError, match=r"SLICE.*computed at run time"):
+        compile_to_files(tmp_path / "m.tflite")
+
+
+# Lists of TensorFlow's own operators.
+
+
+def variant(case: Case) -> int:
+    """A tensor that is such a list; its index."""
+    return case.add([], "variant")
+
+
+def flex(
+    case: Case, operator: str, inputs: Sequence[int], output: int, options: bytes = b""
+) -> None:
+    """Add an operator on lists."""
+    name = f"CUSTOM FlexTensorList{operator}"
+    case.operators.append(Operator(name, inputs, [output], custom_options=options))
+
+
+def flex_body(options: bytes = b"", is_set: bool = True) -> Model:
+    """As `body`, of such a list."""
+    case = Case("step", "step")
+    i, items, x = case.add([], "int32"), variant(case), open_tensor(case, [-1, 2])
+    more, scaled, changed = case.add([], "int32"), open_tensor(case, [-1, 2]), variant(case)
+    factor = case.add([], "float32", data=np.float32(FACTOR))
+    case.step("ADD", [i, case.constant(np.int32(1))], [more])
+    case.step("MUL", [x, factor], [scaled])
+    if is_set:
+        flex(case, "SetItem", [items, i, scaled], changed, options)
+    else:
+        flex(case, "FromTensor", [items], changed)
+    case.inputs, case.outputs = [i, items, x], [more, changed, scaled]
+    return merged([case])
+
+
+def flex_filled(step: Model, count: int = STEPS) -> Model:
+    """As `filled`, of a list of so many items."""
+    case = Case("list", "list")
+    x = open_tensor(case, [-1, 2])
+    empty, full, last = variant(case), variant(case), open_tensor(case, [-1, 2])
+    steps, stacked = case.add([], "int32"), open_tensor(case, [count, -1, 2])
+    extents = case.constant([-1, 2])
+    flex(case, "Reserve", [extents, case.constant(np.int32(count))], empty)
+    holds = condition([-1, 2])
+    holds.tensors.insert(1, Tensor("items", [], "VARIANT"))
+    holds.operators = [replace(holds.operators[0], inputs=[0, 3], outputs=[4])]
+    holds.inputs, holds.outputs = [0, 1, 2], [4]
+    options = {"CondSubgraphIndex": 1, "BodySubgraphIndex": 2}
+    inputs = [case.constant(np.int32(0)), empty, x]
+    case.flow("WHILE", inputs, [steps, full, last], [holds, step], options)
+    flex(case, "Stack", [full, extents], stacked)
+    case.inputs, case.outputs = [x], [stacked]
+    return merged([case])
+
+
+def test_a_list_of_tensorflow_s_operators_is_a_tensor(tmp_path):
+    (tmp_path / "m.tflite").write_bytes(flex_filled(flex_body(), STEPS + 1).to_bytes())
+    options = CompileOptions(input_shapes={"list0": (2, 2)})
+    native = NativeModel(compile_to_files(tmp_path / "m.tflite", options), tmp_path)
+    x = np.array([[3.0, -5.0], [1.0, 2.0]], np.float32)
+    [found] = native(x)
+    np.testing.assert_array_equal(found, [*expected(x), np.zeros_like(x)])
+
+
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        (flex_body(b"\nresize_if_index_out_of_bounds\x12\x02\x28\x01"), "makes its list longer"),
+        (flex_body(is_set=False), "a list into which nothing was put"),
+    ],
+    ids=["longer", "empty"],
+)
+def test_what_is_not_known_of_a_list_is_refused_in_words(step, message, tmp_path):
+    (tmp_path / "m.tflite").write_bytes(flex_filled(step).to_bytes())
+    with pytest.raises(ModelError, match=message):
         compile_to_files(tmp_path / "m.tflite")

@@ -110,7 +110,7 @@ def test_weights_are_scaled_along_their_axis(scales: list[float], axis: int):
 def test_every_field_of_every_operator_s_options_is_read_or_known_not_to_matter():
     assert OPERATORS
     for name, registration in OPERATORS.items():
-        assert hasattr(tflite.BuiltinOperator, name)
+        assert name.startswith("CUSTOM ") or hasattr(tflite.BuiltinOperator, name)
         fields = set(fields_of(registration.options))
         assert {*registration.reads, *registration.ignored} == fields, name
         assert not set(registration.reads) & set(registration.ignored), name

@@ -15,6 +15,7 @@ from pytest_microtvm.compiler.frontends.tflite.graph import (
     Quantization,
     Tensor,
 )
+from pytest_microtvm.compiler.frontends.tflite.open_lists import OpenList
 from pytest_microtvm.compiler.frontends.tflite.options import Options
 from pytest_microtvm.compiler.frontends.tflite.refusal import Refusal
 from pytest_microtvm.compiler.frontends.tflite.states import Handle, States
@@ -64,7 +65,17 @@ class Operand:
         return tuple(int(extent) for extent in self._held.ty.shape)
 
     @property
+    def open_list(self) -> OpenList | None:
+        """The list that it is, where nothing told yet what its items are."""
+        return self._variable if isinstance(self._variable, OpenList) else None
+
+    @property
     def _held(self) -> Any:
+        if self.open_list is not None:
+            raise ModelError(
+                f"its input {self.tensor.name!r} is a list into which nothing was put",
+                cure="export the model without its lists, with TFLITE_BUILTINS only",
+            )
         if isinstance(self._variable, Handle):
             raise ModelError(
                 f"its input {self.tensor.name!r} names a variable, which only READ_VARIABLE and "

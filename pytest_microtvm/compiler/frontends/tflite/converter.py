@@ -7,7 +7,7 @@ refused. All operators that are refused are told at once.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,9 +17,14 @@ from pytest_microtvm.compiler.custom import CustomOperator
 from pytest_microtvm.compiler.failures import summary
 from pytest_microtvm.compiler.frontends.tflite import operators
 from pytest_microtvm.compiler.frontends.tflite.call import Call, Operand, constant
-from pytest_microtvm.compiler.frontends.tflite.custom import PREFIX, convert_custom
+from pytest_microtvm.compiler.frontends.tflite.custom import (
+    PREFIX,
+    convert_custom,
+    unregistered,
+)
 from pytest_microtvm.compiler.frontends.tflite.graph import Array, Graph, Operator, Tensor
 from pytest_microtvm.compiler.frontends.tflite.lists import with_replaced_items
+from pytest_microtvm.compiler.frontends.tflite.open_lists import LIST, OpenList
 from pytest_microtvm.compiler.frontends.tflite.options import Options
 from pytest_microtvm.compiler.frontends.tflite.refusal import Refusal
 from pytest_microtvm.compiler.frontends.tflite.registry import Registration
@@ -174,9 +179,10 @@ class _Converter:
         """This graph as a function of those inputs that are not known."""
         parameters = []
         for index, operand in zip(self._graph.inputs, inputs, strict=True):
-            self._values[index] = operand.value
-            if operand.value is None:
-                parameters.append(_variable(self._graph.tensors[index], operand.shape))
+            self._values[index] = operand.value if operand.open_list is None else operand.open_list
+            if self._values[index] is None:
+                tensor = replace(self._graph.tensors[index], dtype=operand.dtype)
+                parameters.append(_variable(tensor, operand.shape))
                 self._values[index] = parameters[-1]
         with self.builder.function(_MAIN):
             with self.builder.dataflow():
@@ -200,6 +206,8 @@ class _Converter:
             )
         if self._refusals:
             return relax.const(0)  # the function has to end; it is not used
+        if isinstance(value, OpenList):
+            raise ValueError("it makes a list into which nothing was put")
         return _expression(value)
 
     def _convert(self, operator: Operator) -> None:
@@ -226,12 +234,7 @@ class _Converter:
                 operator.name, lambda call: convert_custom(call, custom), 1 << 30, "", (), {}
             )
         if registration is None and operator.name.startswith(PREFIX):
-            raise self._refusal(
-                operator,
-                "nobody registered it",
-                f"register the operator {operator.name.removeprefix(PREFIX)} "
-                "(docs/custom-operators.md)",
-            )
+            raise self._refusal(operator, *unregistered(operator.name.removeprefix(PREFIX)))
         if registration is None:
             raise self._refusal(
                 operator,
@@ -293,11 +296,13 @@ class _Converter:
             why = f"nothing computes its input {tensor.name!r}"
             names = [self._graph.tensors[output].name for output in operator.outputs]
             raise Refusal(operator, names, why, is_consequence=is_refused)
+        if tensor.dtype == LIST and not isinstance(value, OpenList):
+            tensor = replace(tensor, dtype=_dtype_of(value))
         return Operand(tensor, value)
 
     def _checked(self, operator: Operator, result: Any, tensor: Tensor) -> Any:
         """A result in the form of `_values`, when it is what the file says."""
-        if isinstance(result, Handle):
+        if isinstance(result, (Handle, OpenList)):
             return result
         if isinstance(result, (np.ndarray, np.generic)):
             value = np.asarray(result)  # NumPy makes its own scalars of tensors without axes
@@ -311,8 +316,10 @@ class _Converter:
                 raise self._failure(operator, error) from error
             shape, dtype = _type_of(value)
         # Converters do not know the shapes that custom operators give.
-        is_allowed = operator.name.startswith(PREFIX) or tensor.allows(shape)
-        if dtype != tensor.dtype or not is_allowed:
+        is_custom = operator.name.startswith(PREFIX)
+        is_list = tensor.dtype == LIST and (is_custom or operator.name == "WHILE")
+        is_allowed = is_custom or tensor.allows(shape)
+        if not is_list and (dtype != tensor.dtype or not is_allowed):
             raise self._refusal(
                 operator,
                 f"its output {tensor.name!r} would be {dtype} {shape}, but the file says "
@@ -384,8 +391,14 @@ class _Subgraphs:
 
 def _type_of(value: Any) -> tuple[tuple[int, ...], str]:
     """The shape and the dtype of an expression."""
-    dtype = str(getattr(value.ty.dtype, "dtype", value.ty.dtype))
-    return tuple(int(extent) for extent in value.ty.shape), dtype
+    return tuple(int(extent) for extent in value.ty.shape), _dtype_of(value)
+
+
+def _dtype_of(value: Array | Any) -> str:
+    """NumPy's name of the element type of a value."""
+    if isinstance(value, np.ndarray):
+        return str(value.dtype)
+    return str(getattr(value.ty.dtype, "dtype", value.ty.dtype))
 
 
 def _expression(value: Array | Any) -> Any:

@@ -17,6 +17,24 @@ from pytest_microtvm.compiler.quantized.specs import KernelSource
 PREFIX = "CUSTOM "
 """Begins the names of custom operators in graphs."""
 
+_OF_COMPILERS = {
+    "ethos-u": ("it is the code of an Ethos-U, made by Vela", "Vela"),
+    "edgetpu-custom-op": ("it is the code of an Edge TPU", "edgetpu_compiler"),
+}
+"""Operators that a compiler put in place of others, each with its name."""
+
+
+def unregistered(name: str) -> tuple[str, str]:
+    """Why a custom operator of that name is refused that nobody registered, and the cure."""
+    if name in _OF_COMPILERS:
+        why, compiler = _OF_COMPILERS[name]
+        return why, f"give the model as it was before {compiler}"
+    cure = f"register the operator {name} (docs/custom-operators.md)"
+    if name.startswith("Flex"):
+        cure = f"convert the model with TFLITE_BUILTINS only, or {cure}"
+        return "it is TensorFlow's own, and nobody registered it", cure
+    return "nobody registered it", cure
+
 
 def convert_custom(call: Call, operator: CustomOperator) -> Any:
     """The results of a custom operator; what it keeps is left to the next run."""

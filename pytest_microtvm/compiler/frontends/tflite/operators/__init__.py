@@ -11,6 +11,7 @@ shapes                shapes, and constants made of them
 conversion            from one element type or scale to another
 recurrent, lstm       layers that remember
 flow                  loops and branches: other subgraphs that are run
+tensor_lists          lists of TensorFlow's own operators
 variables             what the model keeps from run to run
 """
 
@@ -32,6 +33,7 @@ from pytest_microtvm.compiler.frontends.tflite.operators import (
     reduction,
     resize,
     shapes,
+    tensor_lists,
     variables,
 )
 from pytest_microtvm.compiler.frontends.tflite.registry import OPERATORS
@@ -53,5 +55,6 @@ __all__ = [
     "reduction",
     "resize",
     "shapes",
+    "tensor_lists",
     "variables",
 ]

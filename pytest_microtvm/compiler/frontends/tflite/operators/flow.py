@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from pytest_microtvm.compiler.frontends.tflite.call import Call, Operand
+from pytest_microtvm.compiler.frontends.tflite.open_lists import LIST
 from pytest_microtvm.compiler.frontends.tflite.registry import Result, operator
 from pytest_microtvm.compiler.quantized.given import Branch, Loop
 
@@ -25,6 +29,7 @@ def while_loop(call: Call) -> Result:
     ]
     if not changed or len(_graph(call, condition, operands).outputs) != 1:
         raise call.refusal("its subgraphs are not those of a loop")
+    operands = _with_items(call, body, operands, changed)
     # A value that changes is not known, whatever it begins with.
     inputs = [
         _unknown(call, operand) if position in changed else operand
@@ -74,9 +79,31 @@ def _graph(call: Call, index: int, inputs: Sequence[Operand]) -> Any:
     except ValueError as error:
         raise call.refusal(str(error)) from error
     tensors = [graph.tensors[position] for position in graph.inputs]
-    if [tensor.dtype for tensor in tensors] != [operand.dtype for operand in inputs]:
+    if any(
+        tensor.dtype not in (operand.dtype, LIST)
+        for tensor, operand in zip(tensors, inputs, strict=True)
+    ):
         raise call.refusal("its subgraphs take other values than it is given")
     return graph
+
+
+def _with_items(
+    call: Call, body: int, operands: Sequence[Operand], changed: Sequence[int]
+) -> list[Operand]:
+    """The operands, lists of zeros for those lists whose items only a step of the loop tells."""
+    found = list(operands)
+    lists = [position for position in changed if operands[position].open_list is not None]
+    if not lists:
+        return found
+    inputs = [
+        _unknown(call, operand) if n in changed and n not in lists else operand
+        for n, operand in enumerate(operands)
+    ]
+    _, types = call.subgraphs.converted(body, inputs, lists)
+    for position, (shape, dtype) in zip(lists, types, strict=True):
+        tensor = replace(operands[position].tensor, dtype=dtype)
+        found[position] = Operand(tensor, np.zeros(shape, dtype))
+    return found
 
 
 def _unknown(call: Call, operand: Operand) -> Operand:
