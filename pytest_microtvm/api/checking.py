@@ -95,7 +95,8 @@ def check(
         custom_operators: As of `compile`.
         memory: The pools that a model, if it is no archive, has for tensors; as of `compile`.
         reference: "host" for the same archive on this computer, an executor on the same board,
-            "litert" for LiteRT on the original model, or the path of an `.npz` file of outputs.
+            "litert", "onnxruntime" or "torch" for what the original model's own interpreter gives
+            of it, or the path of an `.npz` file of outputs.
         rtol: Relative tolerance for floats; integers are compared exactly.
         atol: Absolute tolerance for floats.
         equal_nan: Whether a NaN is right where the reference has one.

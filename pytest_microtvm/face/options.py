@@ -127,8 +127,8 @@ def add_options(parser: pytest.Parser) -> None:
     )
     add(
         "reference",
-        "compare with the host, another executor on the same board, LiteRT's reference kernels, or "
-        f"an .npz file of outputs: {', '.join(REFERENCES)} or PATH.npz",
+        "compare with the host, another executor on the same board, the model's own interpreter, "
+        f"or an .npz file of outputs: {', '.join(REFERENCES)} or PATH.npz",
         ini="microtvm_reference",
         metavar="NAME",
     )

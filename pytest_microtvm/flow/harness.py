@@ -33,7 +33,7 @@ from pytest_microtvm.session.host_driven import NodeResult
 from pytest_microtvm.verify.compare import Comparison, Tolerance, compare_outputs
 from pytest_microtvm.verify.explain import Explanation, explain_difference
 from pytest_microtvm.verify.inputs import Tensors, load_inputs, load_outputs, make_inputs
-from pytest_microtvm.verify.references import HOST, LITERT, reference_title
+from pytest_microtvm.verify.references import HOST, INTERPRETERS, reference_title
 from pytest_microtvm.verify.sequences import load_sequence, make_sequence, with_steps
 
 if TYPE_CHECKING:
@@ -288,10 +288,10 @@ class Harness:
             return load_outputs(chosen, with_steps(library.outputs, steps))
         if chosen == HOST:
             return self._host_reference(library, inputs)
-        if chosen == LITERT:
-            from pytest_microtvm.verify.interpreters import require_litert, run_interpreter
+        if chosen in INTERPRETERS:
+            from pytest_microtvm.verify.interpreters import require_interpreter, run_interpreter
 
-            require_litert(model)
+            require_interpreter(model, chosen)
             deadline = Deadline(self.options.timeout_s)
             forks = self.workshop.forks
             return run_interpreter(model, library, inputs, deadline, forks=forks).outputs
@@ -341,8 +341,8 @@ class Harness:
         chosen = self.options.reference
         if isinstance(chosen, Path):
             return f"{_IN_COMPILER} or in {chosen.name}"
-        if chosen == LITERT:
-            return f"{_IN_COMPILER} or in LiteRT"
+        if chosen in INTERPRETERS:
+            return f"{_IN_COMPILER} or in {reference_title(chosen)}"
         return "the executor, the memory plan or the firmware image, not in a kernel"
 
     def explain(self, library: ModelLibrary, board: Board, inputs: Tensors) -> Explanation:

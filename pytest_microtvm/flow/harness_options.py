@@ -23,8 +23,8 @@ class HarnessOptions:
         timeout_s: For opening a device and for each call to it.
         tolerance: For floats, where a test says nothing else.
         inputs: An `.npz` file with the inputs of every model; None to make them.
-        reference: What outputs are compared with: `host`, an executor, `litert`, or the path of an
-            `.npz` file with one array per output.
+        reference: What outputs are compared with: `host`, an executor, the model's own interpreter,
+            or the path of an `.npz` file with one array per output.
         input_shapes: Of inputs whose shapes a model leaves open, by name.
         signature: The signature of models that is compiled; None for models as they are without.
         custom_operators: Python files with custom operators of TFLite models.

@@ -17,7 +17,14 @@ from pytest_microtvm.flow.progress import Progress, long_step, silent
 from pytest_microtvm.forks import Forks
 from pytest_microtvm.mlf.library import ModelLibrary
 from pytest_microtvm.model_files import weight_files
-from pytest_microtvm.verify import interpreter_child, interpreters, model_check
+from pytest_microtvm.verify import (
+    interpreter_child,
+    interpreters,
+    model_check,
+    run_litert,
+    run_onnxruntime,
+    run_torch,
+)
 from pytest_microtvm.verify.compare import Tolerance
 from pytest_microtvm.verify.inputs import Tensors, make_inputs
 from pytest_microtvm.verify.interpreters import (
@@ -36,6 +43,9 @@ _ADVICE = (
     "  this is what the compiler made of the model, whatever the board; "
     "--microtvm-no-model-check leaves the check out"
 )
+
+_CODE = (interpreters, interpreter_child, run_litert, run_onnxruntime, run_torch, model_check)
+"""What the result of a check depends on."""
 
 Run = Callable[[ModelLibrary, Tensors], Tensors]
 Debug = Callable[[ModelLibrary, Tensors], Sequence[NDArray[np.generic]]]
@@ -113,7 +123,7 @@ class ModelChecks:
     def _key(self, model: Path, library: ModelLibrary, interpreter: Interpreter) -> str:
         about = [library.sha256, interpreter.name, interpreter.release, repr(self._tolerance)]
         digest = hashlib.sha256(json.dumps(about).encode())
-        for module in (interpreters, interpreter_child, model_check):
+        for module in _CODE:
             digest.update(Path(str(module.__file__)).read_bytes())
         for path in (model, *weight_files(model)):
             digest.update(hashlib.sha256(path.read_bytes()).digest())

@@ -1,6 +1,7 @@
 """The original model run by its own interpreter on this machine: a second opinion on the compiler.
 
-That is LiteRT for TFLite models and onnxruntime for ONNX models, where they are installed.
+That is LiteRT for TFLite models, onnxruntime for ONNX models and PyTorch for its exported programs,
+where they are installed.
 """
 
 from __future__ import annotations
@@ -39,12 +40,14 @@ class Interpreter:
 
     Attributes:
         name: What people call it.
+        format: What people call its models.
         module: The module that it is imported as.
         package: The package that it is installed from.
-        extra: The extra of this package that installs it.
+        extra: The extra of this package that installs it; its name as a reference, too.
     """
 
     name: str
+    format: str
     module: str
     package: str
     extra: str
@@ -60,9 +63,11 @@ class Interpreter:
         return metadata.version(self.package)
 
 
-LITERT = Interpreter("LiteRT", "ai_edge_litert", "ai-edge-litert", "litert")
-ONNXRUNTIME = Interpreter("onnxruntime", "onnxruntime", "onnxruntime", "onnxruntime")
-_INTERPRETERS = {".tflite": LITERT, ".onnx": ONNXRUNTIME}
+_INTERPRETERS = {
+    ".tflite": Interpreter("LiteRT", "TFLite model", "ai_edge_litert", "ai-edge-litert", "litert"),
+    ".onnx": Interpreter("onnxruntime", "ONNX model", "onnxruntime", "onnxruntime", "onnxruntime"),
+    ".pt2": Interpreter("PyTorch", "program of torch.export", "torch", "torch", "torch"),
+}
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,7 @@ class Interpreted:
         steps: For each output how far apart neighbours are, where it is the float of a quantized
             tensor; else 0.
         hybrid: Operators that it computes by rounding activations as it runs.
+        is_half: Whether it computes in floats of 16 bits, where the compiled model does in 32.
         layers: Each operator, where that was asked for.
     """
 
@@ -101,6 +107,7 @@ class Interpreted:
     is_optimized: bool
     steps: tuple[float, ...]
     hybrid: tuple[str, ...]
+    is_half: bool = False
     layers: tuple[InterpretedLayer, ...] = ()
 
 
@@ -109,19 +116,27 @@ def interpreter_of(model: Path) -> Interpreter | None:
     return _INTERPRETERS.get(suffix_of(model))
 
 
-def require_litert(model: Path) -> None:
-    """Make sure that LiteRT can run a model.
+def require_interpreter(model: Path, reference: str) -> None:
+    """Make sure that an interpreter can run a model.
+
+    Args:
+        model: The file.
+        reference: One of `references.INTERPRETERS`.
 
     Raises:
-        ConfigError: LiteRT is not installed, or the model is no TFLite file.
+        ConfigError: The interpreter is not installed, or the model is of another's format.
     """
-    if interpreter_of(model) is not LITERT:
+    interpreter = next(each for each in _INTERPRETERS.values() if each.extra == reference)
+    if interpreter_of(model) is not interpreter:
         raise ConfigError(
-            f"{model.name} is no TFLite model, which the reference litert needs",
+            f"{model.name} is no {interpreter.format}, which the reference {reference} needs",
             cure="use another --microtvm-reference",
         )
-    if not LITERT.is_installed:
-        raise ConfigError("LiteRT is not installed", cure="pip install 'pytest-microtvm[litert]'")
+    if not interpreter.is_installed:
+        raise ConfigError(
+            f"{interpreter.name} is not installed",
+            cure=f"pip install 'pytest-microtvm[{interpreter.extra}]'",
+        )
 
 
 class InterpreterKilled(ModelError):
@@ -134,7 +149,7 @@ class InterpreterRun:
     As a context, it begins the run, and leaves nothing of it.
 
     Args:
-        model: A .tflite or .onnx file, whose interpreter is installed.
+        model: A file that has an interpreter, which is installed.
         library: The model compiled: its inputs and outputs, and which of its signatures they are
             of. Of a signature, no layers are told.
         inputs: One array per input, by name; where the model has states, the first dimension is the
@@ -297,5 +312,6 @@ def _interpreted(about: dict[str, Any], found: Any, specs: Sequence[TensorSpec])
         about["is_optimized"],
         tuple(about["steps"]),
         tuple(about["hybrid"]),
+        about["is_half"],
         tuple(layers),
     )

@@ -7,7 +7,7 @@ the host then compute the same wrong thing. This comparison can.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from pytest_microtvm.verify.interpreters import Interpreted, InterpretedLayer
 EXACT = "exact"
 WITHIN = "within tolerance"
 NOT_CHECKED = "not checked"
+_RTOL_OF_HALVES = 0.01
 
 Array = NDArray[np.generic]
 
@@ -53,7 +54,8 @@ def compare_model(
 
     Integers have to be the same; where the interpreter's kernels or the compiled ones compute them
     by floats, they may be off by one quantization step. Floats have to be within the tolerance of
-    the output's largest value: sums in another order differ by parts of their largest terms.
+    the output's largest value: sums in another order differ by parts of their largest terms. Where
+    the interpreter computes in floats of 16 bits, a hundredth of that value is allowed.
 
     Args:
         compiled: What the compiled model gives on this machine, by name.
@@ -67,13 +69,16 @@ def compare_model(
             "run; the compiled model does not"
         )
     one_step = in_float or interpreted.is_optimized
+    is_half = interpreted.is_half
+    if is_half:
+        tolerance = replace(tolerance, rtol=max(tolerance.rtol, _RTOL_OF_HALVES))
     lines: list[str] = []
     largest = 0.0
     is_exact = True
     for (name, expected), step in zip(interpreted.outputs.items(), interpreted.steps, strict=True):
         actual = compiled[name]
         allowed = (1.0 if expected.dtype.kind in "iu" else step * 1.001) if one_step else 0.0
-        wrong, difference = _compare(actual, expected, tolerance, allowed)
+        wrong, difference = _compare(actual, expected, tolerance, allowed, is_half)
         is_exact = is_exact and not difference.any()
         if wrong.any():
             largest = max(largest, float(difference[wrong].max()))
@@ -89,7 +94,7 @@ def compare_model(
 
 
 def _compare(
-    actual: Array, expected: Array, tolerance: Tolerance, allowed: float
+    actual: Array, expected: Array, tolerance: Tolerance, allowed: float, is_half: bool
 ) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     """Which elements are wrong, and how far each is off."""
     if expected.dtype.kind != "f":
@@ -99,7 +104,7 @@ def _compare(
         return difference > allowed, difference
     left, right = actual.astype(np.float64), expected.astype(np.float64)
     # What overflows is the largest number to an interpreter that clamps, and infinity to C.
-    largest = float(np.finfo(expected.dtype.name).max)
+    largest = float(np.finfo("float16" if is_half else expected.dtype.name).max)
     overflows = (np.abs(left) >= largest) & (np.sign(left) * right >= largest)
     same = (left == right) | overflows | (np.isnan(left) & np.isnan(right))
     with np.errstate(invalid="ignore", over="ignore"):

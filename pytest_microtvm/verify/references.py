@@ -9,13 +9,19 @@ from pytest_microtvm.executors import EXECUTORS
 
 HOST = "host"
 """The same archive on this computer, by its call plan."""
-LITERT = "litert"
-"""The original TFLite model, by LiteRT's reference kernels."""
 
-REFERENCES = (HOST, *EXECUTORS, LITERT)
+_INTERPRETER_TITLES = {
+    "litert": "LiteRT's reference kernels",
+    "onnxruntime": "onnxruntime",
+    "torch": "PyTorch",
+}
+INTERPRETERS = tuple(_INTERPRETER_TITLES)
+"""The original model, by its own interpreter."""
+
+REFERENCES = (HOST, *EXECUTORS, *INTERPRETERS)
 """An executor stands for the same archive on the same board with that executor."""
 
-_TITLES = {HOST: "the host reference", LITERT: "LiteRT's reference kernels"}
+_TITLES = {HOST: "the host reference", **_INTERPRETER_TITLES}
 
 
 def reference_title(reference: str | Path) -> str:

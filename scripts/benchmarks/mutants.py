@@ -264,9 +264,9 @@ def _compile_and_run(path: Path, tell: Callable[..., None]) -> None:
     from pytest_microtvm.errors import ModelError
     from pytest_microtvm.verify.compare import Tolerance
     from pytest_microtvm.verify.inputs import make_inputs
-    from pytest_microtvm.verify.interpreter_child import run_litert
     from pytest_microtvm.verify.interpreters import Interpreted
     from pytest_microtvm.verify.model_check import NOT_CHECKED, compare_model
+    from pytest_microtvm.verify.run_litert import run_litert
     from pytest_microtvm.verify.sequences import make_sequence
     from tests.unit.compiler.native import NativeModel
 

@@ -20,7 +20,7 @@ from pytest_microtvm.verify.inputs import Tensors
 from pytest_microtvm.verify.interpreters import (
     Interpreted,
     InterpretedLayer,
-    require_litert,
+    require_interpreter,
     run_interpreter,
 )
 from pytest_microtvm.verify.model_check import (
@@ -103,6 +103,13 @@ def test_what_an_interpreter_rounds_as_it_runs_is_not_checked():
     found = check(float32(0.5), float32(0.7), hybrid=("FULLY_CONNECTED",))
     assert found.status == NOT_CHECKED
     assert "FULLY_CONNECTED" in found.notes[0]
+
+
+def test_floats_of_16_bits_are_held_to_a_hundredth():
+    expected = float32(np.inf, 100.0, 0.5)  # what is beyond 65504 is infinity to halves
+    assert check(float32(7e4, 100.9, 0.2), expected, is_half=True).status == WITHIN
+    assert check(float32(7e4, 101.1, 0.5), expected, is_half=True).differs
+    assert check(float32(6e4, 100.0, 0.5), expected, is_half=True).differs
 
 
 # The first layer that differs.
@@ -287,6 +294,23 @@ def test_onnxruntime_runs_a_model_and_tells_its_layers(tmp_path: Path):
     ]
 
 
+def test_onnxruntime_is_given_floats_of_16_bits_where_the_file_has_them(tmp_path: Path):
+    pytest.importorskip("onnxruntime", reason="pip install 'pytest-microtvm[onnxruntime]'")
+    onnx = pytest.importorskip("onnx", reason="pip install 'pytest-microtvm[onnx]'")
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Neg", ["x"], ["y"])],
+        "g",
+        *([onnx.helper.make_tensor_value_info(name, 10, [1, 3])] for name in "xy"),
+    )
+    opsets = [onnx.helper.make_opsetid("", 17)]
+    path = tmp_path / "net.onnx"
+    path.write_bytes(
+        onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString()
+    )
+    found = interpret(path, outputs=[spec("y", (1, 3))])
+    assert (found.outputs["y"].tolist(), found.is_half) == ([[-1, 2, -3]], True)
+
+
 def test_what_an_interpreter_cannot_run_is_one_line(tflite: Path):
     tflite.write_bytes(tflite.read_bytes()[:200])
     with pytest.raises(ModelError, match=r"LiteRT cannot run net\.tflite: ") as caught:
@@ -349,6 +373,14 @@ def test_a_crash_of_an_interpreter_is_told(
         interpret(tflite)
 
 
-def test_the_reference_litert_needs_a_tflite_model(tmp_path: Path):
-    with pytest.raises(ConfigError, match=r"net\.onnx is no TFLite model"):
-        require_litert(tmp_path / "net.onnx")
+@pytest.mark.parametrize(
+    ("reference", "file", "kind"),
+    [
+        ("litert", "net.onnx", "TFLite model"),
+        ("onnxruntime", "net.pt2", "ONNX model"),
+        ("torch", "net.tflite", r"program of torch\.export"),
+    ],
+)
+def test_a_reference_needs_a_model_of_its_format(reference: str, file: str, kind: str):
+    with pytest.raises(ConfigError, match=f"is no {kind}, which the reference {reference} needs"):
+        require_interpreter(Path(file), reference)
