@@ -16,58 +16,19 @@ static void Print(const char *text) { fputs(text, stdout); }
 
 #else
 
-#define SYS_WRITE0 4
-#define SYS_EXIT 0x18
-#define STOPPED_BY_APPLICATION 0x20026
+#include "../../pytest_microtvm/platforms/baremetal/src/semihosting.h"
 
 extern uint8_t stack_end[];
 int main(void);
 void Start(void);
 
-#if defined(__riscv)
-
-static void Semihost(uintptr_t operation, const void *argument) {
-  register uintptr_t a0 __asm__("a0") = operation;
-  register const void *a1 __asm__("a1") = argument;
-  __asm__ volatile(
-      ".balign 16\n\t"
-      ".option push\n\t"
-      ".option norvc\n\t"
-      "slli zero, zero, 0x1f\n\t"
-      "ebreak\n\t"
-      "srai zero, zero, 7\n\t"
-      ".option pop"
-      : "+r"(a0)
-      : "r"(a1)
-      : "memory");
-}
-
-static void Exit(void) {
-  static const uintptr_t arguments[] = {STOPPED_BY_APPLICATION, 0};
-  Semihost(SYS_EXIT, sizeof(uintptr_t) == 4 ? (const void *)STOPPED_BY_APPLICATION : arguments);
-}
-
-#else
-
-#define CPACR (*(volatile uint32_t *)0xe000ed88)
-
-static void Semihost(uint32_t operation, const void *argument) {
-  register uint32_t r0 __asm__("r0") = operation;
-  register const void *r1 __asm__("r1") = argument;
-  __asm__ volatile("bkpt 0xab" : "+r"(r0) : "r"(r1) : "memory");
-}
-
-static void Exit(void) { Semihost(SYS_EXIT, (const void *)STOPPED_BY_APPLICATION); }
-
-#endif
-
-static void Print(const char *text) { Semihost(SYS_WRITE0, text); }
+static void Print(const char *text) { SemihostingCall(SEMIHOSTING_WRITE, text); }
 
 void Fault(void);
 
 __attribute__((used, aligned(4))) void Fault(void) {
   Print("fault\n");
-  Exit();
+  SemihostingExit(0);
 }
 
 #if defined(__riscv)
@@ -86,6 +47,10 @@ __asm__(
     ".option pop\n"
     ".text\n");
 
+#else
+
+#define CPACR (*(volatile uint32_t *)0xe000ed88)
+
 #endif
 
 void Start(void) {
@@ -94,7 +59,7 @@ void Start(void) {
   __asm__ volatile("dsb\n\tisb");
 #endif
   (void)main();
-  Exit();
+  SemihostingExit(0);
 }
 
 #if !defined(__riscv)

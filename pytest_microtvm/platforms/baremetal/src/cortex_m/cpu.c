@@ -7,6 +7,7 @@
 #include <microtvm/fault.h>
 
 #include "../board.h"
+#include "../semihosting.h"
 #include "cpu.h"
 
 /* System control and NVIC (Architecture Reference Manuals of Armv6-M, Armv7-M and Armv8-M,
@@ -44,10 +45,7 @@
 #define MPU_BASE 0xe000ed9cu
 #define MPU_SIZE_OR_LIMIT 0xe000eda0u
 
-/* QEMU ends by this semihosting call; a debugger stops at it. */
-#define SEMIHOSTING_EXIT 0x20u
-#define SEMIHOSTING_APPLICATION_EXIT 0x20026u
-#define EXIT_STATUS 3u
+#define EXIT_STATUS 3u /* of the emulator, when the firmware gave up */
 
 /* As start.S writes it. */
 typedef struct {
@@ -149,10 +147,7 @@ void CpuWaitForInterrupt(void) {
 }
 
 void CpuHalt(void) {
-  const uint32_t arguments[] = {SEMIHOSTING_APPLICATION_EXIT, EXIT_STATUS};
-  register uint32_t operation __asm__("r0") = SEMIHOSTING_EXIT;
-  register const uint32_t *parameter __asm__("r1") = arguments;
-  __asm__ volatile("bkpt 0xab" : : "r"(operation), "r"(parameter) : "memory");
+  SemihostingExit(EXIT_STATUS);
   for (;;) {
     __asm__ volatile("wfi");
   }

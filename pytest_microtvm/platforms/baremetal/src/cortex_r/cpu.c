@@ -7,6 +7,7 @@
 #include <microtvm/fault.h>
 
 #include "../board.h"
+#include "../semihosting.h"
 #include "cpu.h"
 
 /* The memory protection unit (Armv7-R Architecture Reference Manual, chapter B5). */
@@ -18,10 +19,7 @@
 #define REGION_READ_ONLY (6u << 8)
 #define SMALLEST_REGION_LOG2 5u
 
-/* QEMU ends by this semihosting call; a debugger stops at it. */
-#define SEMIHOSTING_EXIT 0x20u
-#define SEMIHOSTING_APPLICATION_EXIT 0x20026u
-#define EXIT_STATUS 3u
+#define EXIT_STATUS 3u /* of the emulator, when the firmware gave up */
 
 #define NUM_GENERAL_REGISTERS 13u
 
@@ -90,10 +88,7 @@ void CpuInitialize(void) {
 }
 
 void CpuHalt(void) {
-  const uint32_t arguments[] = {SEMIHOSTING_APPLICATION_EXIT, EXIT_STATUS};
-  register uint32_t operation __asm__("r0") = SEMIHOSTING_EXIT;
-  register const uint32_t *parameter __asm__("r1") = arguments;
-  __asm__ volatile("svc 0x123456" : : "r"(operation), "r"(parameter) : "memory", "lr");
+  SemihostingExit(EXIT_STATUS);
   for (;;) {
     __asm__ volatile("wfi");
   }

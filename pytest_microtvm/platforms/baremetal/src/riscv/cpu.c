@@ -7,6 +7,7 @@
 #include <microtvm/fault.h>
 
 #include "../board.h"
+#include "../semihosting.h"
 #include "cpu.h"
 
 /* The interrupt controller, where SiFive and QEMU have it (RISC-V PLIC Specification). Context 0 is
@@ -23,10 +24,7 @@
 #define PMP_POWER_OF_TWO 0x18u
 #define PMP_LOCKED 0x80u /* machine mode has to keep to it, too */
 
-/* QEMU ends by this semihosting call; a debugger stops at it. */
-#define SEMIHOSTING_EXIT 0x20u
-#define SEMIHOSTING_APPLICATION_EXIT 0x20026u
-#define EXIT_STATUS 3u
+#define EXIT_STATUS 3u /* of the emulator, when the firmware gave up */
 
 #define NUM_REGISTERS 32u
 
@@ -99,21 +97,7 @@ void CpuWaitForInterrupt(void) {
 }
 
 void CpuHalt(void) {
-  const uintptr_t arguments[] = {SEMIHOSTING_APPLICATION_EXIT, EXIT_STATUS};
-  register uintptr_t operation __asm__("a0") = SEMIHOSTING_EXIT;
-  register const uintptr_t *parameter __asm__("a1") = arguments;
-  /* Whoever serves the call knows it by the instructions around it, none of them compressed. */
-  __asm__ volatile(
-      ".balign 16\n\t"
-      ".option push\n\t"
-      ".option norvc\n\t"
-      "slli zero, zero, 0x1f\n\t"
-      "ebreak\n\t"
-      "srai zero, zero, 7\n\t"
-      ".option pop"
-      : "+r"(operation)
-      : "r"(parameter)
-      : "memory");
+  SemihostingExit(EXIT_STATUS);
   for (;;) {
     __asm__ volatile("wfi");
   }
