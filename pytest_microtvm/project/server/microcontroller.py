@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .api import COUNT_INSTRUCTIONS, DEBUG, EMULATE, FLASH, Tool, TransportTimeouts
 from .board_keys import BoardKey
+from .devices import DEVICE_KEYS, device_macros
 from .emulator import emulator_options, emulator_tools, start_emulator
 from .errors import DoesNotFitError, OptionError, ProjectError
 from .make_project import MakeProjectHandler, for_shell
@@ -46,29 +47,7 @@ class MicrocontrollerHandler(MakeProjectHandler):
             key("stack_bytes", "int", default=16384, help="The stack."),
             key("toolchain.includes", "strs", default=[], help="The C library's header folders."),
             key("toolchain.libraries", "strs", default=[], help="Its archives, by path or as -lm."),
-            key("uart", "table", required=True),
-            key("uart.driver", "str", required=True, help="A file in src/uart/."),
-            key("uart.base", "int", required=True, help="Its address, or I/O port."),
-            key("uart.baud", "int", default=115200, help="Bits per second."),
-            key("uart.interrupt", "int", help="Its interrupt; without it, the firmware polls."),
-            key("uart.clock_hz", "int", help="The clock that its speed is divided from."),
-            key(
-                "uart.reset",
-                "str",
-                default="",
-                choices=("", "dtr", "rts"),
-                help="The modem line that resets a real board.",
-            ),
-            key("timer.driver", "str", required=True, help="A file in src/timer/."),
-            key("timer.base", "int", required=True, help="Its address."),
-            key("timer.hz", "int", required=True, help="Ticks per second."),
-            key("timer.emulator_hz", "int", help="Ticks per second in the emulator."),
-            key("pin.address", "int", required=True, help="The register that sets a pin."),
-            key("pin.mask", "int", required=True, help="Its bit: what a power monitor watches."),
-            key("setup", "tables", help="Registers that are set before any driver starts."),
-            key("setup.address", "int", required=True, help="The register."),
-            key("setup.set", "int", required=True, help="Bits to set."),
-            key("setup.clear", "int", default=0, help="Bits to clear first."),
+            *DEVICE_KEYS,
         ]
 
     def check_board(self, board: Mapping[str, Any]) -> None:
@@ -192,30 +171,7 @@ class MicrocontrollerHandler(MakeProjectHandler):
 
     def board_values(self, board: Mapping[str, Any]) -> dict[str, str]:
         """The board's devices."""
-        table = self.table(board)
-        uart, timer = table["uart"], table["timer"]
-        macros = {
-            **super().board_values(board),
-            "MICROTVM_UART_BASE": f"0x{uart['base']:x}u",
-            "MICROTVM_UART_BAUD": f"{uart['baud']}u",
-        }
-        for key in ("interrupt", "clock_hz"):
-            if uart[key] is not None:
-                macros[f"MICROTVM_UART_{key.upper()}"] = f"{uart[key]}u"
-        if timer:
-            macros["MICROTVM_TIMER_BASE"] = f"0x{timer['base']:x}u"
-            macros["MICROTVM_TIMER_HZ"] = f"{timer['hz']}u"
-            macros["MICROTVM_TIMER_EMULATOR_HZ"] = f"{timer['emulator_hz'] or timer['hz']}u"
-        if table["pin"]:
-            macros["MICROTVM_PIN_ADDRESS"] = f"0x{table['pin']['address']:x}u"
-            macros["MICROTVM_PIN_MASK"] = f"0x{table['pin']['mask']:x}u"
-        registers = [
-            f"{{0x{register['address']:x}u, 0x{register['clear']:x}u, 0x{register['set']:x}u}}"
-            for register in table["setup"]
-        ]
-        if registers:
-            macros["MICROTVM_SETUP"] = ", ".join(registers)
-        return macros
+        return {**super().board_values(board), **device_macros(self.table(board))}
 
     def project_files(self, board: Mapping[str, Any]) -> dict[str, str]:
         """The memory map, for the linker."""

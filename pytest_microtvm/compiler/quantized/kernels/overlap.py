@@ -51,6 +51,9 @@ def of_pixels(spec: Conv2D, starts: Sequence[int], pixels: int) -> tuple[Overlap
 def of_rows(spec: DepthwiseConv2D, starts: Sequence[int], rows: int) -> tuple[Overlap, ...]:
     """Of a convolution of elements of a byte that computes some whole rows at a time.
 
+    Its steps may read rows of the image to their ends, also where no output sees these: kernels
+    copy rows whole.
+
     Args:
         spec: The convolution.
         starts: The first row of each step within an image, in the order of the steps.
