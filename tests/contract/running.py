@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
 from pytest_microtvm.boards import Board
-from pytest_microtvm.deadline import Deadline
 from tests.boards import toolchain_of
 
 
@@ -44,22 +42,6 @@ def find_library(board: Board, name: str) -> Path:
     return Path(subprocess.check_output(command, text=True).strip())
 
 
-def is_running(pid: int) -> bool:
-    """Whether a process is there and not a zombie."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
 def children_of(pid: int) -> list[int]:
     """The children of a process's main thread."""
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def await_end(*pids: int, timeout_s: float) -> None:
-    """Wait until none of the processes runs."""
-    deadline = Deadline(timeout_s)
-    while any(is_running(pid) for pid in pids):
-        assert not deadline.expired, "a process is left"
-        time.sleep(0.02)

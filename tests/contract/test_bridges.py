@@ -29,9 +29,10 @@ from pytest_microtvm.session.device import Session
 from pytest_microtvm.session.rpc import RpcClient
 from tests.contract.libraries import DOUBLE
 from tests.contract.sessions import build_firmware
+from tests.patience import PATIENCE_S
 
 X = {"x": np.array([1.5, -2.0, 0.0, 3.0], np.float32)}
-TIMEOUT_S = 10.0
+TIMEOUT_S = PATIENCE_S
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,7 @@ from tests.boards import has_tests_of_its_own
 from tests.contract.libraries import FloatModel
 from tests.contract.running import need_tools
 from tests.contract.sessions import build_firmware
+from tests.patience import PATIENCE_S
 
 COUNT = 256
 """Elements of the model's vectors."""
@@ -273,17 +274,23 @@ def test_special_values(session: Session) -> None:
 
 
 def test_the_timer_measures_wall_clock_time(session: Session) -> None:
-    rounds = 250_000.0
-    latency_s = elapsed_s = 0.0
-    while latency_s < 0.3:
-        rounds *= 2.0
+    def measure(rounds: float) -> tuple[float, float]:
         session.latency_s = math.inf  # else it keeps the fastest run
         start = time.monotonic()
         run(session, "busy", rounds, 1.0)
-        elapsed_s = time.monotonic() - start
-        latency_s = session.latency_s
-        assert elapsed_s < 10.0
-    assert 0.5 * elapsed_s < latency_s < 1.02 * elapsed_s
+        return session.latency_s, time.monotonic() - start
+
+    rounds = 250_000.0
+    while measure(rounds)[0] < 0.3:
+        rounds *= 2.0
+        assert rounds < 1e12
+    # Before and after the kernel the host may have to wait for a processor, but not every time.
+    for _ in range(10):
+        latency_s, elapsed_s = measure(rounds)
+        assert latency_s < 1.02 * elapsed_s
+        if latency_s > 0.5 * elapsed_s:
+            return
+    pytest.fail(f"the timer says {latency_s} s of {elapsed_s} s")
 
 
 def test_crashes_in_a_kernel_are_readable_errors(firmware: Firmware) -> None:
@@ -293,11 +300,11 @@ def test_crashes_in_a_kernel_are_readable_errors(firmware: Firmware) -> None:
         if architecture(firmware.board) in fault.kinds
     }
     for name, kind in kinds.items():
-        with Session(firmware, timeout_s=20, on_log=print) as session:
+        with Session(firmware, timeout_s=4 * PATIENCE_S, on_log=print) as session:
             start = time.monotonic()
             with pytest.raises(TargetError) as caught:
                 run(session, name)
-            assert time.monotonic() - start < 3.0
+            assert time.monotonic() - start < PATIENCE_S
         message = caught.value.message
         assert message.startswith(f"the device crashed: {kind}"), name
         assert "registers: pc 0x" in caught.value.details

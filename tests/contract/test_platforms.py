@@ -28,7 +28,8 @@ from pytest_microtvm.session.wire.framing import Frame, FrameDecoder
 from pytest_microtvm.session.wire.session import Established, HostSession
 from tests.boards import toolchain_of, with_settings
 from tests.contract.libraries import DOUBLE, FloatModel
-from tests.contract.running import await_end, children_of, need_tools
+from tests.contract.running import children_of, need_tools
+from tests.patience import PATIENCE_S, await_end
 
 BOARDS = ["host", "qemu_x86", "microbit", "qemu_riscv64"]  # one of every kind
 BUILD_ID = "0123456789abcdef"
@@ -141,7 +142,7 @@ def test_a_read_ends_at_its_deadline(client: ProjectAPIClient) -> None:
     start = time.monotonic()
     with pytest.raises(TransportTimeout):
         client.read_transport(1, Deadline(0.3))
-    assert 0.25 < time.monotonic() - start < 1.0
+    assert 0.25 < time.monotonic() - start < PATIENCE_S
     with pytest.raises(TransportTimeout):
         client.read_transport(1, Deadline(0.0))
 
@@ -180,8 +181,8 @@ def test_the_device_goes_with_the_server(built: Project, way: str) -> None:
         (device,) = children_of(client._process.pid)
         if way == "kill":
             os.kill(client._process.pid, signal.SIGKILL)
-            await_end(device, timeout_s=2.0)
-    await_end(device, timeout_s=1.0)
+            await_end(device)
+    await_end(device)
 
 
 def test_flash(built: Project, tmp_path: Path) -> None:

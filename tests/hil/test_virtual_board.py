@@ -16,9 +16,10 @@ from pytest_microtvm.lab.file import load_lab
 from pytest_microtvm.project.firmware import Firmware
 from pytest_microtvm.virtual_lab.client import VirtualLab
 from tests.contract.libraries import DOUBLE
-from tests.contract.running import await_end, children_of
+from tests.contract.running import children_of
 from tests.contract.sessions import build_firmware
 from tests.hil.conftest import Bench, elf_of
+from tests.patience import await_end
 
 STARTED = b"\xff\xfd\x03\x00\x00\x00\x00\x00\x02"  # what the firmware says first: it has started
 
@@ -132,7 +133,7 @@ def test_a_chip_that_locks_up_stands_still_and_keeps_its_flash(
             "detach",
         ]
         subprocess.run([*gdb, *crash, str(elf_of(double))], capture_output=True, timeout=30)
-        await_end(emulator, timeout_s=5)
+        await_end(emulator)
         with serial.Serial(str(lab["one"].port), timeout=0.3) as port:
             assert port.read(1) == b""
             check = [*gdb, "-ex", "compare-sections", str(elf_of(double))]
@@ -181,7 +182,7 @@ def test_no_process_outlives_the_lab(definition: Board) -> None:
     with VirtualLab({"one": definition}):
         (server,) = set(children_of(os.getpid())) - before
         (emulator,) = children_of(server)
-    await_end(server, emulator, timeout_s=2)
+    await_end(server, emulator)
 
 
 def test_no_emulator_outlives_a_lab_that_is_killed(definition: Board) -> None:
@@ -190,4 +191,4 @@ def test_no_emulator_outlives_a_lab_that_is_killed(definition: Board) -> None:
         (server,) = set(children_of(os.getpid())) - before
         (emulator,) = children_of(server)
         os.kill(server, 9)
-        await_end(emulator, timeout_s=2)
+        await_end(emulator)

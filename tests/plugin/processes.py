@@ -9,7 +9,9 @@ import threading
 import time
 from pathlib import Path
 
-GONE_WITHIN_S = 5.0
+from tests.patience import PATIENCE_S
+
+GONE_WITHIN_S = PATIENCE_S
 START_WITHIN_S = 120.0
 
 

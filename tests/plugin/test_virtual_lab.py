@@ -15,7 +15,8 @@ import pytest
 
 from pytest_microtvm.boards import load_boards
 from pytest_microtvm.lab.file import load_lab
-from tests.contract.running import await_end, children_of, need_tools
+from tests.contract.running import children_of, need_tools
+from tests.patience import await_end
 
 KIND = "netduinoplus2"
 MAIN = "import sys; from pytest_microtvm.command.main import main; sys.exit(main())"
@@ -94,7 +95,7 @@ def test_a_signal_ends_all_of_it(tmp_path: Path, number: signal.Signals, short_t
     expected = -number if number == signal.SIGKILL else 128 + number
     assert process.wait(20) == expected
     process.stdout.close()
-    await_end(*children, *below, timeout_s=5)
+    await_end(*children, *below)
     assert list(short_tmp.iterdir()) == []
 
 

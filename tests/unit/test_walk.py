@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from scripts.walk import follow, steps_of
+from tests.patience import PATIENCE_S
 
 
 def walk(folder: Path, *lines: str, timeout_s: float = 20.0) -> list[str]:
@@ -32,7 +33,7 @@ def walk(folder: Path, *lines: str, timeout_s: float = 20.0) -> list[str]:
 def test_a_page_that_is_right_is_followed(tmp_path, lines):
     start = time.monotonic()
     assert walk(tmp_path, *lines) == []
-    assert time.monotonic() - start < 15  # nothing waits for what runs in the background
+    assert time.monotonic() - start < PATIENCE_S  # nothing waits for what runs in the background
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ from pytest_microtvm.errors import ConfigError, DoesNotFit, ModelError
 from pytest_microtvm.forks import Forks, Program
 from pytest_microtvm.mlf import metadata
 from pytest_microtvm.mlf.library import open_library
+from tests.patience import PATIENCE_S, is_running
 from tests.unit.compiler.tflite_models import Model, Tensor, add, two_by_two
 
 TIMEOUT_S = 60.0
@@ -89,15 +90,7 @@ def program(folder: Path, script: str) -> Program:
     return Program(str(path))
 
 
-def is_running(pid: int) -> bool:
-    try:
-        status = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return status != "Z"
-
-
-def wait_for(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
+def wait_for(condition: Callable[[], bool], timeout_s: float = PATIENCE_S) -> None:
     end = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < end, "waited in vain"

@@ -23,9 +23,11 @@ from pytest_microtvm.errors import (
     ProtocolError,
     TransportTimeout,
 )
+from pytest_microtvm.project import server_process
 from pytest_microtvm.project.client import ProjectAPIClient
 from pytest_microtvm.project.descriptions import ServerDescription
 from pytest_microtvm.project.server_process import LAUNCH_SCRIPT, SERVER_FILE, ServerProcess
+from tests.patience import PATIENCE_S, await_end
 
 HEADER = """\
 import os, signal, subprocess, sys, time
@@ -64,25 +66,11 @@ def make_server(tmp_path: Path) -> MakeServer:
 
 
 def open_client(directory: Path) -> ProjectAPIClient:
-    return ProjectAPIClient(directory, Deadline(10))
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def await_end(*pids: int, timeout_s: float = 5.0) -> None:
-    deadline = Deadline(timeout_s)
-    while any(is_running(pid) for pid in pids):
-        assert not deadline.expired, "a process is left"
-        time.sleep(0.02)
+    return ProjectAPIClient(directory, Deadline(PATIENCE_S))
 
 
 def await_file(path: Path) -> str:
-    deadline = Deadline(10)
+    deadline = Deadline(PATIENCE_S)
     while not path.exists() or not path.read_text():
         assert not deadline.expired, f"{path} was not written"
         time.sleep(0.02)
@@ -181,7 +169,7 @@ def test_a_hang_ends_at_the_deadline(make_server: MakeServer) -> None:
             client.build({}, Deadline(0.2))
         with pytest.raises(FlashError, match="out of order"):
             client.flash({}, Deadline(0.2))
-    assert time.monotonic() - start < 5.0
+    assert time.monotonic() - start < PATIENCE_S
 
 
 def test_a_server_that_does_not_read_its_requests(make_server: MakeServer) -> None:
@@ -326,7 +314,7 @@ def test_close_kills_the_servers_children(make_server: MakeServer) -> None:
     directory = make_server(SPAWN)
     with open_client(directory) as client, pytest.raises(BuildError):
         client.build({}, Deadline(1.0))
-    await_end(*map(int, await_file(directory / "pids").split()), timeout_s=1.0)
+    await_end(*map(int, await_file(directory / "pids").split()))
 
 
 def test_an_interrupt_ends_the_server(
@@ -343,7 +331,7 @@ def test_an_interrupt_ends_the_server(
     monkeypatch.setattr(ServerProcess, "_receive", interrupt)
     with pytest.raises(KeyboardInterrupt), open_client(directory) as client:
         client.build({}, Deadline(10))
-    await_end(*map(int, await_file(directory / "pids").split()), timeout_s=1.0)
+    await_end(*map(int, await_file(directory / "pids").split()))
 
 
 def test_a_killed_client_leaves_nothing(make_server: MakeServer) -> None:
@@ -360,15 +348,18 @@ def test_a_killed_client_leaves_nothing(make_server: MakeServer) -> None:
     finally:
         process.kill()
         process.wait()
-    await_end(*pids, timeout_s=4.0)
+    await_end(*pids)
 
 
-def test_an_idle_server_leaves_by_itself(make_server: MakeServer) -> None:
+def test_an_idle_server_leaves_by_itself(
+    make_server: MakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_process, "_CLOSE_TIMEOUT_S", 4 * PATIENCE_S)
     directory = make_server("def close_transport(self): open('closed', 'w').write('x')")
     client = open_client(directory)
     client.open()
     start = time.monotonic()
     client.close()
     client.close()
-    assert time.monotonic() - start < 0.4
+    assert time.monotonic() - start < PATIENCE_S  # else it would be killed, after more than that
     assert (directory / "closed").exists()

@@ -25,6 +25,7 @@ from pytest_microtvm.session.wire.framing import encode
 from pytest_microtvm.session.wire.rpc import RpcCode, pack_packet
 from pytest_microtvm.session.wire.session import HostSession, MessageType, pack_message
 from tests.contract.fake_device import FUNCTIONS, INPUT, OUTPUT, RUN, FakeDevice, FakeTransport
+from tests.patience import PATIENCE_S
 
 OPEN_TIMEOUT_S = 0.9
 CALL_TIMEOUT_S = 0.15
@@ -123,7 +124,7 @@ def test_a_fault_ends_with_the_right_bytes_or_an_error(plan: FaultPlan) -> None:
         assert run_model(link) == DOUBLED
     except MicroTVMError:
         assert plan.kind not in ("none", "delay", "duplicate")
-    assert time.monotonic() - start < OPEN_TIMEOUT_S + 4 * CALL_TIMEOUT_S + 1.0
+    assert time.monotonic() - start < OPEN_TIMEOUT_S + 4 * CALL_TIMEOUT_S + PATIENCE_S
     assert plan.kind in ("none", "flip") or transport.faults == 1
 
 
