@@ -1,7 +1,8 @@
 """Every model of a folder, compiled and held to its own interpreter: does it work here?
 
-TFLite models are compared with LiteRT, ONNX models with onnxruntime, on this machine and with made
-inputs. The table says for each model: exact, within tolerance, how far off, or why it is refused.
+TFLite models are compared with LiteRT, ONNX models with onnxruntime, programs of torch.export with
+PyTorch, on this machine and with made inputs. The table says for each model: exact, within
+tolerance, how far off, or why it is refused.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from pytest_microtvm.flow.opening import open_harness
 from pytest_microtvm.model_files import is_surely_model
 from pytest_microtvm.verify.model_check import EXACT, NOT_CHECKED, WITHIN
 
-_SHOWN = 200
 _EXECUTOR = "aot"
 
 
@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
         for model in models:
             kind, text = _verdict(harness, model, board, told)
             counts[kind] += 1
-            print(f"{kind:12} {model.relative_to(folder)}  {text[:_SHOWN]}".rstrip(), flush=True)
+            print(f"{kind:12} {model.relative_to(folder)}  {text}".rstrip(), flush=True)
     total = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
     print(f"{len(models)} models: {total}")
     return 1 if counts["differs"] else 0
@@ -71,7 +71,9 @@ def _verdict(harness: Harness, model: Path, board: Board, told: list[str]) -> tu
     try:
         harness.check_model(model, library, record)
     except OutputMismatch as error:
-        return "differs", " ".join(str(error).split())
+        # How far, how much of each output, and the first layer; not each element.
+        lines = [line.strip() for line in str(error).splitlines() if not line.startswith("    ")]
+        return "differs", "; ".join(lines[:-1])
     except MicroTVMError as error:
         return "error", error.one_line()
     status = record.model_check or NOT_CHECKED
