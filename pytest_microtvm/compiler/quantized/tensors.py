@@ -43,6 +43,14 @@ class Weights:
     scales: npt.NDArray[np.float32]
     zero_points: npt.NDArray[np.int64]
 
+    def centered(self) -> Weights:
+        """The same without zero points, as int16, where these differ; itself where they do not."""
+        middle = self.zero_points.reshape(-1)[:1]
+        if (self.zero_points == middle).all() or self.values.dtype.itemsize > 1:
+            return self
+        values = (self.values - self.zero_points).astype(np.int16)
+        return Weights(values, self.scales, np.zeros_like(self.zero_points))
+
     def moved(self, move: Any) -> Weights:
         """`move` applied to each of the arrays."""
         return Weights(move(self.values), move(self.scales), move(self.zero_points))

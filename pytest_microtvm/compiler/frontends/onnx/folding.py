@@ -20,6 +20,10 @@ from pytest_microtvm.compiler.frontends.onnx.graph import (
 _KEPT = frozenset({"DequantizeLinear"})
 """Operators over constants that stay: integer kernels want the integers that are behind them."""
 
+_QUANTIZATION = frozenset({"DequantizeLinear", "QuantizeLinear"})
+_QUANTIZATION_OPSET = 19
+"""The evaluator has them from this version of ONNX on, which says nothing else of integers."""
+
 _RANDOM = frozenset(
     {
         "Bernoulli",
@@ -138,7 +142,10 @@ def _computed(graph: Graph, node: Any) -> list[Array] | None:
     given = sum(array.size for array in inputs.values())
     if sizes and max(sizes) > _MOST_GROWTH * max(given, 64):
         return None
-    evaluator = ReferenceEvaluator(node, opsets={"": graph.opset})
+    opset = graph.opset
+    if node.op_type in _QUANTIZATION:
+        opset = max(opset, _QUANTIZATION_OPSET)
+    evaluator = ReferenceEvaluator(node, opsets={"": opset})
     results = evaluator.run(None, inputs)
     arrays = []
     for name, result in zip(node.output, results, strict=False):

@@ -188,7 +188,7 @@ def _on_integers(graph: Graph, node: Any) -> bool:
     """Integers moved in place of the floats that they stand for."""
     chain = _Chain(graph, node)
     first, last = chain.dequantize, chain.quantize
-    if first is None or first.input[0] in graph.constants:
+    if first is None or (first.input[0] in graph.constants and node.op_type not in _CHOICES):
         return False
     if node.op_type in _VIEWS and last is not None and last.input[0] == node.output[0]:
         return False  # a recognizer knows these, and whether images have their channels last
@@ -240,6 +240,27 @@ def _undoes(graph: Graph, node: Any) -> bool:
     return True
 
 
+def _at_another_scale(graph: Graph, node: Any) -> bool:
+    """Integers of 16 bits times or by a number: they stand for as many times more or less."""
+    chain = _Chain(graph, node)
+    first, last = chain.dequantize, chain.quantize
+    number = graph.constants.get(node.input[1])
+    if first is None or last is None or number is None or number.size != 1 or not number > 0:
+        return False
+    if graph.dtype(first.input[0]) in BYTES or graph.shape(first.output[0]) != graph.shape(
+        node.output[0]
+    ):
+        return False
+    builder = Builder(graph, node)
+    scale = graph.constants[first.input[1]].astype(np.float64)
+    scale = scale * number if node.op_type == "Mul" else scale / number
+    parameters = [builder.constant(scale.astype(np.float32).reshape(())), first.input[2]]
+    builder.result(builder.op("DequantizeLinear", first.input[0], *parameters))
+    position = next(i for i, other in enumerate(graph.nodes) if other is node)
+    graph.nodes[position : position + 1] = builder.nodes
+    return True
+
+
 def _insert(graph: Graph, node: Any, nodes: list[Any], *, before: bool) -> None:
     """Put nodes next to one."""
     position = next(i for i, other in enumerate(graph.nodes) if other is node)
@@ -247,6 +268,8 @@ def _insert(graph: Graph, node: Any, nodes: list[Any], *, before: bool) -> None:
     graph.nodes[place:place] = nodes
 
 
+_CHOICES = frozenset({"Gather", "GatherElements", "GatherND"})
+"""They read a table of constants, as an embedding does, by inputs."""
 _VIEWS = frozenset({"Flatten", "Reshape", "Transpose"})
 _MOVES = (
     "DepthToSpace",
@@ -267,6 +290,7 @@ _REWRITES: dict[str, tuple[Callable[[Graph, Any], bool], ...]] = {
     "Concat": (_parts_at_its_scale,),
     "Conv": (_with_rows,),
     "ConvTranspose": (_with_rows,),
+    **dict.fromkeys(("Div", "Mul"), (_at_another_scale,)),
     "MaxPool": (_with_rows, _at_its_scale),
     "Reshape": (_undoes, _at_its_scale, _quantized_first, _on_integers),
     "Transpose": (_at_its_scale, _quantized_first, _on_integers),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pytest_microtvm.compiler.frontends.onnx.attributes import leave_out_empty_lists
 from pytest_microtvm.compiler.frontends.onnx.branches import resolve_branches
 from pytest_microtvm.compiler.frontends.onnx.folding import drop_identities, fold
 from pytest_microtvm.compiler.frontends.onnx.functions import inline_functions
@@ -15,6 +16,7 @@ from pytest_microtvm.compiler.frontends.onnx.rewrites import REWRITES
 from pytest_microtvm.compiler.frontends.onnx.rewrites.quantized import widen_narrow_constants
 from pytest_microtvm.compiler.frontends.onnx.shapes import fix_input_shapes, infer_types
 from pytest_microtvm.compiler.frontends.onnx.tables import look_up
+from pytest_microtvm.compiler.frontends.onnx.words import make_words_signed
 
 _MOST_ROUNDS = 50
 """Each round takes away one level of what is nested; no model nests so deep."""
@@ -31,6 +33,7 @@ def normalise(model: Any, input_shapes: Mapping[str, tuple[int, ...]]) -> Graph:
         ModelError: Shapes do not fit, or functions cannot be put in place.
     """
     graph = Graph(inline_functions(model))
+    leave_out_empty_lists(graph)
     fix_input_shapes(graph, input_shapes)
     widen_halves(graph)
     for _ in range(_MOST_ROUNDS):
@@ -38,6 +41,7 @@ def normalise(model: Any, input_shapes: Mapping[str, tuple[int, ...]]) -> Graph:
         changed = fold(graph)
         changed = resolve_branches(graph) or changed
         changed = rewrite_nodes(graph, REWRITES) or changed
+        changed = make_words_signed(graph) or changed
         drop_identities(graph)
         graph.remove_unused()
         if not changed:

@@ -7,12 +7,10 @@ implementation, so that it rounds as ONNX says.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
-import onnx
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from pytest_microtvm.compiler.frontends.onnx.graph import Array, Graph, domain_of
@@ -71,7 +69,7 @@ _ELEMENTWISE = frozenset(
         "ThresholdedRelu",
     }
 )
-BYTES = (onnx.TensorProto.INT8, onnx.TensorProto.UINT8)
+BYTES = (TensorProto.INT8, TensorProto.UINT8)
 """Element types of quantized tensors whose functions are tables."""
 
 
@@ -111,7 +109,7 @@ class _Function:
         self._made = made
         self._nodes: list[Any] = []
         self._constants: dict[str, Array] = {}
-        self._dequantize: Any = None
+        self._dequantizes: list[Any] = []
         self.root = ""
         """The quantized tensor."""
 
@@ -137,11 +135,8 @@ class _Function:
             if self.root not in ("", node.input[0]):
                 return False
             self.root = node.input[0]
-            if self._dequantize is None:
-                self._dequantize = node
-                self._nodes.append(node)
-            elif node is not self._dequantize and not any(node is n for n in self._nodes):
-                self._nodes.append(node)
+            if not any(node is other for other in self._dequantizes):
+                self._dequantizes.append(node)
             return self.root not in self._graph.constants
         if node.op_type not in _ELEMENTWISE or not all(map(self.follow, filter(None, node.input))):
             return False
@@ -151,7 +146,7 @@ class _Function:
 
     def name(self) -> str:
         """What it is called: the operators in it."""
-        operators = [node.op_type for node in self._nodes if node is not self._dequantize]
+        operators = [node.op_type for node in self._nodes]
         return "_".join(operators[:3]).lower() or "requantize"
 
     def table(self, quantize: Any) -> Array | None:
@@ -160,32 +155,50 @@ class _Function:
         dtype, shape = graph.dtype(self.root), graph.shape(self.root)
         if not self.root or shape is None or shape != graph.shape(quantize.output[0]):
             return None
-        if len(self._nodes) == 1 and self._is_identity(quantize):
+        if not self._nodes and self._is_identity(quantize):
             return None
-        constants = dict(self._constants)
-        for node in (*self._nodes, quantize):
-            constants |= {n: graph.constants[n] for n in node.input if n in graph.constants}
-        body = helper.make_graph(
-            [*self._nodes, quantize],
-            "function",
-            [helper.make_tensor_value_info(self.root, dtype, [256])],
-            [helper.make_empty_tensor_value_info(quantize.output[0])],
-            [numpy_helper.from_array(array, name) for name, array in constants.items()],
-        )
-        model = helper.make_model(body, opset_imports=[helper.make_opsetid("", graph.opset)])
         limits = np.iinfo(helper.tensor_dtype_to_np_dtype(dtype))
-        values = np.arange(limits.min, limits.max + 1).astype(limits.dtype)
+        values = np.arange(limits.min, limits.max + 1)
+        reals = {node.output[0]: self._dequantized(node, values) for node in self._dequantizes}
+        real = reals.get(quantize.input[0])
+        if real is None:
+            real = self._computed(quantize.input[0], reals)
+        return None if real is None or real.size != 256 else self._quantized(quantize, real)
+
+    def _computed(self, name: str, reals: dict[str, Array]) -> Array | None:
+        """A value as ONNX's reference implementation computes it; None for what that lacks."""
+        body = helper.make_graph(
+            self._nodes,
+            "function",
+            [helper.make_tensor_value_info(real, TensorProto.FLOAT, [256]) for real in reals],
+            [helper.make_empty_tensor_value_info(name)],
+            [numpy_helper.from_array(array, known) for known, array in self._constants.items()],
+        )
+        imports = [helper.make_opsetid("", self._graph.opset)]
+        model = helper.make_model(body, opset_imports=imports)
         try:
             with np.errstate(all="ignore"):
-                [result] = ReferenceEvaluator(model).run(None, {self.root: values})
+                [result] = ReferenceEvaluator(model).run(None, reals)
         except Exception:  # noqa: BLE001  # whatever the evaluator lacks is left to the compiler
             return None
-        table: Array = np.asarray(result)
-        return table.reshape(-1) if math.prod(table.shape) == 256 else None
+        return np.asarray(result)
+
+    def _dequantized(self, node: Any, values: Array) -> Array:
+        scale, zero_point = (self._graph.constants[name].reshape(()) for name in node.input[1:3])
+        real: Array = (values - int(zero_point)).astype(np.float32) * scale
+        return real
+
+    def _quantized(self, node: Any, real: Array) -> Array:
+        scale, zero_point = (self._graph.constants[name].reshape(()) for name in node.input[1:3])
+        limits = np.iinfo(zero_point.dtype)
+        with np.errstate(all="ignore"):
+            whole = np.rint(real.reshape(-1) / scale) + np.float32(zero_point)
+        found: Array = np.clip(np.nan_to_num(whole), limits.min, limits.max)
+        return found.astype(zero_point.dtype)
 
     def _is_identity(self, quantize: Any) -> bool:
         """Whether the output's scale and zero point are the input's."""
-        pairs = zip(quantize.input[1:3], self._dequantize.input[1:3], strict=True)
+        pairs = zip(quantize.input[1:3], self._dequantizes[0].input[1:3], strict=True)
         return all(
             np.array_equal(self._graph.constants[one], self._graph.constants[other])
             for one, other in pairs

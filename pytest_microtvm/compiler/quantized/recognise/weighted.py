@@ -48,6 +48,8 @@ def match_weighted(values: Values, result: Any, output: Output) -> Match | None:
     weights = values.weights(value.args[1])
     if source is None or weights is None:
         return None
+    if output.is_even:
+        weights = weights.centered()
     if name == "matmul":
         return _fully_connected(values, source, weights, bias, output)
     if name == "nn.conv2d_transpose":
@@ -153,6 +155,8 @@ def _fully_connected(
 def _fits(source: Activation, weights: Weights, output: Output) -> bool:
     """Whether there are kernels for these element types."""
     found = (source.dtype, str(weights.values.dtype), output.dtype)
+    if output.is_even:
+        return all(dtype in ("int8", "int16", "uint8") for dtype in found)
     return found in (
         ("int8", "int8", "int8"),
         ("uint8", "uint8", "uint8"),

@@ -285,3 +285,40 @@ def test_fourier_transforms(tmp_path: Path):
         for r in results
     ]
     agree(model, tmp_path, [real, signal], expected=expected)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "shape", "attributes"),
+    [
+        ("FLOAT", [1, 2, 7], {"kernel_shape": [3], "strides": [2], "ceil_mode": 1}),
+        ("FLOAT", [2, 2, 5, 6], {"kernel_shape": [3, 2], "pads": [1, 0, 1, 1]}),
+        ("INT8", [1, 2, 5, 6], {"kernel_shape": [2, 2], "dilations": [2, 3], "storage_order": 1}),
+        ("FLOAT", [1, 2, 4, 5, 6], {"kernel_shape": [2, 2, 2], "auto_pad": "SAME_UPPER"}),
+    ],
+)
+def test_a_pool_tells_where_its_results_are(
+    dtype: str, shape: list[int], attributes: dict[str, Any], tmp_path: Path
+):
+    model = made(
+        [node("MaxPool", "x", "y places", **attributes)], {"x": (dtype, shape)}, "y places"
+    )
+    source = (floats(*shape) * 20).astype(np.int8 if dtype == "INT8" else np.float32)
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    agree(model, tmp_path, [source], expected=session.run(None, {"x": source}))
+
+
+def test_a_region_and_scales_of_nothing_are_left_out(tmp_path: Path):
+    constants = {"none": np.zeros(0, np.float32), "sizes": np.array([1, 2, 6, 9])}
+    attributes = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
+    nodes = [node("Resize", "x none none sizes", **attributes)]
+    model = made(nodes, {"x": ("FLOAT", [1, 2, 4, 3])}, "y", constants, opset=12)
+    source = floats(1, 2, 4, 3)
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    agree(model, tmp_path, [source], expected=session.run(None, {"x": source}))
+
+
+def test_an_attribute_that_is_an_empty_list_says_nothing(tmp_path: Path):
+    model = made([node("ReduceMin", "x", axes=[0], keepdims=0)], {"x": ("FLOAT", [3, 4])}, opset=13)
+    del model.graph.node[0].attribute[0].ints[:]
+    source = floats(3, 4)
+    agree(model, tmp_path, [source], expected=[source.min()])

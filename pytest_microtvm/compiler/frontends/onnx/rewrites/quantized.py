@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from onnx import TensorProto
+from onnx import TensorProto, helper
 
 from pytest_microtvm.compiler.frontends.onnx.graph import Builder, Rewrite
 
@@ -126,7 +126,7 @@ def _quantize(builder: Builder) -> bool:
     """To integers of 4 or 2 bits: those of 8, held to the range of the narrow ones."""
     narrow = _NARROW.get(builder.graph.dtype(builder.node.output[0]) or 0)
     if narrow is None:
-        return False
+        return _with_zero_point(builder, builder.node.output[0])
     dtype, low, high = narrow
     source, scale, zero_point = (builder.input(position) for position in range(3))
     if zero_point is not None:
@@ -144,6 +144,21 @@ def _quantize(builder: Builder) -> bool:
     return True
 
 
+def _with_zero_point(builder: Builder, integers: str) -> bool:
+    """Where it is left out it is 0, of the type of the integers."""
+    dtype, scale = builder.graph.dtype(integers), builder.input(1)
+    shape = builder.graph.shape(scale or "")
+    if builder.input(2) is not None or dtype not in _WHOLE or shape is None:
+        return False
+    zero_point = builder.constant(np.zeros(shape, helper.tensor_dtype_to_np_dtype(dtype)))
+    inputs = [builder.node.input[0], scale, zero_point]
+    attributes = attributes_of(builder, "output_dtype")
+    builder.emit(builder.node.op_type, inputs, list(builder.node.output), **attributes)
+    return True
+
+
+_WHOLE = (TensorProto.INT8, TensorProto.UINT8, TensorProto.INT16, TensorProto.UINT16)
+"""Types of quantized tensors with a C type."""
 _NARROW: dict[int, tuple[Any, int, int]] = {
     getattr(TensorProto, name): entry
     for name, entry in {
@@ -172,8 +187,10 @@ def _dequantize(builder: Builder) -> bool:
     block = int(builder.attribute("block_size", 0))
     source, scale, zero_point = (builder.input(position) for position in range(3))
     shape = builder.graph.shape(source or "")
-    if not block or shape is None or scale is None or source is None:
+    if shape is None or scale is None or source is None:
         return False
+    if not block:
+        return _with_zero_point(builder, source)
     axis = int(builder.attribute("axis", 1)) % len(shape)
     wide = _repeated(builder, scale, axis, block, shape[axis])
     value = builder.cast(source, TensorProto.FLOAT)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pytest_microtvm.compiler.frontends.onnx.graph import Array, Builder, Rewrite
+from pytest_microtvm.compiler.frontends.onnx.rewrites.quantized import attributes_of
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,19 @@ def _resize(builder: Builder) -> bool:
         return False
     sizes, scales = found
     if _is_plain(builder, shape, sizes, scales, mode):
-        return False
+        return _without_empty_inputs(builder)
     _resized(builder, shape, sizes, scales, mode)
+    return True
+
+
+def _without_empty_inputs(builder: Builder) -> bool:
+    """The node without the region, scales or sizes that are given as nothing."""
+    known = builder.graph.constants
+    names = list(builder.node.input)
+    kept = [name if name not in known or known[name].size else None for name in names]
+    if kept == names:
+        return False
+    builder.emit("Resize", kept, list(builder.node.output), **attributes_of(builder))
     return True
 
 

@@ -1,10 +1,15 @@
-"""Convolutions and pools: padding that a model leaves to be found, written out."""
+"""Convolutions and pools: padding and places that a model leaves to be found, written out."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import Any
 
-from pytest_microtvm.compiler.frontends.onnx.graph import Builder, Rewrite
+import numpy as np
+from onnx import helper
+
+from pytest_microtvm.compiler.frontends.onnx.graph import Array, Builder, Rewrite
 from pytest_microtvm.compiler.frontends.onnx.rewrites.quantized import attributes_of
 
 
@@ -100,9 +105,65 @@ def _whole_average(builder: Builder) -> bool:
     return True
 
 
+def _max(builder: Builder) -> bool:
+    return _padded(builder) or _max_with_places(builder)
+
+
+def _max_with_places(builder: Builder) -> bool:
+    """A MaxPool that tells where its results are, too, by the windows themselves."""
+    names = builder.node.output
+    source = builder.node.input[0]
+    shape, result = (builder.graph.shape(name) for name in (source, names[0]))
+    dtype = builder.graph.dtype(source)
+    if len(names) < 2 or not names[1] or shape is None or result is None or dtype is None:
+        return False
+    places, inside = _taken(builder, shape[2:], result[2:])
+    rows, image = math.prod(shape[:2]), math.prod(shape[2:])
+    count, taps = places.shape
+    flat = builder.reshape(source, (rows, image))
+    taken = builder.op("Gather", flat, builder.constant(places), axis=1)
+    if not inside.all():
+        kind = helper.tensor_dtype_to_np_dtype(dtype)
+        least = np.array(-np.inf if kind.kind == "f" else np.iinfo(kind).min, kind)
+        taken = builder.op("Where", builder.constant(inside), taken, builder.constant(least))
+    first = builder.op("ArgMax", taken, axis=2, keepdims=0)
+    starts = builder.constant(np.arange(count, dtype=np.int64) * taps)
+    if builder.attribute("storage_order", 0):
+        by_column = np.arange(image).reshape(shape[:1:-1]).T.reshape(-1)
+        places = by_column[places]
+    where = builder.constant(places.reshape(-1))
+    inner = builder.op("Gather", where, builder.op("Add", first, starts))
+    offsets = builder.constant(np.arange(rows, dtype=np.int64)[:, None] * image)
+    builder.result(builder.reshape(builder.reduce("ReduceMax", taken, [2], 0), result))
+    builder.result(builder.reshape(builder.op("Add", inner, offsets), result), 1)
+    return True
+
+
+def _taken(builder: Builder, extents: Sequence[int], results: Sequence[int]) -> tuple[Array, Array]:
+    """By window and tap, the place in an image, and whether it is inside of it."""
+    kernel = _kernel(builder) or []
+    strides, dilations = _pairs(builder, len(kernel))
+    pads = builder.attribute("pads", [0] * 2 * len(kernel))
+    places = np.zeros((1, 1), np.int64)
+    inside = np.ones((1, 1), bool)
+    for axis, extent in enumerate(extents):
+        at = np.arange(results[axis])[:, None] * strides[axis] - pads[axis]
+        at = at + np.arange(kernel[axis]) * dilations[axis]
+        inner = np.clip(at, 0, extent - 1)
+        places = _each_with_each(places * extent, inner, np.add)
+        inside = _each_with_each(inside, inner == at, np.logical_and)
+    return places, inside
+
+
+def _each_with_each(one: Array, other: Array, function: Any) -> Array:
+    """A function of each two rows, and in them of each two columns, in order."""
+    found: Array = function(one[:, None, :, None], other[None, :, None, :])
+    return found.reshape(len(one) * len(other), -1)
+
+
 REWRITES: dict[str, Rewrite] = {
     "AveragePool": _average,
     "Conv": _padded,
     "ConvTranspose": _transposed,
-    "MaxPool": _padded,
+    "MaxPool": _max,
 }
