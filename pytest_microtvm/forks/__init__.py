@@ -8,11 +8,13 @@ for each. A fork leads a session of its own, and has its own folder, environment
     client     what a run holds: `Forks`, and a `Fork` for each program that runs
     server     the fork server, `python -m pytest_microtvm.forks.server`
     become     how a fork becomes a program
+    own        a fork of the process that wants it: of a bridge, which has no threads
 
 A fork server ends with the process that uses it, and its forks with it, whoever is killed. One that
 was killed is replaced when the next program is started.
 """
 
 from pytest_microtvm.forks.client import Fork, ForkError, Forks, Program
+from pytest_microtvm.forks.own import OwnFork
 
-__all__ = ["Fork", "ForkError", "Forks", "Program"]
+__all__ = ["Fork", "ForkError", "Forks", "OwnFork", "Program"]

@@ -16,9 +16,9 @@ from typing import Any
 
 from ..deadline import Deadline
 from ..errors import ConfigError
-from ..forks import Fork, ForkError, Forks
+from ..forks import Fork, ForkError, Forks, OwnFork, Program
 from ..process import fill_standard_streams, package_environment
-from .forking import ForkedServer, can_fork, server_program
+from .forking import server_program
 
 SERVER_FILE = "microtvm_api_server.py"
 LAUNCH_SCRIPT = "launch_microtvm_api_server.sh"
@@ -55,7 +55,8 @@ class ServerProcess:
         directory: A template or project folder.
         debug: Have the server log its requests.
         keep_waiting: Called between waits for the server; may raise to end them.
-        fork: Let a server of this package's own be a fork of this process; see `forking`.
+        fork: Let a server of this package's own be a fork of this process, where that has no
+            threads; see `forking`.
         forks: Start one there instead.
     """
 
@@ -73,7 +74,7 @@ class ServerProcess:
         self._keep_waiting = keep_waiting
         self._fork = fork
         self._forks = forks
-        self._process: subprocess.Popen[bytes] | ForkedServer | Fork | None = None
+        self._process: subprocess.Popen[bytes] | OwnFork | Fork | None = None
         self._request_fd = -1
         self._reply_fd = -1
         self._received = bytearray()
@@ -138,21 +139,22 @@ class ServerProcess:
         arguments: list[str],
         pass_fds: tuple[int, int],
         deadline: Deadline,
-    ) -> subprocess.Popen[bytes] | ForkedServer | Fork:
-        if self._forks is not None and command[0] == sys.executable:
-            program = server_program(Path(command[1]))
-            if program is not None:
-                with Path(os.devnull).open("rb") as null:
-                    return self._forks.start(
-                        program,
-                        arguments,
-                        (null.fileno(), self._log.fileno(), self._log.fileno()),
-                        deadline=deadline,
-                        pass_fds=pass_fds,
-                        folder=self._directory,
-                    )
-        if self._fork and command[0] == sys.executable and can_fork(Path(command[1])):
-            return ForkedServer(Path(command[1]), arguments, self._log, pass_fds)
+    ) -> subprocess.Popen[bytes] | OwnFork | Fork:
+        program = self._own_program(command)
+        if program is not None:
+            with Path(os.devnull).open("rb") as null:
+                streams = null.fileno(), self._log.fileno(), self._log.fileno()
+                if self._forks is None:
+                    script = Path(program.name)
+                    return OwnFork(script, arguments, streams, pass_fds, self._directory)
+                return self._forks.start(
+                    program,
+                    arguments,
+                    streams,
+                    deadline=deadline,
+                    pass_fds=pass_fds,
+                    folder=self._directory,
+                )
         return subprocess.Popen(
             [*command, *arguments],
             cwd=self._directory,
@@ -163,6 +165,13 @@ class ServerProcess:
             pass_fds=pass_fds,
             start_new_session=True,  # Ctrl-C is for us; and so its descendants are found
         )
+
+    def _own_program(self, command: list[str]) -> Program | None:
+        """The server as a program that is started as a fork; None where it is not."""
+        can_fork = self._forks is not None or (self._fork and OwnFork.is_possible())
+        if not can_fork or command[0] != sys.executable:
+            return None
+        return server_program(Path(command[1]))
 
     def close(self, *, at_once: bool) -> None:
         """End the server and every process it started; may be called again.

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from pytest_microtvm.deadline import Deadline
-from pytest_microtvm.forks import Fork, ForkError, Forks, Program
+from pytest_microtvm.forks import Fork, ForkError, Forks, OwnFork, Program
 from pytest_microtvm.process import package_environment
 
 TIMEOUT_S = 30.0
@@ -263,3 +263,16 @@ def test_a_fork_is_shown_as_what_it_is(run: Callable[..., Fork], tmp_path: Path)
     fork.end()
     for fd in pipe:
         os.close(fd)
+
+
+def test_a_process_with_threads_does_not_fork_itself() -> None:
+    ended = threading.Event()
+    thread = threading.Thread(target=ended.wait)
+    thread.start()
+    try:
+        assert not OwnFork.is_possible()
+        with pytest.raises(ValueError, match="a process with threads cannot fork itself"):
+            OwnFork(Path("/program.py"), (), (0, 1, 2), (), Path("/"))
+    finally:
+        ended.set()
+        thread.join()
