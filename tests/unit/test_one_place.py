@@ -53,3 +53,11 @@ def test_every_reference_has_a_title() -> None:
         title.startswith("the executor") == (name in EXECUTORS)
         for name, title in zip(REFERENCES, titles, strict=True)
     )
+
+
+def test_each_decision_has_a_number_of_its_own() -> None:
+    pages = sorted((Path(__file__).parents[2] / "docs" / "adr").glob("0*.md"))
+    numbers = [int(page.name.partition("-")[0]) for page in pages]
+    assert len(set(numbers)) == len(numbers)
+    for number, page in zip(numbers, pages, strict=True):
+        assert page.read_text(encoding="utf-8").startswith(f"# {number}. "), page.name
