@@ -149,11 +149,13 @@ def check_model(model: Any) -> None:
         tensors = [graph.Tensors(i) for i in range(graph.TensorsLength())]
         operators = [graph.Operators(i) for i in range(graph.OperatorsLength())]
         scaled = _scaled_tensors(model, operators)
+        computed = _computed_tensors(model, operators)
         for index, tensor in enumerate(tensors):
             _check_size(tensor)
             buffer = model.Buffers(tensor.Buffer())
             data = buffer.DataAsNumpy() if buffer.DataLength() else b""
-            _check_quantization(tensor, data, _MAX_SCALE if index in scaled else np.inf)
+            most = _MAX_SCALE if index in scaled else np.inf
+            _check_quantization(tensor, data, most, index in computed)
         for operator in operators:
             name = operator_name(model, operator)
             _check_options(name, operator)
@@ -222,7 +224,17 @@ def _scaled_tensors(model: Any, operators: list[Any]) -> set[int]:
     return found
 
 
-def _check_quantization(tensor: Any, data: Any, most: float) -> None:
+def _computed_tensors(model: Any, operators: list[Any]) -> set[int]:
+    """The tensors of operators that do more than to quantize."""
+    found: set[int] = set()
+    for operator in operators:
+        if operator_name(model, operator) not in ("QUANTIZE", "DEQUANTIZE"):
+            found.update(_present(operator.InputsAsNumpy))
+            found.update(_present(operator.OutputsAsNumpy))
+    return found
+
+
+def _check_quantization(tensor: Any, data: Any, most: float, is_computed: bool) -> None:
     """Check what a tensor says of its quantization, and the bytes of a constant against it."""
     quantization = tensor.Quantization()
     if quantization is None or quantization.ScaleLength() == 0 or not is_quantizable(tensor):
@@ -239,7 +251,9 @@ def _check_quantization(tensor: Any, data: Any, most: float) -> None:
         if not low <= zero_point <= high:
             raise _wrong(tensor, f"has the zero point {int(zero_point)}, outside of {low}..{high}")
     # Wide constants are biases, whose zero points LiteRT takes for 0; so are those of one per axis.
-    is_symmetric = len(scales) > 1 or (len(data) > 0 and type_name(tensor) in ("INT32", "INT64"))
+    is_symmetric = (len(scales) > 1 and is_computed) or (
+        len(data) > 0 and type_name(tensor) in ("INT32", "INT64")
+    )
     if is_symmetric and any(zero_points):
         raise _wrong(tensor, f"has the zero point {int(max(zero_points, key=abs))}, not 0")
     if type_name(tensor) == "INT64" and len(data) % 8 == 0:

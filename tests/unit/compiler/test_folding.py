@@ -11,11 +11,18 @@ import pytest
 import tflite
 
 from pytest_microtvm.compiler import compile_to_files
+from pytest_microtvm.compiler.frontends.tflite import import_tflite
 from pytest_microtvm.errors import ModelError
 from tests.operators.cases import Case, merged
 from tests.operators.running import run_litert
 from tests.unit.compiler.native import Array, NativeModel
-from tests.unit.compiler.tflite_models import Model, Operator, Tensor, fully_connected
+from tests.unit.compiler.tflite_models import (
+    Model,
+    Operator,
+    Quantization,
+    Tensor,
+    fully_connected,
+)
 
 
 def native(model: Model, directory: Path) -> NativeModel:
@@ -129,3 +136,19 @@ def test_sparse_weights_are_those_with_their_zeros(tmp_path):
     steps = [Operator("DENSIFY", [1], [2]), fully_connected([0, 2, -1], 3)]
     model = Model(tensors, steps, [0], [3])
     assert_as_litert(model, tmp_path, np.array([[1, 2, 3, 4]], np.float32))
+
+
+def test_weights_that_were_trained_for_steps_are_in_steps(tmp_path):
+    """As training that knows of quantization leaves them where nothing quantizes its layers."""
+    weights = np.array([[0.26, -1.0, 0.13], [3.9, 0.1, -4.2]], np.float32)
+    steps = Quantization([0.25, 0.5], [128, 127])
+    tensors = [
+        *(Tensor("x", [1, 3]), Tensor("w", [2, 3], data=weights)),
+        *(Tensor("steps", [2, 3], "UINT8", quantization=steps), Tensor("real", [2, 3])),
+        Tensor("y", [1, 2]),
+    ]
+    operators = [Operator("QUANTIZE", [1], [2]), Operator("DEQUANTIZE", [2], [3])]
+    model = Model(tensors, [*operators, fully_connected([0, 3, -1], 4)], [0], [4])
+    assert_as_litert(model, tmp_path, np.array([[1, 2, 4]], np.float32))
+    function = import_tflite(model.to_bytes()).module["main"]
+    assert "quantize" not in function.script(show_meta=False)

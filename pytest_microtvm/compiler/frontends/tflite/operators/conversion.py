@@ -9,11 +9,13 @@ import numpy as np
 from tvm import relax
 
 from pytest_microtvm.compiler.frontends.tflite.call import Call, constant
+from pytest_microtvm.compiler.frontends.tflite.graph import Array, Quantization
 from pytest_microtvm.compiler.frontends.tflite.operators.tables import (
     factor_of,
     one_quantization,
 )
 from pytest_microtvm.compiler.frontends.tflite.registry import operator
+from pytest_microtvm.compiler.quantized.arithmetic import LIMITS, round_away
 from pytest_microtvm.compiler.quantized.specs import Requantize
 
 
@@ -25,7 +27,19 @@ def quantize(call: Call) -> Any:
     data = call.input(0)
     if data.is_quantized and "int32" in (data.dtype, call.output.dtype):
         return _requantized(call)
+    if data.value is not None and data.dtype == "float32" and call.output.dtype in LIMITS:
+        return _steps(data.value, call.output.quantization, call.output.dtype)
     return call.finished(data.real)
+
+
+def _steps(values: Array, quantization: Quantization, dtype: str) -> Array:
+    """Known numbers in steps, as training that knows of quantization leaves weights."""
+    shape = [1] * values.ndim
+    if quantization.scales.size > 1:
+        shape[quantization.axis] = quantization.scales.size
+    steps = round_away(values / quantization.scales.reshape(shape))
+    steps = steps + quantization.zero_points.reshape(shape)
+    return np.clip(steps, *LIMITS[dtype]).astype(dtype)
 
 
 def _requantized(call: Call) -> Any:
