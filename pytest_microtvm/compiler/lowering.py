@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_microtvm.compiler.emit.literals import literal
+from pytest_microtvm.compiler.index_bounds import bounded_indices
 from pytest_microtvm.compiler.kernels import explained, lower_kernels
 from pytest_microtvm.compiler.program import (
     C_TYPES,
@@ -83,6 +84,7 @@ def lower_relax(module: Any, target: Any) -> Any:
         transform.InlinePrivateFunctions(),
         transform.DecomposeOpsForInference(),
         _reshape_squeezed(),
+        bounded_indices(),
         backend.DispatchSortScan(),
         # TVM has kernels of this operator for this layout only.
         transform.ConvertLayout({"relax.nn.conv2d_transpose": ["NCHW", "IOHW"]}),

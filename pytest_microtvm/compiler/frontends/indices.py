@@ -25,16 +25,47 @@ def index_limits(values: Values) -> dict[Any, int]:
         values: The bindings of `main`.
     """
     found: dict[Any, int] = {}
-    for call in values.calls("take"):
-        data, places = call.args[:2]
-        if not is_static_tensor(data) or call.attrs.axis is None:
-            continue
-        shape = shape_of(data)
-        extent = shape[int(call.attrs.axis) % len(shape)]
-        for variable, offset in _sources(values, places, 0):
-            limit = max(1, extent - offset)
-            found[variable] = min(limit, found.get(variable, limit))
+    for name, indexed in _INDEXED.items():
+        for call in values.calls(name):
+            if not is_static_tensor(call.args[0]):
+                continue
+            for places, extent in indexed(call, values):
+                for variable, offset in _sources(values, places, 0):
+                    limit = max(1, extent - offset)
+                    found[variable] = min(limit, found.get(variable, limit))
     return found
+
+
+def _by_axis(call: Any, values: Values) -> Iterator[tuple[Any, int]]:
+    if call.attrs.axis is not None:
+        shape = shape_of(call.args[0])
+        yield call.args[1], shape[int(call.attrs.axis) % len(shape)]
+
+
+def _by_places(call: Any, values: Values) -> Iterator[tuple[Any, int]]:
+    """The last axis of the indices has one for each axis that is indexed."""
+    data, places = call.args[:2]
+    if is_static_tensor(places):
+        first = int(getattr(call.attrs, "batch_dims", 0))
+        yield places, min(shape_of(data)[first : first + shape_of(places)[-1]])
+
+
+def _by_axes(call: Any, values: Values) -> Iterator[tuple[Any, int]]:
+    """A tuple has the indices of each of the first axes."""
+    places = values.definition(call.args[1])
+    yield from zip(getattr(places, "fields", ()), shape_of(call.args[0]), strict=False)
+
+
+_INDEXED = {
+    "gather_elements": _by_axis,
+    "gather_nd": _by_places,
+    "index_put": _by_axes,
+    "index_tensor": _by_axes,
+    "scatter_elements": _by_axis,
+    "scatter_nd": _by_places,
+    "take": _by_axis,
+}
+"""By operator, its indices and what they have to be below."""
 
 
 def _sources(values: Values, expression: Any, offset: int) -> Iterator[tuple[Any, int]]:

@@ -198,12 +198,7 @@ def gather_nd(call: Call) -> Any:
     depth = places.shape[-1]
     if depth > data.rank:
         raise call.refusal(f"it gathers by {depth} indices of {data.shape}")
-    rest = list(data.shape[depth:])
-    steps = [math.prod(data.shape[axis + 1 : depth]) for axis in range(depth)]
-    weighted = relax.op.multiply(places.expression, constant(np.array(steps, places.dtype)))
-    numbers = relax.op.sum(weighted, [-1])
-    rows = relax.op.reshape(data.expression, [math.prod(data.shape[:depth]), *rest])
-    return relax.op.take(rows, numbers, axis=0, mode="clip")
+    return relax.op.gather_nd(data.expression, relax.op.astype(places.expression, "int64"))
 
 
 @operator("DYNAMIC_UPDATE_SLICE", versions=3, options="DynamicUpdateSliceOptions")
