@@ -69,6 +69,22 @@ def _unary(operator: str, *dtypes: str, positive: bool = False, reach: float = 1
     return draw_case
 
 
+def _left_in_float(rng: Rng, case: Case) -> None:
+    """What converters have no quantization for: functions of floats between bytes."""
+    dtype = _dtype(rng, "uint8")
+    shape = _shape(rng, _rank(rng))
+    source = _quantization(rng, dtype, _scale(rng, -8, -3))
+    output = _quantization(rng, dtype, _scale(rng, -8, -3))
+    data = case.add_input(rng, shape, dtype, source)
+    real = case.add(shape, "float32")
+    case.step("DEQUANTIZE", [data], [real])
+    for operator in rng.choice(["ABS", "COS", "FLOOR", "NEG", "SIN", "SQUARE"], 2):
+        following = case.add(shape, "float32")
+        case.step(str(operator), [real], [following])
+        real = following
+    case.run("QUANTIZE", [real], [case.add(shape, dtype, output)])
+
+
 def _int16_unary(operator: str) -> Draw:
     def draw_case(rng: Rng, case: Case) -> None:
         shape = _shape(rng, _rank(rng))
@@ -346,7 +362,8 @@ MORE: dict[str, Draw] = {
     "sqrt": _unary("SQRT", *_BOTH, positive=True),
     "rsqrt": _unary("RSQRT", "int8", "int16", "float32", positive=True, reach=4),
     "elu": _unary("ELU", *_BOTH),
-    "gelu": _unary("GELU", "int8", "uint8"),
+    "gelu": _unary("GELU", "int8", "int16", "uint8"),
+    "left_in_float": _left_in_float,
     "hard_swish": _unary("HARD_SWISH", "int8", "uint8", "float32", reach=8),
     **{
         name: _float_unary(name.upper())

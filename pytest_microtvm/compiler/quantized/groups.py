@@ -14,6 +14,7 @@ from pytest_microtvm.compiler.quantized.given import PREFIX as GIVEN_PREFIX
 from pytest_microtvm.compiler.quantized.given import GivenSpec
 from pytest_microtvm.compiler.quantized.kernels import PORTABLE, is_external
 from pytest_microtvm.compiler.quantized.operator import installed_operators
+from pytest_microtvm.compiler.quantized.recognise.chains import match_chain
 from pytest_microtvm.compiler.quantized.recognise.matches import (
     Match,
     Movement,
@@ -81,7 +82,7 @@ def group_integers(
     rewriter = _IntegerRewriter(module["main"], given, is_even)
     updated = rewrite(module, rewriter)
     if not rewriter.wanted:
-        return Grouped(module, (), float_groups(Values(module["main"]), ()))
+        return Grouped(updated, (), float_groups(Values(updated["main"]), ()))
     specs = [wanted.spec for wanted in rewriter.wanted]
     found = living(updated["main"], PREFIX, specs, partial(is_external, simd=simd))
     updated[updated.get_global_var("main")] = found.function
@@ -184,8 +185,8 @@ class _IntegerRewriter(Rewriter):
         from tvm import relax
 
         call, source = movement.call, movement.source
-        if operator_name(call) == "permute_dims":
-            value = relax.op.permute_dims(source, call.attrs.axes)
+        if operator_name(call) in ("permute_dims", "strided_slice"):
+            value = relax.Call(call.op, [source, *call.args[1:]], call.attrs)
         else:
             twin = self.twins.get(source)
             if twin is not None and is_view(shape_of(source), (0, 2, 3, 1)):
@@ -222,7 +223,8 @@ class _IntegerRewriter(Rewriter):
             return match_quantize(value, output)
         recognizers = self._recognizers.get(operator_name(value), ())
         found = (recognize(self.values, value, output) for recognize in recognizers)
-        return next((match for match in found if match is not None), None)
+        match = next((match for match in found if match is not None), None)
+        return match or match_chain(self.values, value, output)
 
 
 def _recognizers() -> dict[str, list[Recognizer]]:

@@ -139,14 +139,17 @@ def rewrite(module: Any, rewriter: Rewriter) -> Any:
     variable = module.get_global_var("main")
     function = module[variable]
     blocks = []
+    is_changed = False
     for block in function.body.blocks:
         is_dataflow = type(block).__name__ == "DataflowBlock"
         new_variable = relax.DataflowVar if is_dataflow else relax.Var
-        bindings = [
-            new for binding in block.bindings for new in rewriter.rewritten(binding, new_variable)
-        ]
+        bindings = []
+        for binding in block.bindings:
+            rewritten = rewriter.rewritten(binding, new_variable)
+            is_changed |= rewritten[0] is not binding
+            bindings += rewritten
         blocks.append((relax.DataflowBlock if is_dataflow else relax.BindingBlock)(bindings))
-    if not rewriter.wanted:
+    if not is_changed:
         return module
     body = relax.SeqExpr(blocks, function.body.body)
     updated = tvm.IRModule(dict(module.functions), attrs=module.attrs)

@@ -11,7 +11,15 @@ import pytest
 from pytest_microtvm.compiler import compile_to_files
 from pytest_microtvm.mlf.library import open_library, write_library
 from tests.unit.compiler.native import NativeModel
-from tests.unit.compiler.tflite_models import Model, Operator, Quantization, Tensor, add, two_by_two
+from tests.unit.compiler.tflite_models import (
+    Model,
+    Operator,
+    Quantization,
+    Tensor,
+    add,
+    options,
+    two_by_two,
+)
 
 
 def quantized(name: str, scale: float = 0.5, zero_point: int = 3) -> Tensor:
@@ -121,6 +129,55 @@ def test_floats_may_go_on_from_integers(tmp_path: Path):
     x = np.array([[1, 2, 3], [-4, 5, 7]], np.int8)
     [result] = model(x)
     np.testing.assert_allclose(result, np.exp(-0.5 * (x.astype(np.float32) - 3)), rtol=1e-5)
+
+
+def test_floats_computed_of_one_tensor_of_bytes_are_a_table(tmp_path: Path):
+    """As converters leave layer normalizations: NEG of an average in float, between bytes."""
+    tensors = [quantized("x"), Tensor("real", [2, 3]), Tensor("minus", [2, 3]), Tensor("c", [2, 3])]
+    tensors.append(Tensor("y", [2, 3], "INT8", None, Quantization([0.01], [3])))
+    steps = [
+        Operator("DEQUANTIZE", [0], [1]),
+        Operator("NEG", [1], [2]),
+        Operator("COS", [2], [3]),
+        Operator("QUANTIZE", [3], [4]),
+    ]
+    path = saved(Model(tensors, steps, [0], [4]), tmp_path)
+    model = NativeModel(compile_to_files(path), tmp_path)
+    assert model.library.float_operators is None
+    x = np.array([[1, 2, 3], [-4, 5, 7]], np.int8)
+    expected = np.round(np.cos(0.5 * (x.astype(np.float64) - 3)) / 0.01) + 3
+    np.testing.assert_array_equal(model(x)[0], expected)
+
+
+def test_floats_computed_of_two_tensors_are_no_table(tmp_path: Path):
+    tensors = [quantized("a"), quantized("b"), *(Tensor(name, [2, 3]) for name in "cde")]
+    tensors.append(quantized("y"))
+    steps = [
+        *(Operator("DEQUANTIZE", [0], [2]), Operator("DEQUANTIZE", [1], [3])),
+        *(Operator("POW", [2, 3], [4]), Operator("QUANTIZE", [4], [5])),
+    ]
+    path = saved(Model(tensors, steps, [0, 1], [5]), tmp_path)
+    model = NativeModel(compile_to_files(path), tmp_path)
+    assert model.library.float_operators is not None
+    assert model.library.float_operators.operators == ("power",)
+
+
+def test_a_part_that_is_taken_in_float_stays_in_integers(tmp_path: Path):
+    """As converters leave an unrolled GRU: SPLIT in float, between bytes of one scale."""
+    axis = Tensor("axis", [], "INT32", np.array(1, np.int32))
+    part = Quantization([0.5], [3])
+    tensors = [quantized("x"), axis, Tensor("real", [2, 3])]
+    tensors += [Tensor(f"real{n}", [2, 1]) for n in range(3)]
+    tensors += [Tensor(f"y{n}", [2, 1], "INT8", None, part) for n in range(3)]
+    split = options("SplitOptions", NumSplits=3)
+    steps = [Operator("DEQUANTIZE", [0], [2]), Operator("SPLIT", [1, 2], [3, 4, 5], split)]
+    steps += [Operator("QUANTIZE", [3 + n], [6 + n]) for n in range(3)]
+    path = saved(Model(tensors, steps, [0], [6, 7, 8]), tmp_path)
+    model = NativeModel(compile_to_files(path), tmp_path)
+    assert model.library.float_operators is None
+    x = np.array([[1, 2, 3], [-4, 5, 7]], np.int8)
+    for n, result in enumerate(model(x)):
+        np.testing.assert_array_equal(result, x[:, n : n + 1])
 
 
 def test_an_integer_model_computes_nothing_in_float(tmp_path: Path):

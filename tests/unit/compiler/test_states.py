@@ -102,8 +102,32 @@ def test_values_of_two_types_are_refused(tmp_path):
     operators = [var_handle("s", 1), read_variable(1, 2), add([0, 2], 3), assign_variable(1, 3)]
     path = tmp_path / "m.tflite"
     path.write_bytes(Model(tensors, operators, [0], [3]).to_bytes())
-    with pytest.raises(ModelError, match="different types, shapes or scales"):
+    with pytest.raises(ModelError, match="different types or shapes"):
         compile_to_files(path)
+
+
+def test_a_value_of_another_scale_is_kept_as_its_integers(tmp_path):
+    """As int16x8 models of recurrent layers do: what is assigned is read by another scale."""
+    read, sums = Quantization([0.5], [0]), Quantization([1.0], [0])
+    initial = Tensor("zero", [3], "INT16", np.zeros(3, np.int16), read)
+    model = running_sum()
+    model.subgraphs[0].tensors[:] = [
+        initial if tensor.data is not None else tensor for tensor in model.subgraphs[0].tensors
+    ]
+    scales = iter([sums, read, sums])
+    model.tensors[:] = [
+        replace(tensor, dtype="INT16", quantization=next(scales))
+        if tensor.dtype == "FLOAT32"
+        else tensor
+        for tensor in model.tensors
+    ]
+    built = native(model, tmp_path)
+    assert built.reset() == 0
+    kept = np.zeros(3)
+    for _ in range(4):
+        x = np.array([8, -20, 100], np.int16)
+        kept = x + 0.5 * kept
+        np.testing.assert_allclose(built(x)[0], kept, atol=1)
 
 
 def test_a_subgraph_that_is_not_there_is_refused(tmp_path):

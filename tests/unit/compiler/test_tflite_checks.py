@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from tests.unit.compiler.tflite_models import (
     add,
     fully_connected,
     mul_options,
+    options,
 )
 
 
@@ -43,18 +43,6 @@ def native(model: Model, directory: Path) -> NativeModel:
     path = directory / "net.tflite"
     path.write_bytes(model.to_bytes())
     return NativeModel(compile_to_files(path), directory)
-
-
-def options(table: str, **values: int) -> tuple[str, Callable[[flatbuffers.Builder], int]]:
-    """A table of options."""
-
-    def build(builder: flatbuffers.Builder) -> int:
-        getattr(tflite, f"{table}Start")(builder)
-        for name, value in values.items():
-            getattr(tflite, f"{table}Add{name}")(builder, value)
-        return int(getattr(tflite, f"{table}End")(builder))
-
-    return table, build
 
 
 def relu(*tensors: Tensor) -> Model:

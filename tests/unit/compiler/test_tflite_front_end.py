@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from tests.unit.compiler.tflite_models import (
     Tensor,
     add,
     fully_connected,
+    options,
 )
 
 
@@ -123,16 +123,6 @@ def test_operators_have_the_options_that_the_schema_calls_after_them():
         table = tables.get(name.replace("_", "").lower() + "options")
         if table is not None and not name.startswith("RESIZE"):
             assert registration.options == table, name
-
-
-def options(table: str, **values: Any) -> tuple[str, Callable[[flatbuffers.Builder], int]]:
-    def write(builder: flatbuffers.Builder) -> int:
-        getattr(tflite, f"{table}Start")(builder)
-        for field, value in values.items():
-            getattr(tflite, f"{table}Add{field}")(builder, value)
-        return int(getattr(tflite, f"{table}End")(builder))
-
-    return table, write
 
 
 def test_a_field_that_nobody_reads_is_refused_unless_it_has_its_default(tmp_path, monkeypatch):

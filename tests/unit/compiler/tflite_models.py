@@ -70,6 +70,18 @@ class Model:
         return _Writer(self).write()
 
 
+def options(table: str, **values: Any) -> tuple[str, Callable[[flatbuffers.Builder], int]]:
+    """A table of options."""
+
+    def write(builder: flatbuffers.Builder) -> int:
+        getattr(tflite, f"{table}Start")(builder)
+        for name, value in values.items():
+            getattr(tflite, f"{table}Add{name}")(builder, value)
+        return int(getattr(tflite, f"{table}End")(builder))
+
+    return table, write
+
+
 def add_options(builder: flatbuffers.Builder) -> int:
     """Options of ADD without an activation."""
     tflite.AddOptionsStart(builder)
@@ -100,31 +112,25 @@ def mul(inputs: Sequence[int], output: int) -> Operator:
 
 def fully_connected(inputs: Sequence[int], output: int) -> Operator:
     """A FULLY_CONNECTED operator: data, weights [units, inputs], bias [units]."""
-    options = ("FullyConnectedOptions", fully_connected_options)
-    return Operator("FULLY_CONNECTED", inputs, [output], options)
+    table = ("FullyConnectedOptions", fully_connected_options)
+    return Operator("FULLY_CONNECTED", inputs, [output], table)
 
 
 def var_handle(name: str, output: int) -> Operator:
     """A VAR_HANDLE operator: the variable of that name."""
 
-    def options(builder: flatbuffers.Builder) -> int:
+    def named(builder: flatbuffers.Builder) -> int:
         text = builder.CreateString(name)
         tflite.VarHandleOptionsStart(builder)
         tflite.VarHandleOptionsAddSharedName(builder, text)
         return int(tflite.VarHandleOptionsEnd(builder))
 
-    return Operator("VAR_HANDLE", [], [output], ("VarHandleOptions", options))
+    return Operator("VAR_HANDLE", [], [output], ("VarHandleOptions", named))
 
 
 def call_once(subgraph: int) -> Operator:
     """A CALL_ONCE operator."""
-
-    def options(builder: flatbuffers.Builder) -> int:
-        tflite.CallOnceOptionsStart(builder)
-        tflite.CallOnceOptionsAddInitSubgraphIndex(builder, subgraph)
-        return int(tflite.CallOnceOptionsEnd(builder))
-
-    return Operator("CALL_ONCE", [], [], ("CallOnceOptions", options))
+    return Operator("CALL_ONCE", [], [], options("CallOnceOptions", InitSubgraphIndex=subgraph))
 
 
 def read_variable(handle: int, output: int) -> Operator:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from tvm import relax
 
-from pytest_microtvm.compiler.frontends.tflite.graph import Array, Quantization, Tensor
+from pytest_microtvm.compiler.frontends.tflite.graph import Array, Tensor
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,6 @@ class _State:
 
     dtype: str
     shape: tuple[int, ...]
-    quantization: Quantization | None
     parameter: Any = None
     value: Array | Any = None
     is_assigned: bool = False
@@ -120,14 +119,10 @@ class States:
         return initial
 
     def _of(self, handle: Handle, tensor: Tensor) -> _State:
-        state = self._states.setdefault(
-            handle, _State(tensor.dtype, tensor.shape, tensor.quantization)
-        )
-        same_numbers = tensor.quantization is state.quantization or (
-            tensor.quantization is not None and tensor.quantization.is_same(state.quantization)
-        )
-        if (state.dtype, state.shape) != (tensor.dtype, tensor.shape) or not same_numbers:
-            raise ValueError("the values of a variable have different types, shapes or scales")
+        # Scales may differ, as in int16x8 models of recurrent layers: TFLite keeps the integers.
+        state = self._states.setdefault(handle, _State(tensor.dtype, tensor.shape))
+        if (state.dtype, state.shape) != (tensor.dtype, tensor.shape):
+            raise ValueError("the values of a variable have different types or shapes")
         return state
 
 

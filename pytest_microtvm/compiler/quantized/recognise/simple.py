@@ -45,12 +45,14 @@ _MOST_SHIFT = 45
 """Of sums of products of 31 bits and 17 bits, so that all of it fits 63."""
 _MOST_CLASSES = 4095
 """Exponentials of at most 2**19 whose sum int32_t holds."""
+MOVEMENTS = ("expand_dims", "flatten", "permute_dims", "reshape", "squeeze", "strided_slice")
+"""Operators that move the elements of their first operand."""
 _KINDS = {"add": "add", "subtract": "subtract", "multiply": "multiply"}
 
 
 def match_movement(values: Values, result: Any, output: Output) -> Movement | None:
     """The operator that moves elements to `result`, quantized as its input is."""
-    call = values.call(result, "expand_dims", "flatten", "permute_dims", "reshape", "squeeze")
+    call = values.call(result, *MOVEMENTS)
     source = None if call is None else values.activation(call.args[0])
     if call is None or source is None or source.quantization != output.quantization:
         return None

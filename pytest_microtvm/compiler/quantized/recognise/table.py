@@ -11,11 +11,10 @@ from pytest_microtvm.compiler.quantized.recognise.matches import IntegerRecogniz
 from pytest_microtvm.compiler.quantized.recognise.weighted import match_weighted
 
 QUANTIZED: Mapping[str, Sequence[Recognizer]] = {
+    **dict.fromkeys(simple.MOVEMENTS, (simple.match_movement,)),
     "add": (match_weighted, simple.match_arithmetic),
     "concat": (simple.match_concatenation,),
     "dequantize": (simple.match_requantize,),
-    "expand_dims": (simple.match_movement,),
-    "flatten": (simple.match_movement,),
     "image.resize2d": (images.match_bilinear,),
     "matmul": (match_weighted, attention.match_product),
     "mean": (simple.match_mean,),
@@ -27,10 +26,8 @@ QUANTIZED: Mapping[str, Sequence[Recognizer]] = {
     "nn.leakyrelu": (simple.match_leaky_relu,),
     "nn.max_pool2d": (images.match_float_pool,),
     "nn.softmax": (attention.match_softmax, simple.match_softmax),
-    "permute_dims": (simple.match_movement,),
     "reshape": (match_weighted, simple.match_movement),
     "sigmoid": (partial(simple.match_unary, "logistic", tables.sigmoid),),
-    "squeeze": (simple.match_movement,),
     "subtract": (simple.match_arithmetic,),
     "tanh": (partial(simple.match_unary, "tanh", tables.tanh),),
 }

@@ -148,7 +148,7 @@ _unary("TANH", relax.op.tanh, 3, exact=partial(_exact_sigmoid, "tanh", True))
 def gelu(call: Call) -> Any:
     """X times the normal distribution's function, or its approximation by a tanh."""
     is_approximate = bool(call.options["Approximate"])
-    if call.input(0).is_quantized and call.input(0).dtype != "int16":
+    if call.input(0).is_quantized:
         found = looked_up(call, "gelu", _gelu_tanh if is_approximate else _gelu)
         if found is not None:
             return found
