@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from pytest_microtvm.compiler.quantized.arithmetic import apply, quantize_multipliers
+from pytest_microtvm.compiler.quantized.kernels.accumulators import Sums
 from pytest_microtvm.compiler.quantized.kernels.line import Line, find_line
 from pytest_microtvm.compiler.quantized.specs import Requantization, Rounding
 
@@ -49,7 +50,7 @@ def test_every_sum_gives_the_same_output(
     for _ in range(3):
         wanted = requantization(rng, rounding, zero_point, one=one)
         start = rng.integers(-(1 << 14), 1 << 14, CHANNELS)
-        line = find_line(wanted, start, BOUNDS, most_rounding)
+        line = find_line(wanted, Sums(start, BOUNDS), most_rounding)
         assert line is not None
         half = 1 << (line.right - 1)
         if most_rounding is not None:
@@ -67,7 +68,7 @@ def test_large_sums_have_the_zero_point_beside_their_start():
     reals[2] = 1e-5
     multipliers, shifts = quantize_multipliers(reals)
     wanted = Requantization(multipliers, shifts, Rounding.DOUBLE, -128, -128, 127)
-    line = find_line(wanted, np.zeros(CHANNELS, np.int64), BOUNDS)
+    line = find_line(wanted, Sums(np.zeros(CHANNELS, np.int64), BOUNDS))
     assert line is not None
     assert line.offset != 0
     assert np.array_equal(outputs(line, all_sums(), (-128, 127)), apply(all_sums(), wanted))
@@ -76,18 +77,18 @@ def test_large_sums_have_the_zero_point_beside_their_start():
 def test_what_is_rounded_twice_on_both_sides_of_zero_is_no_line():
     wanted = requantization(np.random.default_rng(0), Rounding.DOUBLE, 0)
     start = np.zeros(CHANNELS, np.int64)
-    assert find_line(wanted, start, BOUNDS) is not None
-    assert find_line(replace(wanted, minimum=-128), start, BOUNDS) is None
+    assert find_line(wanted, Sums(start, BOUNDS)) is not None
+    assert find_line(replace(wanted, minimum=-128), Sums(start, BOUNDS)) is None
 
 
 def test_factors_that_are_none_and_sums_that_are_too_large_have_no_line():
     wanted = requantization(np.random.default_rng(0), Rounding.DOUBLE, 0)
     start = np.zeros(CHANNELS, np.int64)
-    assert find_line(wanted, start, BOUNDS << 10) is None
+    assert find_line(wanted, Sums(start, BOUNDS << 10)) is None
     nothing = wanted.multipliers.copy()
     nothing[1] = 0
-    assert find_line(replace(wanted, multipliers=nothing), start, BOUNDS) is None
+    assert find_line(replace(wanted, multipliers=nothing), Sums(start, BOUNDS)) is None
     grows = wanted.shifts.copy()
     grows[1] = 1
-    assert find_line(replace(wanted, shifts=grows), start, BOUNDS) is None
-    assert find_line(replace(wanted, maximum=0), start, BOUNDS) is None
+    assert find_line(replace(wanted, shifts=grows), Sums(start, BOUNDS)) is None
+    assert find_line(replace(wanted, maximum=0), Sums(start, BOUNDS)) is None

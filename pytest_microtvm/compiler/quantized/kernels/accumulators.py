@@ -2,39 +2,50 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 
-def folded_bias(
-    weights: npt.NDArray[np.int8], bias: npt.NDArray[Any] | None, input_zero_point: int
-) -> npt.NDArray[np.int64]:
-    """The bias, with the zero point of the input times the weights taken from it.
+@dataclass(frozen=True)
+class Sums:
+    """The sum of each output channel.
 
     Args:
-        weights: A row for each output channel.
-        bias: One for each output channel; None is 0.
-        input_zero_point: Of the input.
+        start: int64, what it begins with.
+        bounds: int64, the greatest magnitude that it can have, its start and every part of it
+            included.
     """
-    rows = weights.reshape(len(weights), -1).astype(np.int64)
-    start: npt.NDArray[np.int64] = -input_zero_point * rows.sum(axis=1)
-    return start if bias is None else start + bias.astype(np.int64)
 
+    start: npt.NDArray[np.int64]
+    bounds: npt.NDArray[np.int64]
 
-def bounds(weights: npt.NDArray[np.int8], start: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """By output channel, the greatest magnitude of the sum of int8 inputs times weights.
+    @classmethod
+    def of(
+        cls, weights: npt.NDArray[np.int8], bias: npt.NDArray[Any] | None, input_zero_point: int
+    ) -> Sums:
+        """The sums of int8 inputs times weights.
 
-    It holds for every part of the sum as well.
+        They begin with the bias, less the zero point of the input times the weights.
 
-    Args:
-        weights: A row for each output channel.
-        start: What the sum begins with.
-    """
-    rows = np.abs(weights.reshape(len(weights), -1).astype(np.int64))
-    result: npt.NDArray[np.int64] = 128 * rows.sum(axis=1) + np.abs(start)
-    return result
+        Args:
+            weights: A row for each output channel.
+            bias: One for each output channel; None is 0.
+            input_zero_point: Of the input.
+        """
+        rows = weights.reshape(len(weights), -1).astype(np.int64)
+        start = -input_zero_point * rows.sum(axis=1)
+        if bias is not None:
+            start = start + bias.astype(np.int64)
+        return cls(start, 128 * np.abs(rows).sum(axis=1) + np.abs(start))
+
+    @property
+    def is_constant(self) -> npt.NDArray[np.bool_]:
+        """Which channels have no weights but zeros, as pruning leaves them."""
+        found: npt.NDArray[np.bool_] = self.bounds == np.abs(self.start)
+        return found
 
 
 def wrapped(values: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pytest_microtvm.compiler.quantized.kernels.accumulators import Sums
 from pytest_microtvm.compiler.quantized.specs import Requantization, Rounding
 
 Int64Array = npt.NDArray[np.int64]
@@ -102,21 +103,18 @@ class _Steps:
 
 
 def find_line(
-    requantization: Requantization,
-    start: Int64Array,
-    bounds: Int64Array,
-    most_rounding: int | None = None,
+    requantization: Requantization, sums: Sums, most_rounding: int | None = None
 ) -> Line | None:
     """A line that gives the same outputs; None where none was found.
 
     Args:
         requantization: To 8 bits.
-        start: By channel, what its sum starts with.
-        bounds: By channel, the greatest magnitude that the sum can have, its start included.
+        sums: What is scaled.
         most_rounding: For instructions that round to nearest where they shift, the most bits that
             they do. The offset has that half of an output then, and `left` and `right` may be any
             numbers from 1 on.
     """
+    bounds = sums.bounds
     channels = len(bounds)
     multipliers = np.broadcast_to(requantization.multipliers, channels).astype(np.int64)
     shifts = np.broadcast_to(requantization.shifts, channels).astype(np.int64)
@@ -132,7 +130,7 @@ def find_line(
         if found is None:
             continue
         # The sums without their start wrap around; with it, nothing does.
-        starts = (found[0] + (start << shape.left)).astype(np.uint64).astype(np.uint32)
+        starts = (found[0] + (sums.start << shape.left)).astype(np.uint64).astype(np.uint32)
         steepness = found[1].astype(np.int32)
         return Line(starts.view(np.int32), steepness, shape.left, shape.right, shape.offset)
     return None

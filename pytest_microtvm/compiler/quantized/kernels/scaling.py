@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_microtvm.compiler.quantized.arithmetic import factors_of_2
-from pytest_microtvm.compiler.quantized.kernels.accumulators import wrapped
+from pytest_microtvm.compiler.quantized.kernels.accumulators import Sums, wrapped
 from pytest_microtvm.compiler.quantized.kernels.line import Line, find_line
 from pytest_microtvm.compiler.quantized.kernels.text import REQUANTIZATIONS
 from pytest_microtvm.compiler.quantized.specs import Requantization, Role, Rounding
@@ -219,29 +219,24 @@ class Scaling:
         return result
 
 
-def plan_scaling(
-    requantization: Requantization,
-    start: npt.NDArray[np.int64],
-    bounds: npt.NDArray[np.int64],
-) -> Scaling:
+def plan_scaling(requantization: Requantization, sums: Sums) -> Scaling:
     """Choose how to scale.
 
     Args:
         requantization: To int8.
-        start: By channel, what the sum starts with.
-        bounds: By channel, the greatest magnitude that the accumulator can have.
+        sums: What is scaled.
     """
-    line = find_line(requantization, start, bounds)
+    line = find_line(requantization, sums)
     if line is not None:
-        common = np.full(len(bounds), line.right, np.int8)
+        common = np.full(len(sums.start), line.right, np.int8)
         return Scaling(requantization, line.starts, line.multipliers, common, False, line)
-    multipliers, shifts, short = _short(requantization, bounds)
-    return Scaling(requantization, wrapped(start), multipliers, shifts, short)
+    multipliers, shifts, short = _short(requantization, sums.bounds)
+    return Scaling(requantization, wrapped(sums.start), multipliers, shifts, short)
 
 
-def is_short(requantization: Requantization, bounds: npt.NDArray[np.int64]) -> bool:
+def is_short(requantization: Requantization, sums: Sums) -> bool:
     """Whether the few instructions will do; the arguments are those of `plan_scaling`."""
-    return _short(requantization, bounds)[2]
+    return _short(requantization, sums.bounds)[2]
 
 
 def _short(

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_microtvm.compiler.quantized.choices import Choice, Tunable, Workload
-from pytest_microtvm.compiler.quantized.kernels.accumulators import bounds, folded_bias
+from pytest_microtvm.compiler.quantized.kernels.accumulators import Sums
 from pytest_microtvm.compiler.quantized.kernels.c_text import Text
 from pytest_microtvm.compiler.quantized.kernels.dsp import small_weights
 from pytest_microtvm.compiler.quantized.kernels.overlap import of_pixels
@@ -122,8 +122,8 @@ CONV2D = Tunable("dsp.conv2d", _candidates)
 def conv2d(spec: Conv2D, choice: ConvolutionChoice) -> KernelSource:
     """A convolution of int8 with weights of zero point 0."""
     weights = spec.weights.reshape(len(spec.weights), -1)
-    start = folded_bias(weights, spec.bias, spec.input_zero_point)
-    scaling = plan_scaling(spec.requantization, start, bounds(weights, start))
+    sums = Sums.of(weights, spec.bias, spec.input_zero_point)
+    scaling = plan_scaling(spec.requantization, sums)
     pixel_count = int(np.prod(spec.output_shape[:3]))
     pixels = choice.pixels
     sections = _sections(weights, choice.channels)
@@ -178,9 +178,9 @@ def _sections(weights: Int8Array, width: int) -> list[_Section]:
     channels = len(weights)
     even = channels - channels % 2
     first, second = weights[0:even:2].astype(np.int64), weights[1:even:2]
-    sums = bounds(weights, np.zeros(channels, np.int64))[0:even:2]
+    bounds = Sums.of(weights, None, 0).bounds[0:even:2]
     bits = small_weights.bits_of(weights)
-    is_narrow = np.all(first * 256 + second >= -32768) and np.all(sums < _SHARED_LIMIT)
+    is_narrow = np.all(first * 256 + second >= -32768) and np.all(bounds < _SHARED_LIMIT)
     if bits == 8 and not is_narrow:
         even = 0
     sections = []

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from pytest_microtvm.compiler.quantized.choices import Choice, Tunable, Workload
 from pytest_microtvm.compiler.quantized.kernels import parts
-from pytest_microtvm.compiler.quantized.kernels.accumulators import bounds, folded_bias
+from pytest_microtvm.compiler.quantized.kernels.accumulators import Sums
 from pytest_microtvm.compiler.quantized.kernels.c_text import Text
 from pytest_microtvm.compiler.quantized.kernels.overlap import is_by_channels, of_rows, steps
 from pytest_microtvm.compiler.quantized.kernels.scaling import Scaling, plan_scaling
@@ -125,8 +125,8 @@ def depthwise_conv2d(spec: DepthwiseConv2D, choice: DepthwiseChoice) -> KernelSo
     channels = spec.output_shape[3]
     # A row for each channel, its taps from left to right and in each column from top to bottom.
     weights = np.ascontiguousarray(spec.weights.transpose(2, 1, 0).reshape(channels, -1))
-    start = folded_bias(weights, spec.bias, spec.input_zero_point)
-    scaling = plan_scaling(spec.requantization, start, bounds(weights, start))
+    sums = Sums.of(weights, spec.bias, spec.input_zero_point)
+    scaling = plan_scaling(spec.requantization, sums)
     bits = parts.bits_of(weights)
     packed = _packed_weights(weights, _weight_words(plan), bits)
     constants: Constants = [packed, scaling.parameters(), *scaling.constants]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pytest_microtvm.compiler.quantized.kernels.accumulators import bounds, folded_bias
+from pytest_microtvm.compiler.quantized.kernels.accumulators import Sums
 from pytest_microtvm.compiler.quantized.kernels.c_text import Text
 from pytest_microtvm.compiler.quantized.kernels.helium.products import write_products
 from pytest_microtvm.compiler.quantized.kernels.helium.scaling import (
@@ -95,8 +95,8 @@ def plan(spec: Conv2D) -> _Plan | None:
     if window.dilation[1] != 1 and window.shape[1] > 1:
         return None
     weights = spec.weights.reshape(len(spec.weights), -1)
-    start = folded_bias(weights, spec.bias, spec.input_zero_point)
-    scaling = plan_helium_scaling(spec.requantization, start, bounds(weights, start))
+    sums = Sums.of(weights, spec.bias, spec.input_zero_point)
+    scaling = plan_helium_scaling(spec.requantization, sums)
     if scaling is None:
         return None
     out_width = spec.output_shape[2]

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_microtvm.compiler.program import Overlap
-from pytest_microtvm.compiler.quantized.kernels.accumulators import bounds, folded_bias
+from pytest_microtvm.compiler.quantized.kernels.accumulators import Sums
 from pytest_microtvm.compiler.quantized.kernels.helium.scaling import (
     HeliumScaling,
     plan_helium_scaling,
@@ -175,8 +175,8 @@ def plan(spec: DepthwiseConv2D) -> Plan | None:
         return None
     spec = _upright(spec)
     weights = by_channel(spec)
-    start = folded_bias(weights, spec.bias, spec.input_zero_point)
-    scaling = plan_helium_scaling(spec.requantization, start, bounds(weights, start))
+    sums = Sums.of(weights, spec.bias, spec.input_zero_point)
+    scaling = plan_helium_scaling(spec.requantization, sums)
     if scaling is None:
         return None
     if _is_column(spec):

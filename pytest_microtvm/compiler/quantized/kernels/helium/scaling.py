@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_microtvm.compiler.quantized.arithmetic import apply
-from pytest_microtvm.compiler.quantized.kernels.accumulators import wrapped
+from pytest_microtvm.compiler.quantized.kernels.accumulators import Sums, wrapped
 from pytest_microtvm.compiler.quantized.kernels.c_text import Text
 from pytest_microtvm.compiler.quantized.kernels.line import Line, find_line
 from pytest_microtvm.compiler.quantized.kernels.scaling import is_short
@@ -261,40 +261,35 @@ def channel_order(channels: int) -> npt.NDArray[np.int64]:
     return order
 
 
-def plan_helium_scaling(
-    requantization: Requantization,
-    start: npt.NDArray[np.int64],
-    bounds: npt.NDArray[np.int64],
-) -> HeliumScaling | None:
+def plan_helium_scaling(requantization: Requantization, sums: Sums) -> HeliumScaling | None:
     """Choose how to scale.
 
     Args:
         requantization: To int8.
-        start: What the sum of each channel begins with.
-        bounds: By channel, the greatest magnitude that the accumulator can have.
+        sums: What is scaled.
 
     Returns:
         None where these instructions do not do.
     """
-    line = _line(requantization, start, bounds)
+    line = _line(requantization, sums)
+    channels = len(sums.start)
     if line is not None:
-        nothing = np.zeros(len(start), np.int32)
+        nothing = np.zeros(channels, np.int32)
         return HeliumScaling(requantization, line.starts, line.multipliers, nothing, "", line)
     if requantization.rounding is Rounding.EVEN:
         return None
-    channels = len(start)
     multipliers = np.array(np.broadcast_to(requantization.multipliers, channels), np.int32)
     shifts = np.array(np.broadcast_to(requantization.shifts, channels), np.int32)
     shifts = np.where(multipliers == 0, -1, shifts).astype(np.int32)  # 0 however it is shifted
-    starts = wrapped(start)
+    starts = wrapped(sums.start)
     if requantization.multipliers.size > 1:
-        without = bounds == np.abs(start)
-        outputs = apply(start.reshape(1, -1), requantization)[0].astype(np.int32)
+        without = sums.is_constant
+        outputs = apply(sums.start.reshape(1, -1), requantization)[0].astype(np.int32)
         starts = np.where(without, 4 * (outputs - requantization.zero_point), starts)
         multipliers = np.where(without, 1 << 30, multipliers)
         shifts = np.where(without, -1, shifts)
     if requantization.rounding is Rounding.SINGLE:
-        if not is_short(requantization, bounds):
+        if not is_short(requantization, sums):
             return None
         rounding = "MICROTVM_SINGLE"
     elif np.any(shifts > -1):
@@ -312,23 +307,19 @@ def plan_helium_scaling(
     )
 
 
-def _line(
-    requantization: Requantization,
-    start: npt.NDArray[np.int64],
-    bounds: npt.NDArray[np.int64],
-) -> Line | None:
+def _line(requantization: Requantization, sums: Sums) -> Line | None:
     """A line, where channels have factors of their own."""
     if requantization.multipliers.size == 1 or np.any(requantization.multipliers <= 0):
         return None
-    without = bounds == np.abs(start)
+    without = sums.is_constant
     if without.any() and not without.all():
         # A channel without weights comes out as well of another's factor and a start of few bits.
         reals = np.ldexp(requantization.multipliers.astype(np.float64), requantization.shifts)
         other = np.flatnonzero(~without)[reals[~without].argmax()]
-        outputs = apply(start.reshape(1, -1), requantization)[0].astype(np.int64)
+        outputs = apply(sums.start.reshape(1, -1), requantization)[0].astype(np.int64)
         wanted = np.ldexp(outputs - requantization.zero_point, 31) / reals[other]
-        start = np.where(without, np.rint(wanted).astype(np.int64), start)
-        bounds = np.where(without, np.abs(start), bounds)
+        start = np.where(without, np.rint(wanted).astype(np.int64), sums.start)
+        sums = Sums(start, np.where(without, np.abs(start), sums.bounds))
         requantization = replace(
             requantization,
             multipliers=np.where(
@@ -336,4 +327,4 @@ def _line(
             ),
             shifts=np.where(without, requantization.shifts[other], requantization.shifts),
         )
-    return find_line(requantization, start, bounds, _MOST_ROUNDING)
+    return find_line(requantization, sums, _MOST_ROUNDING)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from pytest_microtvm.compiler.quantized.choices import Choice, Tunable, Workload
 from pytest_microtvm.compiler.quantized.kernels import parts
-from pytest_microtvm.compiler.quantized.kernels.accumulators import bounds, folded_bias
+from pytest_microtvm.compiler.quantized.kernels.accumulators import Sums
 from pytest_microtvm.compiler.quantized.kernels.c_text import Text
 from pytest_microtvm.compiler.quantized.kernels.overlap import of_pixels
 from pytest_microtvm.compiler.quantized.kernels.patch import (
@@ -86,8 +86,8 @@ CONV2D = Tunable("none.conv2d", _candidates)
 def conv2d(spec: Conv2D, block: BlockChoice) -> KernelSource:
     """A convolution of int8 with weights of zero point 0."""
     weights = spec.weights.reshape(len(spec.weights), -1)
-    start = folded_bias(weights, spec.bias, spec.input_zero_point)
-    scaling = plan_scaling(spec.requantization, start, bounds(weights, start))
+    sums = Sums.of(weights, spec.bias, spec.input_zero_point)
+    scaling = plan_scaling(spec.requantization, sums)
     pixels = int(np.prod(spec.output_shape[:3]))
     bits = parts.bits_of(weights)
     if bits < 8:

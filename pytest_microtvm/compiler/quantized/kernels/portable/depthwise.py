@@ -11,7 +11,7 @@ import numpy as np
 
 from pytest_microtvm.compiler.quantized.choices import Choice, Tunable, Workload
 from pytest_microtvm.compiler.quantized.kernels import parts
-from pytest_microtvm.compiler.quantized.kernels.accumulators import bounds, folded_bias
+from pytest_microtvm.compiler.quantized.kernels.accumulators import Sums
 from pytest_microtvm.compiler.quantized.kernels.c_text import Text
 from pytest_microtvm.compiler.quantized.kernels.overlap import is_by_channels, of_rows
 from pytest_microtvm.compiler.quantized.kernels.scaling import Scaling, plan_scaling
@@ -49,8 +49,8 @@ def depthwise_conv2d(spec: DepthwiseConv2D, choice: DepthwiseChoice) -> KernelSo
     window = spec.window
     # A row for each channel, its taps in the order of the image.
     weights = np.ascontiguousarray(spec.weights.reshape(-1, out_channels).T)
-    start = folded_bias(weights, spec.bias, spec.input_zero_point)
-    scaling = plan_scaling(spec.requantization, start, bounds(weights, start))
+    sums = Sums.of(weights, spec.bias, spec.input_zero_point)
+    scaling = plan_scaling(spec.requantization, sums)
     bits = parts.bits_of(weights)
     stored = np.stack([parts.packed(row, bits) for row in weights])
     constants: Constants = [stored, scaling.parameters(), *scaling.constants]

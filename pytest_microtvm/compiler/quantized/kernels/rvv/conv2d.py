@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from pytest_microtvm.compiler.quantized.kernels.accumulators import bounds, folded_bias
+from pytest_microtvm.compiler.quantized.kernels.accumulators import Sums
 from pytest_microtvm.compiler.quantized.kernels.c_text import Text
 from pytest_microtvm.compiler.quantized.kernels.overlap import of_pixels
 from pytest_microtvm.compiler.quantized.kernels.patch import blocks, is_flat, starts, write_woven
@@ -25,8 +25,8 @@ _LEAST_VECTOR = 16
 def conv2d(spec: Conv2D) -> KernelSource | None:
     """A convolution of int8 with weights of zero point 0; None where its sums scale otherwise."""
     weights = spec.weights.reshape(len(spec.weights), -1)
-    start = folded_bias(weights, spec.bias, spec.input_zero_point)
-    scaling = plan_rvv_scaling(spec.requantization, start, bounds(weights, start))
+    sums = Sums.of(weights, spec.bias, spec.input_zero_point)
+    scaling = plan_rvv_scaling(spec.requantization, sums)
     if scaling is None:
         return None
     channels, taps = weights.shape

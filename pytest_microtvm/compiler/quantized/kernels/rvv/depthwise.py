@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from pytest_microtvm.compiler.quantized.kernels.accumulators import bounds, folded_bias
+from pytest_microtvm.compiler.quantized.kernels.accumulators import Sums
 from pytest_microtvm.compiler.quantized.kernels.c_text import Text
 from pytest_microtvm.compiler.quantized.kernels.on_its_side import lying
 from pytest_microtvm.compiler.quantized.kernels.overlap import is_by_channels, of_rows
@@ -25,8 +25,8 @@ def depthwise_conv2d(spec: DepthwiseConv2D) -> KernelSource | None:
     batches, out_height, out_width, out_channels = spec.output_shape
     window = spec.window
     weights = spec.weights.reshape(-1, out_channels)
-    start = folded_bias(weights.T, spec.bias, spec.input_zero_point)
-    scaling = plan_rvv_scaling(spec.requantization, start, bounds(weights.T, start))
+    sums = Sums.of(weights.T, spec.bias, spec.input_zero_point)
+    scaling = plan_rvv_scaling(spec.requantization, sums)
     if scaling is None or out_channels != channels:
         return None
     columns = window.columns_seen(out_width)

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pytest_microtvm.compiler.quantized.kernels.accumulators import Sums
 from pytest_microtvm.compiler.quantized.kernels.c_text import Text
 from pytest_microtvm.compiler.quantized.kernels.scaling import plan_scaling
 from pytest_microtvm.compiler.quantized.kernels.text import Constants
@@ -68,22 +69,17 @@ class RvvScaling:
         )
 
 
-def plan_rvv_scaling(
-    requantization: Requantization,
-    start: npt.NDArray[np.int64],
-    bounds: npt.NDArray[np.int64],
-) -> RvvScaling | None:
+def plan_rvv_scaling(requantization: Requantization, sums: Sums) -> RvvScaling | None:
     """Choose how to scale.
 
     Args:
         requantization: To int8.
-        start: What the sum of each channel begins with.
-        bounds: By channel, the greatest magnitude that the accumulator can have.
+        sums: What is scaled.
 
     Returns:
         None where these instructions do not do.
     """
-    plan = plan_scaling(requantization, start, bounds)
+    plan = plan_scaling(requantization, sums)
     if plan.line is None and not plan.short:
         return None
     zero_point, limits = requantization.zero_point, (requantization.minimum, requantization.maximum)

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_microtvm.compiler.quantized.intervals import Interval, values_of
-from pytest_microtvm.compiler.quantized.kernels.accumulators import bounds, folded_bias
+from pytest_microtvm.compiler.quantized.kernels.accumulators import Sums
 from pytest_microtvm.compiler.quantized.kernels.c_text import Text
 from pytest_microtvm.compiler.quantized.kernels.overlap import of_pixels
 from pytest_microtvm.compiler.quantized.kernels.patch import (
@@ -78,8 +78,8 @@ def fits(spec: Conv2D) -> bool:
 def conv2d(spec: Conv2D) -> KernelSource:
     """A convolution of int8 with weights of zero point 0, which `fits`."""
     weights = spec.weights.reshape(len(spec.weights), -1)
-    start = folded_bias(weights, spec.bias, spec.input_zero_point)
-    scaling = plan_scaling(spec.requantization, start, bounds(weights, start))
+    sums = Sums.of(weights, spec.bias, spec.input_zero_point)
+    scaling = plan_scaling(spec.requantization, sums)
     pixel_count = math.prod(spec.output_shape[:3])
     sections = _sections(len(weights))
     pixels = _pixels(pixel_count, sections)
