@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,32 @@ REQUANTIZATIONS = {
     Rounding.EVEN: "microtvm_requantize_even",
 }
 """By the way of rounding, the function of `tvmgen_integer.h` that scales a sum."""
+
+
+class HasValues(Protocol):
+    """What a kernel reads: a constant, or else an input."""
+
+    @property
+    def values(self) -> npt.NDArray[Any] | None:
+        """When they are known."""
+
+
+def sources(operands: Iterable[HasValues], constants: Constants) -> tuple[list[str], int]:
+    """The arrays in C that hold operands, and how many of them are inputs.
+
+    Args:
+        operands: In their order.
+        constants: Gets the values of those that are known.
+    """
+    names, inputs = [], 0
+    for operand in operands:
+        if operand.values is None:
+            names.append(f"input{inputs}")
+            inputs += 1
+        else:
+            names.append(f"constant{len(constants)}")
+            constants.append(operand.values)
+    return names, inputs
 
 
 def body(text: str) -> str:

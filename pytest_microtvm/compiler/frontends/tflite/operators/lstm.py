@@ -62,6 +62,10 @@ class _Places:
 _ONE_WAY = _Places(1, 5, 9, 12, 16, 18, 19, 20)
 _FORWARD, _BACKWARD = _Places(1, 5, 9, 12, 16, 35, 36), _Places(18, 22, 26, 29, 33, 37, 38)
 _AUXILIARY = range(39, 48)
+_IGNORED = {
+    "AsymmetricQuantizeInputs": "weights of a float layer become floats",
+    "ProjClip": "it clips projections, and a layer that has one is refused",
+}
 
 
 @operator(
@@ -69,10 +73,7 @@ _AUXILIARY = range(39, 48)
     versions=4,
     options="UnidirectionalSequenceLSTMOptions",
     reads=("FusedActivationFunction", "CellClip", "TimeMajor", "DiagonalRecurrentTensors"),
-    ignored={
-        "AsymmetricQuantizeInputs": "weights of a float layer become floats",
-        "ProjClip": "it clips projections, and a layer that has one is refused",
-    },
+    ignored=_IGNORED,
 )
 def unidirectional_sequence_lstm(call: Call) -> Any:
     """All steps of a sequence, from the states that the last run left."""
@@ -92,10 +93,7 @@ def unidirectional_sequence_lstm(call: Call) -> Any:
     versions=3,
     options="BidirectionalSequenceLSTMOptions",
     reads=("FusedActivationFunction", "CellClip", "TimeMajor", "MergeOutputs"),
-    ignored={
-        "AsymmetricQuantizeInputs": "weights of a float layer become floats",
-        "ProjClip": "it clips projections, and a layer that has one is refused",
-    },
+    ignored=_IGNORED,
 )
 def bidirectional_sequence_lstm(call: Call) -> Any:
     """A layer over the steps as they come, and one over them from the last one on."""

@@ -11,7 +11,7 @@ from pytest_microtvm.compiler.quantized.float_specs import (
 )
 from pytest_microtvm.compiler.quantized.kernels.c_text import Text
 from pytest_microtvm.compiler.quantized.kernels.floats.text import HEADERS, number
-from pytest_microtvm.compiler.quantized.kernels.text import Constants
+from pytest_microtvm.compiler.quantized.kernels.text import Constants, sources
 from pytest_microtvm.compiler.quantized.specs import KernelSource
 
 _FUNCTIONS: Mapping[str, str] = {
@@ -39,15 +39,7 @@ _FUNCTIONS: Mapping[str, str] = {
 def elementwise(spec: FloatElementwise) -> KernelSource:
     """A kernel with a loop for each axis that broadcasts otherwise than the next one."""
     constants: Constants = []
-    names = []
-    inputs = 0
-    for operand in spec.operands:
-        if operand.values is None:
-            names.append(f"input{inputs}")
-            inputs += 1
-        else:
-            names.append(f"constant{len(constants)}")
-            constants.append(operand.values)
+    names, inputs = sources(spec.operands, constants)
     extents, steps = _collapsed(spec.shape, [operand.shape for operand in spec.operands])
     text = Text()
 

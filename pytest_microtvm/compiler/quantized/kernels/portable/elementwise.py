@@ -19,6 +19,7 @@ from pytest_microtvm.compiler.quantized.kernels.text import (
     centered,
     clamped,
     requantized,
+    sources,
 )
 from pytest_microtvm.compiler.quantized.specs import (
     Arithmetic,
@@ -87,18 +88,9 @@ def requantize(spec: Requantize) -> KernelSource:
 
 def arithmetic(spec: Arithmetic) -> KernelSource:
     """A kernel that adds, subtracts or multiplies two tensors."""
-    names: list[str] = []
     constants: Constants = []
-    roles: list[Role] = []
-    inputs = 0
-    for operand in spec.operands:
-        if operand.values is None:
-            names.append(f"input{inputs}")
-            inputs += 1
-        else:
-            names.append(f"constant{len(constants)}")
-            constants.append(operand.values)
-            roles.append(Role("known", "the side that is known"))
+    names, inputs = sources(spec.operands, constants)
+    roles = [Role("known", "the side that is known") for _ in constants]
     has_form = spec.kind != "multiply" and spec.dtype != "int16"
     form = find_linear(sums_of(spec)) if has_form else None
     if form is None:

@@ -95,16 +95,7 @@ def _windowed(spec: Convolution, window: Window, tap: str) -> KernelSource:
       }}
     }}
     """
-    macs = batches * output_height * output_width * int(spec.weights.size)
-    return KernelSource(
-        (spec.input_dtype,),
-        tuple(constants),
-        spec.requantization.dtype,
-        body(text),
-        macs=macs,
-        headers=(parts.HEADER,) if parts.bits_of(spec.weights) < 8 else (),
-        roles=_roles(spec),
-    )
+    return _kernel(spec, text, constants, batches * output_height * output_width)
 
 
 def fully_connected(spec: FullyConnected) -> KernelSource:
@@ -128,13 +119,19 @@ def fully_connected(spec: FullyConnected) -> KernelSource:
       input0 += {inputs};
     }}
     """
-    macs = spec.rows * int(spec.weights.size)
+    return _kernel(spec, text, constants, spec.rows)
+
+
+def _kernel(
+    spec: Convolution | FullyConnected, text: str, constants: Constants, places: int
+) -> KernelSource:
+    """The kernel of a text; at each place all weights are multiplied once."""
     return KernelSource(
         (spec.input_dtype,),
         tuple(constants),
         spec.requantization.dtype,
         body(text),
-        macs=macs,
+        macs=places * int(spec.weights.size),
         headers=(parts.HEADER,) if parts.bits_of(spec.weights) < 8 else (),
         roles=_roles(spec),
     )

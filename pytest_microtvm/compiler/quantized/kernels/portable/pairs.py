@@ -11,6 +11,7 @@ from pytest_microtvm.compiler.quantized.kernels.text import (
     body,
     centered,
     requantized,
+    sources,
 )
 from pytest_microtvm.compiler.quantized.specs import KernelSource, Operand
 from pytest_microtvm.compiler.quantized.tflite_specs import (
@@ -24,15 +25,8 @@ from pytest_microtvm.compiler.quantized.tflite_specs import (
 
 def _elements(operands: Sequence[Operand], constants: Constants) -> tuple[list[str], int]:
     """C for the element of each operand, and how many inputs there are."""
-    names, inputs = [], 0
-    for operand, index in zip(operands, "lr", strict=True):
-        if operand.values is None:
-            names.append(f"input{inputs}[{index}]")
-            inputs += 1
-        else:
-            names.append(f"constant{len(constants)}[{index}]")
-            constants.append(operand.values)
-    return names, inputs
+    names, inputs = sources(operands, constants)
+    return [f"{name}[{index}]" for name, index in zip(names, "lr", strict=True)], inputs
 
 
 def _kernel(
