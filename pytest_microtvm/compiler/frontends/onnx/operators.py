@@ -84,6 +84,13 @@ _REASONS: dict[str, str] = {
 }
 """Why operators are refused, where there is more to say than that they are not converted."""
 
+_LAYOUT = "com.microsoft.nchwc"
+_DOMAINS: dict[str, str] = {
+    "com.microsoft": "it is not among those of onnxruntime that are compiled",
+    _LAYOUT: "onnxruntime wrote it for the processor that optimized the model",
+}
+"""Why operators of other domains are refused, where there is more to say."""
+
 _CURES: dict[str, str] = {
     "If": "export the model with one branch",
     "Loop": "export the model with loops unrolled",
@@ -112,10 +119,16 @@ def check_operators(graph: Graph) -> None:
         if why is not None:
             operator = f"{domain_of(node)}.{node.op_type}".lstrip(".")
             found.setdefault(f"{operator} ({why})", node.name or node.output[0])
-            cures.setdefault(_CURES.get(node.op_type, _CURE))
+            cures.setdefault(_cure(node))
     if found:
         said = ", ".join(f"{what} at {where!r}" for what, where in found.items())
         raise ModelError(f"unsupported operators: {said}", cure="; ".join(cures))
+
+
+def _cure(node: Any) -> str:
+    if domain_of(node) == _LAYOUT:
+        return "save the optimized model with ORT_ENABLE_EXTENDED or less"
+    return _CURES.get(node.op_type, _CURE)
 
 
 def _refusal(graph: Graph, node: Any, known: set[str]) -> str | None:
@@ -124,7 +137,7 @@ def _refusal(graph: Graph, node: Any, known: set[str]) -> str | None:
     if domain_of(node) and (domain_of(node), node.op_type) in REWRITES:
         return _REASONS.get(node.op_type, "it has inputs or attributes that are not compiled")
     if domain_of(node):
-        return f"operators of the domain {domain_of(node)!r} are not known"
+        return _DOMAINS.get(domain_of(node)) or f"the domain {domain_of(node)!r} is not known"
     if node.op_type == "RoiAlign" and attribute(node, "mode", "avg") == "max":
         return "its maximum is another one than ONNX's"
     if node.op_type in _REASONS:

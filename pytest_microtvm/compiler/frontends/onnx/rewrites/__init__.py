@@ -11,6 +11,7 @@ from pytest_microtvm.compiler.frontends.onnx.rewrites import (
     reductions,
     resizing,
     signals,
+    transformers,
     views,
     windows,
 )
@@ -33,6 +34,10 @@ REWRITES: dict[tuple[str, str], Rewrite] = {
         )
         for name, rewrite in group.REWRITES.items()
     },
-    **{(MICROSOFT, name): rewrite for name, rewrite in microsoft.REWRITES.items()},
+    **{
+        (MICROSOFT, name): rewrite
+        for group in (microsoft, transformers)
+        for name, rewrite in group.REWRITES.items()
+    },
 }
 """What becomes of an operator, by its domain and name."""

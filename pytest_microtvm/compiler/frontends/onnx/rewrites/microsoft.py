@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from onnx import TensorProto
 
-from pytest_microtvm.compiler.frontends.onnx.graph import Array, Builder, Rewrite
+from pytest_microtvm.compiler.frontends.onnx.graph import Array, Builder, Rewrite, ValueType
 from pytest_microtvm.compiler.frontends.onnx.rewrites.dynamic_lstm import dynamic_lstm
 from pytest_microtvm.compiler.frontends.onnx.rewrites.elementwise import scalar_like
 from pytest_microtvm.compiler.frontends.onnx.rewrites.quantized import (
@@ -20,18 +20,56 @@ from pytest_microtvm.compiler.frontends.onnx.rewrites.quantized import (
 )
 
 
-def _unary(operator: str, *left_out: str) -> Rewrite:
+def _unary(operator: str) -> Rewrite:
     """Values, scale and zero point; then those of the output."""
 
     def rewrite(builder: Builder) -> bool:
-        attributes = attributes_of(builder, "channels_last", "opset", *left_out)
-        if int(builder.attribute("channels_last", 0)):
-            return False
+        attributes = attributes_of(builder, "channels_last", "opset")
         source = dequantized(builder, 0)
         quantized(builder, builder.op(operator, source, **attributes), 3)
         return True
 
     return rewrite
+
+
+def _with_channels_last(rewrite: Rewrite) -> Rewrite:
+    """The same of images whose channels may be last: those of the standard are first."""
+
+    def moved(builder: Builder) -> bool:
+        node = builder.node
+        last = int(builder.attribute("channels_last", node.op_type.startswith("Nhwc")))
+        if not last:
+            return rewrite(builder)
+        shape = builder.graph.shape(node.input[0])
+        if shape is None:
+            return False
+        rank = len(shape)
+        first = [0, rank - 1, *range(1, rank - 1)]
+        image, (result, *_) = node.input[0], node.output
+        node.input[0] = builder.transpose(image, first)
+        builder.graph.types[node.input[0]] = ValueType(
+            builder.graph.dtype(image) or 0, tuple(shape[axis] for axis in first)
+        )
+        node.output[0] = builder.graph.fresh(f"{result}_first")
+        if not rewrite(builder):
+            node.input[0], node.output[0] = image, result
+            return False
+        builder.emit("Transpose", [node.output[0]], [result], perm=[0, *range(2, rank), 1])
+        return True
+
+    return moved
+
+
+def _quantized_conv(builder: Builder) -> bool:
+    attributes = attributes_of(builder, "channels_last")
+    builder.emit("QLinearConv", list(builder.node.input), list(builder.node.output), **attributes)
+    return True
+
+
+def _max_pool(builder: Builder) -> bool:
+    attributes = attributes_of(builder, "channels_last")
+    builder.emit("MaxPool", list(builder.node.input), list(builder.node.output), **attributes)
+    return True
 
 
 def _softmax(builder: Builder) -> bool:
@@ -134,7 +172,7 @@ def _gemm(builder: Builder) -> bool:
     return True
 
 
-def _quantize(operator: str) -> Rewrite:
+def _as_in_onnx(operator: str) -> Rewrite:
     def rewrite(builder: Builder) -> bool:
         builder.emit(
             operator, list(builder.node.input), list(builder.node.output), **attributes_of(builder)
@@ -222,21 +260,73 @@ def _fused_gemm(builder: Builder) -> bool:
 
 
 def _fused_matmul(builder: Builder) -> bool:
-    if builder.attribute("transBatchA", 0) or builder.attribute("transBatchB", 0):
-        return False
     sides = []
-    for name, flag in zip(builder.node.input, ("transA", "transB"), strict=True):
+    for name, letter in zip(builder.node.input, "AB", strict=True):
         shape = builder.graph.shape(name)
         if shape is None:
             return False
         order = [*range(len(shape))]
-        if builder.attribute(flag, 0) and len(order) > 1:
+        if builder.attribute(f"transBatch{letter}", 0) and len(order) > 1:
+            order = [*order[1:-1], 0, order[-1]]
+        if builder.attribute(f"trans{letter}", 0) and len(order) > 1:
             order[-2:] = order[:-3:-1]
+        if order != sorted(order):
             name = builder.transpose(name, order)
         sides.append(name)
     product = builder.op("MatMul", *sides)
     alpha = float(builder.attribute("alpha", 1.0))
     builder.result(builder.op("Mul", product, scalar_like(builder, sides[0], alpha)))
+    return True
+
+
+def _expand_dims(builder: Builder) -> bool:
+    axis = builder.graph.constants.get(builder.node.input[1])
+    shape = builder.graph.shape(builder.node.input[0])
+    if axis is None or shape is None:
+        return False
+    place = int(axis.reshape(-1)[0]) % (len(shape) + 1)
+    builder.result(builder.reshape(builder.node.input[0], (*shape[:place], 1, *shape[place:])))
+    return True
+
+
+def _distances(builder: Builder) -> bool:
+    """Between the rows of two matrices."""
+    one, other = (
+        builder.unsqueeze(name, [axis])
+        for name, axis in zip(builder.node.input, (1, 0), strict=True)
+    )
+    less = builder.op("Sub", one, other)
+    squares = builder.reduce("ReduceSum", builder.op("Mul", less, less), [2], 0)
+    is_squared = builder.attribute("metric", "sqeuclidean") == "sqeuclidean"
+    builder.result(squares if is_squared else builder.op("Sqrt", squares))
+    return True
+
+
+def _gather_blocks(builder: Builder) -> bool:
+    """Rows of a table of few bits in blocks, which is taken apart when the model is compiled."""
+    known = [builder.graph.constants.get(builder.input(place) or "") for place in (0, 2)]
+    table, scales = known
+    if table is None or scales is None:
+        return False
+    bits, block = int(builder.attribute("bits", 4)), int(builder.attribute("block_size", 128))
+    zeros = builder.graph.constants.get(builder.input(3) or "")
+    is_packed = table.dtype == np.uint8
+    if (zeros is None) != (builder.input(3) is None) or (is_packed and bits not in (2, 4, 8)):
+        return False
+    axis = int(builder.attribute("quantize_axis", 1)) % table.ndim
+    if is_packed:
+        table = _unpacked(table.reshape(-1, table.shape[-1]), bits).reshape(*table.shape[:-1], -1)
+        offsets = np.full(scales.shape, 1 << (bits - 1))
+        if zeros is not None:
+            offsets = _unpacked(zeros.reshape(-1, zeros.shape[-1]), bits)
+            offsets = offsets.reshape(*zeros.shape[:-1], -1)[..., : scales.shape[-1]]
+    else:
+        offsets = np.zeros(scales.shape) if zeros is None else zeros
+    rows = np.arange(table.shape[axis]) // block
+    spread = [np.take(each.astype(np.float32), rows, axis) for each in (offsets, scales)]
+    real = (table.astype(np.float32) - spread[0]) * spread[1]
+    names = builder.constant(real.astype(np.float32)), builder.node.input[1]
+    builder.result(builder.op("Gather", *names, axis=int(builder.attribute("gather_axis", 0))))
     return True
 
 
@@ -277,28 +367,36 @@ def _quick_gelu(builder: Builder) -> bool:
 
 
 REWRITES: dict[str, Rewrite] = {
+    "CDist": _distances,
     "BiasGelu": _gelu("none", has_bias=True),
-    "DequantizeLinear": _quantize("DequantizeLinear"),
+    "DequantizeLinear": _as_in_onnx("DequantizeLinear"),
     "DynamicQuantizeLSTM": dynamic_lstm,
     "DynamicQuantizeMatMul": _dynamic_matmul,
+    "ExpandDims": _expand_dims,
     "FastGelu": _gelu("tanh", has_bias=True),
     "FusedConv": _fused_conv,
     "FusedGemm": _fused_gemm,
     "FusedMatMul": _fused_matmul,
+    "GatherBlockQuantized": _gather_blocks,
     "Gelu": _gelu("none", has_bias=False),
+    "GridSample": _as_in_onnx("GridSample"),
     "MatMulIntegerToFloat": _matmul_to_float,
     "MatMulNBits": _matmul_n_bits,
+    "NhwcMaxPool": _with_channels_last(_max_pool),
+    "Pad": _as_in_onnx("Pad"),
     "QGemm": _gemm,
     "QLinearAdd": _binary("Add"),
-    "QLinearAveragePool": _unary("AveragePool"),
+    "QLinearAveragePool": _with_channels_last(_unary("AveragePool")),
     "QLinearConcat": _concat,
-    "QLinearGlobalAveragePool": _unary("GlobalAveragePool"),
+    "QLinearConv": _with_channels_last(_quantized_conv),
+    "QLinearGlobalAveragePool": _with_channels_last(_unary("GlobalAveragePool")),
     "QLinearLeakyRelu": _unary("LeakyRelu"),
     "QLinearMul": _binary("Mul"),
     "QLinearReduceMean": _reduce_mean,
     "QLinearSigmoid": _unary("Sigmoid"),
     "QLinearSoftmax": _softmax,
     "QLinearWhere": _where,
-    "QuantizeLinear": _quantize("QuantizeLinear"),
+    "QuantizeLinear": _as_in_onnx("QuantizeLinear"),
     "QuickGelu": _quick_gelu,
+    "TransposeMatMul": _fused_matmul,
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from onnx import TensorProto
 
 from pytest_microtvm.compiler.frontends.onnx.graph import Builder, Rewrite
@@ -39,26 +41,68 @@ def _batch(builder: Builder) -> bool:
 
 
 def _layer(builder: Builder) -> bool:
-    """With the mean and the inverse deviation as results, too."""
-    if not any(builder.node.output[1:]):
+    """With the mean and the inverse deviation as results, too; in old versions onnxruntime's."""
+    if builder.graph.opset >= _LAYERS_SINCE and not any(builder.node.output[1:]):
         return False
+    return _layer_of(builder, is_centered=True)
+
+
+def _simplified_layer(builder: Builder) -> bool:
+    """onnxruntime's, without the mean, but with the inverse deviation as a second result."""
+    return _layer_of(builder, is_centered=False)
+
+
+def _layer_of(builder: Builder, *, is_centered: bool) -> bool:
     source, scale = builder.node.input[:2]
     shape = builder.graph.shape(source)
     if shape is None:
         return False
     first = int(builder.attribute("axis", -1)) % len(shape)
     axes = list(range(first, len(shape)))
-    mean = builder.reduce("ReduceMean", source, axes)
-    less = builder.op("Sub", source, mean)
-    variance = builder.reduce("ReduceMean", builder.op("Mul", less, less), axes)
-    epsilon = scalar_like(builder, source, float(builder.attribute("epsilon", 1e-5)))
-    inverse = builder.op("Reciprocal", builder.op("Sqrt", builder.op("Add", variance, epsilon)))
-    result = builder.op("Mul", builder.op("Mul", less, inverse), scale)
-    bias = builder.input(2)
-    builder.result(result if bias is None else builder.op("Add", result, bias))
-    builder.result(mean, 1)
-    builder.result(inverse, 2)
+    bias = builder.input(2) if is_centered else None
+    result, *others = layer_normalized(builder, source, scale, bias, axes, is_centered=is_centered)
+    for position, each in enumerate([result, *(others if is_centered else others[1:])]):
+        builder.result(each, position)
     return True
+
+
+_LAYERS_SINCE = 17
+"""The version of ONNX that has LayerNormalization."""
+
+
+def layer_normalized(
+    builder: Builder,
+    source: str,
+    scale: str,
+    bias: str | None,
+    axes: Sequence[int],
+    epsilon: float = 1e-5,
+    is_centered: bool = True,
+) -> tuple[str, str, str]:
+    """A normalization over some axes, in pieces.
+
+    Args:
+        builder: Of the node.
+        source: What is normalized.
+        scale: Is multiplied with the result.
+        bias: Is added to it.
+        axes: Which are one.
+        epsilon: Is added to the variance, unless the node's attribute says another number.
+        is_centered: The mean is taken off; it is told as 0 else.
+
+    Returns:
+        The result, the mean and the inverse deviation.
+    """
+    less = source
+    mean = scalar_like(builder, source, 0.0)
+    if is_centered:
+        mean = builder.reduce("ReduceMean", source, axes)
+        less = builder.op("Sub", source, mean)
+    variance = builder.reduce("ReduceMean", builder.op("Mul", less, less), axes)
+    least = scalar_like(builder, source, float(builder.attribute("epsilon", epsilon)))
+    inverse = builder.op("Reciprocal", builder.op("Sqrt", builder.op("Add", variance, least)))
+    result = builder.op("Mul", builder.op("Mul", less, inverse), scale)
+    return result if bias is None else builder.op("Add", result, bias), mean, inverse
 
 
 def _of_bits(builder: Builder) -> bool:
@@ -79,4 +123,5 @@ REWRITES: dict[str, Rewrite] = {
     "MeanVarianceNormalization": _mean_variance,
     "ReduceMax": _of_bits,
     "ReduceMin": _of_bits,
+    "SimplifiedLayerNormalization": _simplified_layer,
 }
