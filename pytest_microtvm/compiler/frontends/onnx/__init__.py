@@ -2,7 +2,8 @@
 
 file        reads the file
 normalise   brings the graph to a form of static shapes and plain operators, by
-attributes, functions, shapes, folding, branches, halves, words and rewrites/ (all on `graph`)
+attributes, functions, shapes, folding, branches, sequences, halves, words and rewrites/ (all on
+`graph`)
 operators   refuses what is left that cannot be compiled
 converters  TVM's importer, and what it lacks
 """

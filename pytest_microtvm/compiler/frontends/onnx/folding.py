@@ -20,6 +20,18 @@ from pytest_microtvm.compiler.frontends.onnx.graph import (
 _KEPT = frozenset({"DequantizeLinear"})
 """Operators over constants that stay: integer kernels want the integers that are behind them."""
 
+_NO_TENSORS = frozenset(
+    {
+        "Optional",
+        "SequenceConstruct",
+        "SequenceEmpty",
+        "SequenceErase",
+        "SequenceInsert",
+        "SplitToSequence",
+    }
+)
+"""Operators whose results are no tensors: `sequences` is for them."""
+
 _QUANTIZATION = frozenset({"DequantizeLinear", "QuantizeLinear"})
 _QUANTIZATION_OPSET = 19
 """The evaluator has them from this version of ONNX on, which says nothing else of integers."""
@@ -85,7 +97,7 @@ def _known_results(graph: Graph, node: Any) -> list[Array] | None:
         return [np.array(shape[span], np.int64)]
     if operator == "Constant":
         return [_constant(node)]
-    if operator in _RANDOM or subgraphs(node):
+    if operator in _RANDOM or operator in _NO_TENSORS or subgraphs(node):
         return None
     names = [name for name in node.input if name]
     if any(name not in graph.constants for name in names):

@@ -14,6 +14,7 @@ from pytest_microtvm.compiler.frontends.onnx.halves import widen_halves
 from pytest_microtvm.compiler.frontends.onnx.integers import shape_integers
 from pytest_microtvm.compiler.frontends.onnx.rewrites import REWRITES
 from pytest_microtvm.compiler.frontends.onnx.rewrites.quantized import widen_narrow_constants
+from pytest_microtvm.compiler.frontends.onnx.sequences import resolve_sequences
 from pytest_microtvm.compiler.frontends.onnx.shapes import fix_input_shapes, infer_types
 from pytest_microtvm.compiler.frontends.onnx.tables import look_up
 from pytest_microtvm.compiler.frontends.onnx.words import make_words_signed
@@ -40,6 +41,7 @@ def normalise(model: Any, input_shapes: Mapping[str, tuple[int, ...]]) -> Graph:
         infer_types(graph)
         changed = fold(graph)
         changed = resolve_branches(graph) or changed
+        changed = resolve_sequences(graph) or changed
         changed = rewrite_nodes(graph, REWRITES) or changed
         changed = make_words_signed(graph) or changed
         drop_identities(graph)

@@ -146,7 +146,12 @@ def test_rows_of_a_table_of_few_bits(bits: int, tmp_path: Path):
         "z": rng.integers(0, 256, (6, bits // 4)).astype(np.uint8),
     }
     given = {"i": np.array([[1, 3]])}
-    attributes = {"bits": bits, "block_size": 16, "quantize_axis": 1, "gather_axis": 0}
+    attributes: dict[str, Any] = {
+        "bits": bits,
+        "block_size": 16,
+        "quantize_axis": 1,
+        "gather_axis": 0,
+    }
     alike("GatherBlockQuantized", "d i s z", given, constants, tmp_path, **attributes)
 
 
@@ -154,7 +159,7 @@ def test_distances_and_products_of_turned_batches(tmp_path: Path):
     given = {"x": floats(4, 3), "z": floats(5, 3, seed=1)}
     alike("CDist", "x z", given, {}, tmp_path / "distances", metric="euclidean")
     given = {"x": floats(2, 5, WIDTH), "z": floats(5, 2, WIDTH)}
-    turned = {"transBatchB": 1, "transB": 1, "alpha": 0.5}
+    turned: dict[str, Any] = {"transBatchB": 1, "transB": 1, "alpha": 0.5}
     alike("FusedMatMul", "x z", given, {}, tmp_path / "products", **turned)
 
 

@@ -322,3 +322,24 @@ def test_an_attribute_that_is_an_empty_list_says_nothing(tmp_path: Path):
     del model.graph.node[0].attribute[0].ints[:]
     source = floats(3, 4)
     agree(model, tmp_path, [source], expected=[source.min()])
+
+
+def test_columns_are_added_to_images(tmp_path: Path):
+    constants = {"image": np.array([5, 6]), "block": np.array([3, 3])}
+    attributes: dict[str, Any] = {"pads": [1, 1, 1, 1], "strides": [2, 1], "dilations": [1, 2]}
+    model = made(
+        [node("Col2Im", "x image block", **attributes)],
+        {"x": ("FLOAT", [2, 18, 12])},
+        "y",
+        constants,
+    )
+    agree(model, tmp_path, [floats(2, 18, 12)])
+
+
+@pytest.mark.parametrize("axes", [{}, {"time_axis": 1, "batch_axis": 0}])
+def test_the_first_steps_of_sequences_are_turned_around(axes: dict[str, Any], tmp_path: Path):
+    shape = [3, 5, 2] if axes else [5, 3, 2]
+    model = made(
+        [node("ReverseSequence", "x n", **axes)], {"x": ("FLOAT", shape), "n": ("INT64", [3])}
+    )
+    agree(model, tmp_path, [floats(*shape), np.array([5, 1, 3])])

@@ -68,9 +68,35 @@ def _pad(builder: Builder) -> bool:
     return True
 
 
+def _reverse_sequence(builder: Builder) -> bool:
+    """The first steps of each sequence, as many as it has, the other way around."""
+    source, lengths = builder.node.input
+    shape = builder.graph.shape(source)
+    if shape is None:
+        return False
+    time, batch = (int(builder.attribute(f"{name}_axis", i)) for i, name in enumerate(_SEQUENCE))
+    along = [1] * len(shape)
+    along[time] = shape[time]
+    across = [1] * len(shape)
+    across[batch] = shape[batch]
+    steps = builder.constant(np.arange(shape[time], dtype=np.int64).reshape(along))
+    ends = builder.reshape(lengths, across)
+    one = builder.constant(np.array(1, np.int64))
+    turned = builder.op("Sub", builder.op("Sub", ends, one), steps)
+    places = builder.op("Where", builder.op("Less", steps, ends), turned, steps)
+    wide = builder.op("Expand", places, builder.constant(np.array(shape, np.int64)))
+    builder.result(builder.op("GatherElements", source, wide, axis=time))
+    return True
+
+
+_SEQUENCE = ("time", "batch")
+"""Which axis is which, from the first on, unless attributes say otherwise."""
+
+
 REWRITES: dict[str, Rewrite] = {
     "Flatten": _reshape,
     "Pad": _pad,
+    "ReverseSequence": _reverse_sequence,
     "Slice": _slice,
     "Split": _split,
     "Squeeze": _reshape,

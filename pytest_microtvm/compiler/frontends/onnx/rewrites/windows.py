@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from onnx import helper
+from onnx import TensorProto, helper
 
 from pytest_microtvm.compiler.frontends.onnx.graph import Array, Builder, Rewrite
 from pytest_microtvm.compiler.frontends.onnx.rewrites.quantized import attributes_of
@@ -161,8 +161,57 @@ def _each_with_each(one: Array, other: Array, function: Any) -> Array:
     return found.reshape(len(one) * len(other), -1)
 
 
+def _columns_to_image(builder: Builder) -> bool:
+    """Every element of the images as the sum of the columns' elements that belong there."""
+    source = builder.node.input[0]
+    shape = builder.graph.shape(source)
+    known = [builder.graph.constants.get(name) for name in builder.node.input[1:3]]
+    if shape is None or known[0] is None or known[1] is None:
+        return False
+    image, block = (list(map(int, extents)) for extents in known if extents is not None)
+    taps, count = math.prod(block), shape[2]
+    images = shape[0] * shape[1] // taps
+    belonging: list[list[int]] = [[] for _ in range(math.prod(image))]
+    places, inside = _column_places(builder, image, block)
+    for column, (place, is_inside) in enumerate(
+        zip(places.reshape(-1), inside.reshape(-1), strict=True)
+    ):
+        if is_inside:
+            belonging[place].append(column)
+    most = max(1, *map(len, belonging))
+    nothing = taps * count
+    taken = np.array([[*row, *[nothing] * (most - len(row))] for row in belonging], np.int64)
+    rows = builder.reshape(source, (images, nothing))
+    dtype = helper.tensor_dtype_to_np_dtype(builder.graph.dtype(source) or TensorProto.FLOAT)
+    padded = builder.op("Concat", rows, builder.constant(np.zeros((images, 1), dtype)), axis=1)
+    gathered = builder.op("Gather", padded, builder.constant(taken), axis=1)
+    total = builder.reduce("ReduceSum", gathered, [2], 0)
+    builder.result(builder.reshape(total, (shape[0], shape[1] // taps, *image)))
+    return True
+
+
+def _column_places(
+    builder: Builder, image: Sequence[int], block: Sequence[int]
+) -> tuple[Array, Array]:
+    """By tap and column, the place in the image, and whether it is inside of it."""
+    rank = len(image)
+    strides, dilations = _pairs(builder, rank)
+    pads = builder.attribute("pads", [0] * 2 * rank)
+    places, inside = np.zeros((1, 1), np.int64), np.ones((1, 1), bool)
+    for axis, extent in enumerate(image):
+        reach = (block[axis] - 1) * dilations[axis] + 1
+        steps = (extent + pads[axis] + pads[rank + axis] - reach) // strides[axis] + 1
+        at = np.arange(block[axis])[:, None] * dilations[axis] - pads[axis]
+        at = at + np.arange(steps) * strides[axis]
+        inner = np.clip(at, 0, extent - 1)
+        places = _each_with_each(places * extent, inner, np.add)
+        inside = _each_with_each(inside, inner == at, np.logical_and)
+    return places, inside
+
+
 REWRITES: dict[str, Rewrite] = {
     "AveragePool": _average,
+    "Col2Im": _columns_to_image,
     "Conv": _padded,
     "ConvTranspose": _transposed,
     "MaxPool": _max,
