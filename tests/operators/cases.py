@@ -372,6 +372,15 @@ def _taps_of(window: Mapping[str, Any]) -> dict[str, Any]:
     return {"FilterHeight": height, "FilterWidth": width}
 
 
+def run_pool(rng: Rng, case: Case, operator: str, data: int, window: Mapping[str, Any]) -> None:
+    """A pool of an image, whose type and quantization its result has."""
+    image = case.tensors[data]
+    shape = [image.shape[0], *window["outputs"], image.shape[3]]
+    result = case.add(shape, image.dtype.lower(), image.quantization)
+    options = {**_steps_of(window), **_taps_of(window)}
+    case.run(operator, [data], [result], **options, FusedActivationFunction=_activation(rng))
+
+
 def _weights(
     rng: Rng,
     case: Case,

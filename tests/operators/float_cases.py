@@ -18,8 +18,8 @@ from tests.operators.cases import (
     _pair_of_shapes,
     _shape,
     _steps_of,
-    _taps_of,
     _window,
+    run_pool,
 )
 
 TOLERANCE = 1e-5
@@ -118,15 +118,7 @@ def _pool(operator: str) -> Callable[[Rng, Case], None]:
         image = _image(rng)
         window = _window(rng, image, 6, dilated=False)
         data = _input(rng, case, image)
-        result = case.add([image[0], *window["outputs"], image[3]], "float32")
-        case.run(
-            operator,
-            [data],
-            [result],
-            **_steps_of(window),
-            **_taps_of(window),
-            FusedActivationFunction=_activation(rng),
-        )
+        run_pool(rng, case, operator, data, window)
 
     return draw_case
 

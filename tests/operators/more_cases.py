@@ -19,9 +19,8 @@ from tests.operators.cases import (
     _quantization,
     _scale,
     _shape,
-    _steps_of,
-    _taps_of,
     _window,
+    run_pool,
 )
 from tests.operators.custom_cases import CUSTOM
 from tests.operators.flow_cases import FLOW
@@ -312,15 +311,7 @@ def _float_pool(operator: str) -> Draw:
         image = _image(rng)
         window = _window(rng, image, 5, dilated=False)
         data = case.add_input(rng, image, "float32", None)
-        result = case.add([image[0], *window["outputs"], image[3]], "float32")
-        case.run(
-            operator,
-            [data],
-            [result],
-            **_steps_of(window),
-            **_taps_of(window),
-            FusedActivationFunction=_activation(rng),
-        )
+        run_pool(rng, case, operator, data, window)
 
     return draw_case
 

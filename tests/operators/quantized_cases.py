@@ -26,9 +26,9 @@ from tests.operators.cases import (
     _scale,
     _shape,
     _steps_of,
-    _taps_of,
     _weights,
     _window,
+    run_pool,
 )
 from tests.unit.compiler.tflite_models import Quantization
 
@@ -237,15 +237,7 @@ def _pool(operator: str) -> Callable[[Rng, Case], None]:
         quantization = _quantization(rng, dtype)
         window = _window(rng, image, 8, dilated=False)
         data = case.add_input(rng, image, dtype, quantization)
-        result = case.add([image[0], *window["outputs"], image[3]], dtype, quantization)
-        case.run(
-            operator,
-            [data],
-            [result],
-            **_steps_of(window),
-            **_taps_of(window),
-            FusedActivationFunction=_activation(rng),
-        )
+        run_pool(rng, case, operator, data, window)
 
     return draw_case
 
