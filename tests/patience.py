@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from pytest_microtvm.deadline import Deadline
@@ -22,9 +23,14 @@ def is_running(pid: int) -> bool:
         return False
 
 
+def wait_until(condition: Callable[[], object]) -> None:
+    """Wait until that is true."""
+    deadline = Deadline(PATIENCE_S)
+    while not condition():
+        assert not deadline.expired, "waited in vain"
+        time.sleep(0.01)
+
+
 def await_end(*pids: int) -> None:
     """Wait until none of the processes runs."""
-    deadline = Deadline(PATIENCE_S)
-    while any(is_running(pid) for pid in pids):
-        assert not deadline.expired, "a process is left"
-        time.sleep(0.02)
+    wait_until(lambda: not any(map(is_running, pids)))

@@ -66,7 +66,6 @@ def evaluate(
         runners: Run the model once, on the device and on this computer; a model with states on a
             sequence, of which they give the outputs of the last step.
         progress: Told how far it is.
-
         has_states: Whether the model has states.
 
     Raises:

@@ -4,21 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from tests.command.conftest import Microtvm
+from tests.patience import PATIENCE_S, wait_until
 from tests.plugin.running import MODELS, plugin_environment
-
-WITHIN_S = 30.0
-
-
-def wait_until(is_so: Callable[[], bool]) -> bool:
-    end = time.monotonic() + WITHIN_S
-    while not is_so() and time.monotonic() < end:
-        time.sleep(0.05)
-    return is_so()
 
 
 def test_a_killed_run_leaves_no_folder(microtvm: Microtvm, tmp_path: Path) -> None:
@@ -32,8 +22,8 @@ def test_a_killed_run_leaves_no_folder(microtvm: Microtvm, tmp_path: Path) -> No
         env=plugin_environment(TMPDIR=str(temporary)),
     )
     try:
-        assert wait_until(lambda: any(temporary.glob("microtvm-open-*")))
+        wait_until(lambda: any(temporary.glob("microtvm-open-*")))
     finally:
         process.terminate()
-        process.wait(WITHIN_S)
-    assert wait_until(lambda: not any(temporary.iterdir()))
+        process.wait(PATIENCE_S)
+    wait_until(lambda: not any(temporary.iterdir()))

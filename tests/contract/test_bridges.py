@@ -29,7 +29,7 @@ from pytest_microtvm.session.device import Session
 from pytest_microtvm.session.rpc import RpcClient
 from tests.contract.libraries import DOUBLE
 from tests.contract.sessions import build_firmware
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, await_end, wait_until
 
 X = {"x": np.array([1.5, -2.0, 0.0, 3.0], np.float32)}
 TIMEOUT_S = PATIENCE_S
@@ -109,10 +109,7 @@ def test_a_stuck_bridge_is_killed(firmware, bridges, monkeypatch):
     session.close()
     assert time.monotonic() - start < TIMEOUT_S
     assert not Path(f"/proc/{bridge}").exists()
-    end = time.monotonic() + TIMEOUT_S
-    while Path(f"/proc/{server}").exists() and time.monotonic() < end:
-        time.sleep(0.02)
-    assert not Path(f"/proc/{server}").exists()
+    wait_until(lambda: not Path(f"/proc/{server}").exists())
     with Session(firmware, TIMEOUT_S, bridges=bridges) as session:
         run_once(session)
 
@@ -121,9 +118,7 @@ def test_a_bridge_that_dies_while_idle_is_replaced(firmware, bridges):
     with Session(firmware, TIMEOUT_S, bridges=bridges) as session:
         bridge = pid_of(session)
     os.kill(bridge, signal.SIGKILL)
-    end = time.monotonic() + TIMEOUT_S
-    while state_of(bridge) != "Z" and time.monotonic() < end:
-        time.sleep(0.01)
+    wait_until(lambda: state_of(bridge) == "Z")
     with Session(firmware, TIMEOUT_S, bridges=bridges) as session:
         run_once(session)
         assert pid_of(session) != bridge
@@ -221,14 +216,7 @@ def test_a_part_that_is_killed_in_any_phase_is_one_error(
         assert "\n" not in caught.value.one_line()
     session.close()
     assert time.monotonic() - start < TIMEOUT_S
-    end = time.monotonic() + TIMEOUT_S
-    while time.monotonic() < end and any(
-        Path(f"/proc/{everything[part]}").exists()
-        for part in ("server", "device")
-        if part in everything
-    ):
-        time.sleep(0.02)
-    assert not Path(f"/proc/{everything.get('device', -1)}").exists()
+    await_end(*everything.values())
     monkeypatch.undo()
     with Session(firmware, TIMEOUT_S, bridges=bridges) as session:
         run_once(session)

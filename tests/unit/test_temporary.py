@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,8 +15,8 @@ import pytest
 from pytest_microtvm.errors import ConfigError
 from pytest_microtvm.process import package_environment
 from pytest_microtvm.temporary import TemporaryFolder
+from tests.patience import wait_until
 
-WITHIN_S = 30.0
 OWNER = """
 import sys
 from pytest_microtvm.temporary import TemporaryFolder
@@ -55,11 +54,8 @@ def owner(parent: Path) -> Iterator[tuple[subprocess.Popen[str], Path, int]]:
     process.communicate()
 
 
-def wait_until_gone(path: Path) -> bool:
-    end = time.monotonic() + WITHIN_S
-    while path.exists() and time.monotonic() < end:
-        time.sleep(0.01)
-    return not path.exists()
+def wait_until_gone(path: Path) -> None:
+    wait_until(lambda: not path.exists())
 
 
 def test_a_folder_is_removed_when_it_is_closed(parent: Path) -> None:
@@ -77,8 +73,8 @@ def test_a_folder_goes_with_its_process(
     process, path, caretaker = owner
     assert (path / "file").exists()
     os.killpg(process.pid, getattr(signal, name))
-    assert wait_until_gone(path)
-    assert wait_until_gone(Path(f"/proc/{caretaker}"))
+    wait_until_gone(path)
+    wait_until_gone(Path(f"/proc/{caretaker}"))
 
 
 def test_what_nobody_took_care_of_is_removed_by_the_next(

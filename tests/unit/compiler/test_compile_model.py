@@ -11,7 +11,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +34,7 @@ from pytest_microtvm.errors import ConfigError, DoesNotFit, ModelError
 from pytest_microtvm.forks import Forks, Program
 from pytest_microtvm.mlf import metadata
 from pytest_microtvm.mlf.library import open_library
-from tests.patience import PATIENCE_S, is_running
+from tests.patience import is_running, wait_until
 from tests.unit.compiler.tflite_models import Model, Tensor, add, two_by_two
 
 TIMEOUT_S = 60.0
@@ -88,13 +88,6 @@ def program(folder: Path, script: str) -> Program:
     path = folder / "program.py"
     path.write_text(f"import os, signal, sys, time\n{textwrap.dedent(script)}")
     return Program(str(path))
-
-
-def wait_for(condition: Callable[[], bool], timeout_s: float = PATIENCE_S) -> None:
-    end = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.01)
 
 
 def test_a_model_becomes_an_archive_step_by_step(model: Path, output: Path):
@@ -158,7 +151,7 @@ def test_a_child_that_outlives_its_deadline_is_killed(
 
 def test_an_interrupt_kills_the_child(model: Path, output: Path, sleeping_child: Path):
     def interrupt() -> None:
-        wait_for(lambda: sleeping_child.exists() and bool(sleeping_child.read_text()))
+        wait_until(lambda: sleeping_child.exists() and bool(sleeping_child.read_text()))
         os.kill(os.getpid(), signal.SIGINT)
 
     thread = threading.Thread(target=interrupt)
@@ -200,7 +193,7 @@ def test_a_child_dies_with_a_killed_parent(tmp_path: Path):
         assert is_running(pid)
         parent.kill()
         parent.wait()
-        wait_for(lambda: not is_running(pid))
+        wait_until(lambda: not is_running(pid))
         os.close(writer_fd)
     finally:
         parent.kill()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -19,8 +18,8 @@ import pytest
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.forks import Fork, ForkError, Forks, OwnFork, Program
 from pytest_microtvm.process import package_environment
+from tests.patience import PATIENCE_S, await_end, is_running, wait_until
 
-TIMEOUT_S = 30.0
 SLEEP = "import time\ntime.sleep(60)\n"
 
 
@@ -36,7 +35,7 @@ def run(forks: Forks, tmp_path: Path) -> Callable[..., Fork]:
 
     def start(script: str, *arguments: str, output: int = 2, **named: Any) -> Fork:
         program = named.pop("program", None) or script_program(tmp_path, script)
-        deadline = Deadline(TIMEOUT_S)
+        deadline = Deadline(PATIENCE_S)
         return forks.start(program, arguments, (0, output, 2), deadline=deadline, **named)
 
     return start
@@ -46,19 +45,6 @@ def script_program(folder: Path, script: str, **named: Any) -> Program:
     path = folder / "program.py"
     path.write_text(script)
     return Program(str(path), **named)
-
-
-def is_there(pid: int) -> bool:
-    with contextlib.suppress(FileNotFoundError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    return False
-
-
-def wait_until_gone(*pids: int) -> None:
-    end = time.monotonic() + TIMEOUT_S
-    while any(map(is_there, pids)):
-        assert time.monotonic() < end, "still there"
-        time.sleep(0.01)
 
 
 def test_a_fork_is_a_program_of_its_own(run: Callable[..., Fork], tmp_path: Path) -> None:
@@ -82,7 +68,7 @@ def test_a_fork_is_a_program_of_its_own(run: Callable[..., Fork], tmp_path: Path
             folder=tmp_path,
             environment=environment,
         )
-        assert fork.wait(TIMEOUT_S) == 0
+        assert fork.wait(PATIENCE_S) == 0
         fork.end()
         output.seek(0)
         extra.seek(0)
@@ -107,7 +93,7 @@ def test_a_fork_is_a_program_of_its_own(run: Callable[..., Fork], tmp_path: Path
 )
 def test_how_a_fork_ended_is_told(run: Callable[..., Fork], script: str, status: int) -> None:
     fork = run(script)
-    assert fork.wait(TIMEOUT_S) == fork.poll() == status
+    assert fork.wait(PATIENCE_S) == fork.poll() == status
     fork.end()
     assert not Path(f"/proc/{fork.pid}").exists()
 
@@ -136,7 +122,7 @@ def test_the_end_of_a_fork_is_the_end_of_all_it_started(
     while not note.exists() or not note.read_text().endswith("\n"):
         time.sleep(0.01)
     fork.end()
-    wait_until_gone(int(note.read_text()))
+    await_end(int(note.read_text()))
 
 
 def test_modules_that_one_fork_needed_are_there_for_the_next(
@@ -147,7 +133,7 @@ def test_modules_that_one_fork_needed_are_there_for_the_next(
     for preload in ((), ("wave", "no_such_module")):
         program = script_program(tmp_path, script, preload=preload)
         fork = run("", program=program)
-        statuses.append(fork.wait(TIMEOUT_S))
+        statuses.append(fork.wait(PATIENCE_S))
         fork.end()
     assert statuses == [5, 7]
     assert len(forks._servers) == 1
@@ -155,7 +141,7 @@ def test_modules_that_one_fork_needed_are_there_for_the_next(
 
 def test_a_module_is_run_as_a_program(run: Callable[..., Fork]) -> None:
     fork = run("", "--help", program=Program("pytest_microtvm.verify.interpreter_child"))
-    assert fork.wait(TIMEOUT_S) == 0
+    assert fork.wait(PATIENCE_S) == 0
     fork.end()
 
 
@@ -179,24 +165,21 @@ def test_a_program_that_does_not_start_in_time_is_told_and_leaves_nothing(tmp_pa
         fork = forks.start(quick, (), (0, 2, 2), deadline=Deadline(9), environment=environment)
         fork.end()
         children = Path(f"/proc/{server._process.pid}/task/{server._process.pid}/children")
-        end = time.monotonic() + TIMEOUT_S
-        while children.read_text():
-            assert time.monotonic() < end
-            time.sleep(0.01)
+        wait_until(lambda: not children.read_text())
 
 
 def test_a_server_that_was_killed_is_replaced(tmp_path: Path) -> None:
     with Forks() as forks:
         program = script_program(tmp_path, SLEEP)
-        first = forks.start(program, (), (0, 2, 2), deadline=Deadline(TIMEOUT_S))
+        first = forks.start(program, (), (0, 2, 2), deadline=Deadline(PATIENCE_S))
         (server,) = forks._servers.values()
         os.kill(server._process.pid, signal.SIGKILL)
-        assert first.wait(TIMEOUT_S) == -signal.SIGKILL
+        assert first.wait(PATIENCE_S) == -signal.SIGKILL
         first.end()
-        wait_until_gone(first.pid)
-        second = forks.start(program, (), (0, 2, 2), deadline=Deadline(TIMEOUT_S))
+        await_end(first.pid)
+        second = forks.start(program, (), (0, 2, 2), deadline=Deadline(PATIENCE_S))
         assert second.poll() is None
-    wait_until_gone(second.pid)
+    await_end(second.pid)
     second.end()
 
 
@@ -223,10 +206,10 @@ def test_nothing_outlives_the_process_that_uses_it(tmp_path: Path, number: int) 
     assert user.stdout is not None
     with user.stdout:
         pids = [int(pid) for pid in user.stdout.readline().split()]
-    assert all(map(is_there, pids))
+    assert all(map(is_running, pids))
     user.send_signal(number)
     user.wait()
-    wait_until_gone(*pids)
+    await_end(*pids)
 
 
 def test_several_threads_start_programs_at_once(forks: Forks, tmp_path: Path) -> None:
@@ -234,8 +217,8 @@ def test_several_threads_start_programs_at_once(forks: Forks, tmp_path: Path) ->
     found: dict[int, int] = {}
 
     def one(number: int) -> None:
-        fork = forks.start(program, (str(number),), (0, 2, 2), deadline=Deadline(TIMEOUT_S))
-        found[number] = fork.wait(TIMEOUT_S)
+        fork = forks.start(program, (str(number),), (0, 2, 2), deadline=Deadline(PATIENCE_S))
+        found[number] = fork.wait(PATIENCE_S)
         fork.end()
 
     threads = [threading.Thread(target=one, args=(number,)) for number in range(8)]
@@ -250,7 +233,7 @@ def test_too_few_files_are_an_error(forks: Forks, tmp_path: Path, monkeypatch: A
     program = script_program(tmp_path, "")
     files = [os.open(os.devnull, os.O_RDONLY) for _ in range(16)]
     with pytest.raises(ForkError, match="too many open files"):
-        forks.start(program, (), (0, 2, 2), deadline=Deadline(TIMEOUT_S), pass_fds=files)
+        forks.start(program, (), (0, 2, 2), deadline=Deadline(PATIENCE_S), pass_fds=files)
     for fd in files:
         os.close(fd)
 

@@ -27,7 +27,7 @@ from pytest_microtvm.project import server_process
 from pytest_microtvm.project.client import ProjectAPIClient
 from pytest_microtvm.project.descriptions import ServerDescription
 from pytest_microtvm.project.server_process import LAUNCH_SCRIPT, SERVER_FILE, ServerProcess
-from tests.patience import PATIENCE_S, await_end
+from tests.patience import PATIENCE_S, await_end, wait_until
 
 HEADER = """\
 import os, signal, subprocess, sys, time
@@ -70,10 +70,7 @@ def open_client(directory: Path) -> ProjectAPIClient:
 
 
 def await_file(path: Path) -> str:
-    deadline = Deadline(PATIENCE_S)
-    while not path.exists() or not path.read_text():
-        assert not deadline.expired, f"{path} was not written"
-        time.sleep(0.02)
+    wait_until(lambda: path.exists() and path.read_text())
     return path.read_text()
 
 

@@ -24,7 +24,7 @@ from pytest_microtvm.project import server
 from pytest_microtvm.project.server.flash_methods import METHODS
 from pytest_microtvm.project.server.method_names import METHOD_NAMES
 from pytest_microtvm.project.server.real_board import RealBoard
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, wait_until
 
 PORT = "/dev/ttyACM7"
 
@@ -389,10 +389,9 @@ class Volume:
 
     def take(self, name: str, report: str | None = None, *, comes_back: bool = True) -> None:
         """Wait until a file is whole, and unmount; then mount anew, perhaps with a report."""
-        end_time = time.monotonic() + PATIENCE_S
-        while not (self.folder / name).exists() or not (self.folder / name).read_bytes():
-            assert time.monotonic() < end_time
-        self.taken = (self.folder / name).read_bytes()
+        file = self.folder / name
+        wait_until(lambda: file.exists() and file.read_bytes())
+        self.taken = file.read_bytes()
         shutil.rmtree(self.folder)
         if comes_back:
             time.sleep(0.2)

@@ -25,7 +25,7 @@ from pytest_microtvm.project.server.serial_port import (
     find_usb_port,
     holder_of,
 )
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, wait_until
 
 
 @pytest.fixture
@@ -106,9 +106,7 @@ def test_a_program_that_knows_no_locks_is_noticed(terminal: tuple[int, str]) -> 
         time.sleep(30)
         os._exit(0)
     try:
-        end_time = time.monotonic() + PATIENCE_S
-        while not holder_of(name):
-            assert time.monotonic() < end_time
+        wait_until(lambda: holder_of(name))
         with pytest.raises(PortBusyError) as caught:
             SerialTransport(name, 115200)
         assert f"by process {pid} (" in caught.value.data["message"]
@@ -211,9 +209,7 @@ def test_a_board_is_reset_by_a_modem_line(rfc2217: tuple[str, Line], name: str) 
     assert [value for key, value in line.log if key in ("dtr", "rts")] == [False, False]
     line.log.clear()
     port.reset_board(name)
-    end_time = time.monotonic() + PATIENCE_S
-    while len(line.log) < 2:
-        assert time.monotonic() < end_time
+    wait_until(lambda: len(line.log) >= 2)
     assert line.log[:2] == [(name, True), (name, False)]
     port.close()
 
