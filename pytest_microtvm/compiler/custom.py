@@ -8,9 +8,11 @@ A `CustomOperator` stands in a module of an installed package, as an entry point
 from __future__ import annotations
 
 import hashlib
+import os
 import runpy
+import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,7 +89,7 @@ class CustomOperator:
     """How a custom operator is compiled.
 
     Each function may raise ValueError for a use that it does not know: the model is refused, with
-    what the error says.
+    what the error says. TypeError is raised for what no operator can be made of.
 
     Attributes:
         name: The operator's, as the model has it.
@@ -96,8 +98,8 @@ class CustomOperator:
             without those that are left out), `output`, `output1`, ... and, where it asks for it,
             `workspace`. No two of them overlap. What it keeps from run to run comes behind: the old
             values after the inputs, the new ones after the outputs. Constants are inputs, too.
-        files: Headers and C files that the statements need; they go into the archive and are
-            included before the kernel.
+        files: Paths of headers and C files that the statements need; they go into the archive and
+            are included before the kernel.
         states: What it keeps begins as these arrays.
         workspace_bytes: Scratch memory, aligned to 16 bytes.
         reference: All outputs, and new states, as arrays, from the arrays of inputs and states. The
@@ -114,6 +116,23 @@ class CustomOperator:
     reference: Callable[[CustomCall, Sequence[Array]], Sequence[Array]] | None = None
     tolerance: float = 1e-5
 
+    def __post_init__(self) -> None:
+        name: object = self.name
+        if not isinstance(name, str) or not name:
+            raise TypeError(f"the name of a CustomOperator is text, not {name!r}")
+        for field in fields(self):
+            given = getattr(self, field.name)
+            is_function = field.name not in ("name", "files", "tolerance")
+            is_left_out = given is None and field.default is None
+            if is_function and not callable(given) and not is_left_out:
+                raise TypeError(
+                    f"{field.name} of the CustomOperator {name!r} is {given!r}, no function"
+                )
+        files: object = self.files
+        if isinstance(files, str | os.PathLike) or not isinstance(files, Sequence):
+            raise TypeError(f"files of the CustomOperator {name!r} is {files!r}, no tuple of paths")
+        object.__setattr__(self, "files", tuple(map(Path, files)))
+
 
 def custom_operators(files: Sequence[str] = ()) -> Mapping[str, CustomOperator]:
     """All custom operators by name: ours, those of packages, and those of Python files.
@@ -124,38 +143,51 @@ def custom_operators(files: Sequence[str] = ()) -> Mapping[str, CustomOperator]:
     Raises:
         ConfigError: A file cannot be run or has none, or two operators have one name.
     """
-    found: dict[str, CustomOperator] = {}
-    installed = [CUSTOM_OPERATORS.load(name) for name in CUSTOM_OPERATORS.names()]
-    named = [operator for file in files for operator in _operators_of(file)]
-    for operator in (*installed, *named):
+    found: dict[str, tuple[CustomOperator, str]] = {}
+    known = [
+        (CUSTOM_OPERATORS.load(name), f"what is installed as {name!r}")
+        for name in CUSTOM_OPERATORS.names()
+    ]
+    known += [(operator, file) for file in files for operator in _operators_of(file)]
+    for operator, source in known:
         if not isinstance(operator, CustomOperator):
             raise ConfigError(
-                f"{operator!r} is registered as a custom operator, but is none",
+                f"{operator!r}, by {source}, is registered as a custom operator, but is none",
                 cure="register a pytest_microtvm.CustomOperator",
             )
         if operator.name in found:
+            _, other = found[operator.name]
             raise ConfigError(
-                f"the custom operator {operator.name!r} is there twice",
-                cure="remove one of the packages or files that add it",
+                f"the custom operator {operator.name!r} is registered twice, by {other} and by "
+                f"{source}",
+                cure="remove one of them; what comes with this package cannot be replaced",
             )
-        found[operator.name] = operator
-    return found
+        found[operator.name] = operator, source
+    return {name: operator for name, (operator, _) in found.items()}
 
 
 def content_of(files: Sequence[str]) -> list[str]:
     """What tells Python files with custom operators, and the files that these need, from others."""
-    operators = [operator for file in files for operator in _operators_of(file)]
-    paths = [Path(file) for file in files] + [path for each in operators for path in each.files]
-    return [hashlib.sha256(_read(path)).hexdigest() for path in paths]
+    contents = []
+    for file in files:
+        operators = _operators_of(file)
+        contents.append(Path(file).read_bytes())
+        for operator in operators:
+            contents += [_read(path, operator.name) for path in operator.files]
+    return [hashlib.sha256(content).hexdigest() for content in contents]
 
 
 def _operators_of(file: str) -> list[CustomOperator]:
+    if not Path(file).is_file():
+        raise ConfigError(
+            f"there is no file {file}", cure="name a Python file that defines a CustomOperator"
+        )
     try:
         names = runpy.run_path(file)
-    except Exception as error:  # a user's code: anything may happen
+    except (Exception, SystemExit) as error:  # a user's code: anything may happen
         raise ConfigError(
-            f"{file} cannot be run for its custom operators: {type(error).__name__}: {error}",
-            cure="name a Python file that defines a CustomOperator",
+            f"{file} cannot be run for its custom operators: {where_it_failed(error)}",
+            cure="correct that file; it has to define a CustomOperator",
         ) from error
     found = [value for value in names.values() if isinstance(value, CustomOperator)]
     unique = list({id(operator): operator for operator in found}.values())
@@ -167,14 +199,27 @@ def _operators_of(file: str) -> list[CustomOperator]:
     return unique
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, operator: str) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
         raise ConfigError(
-            f"{path}, which a custom operator needs, cannot be read: {error.strerror}",
+            f"{path}, which the custom operator {operator!r} needs, cannot be read: "
+            f"{error.strerror}",
             cure="check the operator's files",
         ) from error
+
+
+def where_it_failed(error: BaseException) -> str:
+    """What a user's code raised, on one line, and the line of that code."""
+    said = " ".join(str(error).split())
+    what = f"{type(error).__name__}: {said}" if said else type(error).__name__
+    if isinstance(error, SyntaxError):
+        return what  # which tells the line
+    known = (str(Path(__file__).parents[1]), str(Path(runpy.__file__)), "<frozen")
+    frames = traceback.extract_tb(error.__traceback__)
+    users = [frame for frame in frames if not frame.filename.startswith(known)]
+    return f"{what} ({Path(users[0].filename).name}, line {users[0].lineno})" if users else what
 
 
 def random_inputs(call: CustomCall) -> list[Array]:

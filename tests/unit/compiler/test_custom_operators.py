@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from flatbuffers import flexbuffers
 
-from pytest_microtvm.compiler import CompileOptions, compile_key, compile_to_files
+from pytest_microtvm.compiler import CompileOptions, compile_key, compile_to_files, custom_check
 from pytest_microtvm.errors import ConfigError, MicroTVMError, ModelError
 from tests.unit.compiler.native import NativeModel
 from tests.unit.compiler.tflite_models import Model, Operator, Tensor
@@ -142,8 +142,8 @@ def test_an_operator_keeps_a_state(compiled):
         (model_of("AcmeClip"), "import nothing_there", "cannot be run for its custom operators"),
         (
             model_of("AcmeClip"),
-            CLIP + "\nclip = CLIP\nTWICE = CustomOperator('AcmeClip', 1, 1)",
-            "twice",
+            CLIP + "\nclip = CLIP\nTWICE = CustomOperator('AcmeClip', limit, limit)",
+            "is registered twice, by ",
         ),
     ],
 )
@@ -152,6 +152,66 @@ def test_what_is_wrong_is_told(model, text, message, compiled):
         compiled(model, text)
     assert message in caught.value.one_line()
     assert isinstance(caught.value, ConfigError | ModelError)
+
+
+SHAPES = "[call.inputs[0].shape]"
+LOOP = "for (int32_t"
+BROKEN = [
+    (SHAPES, "[(0,)]", "its shapes are [(0,)], not a list with a shape for each of 1 outputs"),
+    (SHAPES, "[(3.5,)]", "its shapes are [(3.5,)], not"),
+    (SHAPES, "None", "its shapes are None, not"),
+    (SHAPES, "[call.options['x']]", "its function shapes fails: KeyError: 'x' (operators0.py, li"),
+    ("shapes=lambda call: ", "shapes=lambda: ", "its function shapes fails: TypeError: "),
+    ("code=lambda call: f", "code=lambda call: len(", "'(' was never closed (operators0.py, li"),
+    ("shapes=lambda call: ", "shapes=", "NameError: name 'call' is not defined (operators0.py, l"),
+    ("code=lambda call: ", "code=", "NameError: name 'call'"),
+    ('name="AcmeClip"', "name=None", "the name of a CustomOperator is text, not None"),
+    ("shapes=lambda call: ", "states=3, shapes=lambda call: ", "states of the CustomOperator 'Acm"),
+    ("files=(", "files=str(", "files of the CustomOperator 'AcmeClip' is '"),
+    ("reference=", "workspace_bytes=lambda call: -4, reference=", "its workspace_bytes are -4, no"),
+    ("reference=", "states=lambda call: [['a']], reference=", "its states are [['a']], not a li"),
+    ("import numpy as np", "import numpy as np\nraise SystemExit(3)", "SystemExit: 3 (operators0"),
+    (LOOP, f"output[2000000] = 1; {LOOP}", "its kernel ended by signal SIGSEGV"),
+    (LOOP, f"((float *)input0)[0] = 9; {LOOP}", "its kernel writes to its input 0"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "message"), BROKEN)
+def test_a_wrong_registration_is_told(old, new, message, compiled):
+    assert old in CLIP
+    text = CLIP.replace(old, new)
+    with pytest.raises(MicroTVMError) as caught:
+        compiled(model_of("AcmeClip", limit=1.5), text)
+    assert message in caught.value.one_line()
+    assert isinstance(caught.value, ConfigError | ModelError)
+
+
+def test_a_kernel_that_does_not_end_is_told(compiled, monkeypatch):
+    monkeypatch.setattr(custom_check, "_RUN_TIMEOUT_S", 0.5)
+    text = CLIP.replace(LOOP, f"for (;;) output[0] = 1; {LOOP}")
+    with pytest.raises(ModelError, match="its kernel did not end within"):
+        compiled(model_of("AcmeClip", limit=1.5), text)
+
+
+def test_a_kernel_finds_no_zeros_in_its_memory(compiled):
+    """As on a board: what it does not write is not zero there. Nor may it write beyond it."""
+    asking = CLIP.replace("reference=", "workspace_bytes=lambda call: 4, reference=")
+    text = asking.replace("output[i] = ", "output[i] = workspace[0] + ")
+    with pytest.raises(ModelError, match="its kernel gives"):
+        compiled(model_of("AcmeClip", limit=1.5), text)
+    text = asking.replace(LOOP, f"workspace[4] = 0; {LOOP}")
+    with pytest.raises(ModelError, match="its kernel writes beyond its workspace"):
+        compiled(model_of("AcmeClip", limit=1.5), text)
+
+
+def test_a_file_that_is_missing_is_told(tmp_path):
+    (tmp_path / "m.tflite").write_bytes(model_of("AcmeClip").to_bytes())
+    options = CompileOptions(custom_operators=(str(tmp_path / "operators.py"),))
+    with pytest.raises(ConfigError, match=r"there is no file .*operators\.py"):
+        compile_key(tmp_path / "m.tflite", options)
+    (tmp_path / "operators.py").write_text(CLIP)
+    with pytest.raises(ConfigError, match="which the custom operator 'AcmeClip' needs, cannot be"):
+        compile_key(tmp_path / "m.tflite", options)
 
 
 def test_another_file_compiles_the_model_anew(tmp_path: Path):

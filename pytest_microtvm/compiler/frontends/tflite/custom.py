@@ -7,13 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from pytest_microtvm.compiler.custom import CustomCall, CustomOperator, CustomTensor
+from pytest_microtvm.compiler.custom import (
+    CustomCall,
+    CustomOperator,
+    CustomTensor,
+    where_it_failed,
+)
 from pytest_microtvm.compiler.frontends.tflite.call import Call
 from pytest_microtvm.compiler.frontends.tflite.graph import Array, Tensor
+from pytest_microtvm.compiler.frontends.tflite.refusal import Refusal
 from pytest_microtvm.compiler.frontends.tflite.states import Handle
+from pytest_microtvm.compiler.program import C_TYPES
 from pytest_microtvm.compiler.quantized.given import Custom
 from pytest_microtvm.compiler.quantized.specs import KernelSource
 
+_UNKNOWN_USE = "use the operator in a way that its registration knows, or extend that"
 PREFIX = "CUSTOM "
 """Begins the names of custom operators in graphs."""
 
@@ -46,14 +54,14 @@ def convert_custom(call: Call, operator: CustomOperator) -> Any:
         tuple(_tensor(output, output.signature, None) for output in call.outputs),
         call.operator.custom_options,
     )
-    try:
-        shapes = [tuple(map(int, shape)) for shape in operator.shapes(use)]
-        states = [np.ascontiguousarray(state) for state in operator.states(use)]
-        code, workspace_bytes = operator.code(use), operator.workspace_bytes(use)
-    except ValueError as error:
-        raise call.refusal(str(error)) from error
-    if len(shapes) != len(call.outputs):
-        raise call.refusal(f"its registration says it has {len(shapes)} outputs")
+    shapes = _shapes(call, _asked(call, operator, "shapes", use))
+    states = _states(call, _asked(call, operator, "states", use))
+    code = _asked(call, operator, "code", use)
+    if not isinstance(code, str):
+        raise _wrong(call, f"its code is {code!r}, no text")
+    workspace_bytes = _asked(call, operator, "workspace_bytes", use)
+    if not _is_count(workspace_bytes, 0):
+        raise _wrong(call, f"its workspace_bytes are {workspace_bytes!r}, no number of 0 or more")
     types = [(s, output.dtype) for s, output in zip(shapes, call.outputs, strict=True)]
     types += [(state.shape, str(state.dtype)) for state in states]
     kept = [_state(call, number, state) for number, state in enumerate(states)]
@@ -66,7 +74,7 @@ def convert_custom(call: Call, operator: CustomOperator) -> Any:
         (),
         types[0][1],
         textwrap.indent(textwrap.dedent(code).strip("\n"), "  ") + "\n",
-        workspace_bytes=workspace_bytes,
+        workspace_bytes=int(workspace_bytes),
         macs=None,
         headers=tuple(str(path.absolute()) for path in operator.files),
         more_outputs=tuple(dtype for _, dtype in types[1:]),
@@ -77,6 +85,47 @@ def convert_custom(call: Call, operator: CustomOperator) -> Any:
     for (handle, tensor, _), result in zip(kept, results[len(shapes) :], strict=True):
         call.states.assign(handle, tensor, result)
     return results[: len(shapes)]
+
+
+def _asked(call: Call, operator: CustomOperator, function: str, use: CustomCall) -> Any:
+    """What one of the registration's functions says."""
+    try:
+        return getattr(operator, function)(use)
+    except ValueError as error:
+        raise call.refusal(str(error), _UNKNOWN_USE) from error
+    except Exception as error:  # a user's code: anything may happen
+        raise _wrong(call, f"its function {function} fails: {where_it_failed(error)}") from error
+
+
+def _shapes(call: Call, said: Any) -> list[tuple[int, ...]]:
+    is_right = isinstance(said, list | tuple) and all(
+        isinstance(shape, list | tuple) and all(_is_count(extent, 1) for extent in shape)
+        for shape in said
+    )
+    if not is_right or len(said) != len(call.outputs):
+        raise _wrong(
+            call,
+            f"its shapes are {said!r}, not a list with a shape for each of {len(call.outputs)} "
+            "outputs",
+        )
+    return [tuple(map(int, shape)) for shape in said]
+
+
+def _states(call: Call, said: Any) -> list[Array]:
+    is_right = isinstance(said, list | tuple)
+    states = [np.ascontiguousarray(state) for state in said] if is_right else []
+    if not is_right or any(str(state.dtype) not in C_TYPES for state in states):
+        raise _wrong(call, f"its states are {said!r}, not a list of arrays of numbers")
+    return states
+
+
+def _is_count(value: Any, least: int) -> bool:
+    is_integer = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    return is_integer and int(value) >= least
+
+
+def _wrong(call: Call, what: str) -> Refusal:
+    return call.refusal(what, "correct the operator's registration (docs/custom-operators.md)")
 
 
 def _tensor(tensor: Tensor, shape: tuple[int, ...], value: Array | None) -> CustomTensor:
