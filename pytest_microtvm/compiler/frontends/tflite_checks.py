@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
+import flatbuffers
 import numpy as np
 import tflite
 
@@ -75,6 +76,9 @@ _MAX_SCALE = 1e12
 """Beyond it, LiteRT's comparisons of quantized tensors overflow."""
 
 _VIEWS = ("EXPAND_DIMS", "RESHAPE", "SELECT_V2", "SHAPE", "SQUEEZE", "TRANSPOSE")
+_BUILTIN_CODE = 10
+"""Where tables of the schema say where `builtin_code` of an OperatorCode is."""
+
 _OF_ANY_SCALE = {"inputs": (*_VIEWS, "SOFTMAX"), "outputs": (*_VIEWS, "MUL")}
 """Operators that are exact beyond it: between them are the masks of attention, whose converters
 quantize the least number of float32."""
@@ -119,9 +123,20 @@ def tensor_name(tensor: Any) -> str:
 
 def operator_name(model: Any, operator: Any) -> str:
     """The name of an operator's builtin code."""
-    code = model.OperatorCodes(operator.OpcodeIndex())
-    number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+    number = builtin_number(model.OperatorCodes(operator.OpcodeIndex()))
     return enumeration("BuiltinOperator").get(number, f"number {number}")
+
+
+def builtin_number(code: Any) -> int:
+    """The number of a builtin operator: the greater of two fields, either of which may be left out.
+
+    `BuiltinCode()` of the package gives the older field where the newer one is below 127.
+    """
+    offset = code._tab.Offset(_BUILTIN_CODE)
+    newer = 0
+    if offset:
+        newer = code._tab.Get(flatbuffers.number_types.Int32Flags, offset + code._tab.Pos)
+    return int(max(newer, code.DeprecatedBuiltinCode()))
 
 
 def indices(array: Any) -> list[int]:

@@ -16,6 +16,7 @@ import tflite
 from pytest_microtvm.compiler.frontends.imported import TensorName
 from pytest_microtvm.compiler.frontends.tflite_checks import (
     ELEMENT_BYTES,
+    builtin_number,
     check_model,
     indices,
     tensor_name,
@@ -121,8 +122,7 @@ def _check_operator(model: Any, operator: Any, tensor_count: int) -> None:
     """An operator has a code and takes and makes tensors that exist; -1 stands for none."""
     if operator.OpcodeIndex() >= model.OperatorCodesLength():
         raise IndexError("operator code")
-    code = model.OperatorCodes(operator.OpcodeIndex())
-    code.BuiltinCode()
+    builtin_number(model.OperatorCodes(operator.OpcodeIndex()))
     tensors = indices(operator.InputsAsNumpy()) + indices(operator.OutputsAsNumpy())
     if not all(0 <= index < tensor_count for index in indices(operator.IntermediatesAsNumpy())):
         raise IndexError("intermediate tensor of an operator")

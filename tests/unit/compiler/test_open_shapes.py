@@ -50,3 +50,13 @@ def test_an_open_extent_is_1_or_what_is_given(tmp_path, shapes, rows):
 def test_what_does_not_fit_is_refused(tmp_path, shapes, message):
     with pytest.raises(ModelError, match=message):
         compiled(tmp_path, **shapes)
+
+
+def test_a_shape_counts_whose_open_extents_an_editor_left_behind(tmp_path):
+    """LiteRT does not look at the signature."""
+    model = open_sum()
+    model.tensors[2] = Tensor("sum", [1, 3], shape_signature=[-1, 2])
+    (tmp_path / "open.tflite").write_bytes(model.to_bytes())
+    native = NativeModel(compile_to_files(tmp_path / "open.tflite"), tmp_path)
+    a = np.arange(3, dtype=np.float32).reshape(1, 3)
+    np.testing.assert_array_equal(native(a, a)[0], 2 * a)

@@ -382,3 +382,15 @@ def softmax_options(builder: flatbuffers.Builder) -> int:
     tflite.SoftmaxOptionsStart(builder)
     tflite.SoftmaxOptionsAddBeta(builder, 1.0)
     return int(tflite.SoftmaxOptionsEnd(builder))
+
+
+@pytest.mark.parametrize("left_out", ["DeprecatedBuiltinCode", "BuiltinCode"])
+def test_either_field_of_an_operator_s_code_counts(left_out, tmp_path, monkeypatch):
+    """With both fields at 0 it would be a sum."""
+    pytest.importorskip("ai_edge_litert", reason="pip install 'pytest-microtvm[litert]'")
+    monkeypatch.setattr(tflite, f"OperatorCodeAdd{left_out}", lambda builder, number: None)
+    model = Model([Tensor(n, [2]) for n in "abc"], [Operator("MAXIMUM", [0, 1], [2])], [0, 1], [2])
+    a, b = np.array([3.0, -1.0], np.float32), np.array([1.0, 2.0], np.float32)
+    [found] = native(model, tmp_path)(a, b)
+    np.testing.assert_array_equal(found, [3.0, 2.0])
+    np.testing.assert_array_equal(run_litert(model.to_bytes(), [[a, b]])[0][0], found)
