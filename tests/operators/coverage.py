@@ -134,6 +134,8 @@ def _layer(operator: str) -> Build:
         data = _data(case, [1, 4, 4, 2], dtype)
         size = {"CONV_2D": [3, 2, 2, 2], "DEPTHWISE_CONV_2D": [1, 2, 2, 2]}.get(operator, [3, 32])
         weights = _constant(case, size, weights_dtype, 0.01)
+        if weights_dtype == "int8":
+            weights = _balanced(case, weights)
         outputs = size[3] if operator == "DEPTHWISE_CONV_2D" else size[0]
         if dtype == "float32":
             bias = _constant(case, [outputs], dtype)

@@ -22,6 +22,7 @@ from tests.operators.cases import (
     _window,
     run_pool,
 )
+from tests.operators.computed_cases import COMPUTED
 from tests.operators.custom_cases import CUSTOM
 from tests.operators.flow_cases import FLOW
 from tests.operators.layer_cases import CLOSE, LAYERS, _known, _rank
@@ -290,10 +291,11 @@ def _log_softmax(rng: Rng, case: Case) -> None:
     case.run("LOG_SOFTMAX", [data], [case.add(shape, dtype, output)])
 
 
-def _power_of_two_add(rng: Rng, case: Case) -> None:
-    """LiteRT does not broadcast these."""
+def _powers_of_two(rng: Rng, case: Case) -> None:
+    """Sums and differences of int16 in both ways; LiteRT broadcasts none by shifts."""
     shape = _shape(rng, _rank(rng))
-    exponents = [-10, -10 - int(rng.integers(0, 6))]
+    is_shifted = bool(rng.random() < 0.6)
+    exponents = [-10 if is_shifted else -8, -10 - int(rng.integers(0, 6))]
     if rng.random() < 0.5:
         exponents.reverse()
     inputs = [
@@ -301,8 +303,8 @@ def _power_of_two_add(rng: Rng, case: Case) -> None:
         for exponent in exponents
     ]
     result = case.add(shape, "int16", Quantization([2.0**-10], [0]))
-    options = {"FusedActivationFunction": _activation(rng), "PotScaleInt16": True}
-    case.run("ADD", inputs, [result], **options)
+    options = {"FusedActivationFunction": _activation(rng), "PotScaleInt16": is_shifted}
+    case.run(str(rng.choice(["ADD", "SUB"])), inputs, [result], **options)
 
 
 def _float_pool(operator: str) -> Draw:
@@ -399,12 +401,13 @@ MORE: dict[str, Draw] = {
     "float_softmax": _float_rows("SOFTMAX"),
     "float_log_softmax": _float_rows("LOG_SOFTMAX"),
     "log_softmax": _log_softmax,
-    "power_of_two_add": _power_of_two_add,
+    "sums_of_powers_of_two": _powers_of_two,
     "float_average_pool_2d": _float_pool("AVERAGE_POOL_2D"),
     "float_max_pool_2d": _float_pool("MAX_POOL_2D"),
     "l2_pool_2d": _float_pool("L2_POOL_2D"),
     "float_resize_bilinear": _float_resize("RESIZE_BILINEAR"),
     "float_resize_nearest_neighbor": _float_resize("RESIZE_NEAREST_NEIGHBOR"),
+    **COMPUTED,
     **CUSTOM,
     **FLOW,
     **MOVING,

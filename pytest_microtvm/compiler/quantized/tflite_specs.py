@@ -291,7 +291,7 @@ class LogSoftmax(Spec):
 
 @dataclass(frozen=True)
 class PowerOfTwoSum(Spec):
-    """A sum of int16 whose scales are powers of two: one side is shifted to the other's.
+    """A sum or a difference of int16 whose scales are powers of two: one side is shifted.
 
     Args:
         output_shape: What both sides broadcast to.
@@ -300,6 +300,7 @@ class PowerOfTwoSum(Spec):
         minimum: Least value of the output.
         maximum: Greatest value of the output.
         dtype: int16.
+        is_difference: Whether the right side is taken from the left one.
     """
 
     output_shape: tuple[int, ...]
@@ -308,6 +309,7 @@ class PowerOfTwoSum(Spec):
     minimum: int
     maximum: int
     dtype: str = "int16"
+    is_difference: bool = False
 
 
 @dataclass(frozen=True)

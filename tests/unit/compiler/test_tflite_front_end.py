@@ -298,6 +298,49 @@ def test_a_shape_without_extents_is_that_of_a_number(stored: tuple[int, ...], tm
     assert result == 5.0
 
 
+def test_the_mean_of_integers_is_the_quotient_of_their_sum(tmp_path: Path):
+    tensors = [Tensor("x", [2, 3], "INT32"), integers("axes", [1]), Tensor("y", [2], "INT32")]
+    operator = Operator("MEAN", [0, 1], [2], options("ReducerOptions", KeepDims=False))
+    x = np.array([[2**31 - 1, 2**31 - 1, 5], [-1, -3, -4]], np.int32)
+    [result] = native(Model(tensors, [operator], [0], [2]), tmp_path)(x)
+    np.testing.assert_array_equal(result, [1431655766, -2])
+
+
+def test_the_place_of_a_boolean_is_found(tmp_path: Path):
+    tensors = [Tensor("x", [2, 3], "BOOL"), integers("axis", 1), Tensor("y", [2], "INT32")]
+    int32 = tflite.TensorType.INT32
+    operator = Operator("ARG_MAX", [0, 1], [2], options("ArgMaxOptions", OutputType=int32))
+    x = np.array([[False, True, True], [False, False, False]])
+    [result] = native(Model(tensors, [operator], [0], [2]), tmp_path)(x)
+    np.testing.assert_array_equal(result, [1, 0])
+
+
+@pytest.mark.parametrize("kind", ["CONV_2D", "DEPTHWISE_CONV_2D"])
+def test_zero_points_that_tflite_takes_for_none_are_refused(kind: str, tmp_path: Path):
+    values = np.ones((1, 1, 1, 1), np.int8)
+    tensors = [
+        Tensor("x", [1, 2, 2, 1], "INT8", quantization=Quantization([0.1], [0])),
+        Tensor("w", [1, 1, 1, 1], "INT8", values, Quantization([0.1], [3])),
+        Tensor("y", [1, 2, 2, 1], "INT8", quantization=Quantization([0.1], [0])),
+    ]
+    table = {"CONV_2D": "Conv2DOptions"}.get(kind, "DepthwiseConv2DOptions")
+    operator = Operator(kind, [0, 1], [2], options(table, StrideH=1, StrideW=1))
+    model = Model(tensors, [operator], [0], [2])
+    message = str(refusal(model, tmp_path))
+    assert f"{kind} (output 'y'): its weights of int8 have the zero point 3, not 0" in message
+
+
+def test_values_of_int16_that_are_joined_have_one_scale(tmp_path: Path):
+    tensors = [
+        Tensor("a", [2], "INT16", quantization=Quantization([0.1], [0])),
+        Tensor("b", [2], "INT16", quantization=Quantization([0.2], [0])),
+        Tensor("y", [4], "INT16", quantization=Quantization([0.2], [0])),
+    ]
+    operator = Operator("CONCATENATION", [0, 1], [2], options("ConcatenationOptions", Axis=0))
+    message = str(refusal(Model(tensors, [operator], [0, 1], [2]), tmp_path))
+    assert "it moves values from one quantization to another" in message
+
+
 def test_a_gather_with_batch_axes_takes_of_each_batch_its_own(tmp_path: Path):
     tensors = [
         Tensor("x", [2, 4, 3]),

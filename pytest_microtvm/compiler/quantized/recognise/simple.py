@@ -211,11 +211,6 @@ def match_arithmetic(values: Values, call: Any, output: Output) -> Match | None:
         factors = [(round(math.ldexp(part, left_shift)), 0) for part in parts]
         factors = [(min(factor, (1 << 31) - 1), 0) for factor, _ in factors]
     else:
-        zero_points = [q.zero_point for q in (left.quantization, right.quantization)]
-        is_symmetric = not any((*zero_points, output.quantization.zero_point))
-        are_powers = all(map(_is_power_of_two, (*scales, output_scale)))
-        if output.dtype == "int16" and is_symmetric and are_powers:
-            return None
         left_shift = 15 if output.dtype == "int16" else 20
         common = 2 * float(max(scales))
         factors = [quantize_multiplier(float(scale) / common) for scale in scales]
@@ -252,11 +247,6 @@ def _arithmetic_of_last(spec: Arithmetic) -> Arithmetic | None:
         for operand in spec.operands
     )
     return replace(spec, output_shape=last(spec.output_shape), operands=(left, right))
-
-
-def _is_power_of_two(scale: np.float32) -> bool:
-    """Whether TFLite has a rounding of its own for sums of int16 with such scales."""
-    return math.frexp(float(scale))[0] == 0.5
 
 
 def _side(values: Values, expression: Any) -> Activation | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,8 @@ from pytest_microtvm.compiler.quantized.tflite_specs import (
 
 Numbers = Callable[[Any, Any], Any]
 
-_PAIR = {"PotScaleInt16": "which of two ways int16 is computed in; sums ask for it"}
+_SUMS = ("ADD", "SUB")
+"""Operators whose options say in which of two ways int16 is computed."""
 
 
 def _folded(call: Call, function: Numbers) -> Array | None:
@@ -53,14 +55,13 @@ def _binary(
 ) -> None:
     """Register an operator of two sides whose result is quantized anew."""
     reads = ("FusedActivationFunction",) if has_activation else ()
-    ignored = _PAIR if name == "SUB" else {}
-    if name == "ADD":
+    if name in _SUMS:
         reads = (*reads, "PotScaleInt16")
 
-    @operator(name, versions=versions, options=options, reads=reads, ignored=ignored)
+    @operator(name, versions=versions, options=options, reads=reads)
     def convert(call: Call) -> Any:
         activation = call.activation() if has_activation else "NONE"
-        if name == "ADD":
+        if name in _SUMS:
             call.options["PotScaleInt16"]  # converters write it for other types, too
         known = _folded(call, numpy_function)
         if known is not None and activation == "NONE":
@@ -73,8 +74,11 @@ def _binary(
         return call.finished(function(left, right), activation)
 
 
-def _power_of_two_sum(call: Call, activation: str) -> Any:
-    """A sum of int16 as TFLite has it where the file wants it and all scales are powers of two."""
+def _power_of_two_sum(call: Call, activation: str, is_difference: bool = False) -> Any:
+    """TFLite's sum of int16 by shifts, or its difference.
+
+    It is that where the file wants it, and all scales are powers of two.
+    """
     operands = call.operands
     known = [one_quantization(tensor) for tensor in (*operands, call.output)]
     dtypes = {call.output.dtype, *(operand.dtype for operand in operands)}
@@ -93,8 +97,9 @@ def _power_of_two_sum(call: Call, activation: str) -> Any:
     if min(shifts) < 0 or 0 not in shifts or max(shifts) > 15 or left is None or right is None:
         return None
     shape = np.broadcast_shapes(left.shape, right.shape)
-    spec = PowerOfTwoSum(shape, (left, right), shifts, *call.bounds(activation))
-    return call.kernel("add", spec, _variables(operands), shape)
+    bounds = call.bounds(activation)
+    spec = PowerOfTwoSum(shape, (left, right), shifts, *bounds, is_difference=is_difference)
+    return call.kernel("subtract" if is_difference else "add", spec, _variables(operands), shape)
 
 
 def sides(call: Call) -> tuple[Any, Any]:
@@ -155,6 +160,7 @@ def _of_values(function: Numbers) -> Callable[[Call, str], Any]:
 
 _EXACT: dict[str, Callable[[Call, str], Any]] = {
     "ADD": _power_of_two_sum,
+    "SUB": partial(_power_of_two_sum, is_difference=True),
     "DIV": _quotient,
     "FLOOR_DIV": _of_values(_floored),
     "FLOOR_MOD": _of_values(relax.op.floor_mod),

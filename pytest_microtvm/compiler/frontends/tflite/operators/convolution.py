@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import tflite
 from tvm import relax
 
 from pytest_microtvm.compiler.frontends.tflite.call import Call, Operand, dequantized
@@ -26,6 +27,7 @@ _DILATED = (*_WINDOW, "DilationWFactor", "DilationHFactor")
 def conv_2d(call: Call) -> Any:
     """NHWC images; weights [output channels, height, width, input channels of a group]."""
     data, weights = call.input(0), call.input(1)
+    _refuse_zero_points(call, weights)
     groups = data.shape[3] // weights.shape[3]
     if groups * weights.shape[3] != data.shape[3]:
         raise call.refusal("its weights do not fit the channels of its input")
@@ -46,6 +48,7 @@ def conv_2d(call: Call) -> Any:
 def depthwise_conv_2d(call: Call) -> Any:
     """NHWC images; weights [1, height, width, channels * multiplier]."""
     data, weights = call.input(0), call.input(1)
+    _refuse_zero_points(call, weights)
     channels = data.shape[3]
     _, height, width, outputs = weights.shape
     # TFLite goes by the shapes: files may say 0 here.
@@ -63,6 +66,16 @@ def depthwise_conv_2d(call: Call) -> Any:
         **parameters,
     )
     return call.finished(biased(call, result, data, weights, 2), call.activation())
+
+
+def _refuse_zero_points(call: Call, weights: Operand) -> None:
+    """TFLite's kernels take those of int8 for 0."""
+    known = weights.quantization
+    if known is not None and weights.dtype == "int8" and known.zero_points.any():
+        raise call.refusal(
+            f"its weights of int8 have the zero point {known.zero_point}, not 0",
+            "export the model again: TFLite wants weights of int8 without a zero point",
+        )
 
 
 def _window(call: Call, data: Operand, taps: Sequence[int]) -> dict[str, Any]:
@@ -84,8 +97,7 @@ def _window(call: Call, data: Operand, taps: Sequence[int]) -> dict[str, Any]:
     "TRANSPOSE_CONV",
     versions=5,
     options="TransposeConvOptions",
-    reads=_WINDOW,
-    ignored=_IGNORED,
+    reads=(*_WINDOW, "QuantizedBiasType"),
 )
 def transpose_conv(call: Call) -> Any:
     """The gradient of a convolution; weights [output channels, height, width, input channels]."""
@@ -96,7 +108,8 @@ def transpose_conv(call: Call) -> Any:
     if len(shape) != 4 or shape[3] != outputs or channels != data.shape[3]:
         raise call.refusal("its weights do not fit the channels of its input and output")
     padding = padding_of(call, shape[1:3], taps, strides)
-    found = _transposed_of_integers(call, shape, strides, padding)
+    is_narrow = call.options["QuantizedBiasType"] == tflite.TensorType.INT32
+    found = _transposed_of_integers(call, shape, strides, padding, is_narrow)
     if found is not None:
         return found
     # The rows that a convolution of this shape would see, less those that the padding is for.
@@ -123,8 +136,13 @@ def transpose_conv(call: Call) -> Any:
 
 
 def _transposed_of_integers(
-    call: Call, shape: Sequence[int], strides: tuple[int, int], padding: Sequence[int]
+    call: Call,
+    shape: Sequence[int],
+    strides: tuple[int, int],
+    padding: Sequence[int],
+    is_narrow: bool,
 ) -> Any:
+    """By TFLite's factors; where there is no bias, the file says how sums of int16 are scaled."""
     data, weights, bias = call.input(2), call.input(1), call.optional(3)
     source, output = one_quantization(data), one_quantization(call.output)
     known = weights.quantization
@@ -139,7 +157,7 @@ def _transposed_of_integers(
     reals = np.float64(source.scale) * known.scales.astype(np.float64) / np.float64(output.scale)
     multipliers, shifts = quantize_multipliers(reals)
     values = None if bias is None else bias.value
-    is_narrow = values is not None and str(values.dtype) == "int32"
+    is_narrow = is_narrow if values is None else str(values.dtype) == "int32"
     rounding = Rounding.WIDE if data.dtype == "int16" and not is_narrow else Rounding.DOUBLE
     spec = TransposedConv2D(
         _image(data.shape),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,8 @@ def slice_(call: Call) -> Any:
     """A box of a tensor."""
     data = call.input(0)
     call.require_same_quantization(data)
+    if call.input(1).value is None:
+        return _box_at(call, data, call.input(1))
     starts = call.integers(1, "where it begins")
     sizes = call.integers(2, "its size")
     ends = [
@@ -55,17 +57,72 @@ def slice_(call: Call) -> Any:
     return _part(data, starts, ends, [1] * data.rank)
 
 
+def _box_at(call: Call, data: Operand, start: Operand) -> Any:
+    """A box of a known size whose place is computed; it is moved so that it fits."""
+    sizes = call.output_shape(2)
+    if len(sizes) != data.rank or not all(
+        0 < size <= extent for size, extent in zip(sizes, data.shape, strict=True)
+    ):
+        raise call.refusal(f"it takes a box of {sizes} from {data.shape} at a computed place")
+    result = call.emitted(data.expression)
+    for axis, size in enumerate(sizes):
+        if size < data.shape[axis]:
+            place = _place(call, start, axis)
+            last = constant(np.array([data.shape[axis] - size], start.dtype))
+            numbers = relax.op.add(
+                call.emitted(relax.op.minimum(place, last)),
+                constant(np.arange(size, dtype=start.dtype)),
+            )
+            result = call.emitted(relax.op.take(result, call.emitted(numbers), axis, mode="clip"))
+    return result
+
+
+def _place(call: Call, places: Operand, number: int) -> Any:
+    """One of the places that a tensor names, not below 0."""
+    place = relax.op.strided_slice(call.emitted(places.expression), [0], [number], [number + 1])
+    zero = constant(np.zeros(1, places.dtype))
+    return call.emitted(relax.op.maximum(call.emitted(place), zero))
+
+
+def _elements_at(call: Call, data: Operand, numbers: Mapping[int, int]) -> Operand:
+    """The one element of each axis that a computed place names; the axes stay.
+
+    Args:
+        call: The operator.
+        data: What it takes them of.
+        numbers: By the number of a place, its axis; places below 0 count from the end.
+    """
+    result, places = call.emitted(data.expression), call.input(1)
+    for number, axis in numbers.items():
+        found = call.emitted(places.expression)
+        place = call.emitted(relax.op.strided_slice(found, [0], [number], [number + 1]))
+        zero = constant(np.zeros(1, places.dtype))
+        extent = constant(np.array([data.shape[axis]], places.dtype))
+        wrapped = call.emitted(relax.op.add(place, extent))
+        place = call.emitted(relax.op.where(relax.op.less(place, zero), wrapped, place))
+        result = call.emitted(relax.op.take(result, place, axis, mode="clip"))
+    return Operand(data.tensor, result)
+
+
 @operator("STRIDED_SLICE", versions=8, options="StridedSliceOptions", reads=(*_MASKS, "Offset"))
 def strided_slice(call: Call) -> Any:
     """Python's slices, with a bit for each dimension that says more."""
     data = call.input(0)
     call.require_same_quantization(data)
-    begins, ends, steps = (
-        call.integers(i, f"where it {verb}")
-        for i, verb in ((1, "begins"), (2, "ends"), (3, "steps"))
-    )
+    steps = call.integers(3, "where it steps")
     begin_mask, end_mask, ellipsis, new_axis, shrink = (call.options[mask] for mask in _MASKS)
     is_offset = bool(call.options["Offset"])
+    begins, ends = (
+        _bounds(call, position, what, masks)
+        for position, what, masks in (
+            (1, "begins", begin_mask | ellipsis | new_axis | shrink),
+            (2, "ends", end_mask | ellipsis | new_axis | shrink),
+        )
+    )
+    if call.input(1).value is None:
+        axes = _axes_of(data.rank, len(steps), ellipsis, new_axis)
+        taken = shrink & ~begin_mask
+        data = _elements_at(call, data, {n: a for n, a in axes.items() if taken >> n & 1})
     places: list[Any] = []
     for number, (begin, end, step) in enumerate(zip(begins, ends, steps, strict=True)):
         bit = 1 << number
@@ -84,6 +141,27 @@ def strided_slice(call: Call) -> Any:
                 slice(None if begin_mask & bit else begin, None if end_mask & bit else stop, step)
             )
     return _indexed(call, data, places)
+
+
+def _bounds(call: Call, position: int, what: str, unread: int) -> list[int]:
+    """Where slices begin or end; zeros where that is computed, which bits say is not read."""
+    count = len(call.integers(3, "where it steps"))
+    if call.input(position).value is None and unread & (1 << count) - 1 == (1 << count) - 1:
+        return [0] * count
+    return call.integers(position, f"where it {what}")
+
+
+def _axes_of(rank: int, count: int, ellipsis: int, new_axis: int) -> dict[int, int]:
+    """The axis that each place is for which is one."""
+    axes, axis = {}, 0
+    for number in range(count):
+        if ellipsis >> number & 1:
+            after = sum(1 for n in range(number + 1, count) if not new_axis >> n & 1)
+            axis = rank - after
+        elif not new_axis >> number & 1:
+            axes[number] = axis
+            axis += 1
+    return axes
 
 
 def _indexed(call: Call, data: Operand, places: Sequence[Any]) -> Any:

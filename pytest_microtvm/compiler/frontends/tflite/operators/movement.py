@@ -96,6 +96,10 @@ def _padded(call: Call, value: float) -> Any:
     return relax.op.nn.pad(data.expression, flattened(margins), pad_value=value)
 
 
+def _expression(values: Any) -> Any:
+    return constant(values) if isinstance(values, np.ndarray) else values
+
+
 @operator("PAD", versions=4, options="PadOptions")
 def pad(call: Call) -> Any:
     """Margins of what stands for 0."""
@@ -107,8 +111,13 @@ def pad(call: Call) -> Any:
 @operator("PADV2", versions=4, options="PadV2Options")
 def pad_v2(call: Call) -> Any:
     """Margins of a given value."""
-    call.require_same_quantization(call.input(0), call.input(2))
-    return _padded(call, call.known(2, "the value of its margins").reshape(-1)[0].item())
+    data, value = call.input(0), call.input(2)
+    call.require_same_quantization(data, value)
+    if value.value is not None:
+        return _padded(call, value.value.reshape(-1)[0].item())
+    is_inside = np.pad(np.ones(data.shape, bool), _margins(call))
+    padded = call.emitted(_expression(_padded(call, 0)))
+    return relax.op.where(constant(is_inside), padded, value.expression)
 
 
 @operator("MIRROR_PAD", versions=3, options="MirrorPadOptions", reads=("Mode",))
@@ -180,6 +189,8 @@ def concatenation(call: Call) -> Any:
     operands = operands or call.operands[:1]
     activation = call.activation()
     axis = call.options["Axis"] % operands[0].rank
+    if call.output.dtype == "int16":
+        call.require_same_quantization()  # TFLite joins these as they are stored
     known = [operand.value for operand in operands if operand.value is not None]
     if len(known) == len(operands) and activation == "NONE" and call.same_quantization():
         return np.concatenate(known, axis)

@@ -42,6 +42,10 @@ def _reduction(
         found = _sum_of_integers(call, axes, keep) if name == "SUM" else None
         if found is not None:
             return found
+        if name == "MEAN" and data.dtype == "int32" and not data.is_quantized:
+            # The quotient of the sum as C divides; TVM takes sums of integers for int64.
+            wide = call.emitted(relax.op.astype(data.expression, "int64"))
+            return relax.op.astype(call.emitted(function(wide, axes, keep)), data.dtype)
         if keeps_scale and call.same_quantization(data):
             return function(data.expression, axes, keep)
         return call.finished(function(data.real, axes, keep))
@@ -92,7 +96,10 @@ def _place_of_extreme(name: str, versions: int, function: Any, options: str) -> 
             raise call.refusal(f"its axis is {axis}")
         # The element type of the output says the same as the option, and decides.
         call.options["OutputType"]
-        found = function(data.expression, axis % data.rank, False)
+        given = data.expression
+        if data.dtype == "bool":  # of which TVM knows no least one
+            given = relax.op.astype(given, "int8")
+        found = function(given, axis % data.rank, False)
         # TVM finds nothing where all elements are the least of their type: it is the first then.
         found = relax.op.maximum(found, constant(np.zeros((), np.int64)))
         return relax.op.astype(found, call.output.dtype)

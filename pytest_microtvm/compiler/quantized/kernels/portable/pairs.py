@@ -118,7 +118,7 @@ def comparison(spec: Comparison) -> KernelSource:
 
 
 def power_of_two_sum(spec: PowerOfTwoSum) -> KernelSource:
-    """A kernel that shifts one side and saturates the sum."""
+    """A kernel that shifts one side and saturates the sum, or the difference."""
     constants: Constants = []
     names, inputs = _elements(spec.operands, constants)
     left, right = (
@@ -126,5 +126,6 @@ def power_of_two_sum(spec: PowerOfTwoSum) -> KernelSource:
         for name, shift in zip(names, spec.shifts, strict=True)
     )
     # Saturation to int16 is within these bounds.
-    total = f"microtvm_clamp({left} + {right}, {spec.minimum}, {spec.maximum})"
+    sign = "-" if spec.is_difference else "+"
+    total = f"microtvm_clamp({left} {sign} {right}, {spec.minimum}, {spec.maximum})"
     return _kernel(spec, f"*output++ = (int16_t){total};", inputs, constants, "int16")
