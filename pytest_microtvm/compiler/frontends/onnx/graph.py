@@ -48,6 +48,10 @@ class Graph:
     """
 
     def __init__(self, model: Any) -> None:
+        self.replace_model(model)
+
+    def replace_model(self, model: Any) -> None:
+        """Begin anew, or go on with what another pass made of `proto()`."""
         self._model = onnx.ModelProto()
         self._model.CopyFrom(model)
         graph = self._model.graph
@@ -126,10 +130,6 @@ class Graph:
             numpy_helper.from_array(array, name) for name, array in self.constants.items()
         )
         return model
-
-    def replace_model(self, model: Any) -> None:
-        """Go on with what another pass made of `proto()`."""
-        self.__init__(model)  # type: ignore[misc]
 
     def remove_unused(self) -> None:
         """Drop nodes and constants that nothing reads."""
