@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from pytest_microtvm.compiler.emit.tidy import tidy
-from pytest_microtvm.compiler.emit.tir_printer import UnsupportedKernel, print_kernel
+from pytest_microtvm.compiler.emit.tir_nodes import UnsupportedKernel
+from pytest_microtvm.compiler.emit.tir_printer import print_kernel
 from pytest_microtvm.compiler.naming import Namespace, words
 from pytest_microtvm.compiler.program import Kernel, KernelParameter, Storage, StorageKind
 from pytest_microtvm.compiler.quantized.describe import describe_constants, wrapped_lines

@@ -15,6 +15,15 @@ from typing import Any
 
 from pytest_microtvm.compiler.emit.literals import literal
 from pytest_microtvm.compiler.emit.tir_helpers import HELPERS, MATH_NAMES
+from pytest_microtvm.compiler.emit.tir_nodes import (
+    UnsupportedKernel,
+    checked_dtype,
+    dtype_of,
+    element_count,
+    is_buffer,
+    kind_of,
+    viewed_by,
+)
 from pytest_microtvm.compiler.naming import LIBRARY_FUNCTIONS, Namespace
 from pytest_microtvm.compiler.program import (
     C_TYPES,
@@ -58,10 +67,6 @@ _PASS_THROUGH_CALLS = frozenset({"likely", "tvm_thread_invariant"})
 _LOOP_CALLS = {"break_loop": "break;", "continue_loop": "continue;"}
 
 
-class UnsupportedKernel(Exception):
-    """The function holds something that has no plain C form; the message says what."""
-
-
 @dataclass
 class PrintedKernel:
     """What `print_kernel` made of a function."""
@@ -91,50 +96,6 @@ def print_kernel(function: Any) -> PrintedKernel:
         UnsupportedKernel: The function needs something that plain C kernels do not have.
     """
     return _Printer(function).print()
-
-
-def _kind(node: Any) -> str:
-    return type(node).__name__
-
-
-def _dtype(expression: Any) -> str:
-    """The element type of an expression or buffer variable, "handle" for pointers."""
-    ty = expression.ty
-    dtype = getattr(ty, "dtype", None)
-    if dtype is None:
-        return "handle"
-    # A buffer's type holds a primitive type, a primitive type holds the name.
-    return str(getattr(dtype, "dtype", dtype))
-
-
-def _checked_dtype(expression: Any) -> str:
-    dtype = _dtype(expression)
-    if dtype not in C_TYPES:
-        raise UnsupportedKernel(f"the element type {dtype}")
-    return dtype
-
-
-def _is_buffer(variable: Any) -> bool:
-    return _kind(variable.ty) == "BufferType"
-
-
-def _element_count(buffer: Any) -> int:
-    count = 1
-    for extent in buffer.ty.shape:
-        if _kind(extent) != "IntImm":
-            raise UnsupportedKernel("a buffer whose size is known only at run time")
-        count *= int(extent.value)
-    return count
-
-
-def _source(declaration: Any) -> Any:
-    """The buffer variable that a `DeclBuffer` gives another view of."""
-    data = declaration.data
-    if _kind(data) == "Call" and data.op.name.endswith("buffer_data") and len(data.args) == 1:
-        data = data.args[0]
-    if _kind(data) != "Var":
-        raise UnsupportedKernel("a buffer at a computed address")
-    return data
 
 
 class _Printer:
@@ -170,7 +131,7 @@ class _Printer:
     # Survey: which buffers are views of which, which are written, which are allocated.
 
     def _survey(self, statement: Any) -> None:
-        kind = _kind(statement)
+        kind = kind_of(statement)
         if kind == "SeqStmt":
             for child in statement.seq:
                 self._survey(child)
@@ -183,7 +144,7 @@ class _Printer:
         elif kind == "AllocBuffer":
             self._allocations.append(statement.buffer)
         elif kind == "DeclBuffer":
-            self._roots[statement.buffer] = self._root(_source(statement))
+            self._roots[statement.buffer] = self._root(viewed_by(statement))
         elif kind == "BufferStore":
             self._written.add(self._root(statement.buffer))
 
@@ -193,7 +154,7 @@ class _Printer:
     def _assign_arena(self) -> int:
         """Keep the smallest allocations on the stack, put the others into the workspace."""
         sizes = [
-            (_element_count(buffer) * dtype_bytes(_checked_dtype(buffer)), position)
+            (element_count(buffer) * dtype_bytes(checked_dtype(buffer)), position)
             for position, buffer in enumerate(self._allocations)
         ]
         stack_bytes = 0
@@ -211,9 +172,9 @@ class _Printer:
 
     def _parameter(self, variable: Any) -> KernelParameter:
         name = self._declare(variable, variable.name, "argument")
-        dtype = _checked_dtype(variable)
-        is_pointer = _is_buffer(variable)
-        if is_pointer and _kind(variable.ty.elem_offset) == "Var":
+        dtype = checked_dtype(variable)
+        is_pointer = is_buffer(variable)
+        if is_pointer and kind_of(variable.ty.elem_offset) == "Var":
             # Where the data begins in the caller's memory: the pointer says so already.
             self._variables[variable.ty.elem_offset] = "0"
         return KernelParameter(name, dtype, is_pointer, is_pointer and variable in self._written)
@@ -263,9 +224,9 @@ class _Printer:
     # Statements.
 
     def _statement(self, statement: Any) -> None:
-        method = getattr(self, f"_print_{_kind(statement).lower()}", None)
+        method = getattr(self, f"_print_{kind_of(statement).lower()}", None)
         if method is None:
-            raise UnsupportedKernel(f"a {_kind(statement)} statement")
+            raise UnsupportedKernel(f"a {kind_of(statement)} statement")
         method(statement)
 
     def _print_seqstmt(self, statement: Any) -> None:
@@ -279,13 +240,13 @@ class _Printer:
         """Asserts guard shapes that are all static by now."""
 
     def _print_bind(self, statement: Any) -> None:
-        dtype = _checked_dtype(statement.var)
+        dtype = checked_dtype(statement.var)
         value = self._top(statement.value)
         name = self._declare(statement.var, statement.var.name)
         self._emit(f"const {_value_type(dtype)} {name} = {value};", defines=name)
 
     def _print_for(self, statement: Any) -> None:
-        dtype = _checked_dtype(statement.loop_var)
+        dtype = checked_dtype(statement.loop_var)
         start = self._top(statement.min)
         end = self._top(statement.min + statement.extent)
         step = "1" if statement.step is None else self._top(statement.step)
@@ -311,7 +272,7 @@ class _Printer:
                 self._statement(statement.else_case)
 
     def _print_bufferstore(self, statement: Any) -> None:
-        dtype = _checked_dtype(statement.buffer)
+        dtype = checked_dtype(statement.buffer)
         value = self._top(statement.value)
         if dtype == "bool":
             value = f"(uint8_t)({value})"
@@ -319,7 +280,7 @@ class _Printer:
 
     def _print_allocbuffer(self, statement: Any) -> None:
         buffer = statement.buffer
-        c_type = C_TYPES[_checked_dtype(buffer)]
+        c_type = C_TYPES[checked_dtype(buffer)]
         name = self._declare(buffer, buffer.name, "buffer")
         if buffer in self._arena:
             workspace = self._use("workspace")
@@ -329,12 +290,12 @@ class _Printer:
                 defines=name,
             )
         else:
-            self._emit(f"{c_type} {name}[{_element_count(buffer)}] = {{0}};", defines=name)
+            self._emit(f"{c_type} {name}[{element_count(buffer)}] = {{0}};", defines=name)
 
     def _print_declbuffer(self, statement: Any) -> None:
-        source = _source(statement)
-        dtype = _checked_dtype(statement.buffer)
-        if _checked_dtype(source) == dtype:
+        source = viewed_by(statement)
+        dtype = checked_dtype(statement.buffer)
+        if checked_dtype(source) == dtype:
             self._variables[statement.buffer] = self._variables[source]
             return
         root = self._root(source)
@@ -346,9 +307,9 @@ class _Printer:
 
     def _print_evaluate(self, statement: Any) -> None:
         value = statement.value
-        if _kind(value) == "IntImm":
+        if kind_of(value) == "IntImm":
             return
-        if _kind(value) == "Call":
+        if kind_of(value) == "Call":
             text = _LOOP_CALLS.get(_call_name(value))
             if text is not None:
                 self._emit(text)
@@ -374,20 +335,20 @@ class _Printer:
 
     def _render(self, expression: Any) -> tuple[str, bool]:
         """C text, and whether it is a primary expression."""
-        kind = _kind(expression)
+        kind = kind_of(expression)
         if kind in _BINARY:
             return self._binary(kind, expression)
         if kind == "Var":
             return self._name_of(expression), True
         if kind in ("IntImm", "FloatImm"):
-            return literal(expression.value, _checked_dtype(expression)), True
+            return literal(expression.value, checked_dtype(expression)), True
         if kind == "TensorLoad":
             text = self._element(expression.source, expression.indices)
-            return (f"{text} != 0", False) if _dtype(expression) == "bool" else (text, True)
+            return (f"{text} != 0", False) if dtype_of(expression) == "bool" else (text, True)
         if kind == "Cast":
             return self._cast(expression)
         if kind in ("Min", "Max"):
-            helper = f"kernel_{kind.lower()}_{_checked_dtype(expression)}"
+            helper = f"kernel_{kind.lower()}_{checked_dtype(expression)}"
             return self._helper(helper, expression.a, expression.b), True
         if kind == "Select":
             return self._conditional(
@@ -404,15 +365,15 @@ class _Printer:
             return self._render(expression.body)
         if kind == "Call":
             return self._call(expression)
-        raise UnsupportedKernel(f"a {kind} expression of type {_dtype(expression)}")
+        raise UnsupportedKernel(f"a {kind} expression of type {dtype_of(expression)}")
 
     def _binary(self, kind: str, expression: Any) -> tuple[str, bool]:
         operands = self._expression(expression.a), self._expression(expression.b)
-        dtype = _checked_dtype(expression)
+        dtype = checked_dtype(expression)
         if kind == "Mod" and dtype.startswith("float"):
             suffix = "f" if dtype == "float32" else ""
             return f"fmod{suffix}({operands[0]}, {operands[1]})", True
-        if kind in ("Div", "Mod") and "int" in dtype and _kind(expression.b) != "IntImm":
+        if kind in ("Div", "Mod") and "int" in dtype and kind_of(expression.b) != "IntImm":
             return self._helper(f"kernel_{kind.lower()}_{dtype}", expression.a, expression.b), True
         text = f"{operands[0]} {_BINARY[kind]} {operands[1]}"
         return self._narrowed(text, dtype, kind in _COMPARISONS)
@@ -424,13 +385,13 @@ class _Printer:
         return text, False
 
     def _bitwise_not(self, operand: Any) -> tuple[str, bool]:
-        dtype = _checked_dtype(operand)
+        dtype = checked_dtype(operand)
         if dtype == "bool":
             return f"!{self._expression(operand)}", False
         return self._narrowed(f"~{self._expression(operand)}", dtype)
 
     def _cast(self, expression: Any) -> tuple[str, bool]:
-        source, target = _checked_dtype(expression.value), _checked_dtype(expression)
+        source, target = checked_dtype(expression.value), checked_dtype(expression)
         if source == target:
             return self._render(expression.value)
         value = self._expression(expression.value)
@@ -455,9 +416,9 @@ class _Printer:
         name = _call_name(expression)
         arguments = list(expression.args)
         if name in _BINARY_CALLS:
-            dtype = _checked_dtype(expression)
+            dtype = checked_dtype(expression)
             operands = self._expression(arguments[0]), self._expression(arguments[1])
-            if _kind(arguments[0]) == "IntImm" and name == "shift_left":
+            if kind_of(arguments[0]) == "IntImm" and name == "shift_left":
                 # An int may have 16 bits.
                 operands = f"({C_TYPES[dtype]}){operands[0]}", operands[1]
             text = f"{operands[0]} {_BINARY_CALLS[name]} {operands[1]}"
@@ -470,15 +431,15 @@ class _Printer:
             return self._render(arguments[0])
         if name == "large_uint_imm":
             low, high = (int(argument.value) for argument in arguments)
-            return literal((high << 32) | low, _checked_dtype(expression)), True
+            return literal((high << 32) | low, checked_dtype(expression)), True
         if name == "isnan":
-            return self._helper(f"kernel_isnan_{_checked_dtype(arguments[0])}", arguments[0]), True
+            return self._helper(f"kernel_isnan_{checked_dtype(arguments[0])}", arguments[0]), True
         if name in ("call_pure_extern", "call_extern"):
             name = str(arguments.pop(0).value)
         # TVM is not strict about suffixes; the type of the result is what counts.
         base = name if name in MATH_NAMES else name.removesuffix("f")
-        if base in MATH_NAMES and _dtype(expression) in ("float32", "float64"):
-            function = f"{base}f" if _dtype(expression) == "float32" else base
+        if base in MATH_NAMES and dtype_of(expression) in ("float32", "float64"):
+            function = f"{base}f" if dtype_of(expression) == "float32" else base
             return f"{function}({', '.join(self._top(argument) for argument in arguments)})", True
         raise UnsupportedKernel(f"a call of {_describe_call(expression)}")
 
@@ -495,6 +456,6 @@ def _call_name(call: Any) -> str:
 
 def _describe_call(call: Any) -> str:
     """What a call calls, for a message."""
-    if call.args and _kind(call.args[0]) == "StringImm":
+    if call.args and kind_of(call.args[0]) == "StringImm":
         return str(call.args[0].value)
     return _call_name(call) or "an unknown function"
