@@ -8,77 +8,74 @@ cannot.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-Inside = Callable[[Any, Any], Any]
-"""Indices, and what each of them, or of those along their last axis, is below: indices that are."""
+from pytest_microtvm.compiler.rewritten_calls import rewritten_calls
 
 
 def bounded_indices() -> Any:
     """A Relax pass that brings the indices of what gathers and scatters into their axes."""
-    import tvm
+    return rewritten_calls(
+        {
+            "relax.gather_elements": _along_axis,
+            "relax.gather_nd": _by_places,
+            "relax.index_put": _by_axes,
+            "relax.index_tensor": _by_axes,
+            "relax.scatter_elements": _along_axis,
+            "relax.scatter_nd": _by_places,
+            "relax.take": _take,
+        }
+    )
+
+
+def _inside(indices: Any, extents: Any, builder: Any) -> Any:
+    """Indices of which each, or each of those along their last axis, is below an extent."""
     from tvm import relax
 
-    @relax.expr_functor.mutator
-    class Bounded(relax.PyExprMutator):  # type: ignore[misc]
-        def visit_call_(self, call: Any) -> Any:
-            call = self.visit_expr_post_order(call)
-            rewrite = _REWRITES.get(str(getattr(call.op, "name", "")))
-            return call if rewrite is None else rewrite(call, self._inside)
-
-        def _inside(self, indices: Any, extents: Any) -> Any:
-            dtype = str(indices.ty.dtype.dtype)
-            count = np.asarray(extents, dtype)
-            known: Any = getattr(indices, "value", None)
-            if hasattr(known, "numpy"):
-                given = known.numpy()
-                wrapped = np.where(given < 0, given + count, given)
-                return relax.const(np.clip(wrapped, 0, count - 1).astype(dtype), dtype)
-            emit, zero = self.builder_.emit, relax.const(np.zeros((), dtype), dtype)
-            is_negative = emit(relax.op.less(indices, zero))
-            from_end = emit(relax.op.add(indices, relax.const(count, dtype)))
-            indices = emit(relax.op.where(is_negative, from_end, indices))
-            indices = emit(relax.op.maximum(indices, zero))
-            return emit(relax.op.minimum(indices, relax.const(count - 1, dtype)))
-
-    @tvm.transform.module_pass(opt_level=0)  # type: ignore[untyped-decorator]
-    def run(module: Any, context: Any) -> Any:
-        mutator = Bounded(module)
-        for variable, function in module.functions_items():
-            if isinstance(function, relax.Function):
-                mutator.builder_.update_func(variable, mutator.visit_expr(function))
-        return mutator.builder_.get()
-
-    return run
+    dtype = str(indices.ty.dtype.dtype)
+    if np.dtype(dtype).itemsize < 4:  # may not hold the extent
+        indices, dtype = builder.emit(relax.op.astype(indices, "int32")), "int32"
+    count = np.asarray(extents, dtype)
+    known: Any = getattr(indices, "value", None)
+    if hasattr(known, "numpy"):
+        given = known.numpy()
+        wrapped = np.where(given < 0, given + count, given)
+        return relax.const(np.clip(wrapped, 0, count - 1).astype(dtype), dtype)
+    emit, zero = builder.emit, relax.const(np.zeros((), dtype), dtype)
+    is_negative = emit(relax.op.less(indices, zero))
+    from_end = emit(relax.op.add(indices, relax.const(count, dtype)))
+    indices = emit(relax.op.where(is_negative, from_end, indices))
+    indices = emit(relax.op.maximum(indices, zero))
+    return emit(relax.op.minimum(indices, relax.const(count - 1, dtype)))
 
 
-def _take(call: Any, inside: Inside) -> Any:
+def _take(call: Any, builder: Any) -> Any:
     from tvm import relax
 
     if str(call.attrs.mode) != "fast":
         return call
     data, indices = call.args
     axis = 0 if call.attrs.axis is None else int(call.attrs.axis)  # then it has one only
-    return relax.op.take(data, inside(indices, _shape(data)[axis]), axis=axis, mode="fast")
+    indices = _inside(indices, _shape(data)[axis], builder)
+    return relax.op.take(data, indices, axis=axis, mode="fast")
 
 
-def _along_axis(call: Any, inside: Inside) -> Any:
+def _along_axis(call: Any, builder: Any) -> Any:
     data, indices, *rest = call.args
-    return _again(call, data, inside(indices, _shape(data)[int(call.attrs.axis)]), *rest)
+    return _again(call, data, _inside(indices, _shape(data)[int(call.attrs.axis)], builder), *rest)
 
 
-def _by_places(call: Any, inside: Inside) -> Any:
+def _by_places(call: Any, builder: Any) -> Any:
     """The last axis of the indices has one for each axis that is indexed."""
     data, indices, *rest = call.args
     first = int(getattr(call.attrs, "batch_dims", 0))
     extents = _shape(data)[first : first + _shape(indices)[-1]]
-    return _again(call, data, inside(indices, extents), *rest)
+    return _again(call, data, _inside(indices, extents, builder), *rest)
 
 
-def _by_axes(call: Any, inside: Inside) -> Any:
+def _by_axes(call: Any, builder: Any) -> Any:
     """A tuple has the indices of each of the first axes."""
     from tvm import relax
 
@@ -87,7 +84,7 @@ def _by_axes(call: Any, inside: Inside) -> Any:
     if isinstance(places, relax.Tuple):
         fields = list(places.fields)
     extents = _shape(data)[: len(fields)]
-    found = [inside(field, extent) for field, extent in zip(fields, extents, strict=True)]
+    found = [_inside(field, extent, builder) for field, extent in zip(fields, extents, strict=True)]
     return _again(call, data, relax.Tuple(found), *rest)
 
 
@@ -99,14 +96,3 @@ def _again(call: Any, *arguments: Any) -> Any:
     from tvm import relax
 
     return relax.Call(call.op, list(arguments), call.attrs)
-
-
-_REWRITES: dict[str, Callable[[Any, Inside], Any]] = {
-    "relax.gather_elements": _along_axis,
-    "relax.gather_nd": _by_places,
-    "relax.index_put": _by_axes,
-    "relax.index_tensor": _by_axes,
-    "relax.scatter_elements": _along_axis,
-    "relax.scatter_nd": _by_places,
-    "relax.take": _take,
-}

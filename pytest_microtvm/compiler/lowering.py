@@ -26,6 +26,7 @@ from pytest_microtvm.compiler.program import (
 )
 from pytest_microtvm.compiler.quantized.rewriting import PREFIX as KERNEL_PREFIX
 from pytest_microtvm.compiler.quantized.rewriting import GeneratedKernel
+from pytest_microtvm.compiler.rewritten_calls import rewritten_calls
 from pytest_microtvm.errors import ModelError
 
 _UNSUPPORTED_CURE = "replace the operator in the model by supported ones"
@@ -52,27 +53,14 @@ def make_target() -> Any:
 
 def _reshape_squeezed() -> Any:
     """A pass that writes `squeeze` as `reshape`: ConvertLayout fails at negative axes."""
-    import tvm
     from tvm import relax
 
-    @relax.expr_functor.mutator
-    class Reshaped(relax.PyExprMutator):  # type: ignore[misc]
-        def visit_call_(self, call: Any) -> Any:
-            call = self.visit_expr_post_order(call)
-            ty = call.ty
-            if str(getattr(call.op, "name", "")) == "relax.squeeze" and ty.shape is not None:
-                return relax.op.reshape(call.args[0], list(ty.shape))
-            return call
+    def reshaped(call: Any, builder: Any) -> Any:
+        return (
+            call if call.ty.shape is None else relax.op.reshape(call.args[0], list(call.ty.shape))
+        )
 
-    @tvm.transform.module_pass(opt_level=0)  # type: ignore[untyped-decorator]
-    def run(module: Any, context: Any) -> Any:
-        mutator = Reshaped(module)
-        for variable, function in module.functions_items():
-            if isinstance(function, relax.Function):
-                mutator.builder_.update_func(variable, mutator.visit_expr(function))
-        return mutator.builder_.get()
-
-    return run
+    return rewritten_calls({"relax.squeeze": reshaped})
 
 
 def lower_relax(module: Any, target: Any) -> Any:
