@@ -282,6 +282,9 @@ _OPTIONS = {
     "TRANSPOSE_CONV": "TransposeConvOptions",
     "TOPK_V2": "TopKV2Options",
     "UNIDIRECTIONAL_SEQUENCE_LSTM": "UnidirectionalSequenceLSTMOptions",
+    "BUCKETIZE": "BucketizeOptions",
+    "CONV_3D": "Conv3DOptions",
+    "CONV_3D_TRANSPOSE": "Conv3DOptions",
     "UNPACK": "UnpackOptions",
     "WHILE": "WhileOptions",
     "ADD": "AddOptions",
@@ -313,9 +316,11 @@ def _options(
 
 
 def _build_options(name: str, values: dict[str, Any], builder: flatbuffers.Builder) -> int:
-    """Write a table of options; lists become vectors of int32."""
+    """Write a table of options; lists become vectors of int32, or of float32."""
     vectors = {
-        key: builder.CreateNumpyVector(np.array(value, np.int32))
+        key: builder.CreateNumpyVector(
+            np.array(value, np.float32 if isinstance(value[0], float) else np.int32)
+        )
         for key, value in values.items()
         if isinstance(value, list)
     }

@@ -11,8 +11,9 @@ from tests.operators.dead_cases import DEAD
 from tests.operators.float_cases import FLOATS
 from tests.operators.more_cases import MORE
 from tests.operators.quantized_cases import QUANTIZED
+from tests.operators.rarer_cases import RARER
 
-OPERATORS = {**QUANTIZED, **MORE, **DEAD, **FLOATS}
+OPERATORS = {**QUANTIZED, **MORE, **DEAD, **FLOATS, **RARER}
 """Fills a case from random numbers, by name."""
 
 

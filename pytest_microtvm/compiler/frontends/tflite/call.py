@@ -18,6 +18,7 @@ from pytest_microtvm.compiler.frontends.tflite.graph import (
 from pytest_microtvm.compiler.frontends.tflite.open_lists import OpenList
 from pytest_microtvm.compiler.frontends.tflite.options import Options
 from pytest_microtvm.compiler.frontends.tflite.refusal import Refusal
+from pytest_microtvm.compiler.frontends.tflite.spectra import Complex
 from pytest_microtvm.compiler.frontends.tflite.states import Handle, States
 from pytest_microtvm.compiler.frontends.tflite_checks import enumeration
 from pytest_microtvm.compiler.frontends.top_k import top_k_of_rows
@@ -62,7 +63,13 @@ class Operand:
         """Its extents; those of the file may be out of date."""
         if self.value is not None:
             return tuple(self.value.shape)
-        return tuple(int(extent) for extent in self._held.ty.shape)
+        held = self._held if self.complex is None else self.complex.real
+        return tuple(int(extent) for extent in held.ty.shape)
+
+    @property
+    def complex(self) -> Complex | None:
+        """Its real and imaginary parts, where it has both."""
+        return self._variable if isinstance(self._variable, Complex) else None
 
     @property
     def open_list(self) -> OpenList | None:
@@ -75,6 +82,11 @@ class Operand:
             raise ModelError(
                 f"its input {self.tensor.name!r} is a list into which nothing was put",
                 cure="export the model without its lists, with TFLITE_BUILTINS only",
+            )
+        if self.complex is not None:
+            raise ModelError(
+                f"its input {self.tensor.name!r} holds complex numbers",
+                cure="go on with their real and imaginary parts, or with their magnitudes: tf.abs",
             )
         if isinstance(self._variable, Handle):
             raise ModelError(

@@ -28,6 +28,7 @@ from pytest_microtvm.compiler.frontends.tflite.open_lists import LIST, OpenList
 from pytest_microtvm.compiler.frontends.tflite.options import Options
 from pytest_microtvm.compiler.frontends.tflite.refusal import Refusal
 from pytest_microtvm.compiler.frontends.tflite.registry import Registration
+from pytest_microtvm.compiler.frontends.tflite.spectra import Complex
 from pytest_microtvm.compiler.frontends.tflite.states import Handle, States
 from pytest_microtvm.compiler.naming import unique_names
 from pytest_microtvm.compiler.program import C_TYPES
@@ -204,6 +205,11 @@ class _Converter:
                 f"nothing computes the output {self._graph.tensors[index].name!r}",
                 cure="export the model again",
             )
+        if isinstance(value, Complex):
+            raise ModelError(
+                f"the output {self._graph.tensors[index].name!r} holds complex numbers",
+                cure="give their real and imaginary parts as two outputs: tf.math.real and imag",
+            )
         if self._refusals:
             return relax.const(0)  # the function has to end; it is not used
         if isinstance(value, OpenList):
@@ -304,6 +310,10 @@ class _Converter:
         """A result in the form of `_values`, when it is what the file says."""
         if isinstance(result, (Handle, OpenList)):
             return result
+        if isinstance(result, Complex):
+            floats = replace(tensor, dtype="float32")
+            parts = (result.real, result.imaginary)
+            return Complex(*(self._checked(operator, part, floats) for part in parts))
         if isinstance(result, (np.ndarray, np.generic)):
             value = np.asarray(result)  # NumPy makes its own scalars of tensors without axes
             shape, dtype = value.shape, str(value.dtype)

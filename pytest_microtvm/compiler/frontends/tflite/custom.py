@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,21 @@ def convert_custom(call: Call, operator: CustomOperator) -> Any:
         tuple(_tensor(output, output.signature, None) for output in call.outputs),
         call.operator.custom_options,
     )
+    inputs = [operand.expression for operand in call.all_operands if operand is not None]
+    return run_custom(call, operator, use, inputs)
+
+
+def run_custom(
+    call: Call, operator: CustomOperator, use: CustomCall, given: Sequence[Any]
+) -> list[Any]:
+    """The results of the kernel of a custom operator.
+
+    Args:
+        call: What is converted.
+        operator: How the kernel is written.
+        use: What it is used for; the outputs' element types are those of the results.
+        given: What the kernel reads, in Relax.
+    """
     shapes = _shapes(call, _asked(call, operator, "shapes", use))
     states = _states(call, _asked(call, operator, "states", use))
     code = _asked(call, operator, "code", use)
@@ -62,13 +78,13 @@ def convert_custom(call: Call, operator: CustomOperator) -> Any:
     workspace_bytes = _asked(call, operator, "workspace_bytes", use)
     if not _is_count(workspace_bytes, 0):
         raise _wrong(call, f"its workspace_bytes are {workspace_bytes!r}, no number of 0 or more")
-    types = [(s, output.dtype) for s, output in zip(shapes, call.outputs, strict=True)]
+    types = [(s, output.dtype) for s, output in zip(shapes, use.outputs, strict=True)]
     types += [(state.shape, str(state.dtype)) for state in states]
     kept = [_state(call, number, state) for number, state in enumerate(states)]
-    operands = [operand for operand in call.all_operands if operand is not None]
-    inputs = [operand.expression for operand in operands]
+    inputs = list(given)
     inputs += [call.states.read_kept(handle, tensor, state) for handle, tensor, state in kept]
-    dtypes = [operand.dtype for operand in operands] + [str(state.dtype) for state in states]
+    dtypes = [tensor.dtype for tensor in use.inputs if tensor is not None]
+    dtypes += [str(state.dtype) for state in states]
     source = KernelSource(
         tuple(dtypes),
         (),

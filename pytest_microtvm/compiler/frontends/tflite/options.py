@@ -67,7 +67,7 @@ class Options:
         self._defaults = _reader(name, _EMPTY_TABLE) if name else None
 
     def __getitem__(self, field: str) -> Any:
-        """The value of a field: a number, bytes, or a tuple of integers.
+        """The value of a field: a number, bytes, or a tuple of numbers.
 
         Raises:
             KeyError: The operator's registration does not say that it reads this field.
@@ -97,7 +97,7 @@ class Options:
             return getattr(reader, field)()
         if getattr(reader, f"{field}Length")() == 0:
             return ()
-        return tuple(int(v) for v in np.asarray(getattr(reader, f"{field}AsNumpy")()))
+        return tuple(np.asarray(getattr(reader, f"{field}AsNumpy")()).tolist())
 
 
 def _reader(name: str, table: Any) -> Any:

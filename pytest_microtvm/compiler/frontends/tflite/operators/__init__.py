@@ -24,6 +24,7 @@ from pytest_microtvm.compiler.frontends.tflite.operators import (
     dense,
     elementwise,
     flow,
+    fourier,
     indexing,
     lstm,
     movement,
@@ -35,6 +36,7 @@ from pytest_microtvm.compiler.frontends.tflite.operators import (
     shapes,
     tensor_lists,
     variables,
+    volumes,
 )
 from pytest_microtvm.compiler.frontends.tflite.registry import OPERATORS
 
@@ -46,6 +48,7 @@ __all__ = [
     "dense",
     "elementwise",
     "flow",
+    "fourier",
     "indexing",
     "lstm",
     "movement",
@@ -57,4 +60,5 @@ __all__ = [
     "shapes",
     "tensor_lists",
     "variables",
+    "volumes",
 ]

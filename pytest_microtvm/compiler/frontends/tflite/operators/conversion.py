@@ -114,6 +114,20 @@ def fake_quant(call: Call) -> Any:
     return relax.op.add(back, relax.const(start, "float32"))
 
 
+@operator("BUCKETIZE", options="BucketizeOptions", reads=("Boundaries",))
+def bucketize(call: Call) -> Any:
+    """How many of the boundaries are not above an element."""
+    data = call.input(0)
+    if data.is_quantized or data.dtype not in ("float32", "int32", "int64"):
+        raise call.refusal(f"its input is of {data.dtype}")
+    boundaries = np.array(call.options["Boundaries"], np.float32)
+    if data.dtype != "float32":
+        boundaries = np.ceil(boundaries).astype(data.dtype)
+    spread = relax.op.expand_dims(data.expression, data.rank)
+    is_above = relax.op.greater_equal(spread, constant(boundaries))
+    return relax.op.sum(relax.op.astype(is_above, "int32"), [data.rank])
+
+
 @operator("BITCAST", options="BitcastOptions")
 def bitcast(call: Call) -> Any:
     """The same bits as another element type."""

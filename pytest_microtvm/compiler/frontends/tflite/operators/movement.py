@@ -13,6 +13,7 @@ from tvm import relax
 from pytest_microtvm.compiler.frontends.stacking import stacked
 from pytest_microtvm.compiler.frontends.tflite.call import Call, Operand, constant
 from pytest_microtvm.compiler.frontends.tflite.registry import operator
+from pytest_microtvm.compiler.frontends.tflite.spectra import Complex
 
 
 def reshaped(call: Call, data: Operand, shape: Sequence[int]) -> Any:
@@ -22,6 +23,9 @@ def reshaped(call: Call, data: Operand, shape: Sequence[int]) -> Any:
         raise call.refusal(f"it makes {tuple(shape)} of {data.shape}")
     if data.value is not None:
         return data.value.reshape(shape)
+    if data.complex is not None:
+        parts = (data.complex.real, data.complex.imaginary)
+        return Complex(*(relax.op.reshape(part, list(shape)) for part in parts))
     return relax.op.reshape(data.expression, list(shape))
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from tvm import relax
 
-from pytest_microtvm.compiler.frontends.tflite.call import Call, constant
+from pytest_microtvm.compiler.frontends.tflite.call import Call, Operand, constant
 from pytest_microtvm.compiler.frontends.tflite.registry import operator
 
 
@@ -76,7 +77,7 @@ def one_hot(call: Call) -> Any:
     indices = call.input(0)
     [depth] = call.integers(1, "its depth")
     on, off = (call.input(i) for i in (2, 3))
-    call.require_same_quantization(on, off)
+    # Converters give the two values scales of their own, and TFLite takes their integers.
     axis = call.options["Axis"]
     axis = indices.rank if axis == -1 else axis
     extents = [depth if a == axis else 1 for a in range(indices.rank + 1)]
@@ -84,6 +85,29 @@ def one_hot(call: Call) -> Any:
     spread = relax.op.expand_dims(indices.expression, axis)
     is_there = relax.op.equal(spread, constant(places))
     return relax.op.where(is_there, _scalar(on), _scalar(off))
+
+
+@operator("MATRIX_DIAG", options="MatrixDiagOptions")
+def matrix_diag(call: Call) -> Any:
+    """Square matrices that are 0, whatever that stands for, but for their diagonals."""
+    data = call.input(0)
+    return _on_diagonal(data, data.shape[-1:] * 2, constant(np.zeros((), data.dtype)))
+
+
+@operator("MATRIX_SET_DIAG", options="MatrixSetDiagOptions")
+def matrix_set_diag(call: Call) -> Any:
+    """Matrices with other diagonals; of integers, whatever scales they have."""
+    data, diagonal = call.operands
+    return _on_diagonal(diagonal, data.shape[-2:], data.expression)
+
+
+def _on_diagonal(diagonal: Operand, extents: Sequence[int], rest: Any) -> Any:
+    """Vectors on the diagonals of matrices, and `rest` beside them."""
+    values = relax.op.expand_dims(diagonal.expression, -2)
+    missing = extents[1] - diagonal.shape[-1]
+    if missing:
+        values = relax.op.nn.pad(values, [0, 0] * diagonal.rank + [0, missing])
+    return relax.op.where(constant(np.eye(*extents, dtype=bool)), values, rest)
 
 
 @operator("WHERE", versions=2, options="WhereOptions")
