@@ -343,3 +343,18 @@ def test_the_first_steps_of_sequences_are_turned_around(axes: dict[str, Any], tm
         [node("ReverseSequence", "x n", **axes)], {"x": ("FLOAT", shape), "n": ("INT64", [3])}
     )
     agree(model, tmp_path, [floats(*shape), np.array([5, 1, 3])])
+
+
+def test_corners_are_aligned_with_those_of_whole_elements(tmp_path: Path):
+    constants = {"scales": np.array([1, 1, 0.7, 1.5], np.float32)}
+    attributes = {"mode": "linear", "coordinate_transformation_mode": "align_corners"}
+    nodes = [node("Resize", "x _ scales", **attributes)]
+    model = made(nodes, {"x": ("FLOAT", [1, 2, 9, 5])}, "y", constants, opset=18)
+    source = floats(1, 2, 9, 5)
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    agree(model, tmp_path, [source], expected=session.run(None, {"x": source}))
+
+
+def test_powers_of_integers(tmp_path: Path):
+    model = made([node("Pow", "x n")], {"x": ("INT64", [4]), "n": ("INT64", [4])})
+    agree(model, tmp_path, [np.array([-7, 7, 3, -300]), np.array([3, 0, 2, 5])])

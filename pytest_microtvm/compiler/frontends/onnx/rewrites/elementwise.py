@@ -85,14 +85,14 @@ def _celu(builder: Builder) -> bool:
 
 
 def _pow(builder: Builder) -> bool:
-    """Both sides in the type of the first."""
+    """Both sides in the type of the first; powers of integers are floats on the way."""
     base, exponent = builder.node.input
     dtypes = [builder.graph.dtype(name) for name in (base, exponent)]
-    if None in dtypes or dtypes[0] == dtypes[1]:
+    if None in dtypes or (dtypes[0] == dtypes[1] and dtypes[0] in _FLOATS):
         return False
     wide = dtypes[0]
-    if dtypes[0] not in _FLOATS and dtypes[1] in _FLOATS:
-        wide = dtypes[1]
+    if dtypes[0] not in _FLOATS:
+        wide = dtypes[1] if dtypes[1] in _FLOATS else TensorProto.DOUBLE
     sides = [
         name if dtype == wide else builder.cast(name, int(wide or 0))
         for name, dtype in zip((base, exponent), dtypes, strict=True)

@@ -157,8 +157,7 @@ def _places(extent: int, size: int, scale: float, mode: _Mode) -> Array:
     if kind == "asymmetric":
         return at / scale
     if kind == "align_corners":
-        whole = extent * scale
-        return at * (extent - 1) / (whole - 1) if whole != 1 else np.zeros(size)
+        return at * (extent - 1) / (size - 1) if size != 1 else np.zeros(size)
     if kind == "pytorch_half_pixel":
         return (at + 0.5) / scale - 0.5 if size > 1 else np.full(size, -0.5)
     if kind == "half_pixel_symmetric":
