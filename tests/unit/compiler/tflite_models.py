@@ -343,9 +343,15 @@ class _Writer:
         if operator.intermediates:
             tflite.OperatorAddIntermediates(self._builder, intermediates)
         if operator.options and options is not None:
-            kind = getattr(tflite.BuiltinOptions, operator.options[0])
-            tflite.OperatorAddBuiltinOptionsType(self._builder, kind)
-            tflite.OperatorAddBuiltinOptions(self._builder, options)
+            name = operator.options[0]
+            if hasattr(tflite.BuiltinOptions, name):
+                kind = getattr(tflite.BuiltinOptions, name)
+                tflite.OperatorAddBuiltinOptionsType(self._builder, kind)
+                tflite.OperatorAddBuiltinOptions(self._builder, options)
+            else:
+                kind = getattr(tflite.BuiltinOptions2, name)
+                tflite.OperatorAddBuiltinOptions2Type(self._builder, kind)
+                tflite.OperatorAddBuiltinOptions2(self._builder, options)
         return int(tflite.OperatorEnd(self._builder))
 
     def _subgraph(self, model: Model, tensors: Sequence[int], operators: Sequence[int]) -> int:

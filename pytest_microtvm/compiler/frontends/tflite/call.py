@@ -208,6 +208,14 @@ class Subgraphs(Protocol):
             The function, and the shape and dtype of each result.
         """
 
+    def inlined(self, index: int, inputs: Sequence[Operand]) -> list[Any]:
+        """The results of one whose operators are converted in place of the operator.
+
+        Args:
+            index: Its number.
+            inputs: What it is given.
+        """
+
 
 class Call:
     """An operator while it is converted.

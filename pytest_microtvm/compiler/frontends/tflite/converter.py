@@ -174,6 +174,24 @@ class _Converter:
             raise Refusal(operator, names, "what it runs is refused", is_consequence=True)
         return found
 
+    def inlined(self, operator: Operator, index: int, inputs: Sequence[Operand]) -> list[Any]:
+        """The results of a subgraph that an operator stands for (see `Subgraphs.inlined`)."""
+        inner = _Converter(self.graphs, index, self.custom, self, self.builder)
+        inner._specs = self._specs
+        for number, operand in zip(inner._graph.inputs, inputs, strict=True):
+            known = operand.value
+            inner._values[number] = (
+                self.builder.emit(operand.expression) if known is None else known
+            )
+        inner._convert_operators()
+        names = [self._graph.tensors[output].name for output in operator.outputs]
+        if inner._refusals:
+            self._refusals += inner._refusals
+            raise Refusal(operator, names, "what it runs is refused", is_consequence=True)
+        if inner._states.kept() or inner._states.constants():
+            raise Refusal(operator, names, "what it runs uses variables")
+        return [inner._values[number] for number in inner._graph.outputs]
+
     def function(
         self, inputs: Sequence[Operand], outputs: Sequence[int]
     ) -> tuple[Subgraph, list[tuple[tuple[int, ...], str]]]:
@@ -397,6 +415,10 @@ class _Subgraphs:
     ) -> tuple[Subgraph, list[tuple[tuple[int, ...], str]]]:
         wanted = range(len(self.graph(index).outputs)) if outputs is None else outputs
         return self._converter.nested(self._operator, index, inputs, wanted)
+
+    def inlined(self, index: int, inputs: Sequence[Operand]) -> list[Any]:
+        self.graph(index)
+        return self._converter.inlined(self._operator, index, inputs)
 
 
 def _type_of(value: Any) -> tuple[tuple[int, ...], str]:

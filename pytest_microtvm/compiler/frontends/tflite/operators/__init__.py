@@ -10,7 +10,7 @@ movement, indexing    elements that only move
 shapes                shapes, and constants made of them
 conversion            from one element type or scale to another
 recurrent, lstm       layers that remember
-flow                  loops and branches: other subgraphs that are run
+flow                  loops, branches and composites: other subgraphs that are run
 tensor_lists          lists of TensorFlow's own operators
 variables             what the model keeps from run to run
 """

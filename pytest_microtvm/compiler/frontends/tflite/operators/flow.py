@@ -1,4 +1,4 @@
-"""Loops and branches: operators that run subgraphs."""
+"""Operators that run subgraphs: loops, branches, and names for several operators."""
 
 from __future__ import annotations
 
@@ -70,6 +70,24 @@ def branch(call: Call) -> Result:
     inputs = [condition.expression]
     inputs += [operand.expression for operand in operands if operand.value is None]
     return call.kernel_of_several("branch", spec, inputs, types)
+
+
+@operator(
+    "STABLEHLO_COMPOSITE",
+    options="StableHLOCompositeOptions",
+    reads=("DecompositionSubgraphIndex",),
+    ignored={
+        "Name": "what the operators of its subgraph do together",
+        "CompositeAttributes": "its subgraph has them",
+        "CompositeAttributesFormat": "its subgraph has them",
+        "Version": "of the name",
+    },
+)
+def composite(call: Call) -> Result:
+    """A subgraph under a name, by which an interpreter may know a kernel for all of it."""
+    index, operands = call.options["DecompositionSubgraphIndex"], call.operands
+    _graph(call, index, operands)
+    return call.subgraphs.inlined(index, operands)
 
 
 def _graph(call: Call, index: int, inputs: Sequence[Operand]) -> Any:
