@@ -153,7 +153,7 @@ def _extreme(operator: str) -> Draw:
 
 def _comparison(operator: str) -> Draw:
     def draw_case(rng: Rng, case: Case) -> None:
-        dtype = _dtype(rng, "uint8", "float32")
+        dtype = _dtype(rng, "uint8", "int16", "float32")
         left, right, shape = _pair_of_shapes(rng)
         known = [_known(rng, dtype, -7, -1) for _ in range(2)]
         if rng.random() < 0.3:

@@ -248,10 +248,22 @@ def _expand_dims(rng: Rng, case: Case) -> None:
 
 
 def _cast(rng: Rng, case: Case) -> None:
-    pairs = [("float32", "int32"), ("int32", "float32"), ("bool", "float32"), ("int8", "float32")]
-    source, target = pairs[int(rng.integers(len(pairs)))]
-    shape = _shape(rng, _rank(rng))
-    data = case.add_input(rng, shape, source, None)
+    """Between any two types; of floats to integers, some are beyond these or no numbers."""
+    types = ("float32", "int8", "uint8", "int16", "int32", "int64", "bool")
+    source, target = (str(name) for name in rng.choice(types, 2, replace=False))
+    shape = _shape(rng, _rank(rng, 0))
+    if source != "int64":
+        data = case.add_input(rng, shape, source, None)
+    else:
+        data = case.add(shape, source)
+        case.inputs.append(data)
+        for sample in case.samples:
+            sample.append(rng.integers(-(2**40), 2**40, shape))
+    if source == "float32":
+        for sample in case.samples:
+            beyond = rng.choice([-(10.0**19), -129.0, -1.5, 2.0**31, 10.0**19, np.nan], shape)
+            chosen = rng.random(shape) < 0.2
+            sample[-1] = np.where(chosen, beyond, sample[-1]).astype(np.float32)
     case.run("CAST", [data], [case.add(shape, target)])
 
 

@@ -315,6 +315,38 @@ def test_the_place_of_a_boolean_is_found(tmp_path: Path):
     np.testing.assert_array_equal(result, [1, 0])
 
 
+@pytest.mark.parametrize("is_known", [False, True], ids=["computed", "known"])
+def test_floats_beyond_an_integer_type_are_its_least_or_its_greatest(is_known, tmp_path: Path):
+    """Processors differ in what they make of these, and C leaves it open."""
+    x = np.array([-0.9, -1e19, -129, 127.9, 128, 1e19, np.nan, 2.0**31], np.float32)
+    tensors = [Tensor("x", [8], data=x if is_known else None), Tensor("same", [8], "INT8")]
+    tensors += [Tensor(f"y{n}", [8], f"INT{n}") for n in (8, 32)]
+    operators = [Operator("CAST", [0], [2]), Operator("CAST", [0], [3])]
+    model = Model(tensors, operators, [1] if is_known else [0], [2, 3])
+    given = np.zeros(8, np.int8) if is_known else x
+    few, many = native(model, tmp_path)(given)
+    np.testing.assert_array_equal(few, [0, -128, -128, 127, 127, 127, 127, 127])
+    least, greatest = -(2**31), 2**31 - 1
+    expected = [0, least, -129, 127, 128, greatest, greatest, greatest]
+    np.testing.assert_array_equal(many, expected)
+
+
+def test_squares_of_differences_of_int16_are_computed_over_integers(tmp_path: Path):
+    scales = {"x": 2e-4, "y": 1.5e-4, "z": 0.004}
+    tensors = [
+        Tensor(name, [6], "INT16", quantization=Quantization([scale], [0]))
+        for name, scale in scales.items()
+    ]
+    model = Model(tensors, [Operator("SQUARED_DIFFERENCE", [0, 1], [2])], [0, 1], [2])
+    built = native(model, tmp_path)
+    left = np.array([32767, -32768, 1000, -7, 12345, -20000], np.int16)
+    right = np.array([-32768, 32767, -999, 9, 12000, -19000], np.int16)
+    [result] = built(left, right)
+    assert "float" not in built.text("*_lib0.c")
+    # As TensorFlow Lite Micro's interpreter has it.
+    np.testing.assert_array_equal(result, [32767, 32767, 31, 0, 112, 331])
+
+
 @pytest.mark.parametrize("kind", ["CONV_2D", "DEPTHWISE_CONV_2D"])
 def test_zero_points_that_tflite_takes_for_none_are_refused(kind: str, tmp_path: Path):
     values = np.ones((1, 1, 1, 1), np.int8)

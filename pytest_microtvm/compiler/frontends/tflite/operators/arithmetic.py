@@ -70,6 +70,8 @@ def _binary(
         found = None if exact is None else exact(call, activation)
         if found is not None:
             return found
+        if name == "POW" and call.input(0).dtype != "float32" and not call.input(0).is_quantized:
+            raise call.refusal(f"it is of {call.input(0).dtype}; powers are computed of floats")
         left, right = sides(call)
         return call.finished(function(left, right), activation)
 
@@ -180,7 +182,7 @@ _binary("ATAN2", relax.op.atan2, np.arctan2, 1, "ATan2Options")
 @operator("SQUARED_DIFFERENCE", versions=2, options="SquaredDifferenceOptions")
 def squared_difference(call: Call) -> Any:
     """(a - b)**2."""
-    found = _squared_difference_of_bytes(call)
+    found = _squared_difference_of_integers(call)
     if found is not None:
         return found
     left, right = sides(call)
@@ -193,12 +195,13 @@ def _variables(operands: Sequence[Operand]) -> list[Any]:
     return [operand.expression for operand in operands if operand.value is None]
 
 
-def _squared_difference_of_bytes(call: Call) -> Any:
+def _squared_difference_of_integers(call: Call) -> Any:
     operands = call.operands
     known = [one_quantization(tensor) for tensor in (*operands, call.output)]
     if any(quantization is None for quantization in known) or not _variables(operands):
         return None
-    if {call.output.dtype, *(operand.dtype for operand in operands)} != {"int8"}:
+    dtype = call.output.dtype
+    if {dtype, *(operand.dtype for operand in operands)} not in ({"int8"}, {"int16"}):
         return None
     scales = [float(quantization.scale) for quantization in known if quantization is not None]
     output = known[2]
@@ -208,8 +211,10 @@ def _squared_difference_of_bytes(call: Call) -> Any:
     if left is None or right is None or output is None:
         return None
     shape = np.broadcast_shapes(left.shape, right.shape)
-    real = common * common / ((1 << 14) * scales[2])
-    spec = SquaredDifference(shape, (left, right), 7, factor_of(real, output, "int8"), "int8")
+    left_shift = 7 if dtype == "int8" else 0
+    real = common * common / ((1 << 2 * left_shift) * scales[2])
+    factor = factor_of(real, output, dtype)
+    spec = SquaredDifference(shape, (left, right), left_shift, factor, dtype)
     return call.kernel("squared_difference", spec, _variables(operands), shape)
 
 
@@ -245,19 +250,25 @@ def _comparison(
         if known is not None:
             return known
         left, right = call.operands
-        found = _comparison_of_bytes(call, name, relation)
+        found = _comparison_of_integers(call, name, relation)
         if found is not None:
             return found
+        is_ordering = name not in ("EQUAL", "NOT_EQUAL")
+        if is_ordering and {left.dtype, right.dtype} == {"int16"}:
+            # LiteRT orders stored values of int16, whatever these stand for.
+            return function(left.expression, right.expression)
         if call.same_quantization():
             return function(left.expression, right.expression)
         return function(*sides(call))
 
 
-def _comparison_of_bytes(call: Call, name: str, relation: str) -> Any:
+def _comparison_of_integers(call: Call, name: str, relation: str) -> Any:
     """In steps of 1/256, to which TFLite takes both sides; None for scales of 1 and more."""
     operands = call.operands
     known = [one_quantization(operand) for operand in operands]
-    if {operand.dtype for operand in operands} not in ({"int8"}, {"uint8"}):
+    dtypes = {operand.dtype for operand in operands}
+    is_short = dtypes == {"int16"} and name in ("EQUAL", "NOT_EQUAL")
+    if not is_short and dtypes not in ({"int8"}, {"uint8"}):
         return None
     if not _variables(operands):
         return None

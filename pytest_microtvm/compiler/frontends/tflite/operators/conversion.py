@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from tvm import relax
 
-from pytest_microtvm.compiler.frontends.tflite.call import Call, constant
+from pytest_microtvm.compiler.frontends.tflite.call import Call, Operand, constant
 from pytest_microtvm.compiler.frontends.tflite.graph import Array, Quantization
 from pytest_microtvm.compiler.frontends.tflite.operators.tables import (
     factor_of,
@@ -79,8 +79,10 @@ def densify(call: Call) -> Any:
     },
 )
 def cast(call: Call) -> Any:
-    """Values as they are, in another element type."""
+    """Values as they are, in another element type; floats beyond it are its least or greatest."""
     data = call.input(0)
+    if "float" in data.dtype and "int" in call.output.dtype:
+        return _held(call, data)
     if data.value is not None:
         return data.value.astype(call.output.dtype)
     if data.dtype == call.output.dtype:
@@ -91,6 +93,25 @@ def cast(call: Call) -> Any:
     return relax.op.astype(data.expression, call.output.dtype)
 
 
+def _held(call: Call, data: Operand) -> Any:
+    """Floats as integers. C leaves open what others than these are, and processors differ.
+
+    What is no number is the greatest one, as of LiteRT's.
+    """
+    limits = np.iinfo(call.output.dtype)
+    end, least = (np.array(float(bound), data.dtype) for bound in (limits.max + 1, limits.min))
+    if data.value is not None:
+        is_below = data.value < end
+        held = np.maximum(np.where(is_below, data.value, 0), least).astype(limits.dtype)
+        return np.asarray(np.where(is_below, held, limits.max).astype(limits.dtype))
+    real = call.emitted(data.expression)
+    is_below = call.emitted(relax.op.less(real, constant(end)))
+    inside = relax.op.where(is_below, real, constant(np.zeros((), data.dtype)))
+    held = relax.op.maximum(call.emitted(inside), constant(least))
+    whole = call.emitted(relax.op.astype(call.emitted(held), call.output.dtype))
+    return relax.op.where(is_below, whole, constant(np.array(limits.max, limits.dtype)))
+
+
 @operator(
     "FAKE_QUANT",
     versions=2,
@@ -99,12 +120,13 @@ def cast(call: Call) -> Any:
 )
 def fake_quant(call: Call) -> Any:
     """Floats held to the steps of a quantization."""
-    low = 1.0 if call.options["NarrowRange"] else 0.0
-    high = float(2 ** call.options["NumBits"] - 1)
-    least, greatest = call.options["Min"], call.options["Max"]
-    scale = (greatest - least) / (high - low)
-    zero_point = float(np.clip(round(low - least / scale), low, high))
-    start, end = (low - zero_point) * scale, (high - zero_point) * scale
+    low = np.float32(1.0 if call.options["NarrowRange"] else 0.0)
+    high = np.float32(2 ** call.options["NumBits"] - 1)
+    least, greatest = (np.float32(call.options[bound]) for bound in ("Min", "Max"))
+    step = (greatest - least) / (high - low)
+    zero_point = np.float32(np.clip(round_away(low - least / step), low, high))
+    scale = float(step)
+    start, end = (float((bound - zero_point) * step) for bound in (low, high))
     clipped = relax.op.subtract(
         relax.op.clip(call.input(0).expression, start, end), relax.const(start, "float32")
     )
