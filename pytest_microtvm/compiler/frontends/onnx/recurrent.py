@@ -57,6 +57,27 @@ class _Layer:
 
 
 @dataclass(frozen=True)
+class _Given:
+    """The tensors of a direction; None where there is none.
+
+    Args:
+        weights: (gates * hidden, inputs).
+        recurrent: (gates * hidden, hidden).
+        bias: (2 * gates * hidden).
+        state: (batch, hidden): what the hidden state begins as.
+        cell: (batch, hidden): likewise the cell state.
+        peepholes: (3 * hidden).
+    """
+
+    weights: Any
+    recurrent: Any
+    bias: Any
+    state: Any
+    cell: Any
+    peepholes: Any
+
+
+@dataclass(frozen=True)
 class _Buffers:
     """What the kernel of a direction reads and writes; None where there is none.
 
@@ -115,20 +136,11 @@ def _converted(kind: str, builder: Any, inputs: list[Any], attributes: dict[str,
         def part(tensor: Any, number: int = number) -> Any:
             return None if tensor is None else _part(builder, tensor, number)
 
+        parts = map(part, (weights, recurrent_weights, bias, state, cell, peepholes))
+        is_reverse = direction == "reverse"
+        activations = _activations(layer, number)
         results.append(
-            _direction(
-                builder,
-                layer,
-                _activations(layer, number),
-                direction == "reverse",
-                source,
-                part(weights),
-                part(recurrent_weights),
-                part(bias),
-                lengths,
-                (part(state), part(cell)),
-                part(peepholes),
-            )
+            _direction(builder, layer, activations, is_reverse, source, lengths, _Given(*parts))
         )
     sequences, states, cells = ([row[i] for row in results] for i in range(3))
     sequence_axis, state_axis = (2, 1) if batch_first else (1, 0)
@@ -163,42 +175,44 @@ def _part(builder: Any, tensor: Any, number: int) -> Any:
     return builder.emit(relax.op.reshape(row, shape[1:]))
 
 
+def _products(builder: Any, layer: _Layer, source: Any, given: _Given) -> tuple[Any, Any]:
+    """What the inputs of all steps add to the gates, and the part of the bias that is not in it."""
+    emit = builder.emit
+    product = emit(relax.op.matmul(source, emit(relax.op.permute_dims(given.weights, [1, 0]))))
+    if given.bias is None:
+        return product, None
+    width = layer.gates * layer.hidden
+    halves = [
+        emit(relax.op.strided_slice(given.bias, [0], [start], [start + width]))
+        for start in (0, width)
+    ]
+    separate = halves.pop() if layer.is_linear_before_reset else None
+    for half in halves:
+        product = emit(relax.op.add(product, half))
+    return product, separate
+
+
 def _direction(
     builder: Any,
     layer: _Layer,
     activations: list[Function],
     is_reverse: bool,
     source: Any,
-    weights: Any,
-    recurrent_weights: Any,
-    bias: Any,
     lengths: Any,
-    states: tuple[Any, Any],
-    peepholes: Any,
+    given: _Given,
 ) -> tuple[Any, Any, Any]:
     """One direction: the sequence, the last hidden state and the last cell state."""
     dtype = str(source.ty.dtype.dtype)
     width = layer.gates * layer.hidden
-    product = builder.emit(
-        relax.op.matmul(source, builder.emit(relax.op.permute_dims(weights, [1, 0])))
-    )
-    separate = None
-    if bias is not None:
-        halves = [
-            builder.emit(relax.op.strided_slice(bias, [0], [start], [start + width]))
-            for start in (0, width)
-        ]
-        if layer.is_linear_before_reset:
-            separate = halves.pop()
-        for half in halves:
-            product = builder.emit(relax.op.add(product, half))
+    product, separate = _products(builder, layer, source, given)
     shape = (layer.batch, layer.hidden)
     zero = relax.const(np.zeros(shape), dtype)
+    cell0 = given.cell if given.cell is not None else zero
     optional = {
-        "state0": states[0] if states[0] is not None else zero,
-        "cell0": (states[1] if states[1] is not None else zero) if layer.kind == "LSTM" else None,
+        "state0": given.state if given.state is not None else zero,
+        "cell0": cell0 if layer.kind == "LSTM" else None,
         "bias": separate,
-        "peepholes": peepholes,
+        "peepholes": given.peepholes,
         "lengths": lengths,
     }
     names = [name for name, tensor in optional.items() if tensor is not None]
@@ -232,7 +246,7 @@ def _direction(
     call = builder.emit_te(
         compute,
         product,
-        recurrent_weights,
+        given.recurrent,
         *(optional[name] for name in names),
         primfunc_name_hint=layer.kind.lower(),
     )
@@ -258,10 +272,11 @@ def _loops(
                     at = layer.steps - 1 - step if is_reverse else step
                     flat.step(row, at, activations)
                 else:
-                    length = flat.lengths[row]
-                    with ir.If(step < tirx.Cast("int32", length)), ir.Then():
-                        last = tirx.Cast("int32", length) - 1
-                        flat.step(row, last - step if is_reverse else step, activations)
+                    # A model may be given lengths beyond its steps.
+                    length = tirx.min(tirx.Cast("int32", flat.lengths[row]), layer.steps)
+                    with ir.If(step < length), ir.Then():
+                        at = length - 1 - step if is_reverse else step
+                        flat.step(row, at, activations)
         return made.get()
 
 

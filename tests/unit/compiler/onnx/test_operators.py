@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from tests.unit.compiler.onnx.comparing import agree, floats, made, node
+from tests.unit.compiler.onnx.comparing import agree, compiled, floats, made, node
 
 
 @pytest.mark.parametrize("operator", ["Max", "Min", "Sum", "Mean"])
@@ -358,3 +358,15 @@ def test_corners_are_aligned_with_those_of_whole_elements(tmp_path: Path):
 def test_powers_of_integers(tmp_path: Path):
     model = made([node("Pow", "x n")], {"x": ("INT64", [4]), "n": ("INT64", [4])})
     agree(model, tmp_path, [np.array([-7, 7, 3, -300]), np.array([3, 0, 2, 5])])
+
+
+@pytest.mark.parametrize("direction", ["forward", "reverse"])
+def test_sequences_are_no_longer_than_their_tensor(direction: str, tmp_path: Path):
+    """Whatever lengths the model is given: those beyond its steps are all of them."""
+    arrays = {"w": floats(1, 12, 2), "r": floats(1, 12, 3)}
+    inputs: dict[str, tuple[str, Any]] = {"x": ("FLOAT", [4, 2, 2]), "lengths": ("INT32", [2])}
+    layer = node("LSTM", "x w r _ lengths", "y", hidden_size=3, direction=direction)
+    native = compiled(made([layer], inputs, constants=arrays), tmp_path)
+    x = floats(4, 2, 2)
+    given, expected = (native(x, np.array(lengths, np.int32))[0] for lengths in ([100, -7], [4, 0]))
+    np.testing.assert_array_equal(given, expected)
