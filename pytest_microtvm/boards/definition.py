@@ -412,6 +412,10 @@ def _check(board: Board, path: Path) -> None:
         )
     if board.emulator is not None:
         _check_emulator(board.emulator, path)
+    _check_memory(board, path)
+
+
+def _check_memory(board: Board, path: Path) -> None:
     for index, region in enumerate(board.memory):
         key = f"memory[{index}]"
         if not _NAME.match(region.name):

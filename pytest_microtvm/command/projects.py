@@ -174,24 +174,7 @@ def _platform_filler(
     method: str, name: str, directory: Path | None, early: argparse.Namespace
 ) -> Callable[[CommandParser, Sequence[str]], None]:
     def fill(parser: CommandParser, given: Sequence[str]) -> None:
-        # What stands before the platform is kept.
-        parser.add_argument("-h", "--help", action="help", help=argparse.SUPPRESS)
-        parser.add_argument(
-            "-f", "--force", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS
-        )
-        parser.add_argument(
-            "--cache-dir", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS
-        )
-        parser.add_argument(
-            "-v",
-            "--verbose",
-            action="store_true",
-            default=argparse.SUPPRESS,
-            help=argparse.SUPPRESS,
-        )
-        for folder in ("--boards-dir", "--platforms-dir"):  # `early` has them, wherever they stand
-            parser.add_argument(folder, dest="read_early", help=argparse.SUPPRESS)
-        parser.set_defaults(boards_dir=early.boards_dir, platforms_dir=early.platforms_dir)
+        _add_repeated(parser, early)
         if directory is None:
             parser.add_argument(
                 "-d",
@@ -238,6 +221,25 @@ def _platform_filler(
         parser.set_defaults(platform_options=options, platform_parser=parser)
 
     return fill
+
+
+def _add_repeated(parser: CommandParser, early: argparse.Namespace) -> None:
+    """Add options that may stand behind the platform, too; what stands before it is kept."""
+    parser.add_argument("-h", "--help", action="help", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "-f", "--force", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS
+    )
+    parser.add_argument("--cache-dir", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    parser.add_argument(
+        "-v",
+        "--verbose",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help=argparse.SUPPRESS,
+    )
+    for folder in ("--boards-dir", "--platforms-dir"):  # `early` has them, wherever they stand
+        parser.add_argument(folder, dest="read_early", help=argparse.SUPPRESS)
+    parser.set_defaults(boards_dir=early.boards_dir, platforms_dir=early.platforms_dir)
 
 
 def _read_early(given: Sequence[str]) -> argparse.Namespace:
