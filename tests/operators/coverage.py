@@ -179,6 +179,18 @@ def _select(case: Case, dtype: str) -> None:
     case.run("SELECT_V2", [chosen, *inputs], [case.add([2, 6], dtype, _known(dtype))])
 
 
+def _pad_v2(case: Case, dtype: str) -> None:
+    data = _data(case, [2, 6], dtype)
+    value = case.add([], dtype, _known(dtype), np.array(1, dtype))
+    margins = case.constant(np.array([[1, 0], [0, 2]]))
+    case.run("PADV2", [data, margins, value], [case.add([3, 8], dtype, _known(dtype))])
+
+
+def _reduce_all(case: Case, dtype: str) -> None:
+    data = case.add_input(np.random.default_rng(0), [2, 6], "bool", None)
+    case.run("REDUCE_ALL", [data, case.constant([1])], [case.add([2], "bool")], KeepDims=False)
+
+
 def _logical(operator: str, count: int) -> Build:
     def build(case: Case, dtype: str) -> None:
         rng = np.random.default_rng(0)
@@ -345,6 +357,8 @@ BUILDERS: dict[str, Build] = {
         name: _pair(name, result="bool")
         for name in ("EQUAL", "NOT_EQUAL", "LESS", "LESS_EQUAL", "GREATER", "GREATER_EQUAL")
     },
+    "PADV2": _pad_v2,
+    "REDUCE_ALL": _reduce_all,
     "LOGICAL_AND": _logical("LOGICAL_AND", 2),
     "LOGICAL_OR": _logical("LOGICAL_OR", 2),
     "LOGICAL_NOT": _logical("LOGICAL_NOT", 1),
@@ -405,10 +419,10 @@ BUILDERS: dict[str, Build] = {
 }
 """A small model of each builtin operator that TensorFlow Lite Micro registers.
 
-PADV2 and REDUCE_ALL are not drawn apart: they are PAD with a value, and REDUCE_MIN of booleans.
+CALL_ONCE is not drawn apart: it initializes the variables of the others.
 """
 
-_WITHOUT_TYPE = ("LOGICAL_AND", "LOGICAL_OR", "LOGICAL_NOT")
+_WITHOUT_TYPE = ("LOGICAL_AND", "LOGICAL_OR", "LOGICAL_NOT", "REDUCE_ALL")
 VERSIONS = {"BROADCAST_TO": 2}
 
 

@@ -362,7 +362,7 @@ MORE: dict[str, Draw] = {
         name: _float_unary(name.upper())
         for name in ("ceil", "cos", "floor", "round", "sin", "square")
     },
-    "neg": _unary("NEG", "int16", "float32"),
+    "neg": _unary("NEG", "int8", "int16", "float32"),
     "float_logistic": _float_unary("LOGISTIC"),
     "float_tanh": _float_unary("TANH"),
     "logistic_int16": _int16_unary("LOGISTIC"),

@@ -108,8 +108,8 @@ def _table(name: str, function: Callable[[Any], Any], is_wide: bool = False) -> 
 
 
 def _exact_neg(call: Call) -> Any:
-    """Of int16, TFLite turns the stored values' sign, whatever these stand for."""
-    if call.input(0).dtype == call.output.dtype == "int16":
+    """Of int8 and int16, LiteRT turns the stored values' sign, whatever these stand for."""
+    if call.input(0).dtype == call.output.dtype and call.output.dtype in ("int8", "int16"):
         return relax.op.negative(call.input(0).expression)
     return _table("neg", np.negative)(call)
 
