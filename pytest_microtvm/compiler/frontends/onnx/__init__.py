@@ -1,10 +1,9 @@
 """ONNX models.
 
 file        reads the file
-normalise   brings the graph to a form of static shapes and plain operators, by
-attributes, functions, shapes, folding, branches, sequences, halves, words and rewrites/ (all on
-`graph`)
-operators   refuses what is left that cannot be compiled
+normalise   brings the graph to a form of static shapes and plain operators, by order, attributes,
+functions, shapes, folding, branches (rounds), sequences, halves, words and rewrites/, on `graph`
+operators   refuses what is left that cannot be compiled, by parameters, too
 converters  TVM's importer, and what it lacks
 """
 
@@ -15,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from pytest_microtvm.compiler.failures import summary
 from pytest_microtvm.compiler.frontends.imported import ImportedModel, import_failure, imported
 from pytest_microtvm.errors import ModelError
 
@@ -55,11 +55,27 @@ def import_onnx(
             warnings.simplefilter("ignore")
             module = importer.from_onnx(graph.proto().graph, graph.opset)
     except Exception as error:
-        raise import_failure(error, importer.at) from error
+        raise _broken_rule(model.proto) or import_failure(error, importer.at) from error
     found = imported(module, model.inputs, model.outputs, importer.specs)
     found = replace(found, is_even=True)
     _check_outputs(graph, found)
     return found
+
+
+def _broken_rule(model: Any) -> ModelError | None:
+    """What a model that cannot be imported has against ONNX's rules, if that is why."""
+    from onnx import shape_inference
+
+    try:
+        shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
+    except shape_inference.InferenceError as error:
+        return ModelError(
+            f"the model breaks a rule of ONNX: {summary(error)}",
+            cure="export the model again, and check it with onnx.checker.check_model",
+        )
+    except Exception:  # noqa: BLE001  # what cannot be checked is told as the importer does
+        return None
+    return None
 
 
 def _check_outputs(graph: Any, found: ImportedModel) -> None:

@@ -16,6 +16,7 @@ from pytest_microtvm.compiler.frontends.onnx.graph import (
     attribute,
     domain_of,
 )
+from pytest_microtvm.compiler.frontends.onnx.rounds import count_rounds
 
 _MOST_NODES = 20_000
 """Loops that grow a model beyond are left alone."""
@@ -86,20 +87,25 @@ def _scan(graph: Graph, node: Any) -> list[Any] | None:
 
 
 def _loop(graph: Graph, node: Any) -> list[Any] | None:
-    """A Loop whose number of rounds is known and that never ends early."""
+    """A Loop whose number of rounds is known."""
     body = attribute(node, "body")
-    rounds = graph.constants.get(node.input[0]) if node.input[0] else None
-    starts = True
-    if len(node.input) > 1 and node.input[1]:
-        condition = graph.constants.get(node.input[1])
-        if condition is None:
-            return None
-        starts = bool(condition.reshape(-1)[0])
-    states = list(node.input[2:])
-    if rounds is None or not _goes_on(body) or not all(states):
+    limits = [*node.input[:2], "", ""][:2]
+    known = [graph.constants.get(name) for name in limits]
+    if any(name and array is None for name, array in zip(limits, known, strict=True)):
         return None
-    count = int(rounds.reshape(-1)[0]) if starts else 0
-    if not count > 0 or count * max(1, len(body.node)) > _MOST_NODES:
+    states = list(node.input[2:])
+    most = _MOST_NODES // max(1, len(body.node))
+    rounds, starts = known
+    count = most + 1 if rounds is None else int(rounds.reshape(-1)[0])
+    if starts is not None and not starts.reshape(-1)[0]:
+        count = 0
+    if count > 0 and not _goes_on(body):
+        found = count_rounds(graph, node, body, min(count, most + 1))
+        if found is None:
+            return None
+        count = found
+    is_empty = count < 1 and len(body.output) > 1 + len(states)
+    if is_empty or count > most or not all(states):
         return None
     builder = Builder(graph, node)
     collected: list[list[str]] = [[] for _ in body.output[1 + len(states) :]]

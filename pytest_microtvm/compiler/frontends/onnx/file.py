@@ -62,6 +62,7 @@ def read_onnx(data: bytes, weights: Mapping[str, bytes]) -> OnnxFile:
     _check_versions(model)
     _check_message(model, weights)
     initializers = {tensor.name for tensor in graph.initializer}
+    initializers |= {tensor.values.name for tensor in graph.sparse_initializer}
     inputs = [value for value in graph.input if value.name not in initializers]
     for value in inputs:
         _check_type(value)

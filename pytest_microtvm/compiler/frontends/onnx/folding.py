@@ -13,6 +13,7 @@ from pytest_microtvm.compiler.frontends.onnx.graph import (
     Array,
     Graph,
     attribute,
+    dense_array,
     domain_of,
     subgraphs,
 )
@@ -128,21 +129,10 @@ def _constant(node: Any) -> Array:
     kinds: dict[str, Any] = {"value_int": np.int64, "value_ints": np.int64}
     kinds |= {"value_float": np.float32, "value_floats": np.float32}
     if entry.name == "sparse_value":
-        return _dense(value)
+        return dense_array(value)
     if entry.name not in kinds:
         return np.array(value, dtype=object)
     return np.array(value, kinds[entry.name])
-
-
-def _dense(sparse: Any) -> Array:
-    values = numpy_helper.to_array(sparse.values)
-    indices = numpy_helper.to_array(sparse.indices)
-    dense = np.zeros(tuple(sparse.dims), values.dtype)
-    if indices.ndim == 1:
-        dense.reshape(-1)[indices] = values
-    else:
-        dense[tuple(indices.T)] = values
-    return dense
 
 
 def _computed(graph: Graph, node: Any) -> list[Array] | None:

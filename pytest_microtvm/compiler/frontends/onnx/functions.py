@@ -6,6 +6,7 @@ from typing import Any
 
 from onnx import defs, helper, inliner
 
+from pytest_microtvm.compiler.frontends.onnx.graph import subgraphs
 from pytest_microtvm.errors import ModelError
 
 _BY_THEIR_BODY = (
@@ -46,6 +47,31 @@ def _with_defaults(model: Any) -> Any:
     return copy
 
 
+def _with_own_defaults(model: Any) -> Any:
+    """The model with the defaults of its own functions' attributes written out at their calls."""
+    copy = type(model)()
+    copy.CopyFrom(model)
+    defaults = {
+        (function.domain, function.name, function.overload): function.attribute_proto
+        for function in copy.functions
+        if function.attribute_proto
+    }
+    if defaults:
+        for body in (copy.graph, *copy.functions):
+            _write_out(body.node, defaults)
+    return copy
+
+
+def _write_out(nodes: Any, defaults: dict[tuple[str, str, str], Any]) -> None:
+    for node in nodes:
+        given = {entry.name for entry in node.attribute}
+        for entry in defaults.get((node.domain, node.op_type, node.overload), ()):
+            if entry.name not in given:
+                node.attribute.append(entry)
+        for body in subgraphs(node):
+            _write_out(body.node, defaults)
+
+
 def inline_functions(model: Any) -> Any:
     """Replace calls of the model's own functions, and of some of the standard's.
 
@@ -60,7 +86,7 @@ def inline_functions(model: Any) -> Any:
     """
     try:
         if len(model.functions):
-            model = inliner.inline_local_functions(model)
+            model = inliner.inline_local_functions(_with_own_defaults(model))
         for _ in range(_DEPTH):
             used = {node.op_type for node in model.graph.node}
             wanted = [("", name) for name in _BY_THEIR_BODY if name in used]

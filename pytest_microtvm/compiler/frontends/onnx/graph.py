@@ -16,6 +16,7 @@ Array = npt.NDArray[Any]
 DEFAULT_DOMAINS = ("", "ai.onnx")
 """How ONNX names the domain of its own operators."""
 
+_FIELDS = ("node", "initializer", "sparse_initializer", "value_info", "input", "output")
 _NEW_OPSET = 13
 """From it on, axes of Squeeze, Unsqueeze and ReduceSum are inputs."""
 
@@ -58,6 +59,8 @@ class Graph:
         self.constants: dict[str, Array] = {}
         for tensor in graph.initializer:
             self.constants[tensor.name] = numpy_helper.to_array(tensor)
+        for sparse in graph.sparse_initializer:
+            self.constants[sparse.values.name] = dense_array(sparse)
         self.inputs = [value for value in graph.input if value.name not in self.constants]
         self.outputs = list(graph.output)
         self.nodes: list[Any] = list(graph.node)
@@ -121,7 +124,7 @@ class Graph:
         model = onnx.ModelProto()
         model.CopyFrom(self._model)
         graph = model.graph
-        for field in ("node", "initializer", "value_info", "input", "output"):
+        for field in _FIELDS:
             graph.ClearField(field)
         graph.node.extend(self.nodes)
         graph.input.extend(self.inputs)
@@ -284,6 +287,18 @@ def attribute(node: Any, name: str, default: Any = None) -> Any:
             value = helper.get_attribute_value(entry)
             return value.decode() if isinstance(value, bytes) else value
     return default
+
+
+def dense_array(sparse: Any) -> Array:
+    """What a sparse tensor stands for, its zeros too."""
+    values = numpy_helper.to_array(sparse.values)
+    indices = numpy_helper.to_array(sparse.indices)
+    dense = np.zeros(tuple(sparse.dims), values.dtype)
+    if indices.ndim == 1:
+        dense.reshape(-1)[indices] = values
+    else:
+        dense[tuple(indices.T)] = values
+    return dense
 
 
 def read_names(nodes: Iterable[Any]) -> list[str]:

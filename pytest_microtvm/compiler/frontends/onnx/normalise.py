@@ -12,6 +12,7 @@ from pytest_microtvm.compiler.frontends.onnx.functions import inline_functions
 from pytest_microtvm.compiler.frontends.onnx.graph import Graph, rewrite_nodes
 from pytest_microtvm.compiler.frontends.onnx.halves import widen_halves
 from pytest_microtvm.compiler.frontends.onnx.integers import shape_integers
+from pytest_microtvm.compiler.frontends.onnx.order import order_nodes
 from pytest_microtvm.compiler.frontends.onnx.rewrites import REWRITES
 from pytest_microtvm.compiler.frontends.onnx.rewrites.quantized import widen_narrow_constants
 from pytest_microtvm.compiler.frontends.onnx.sequences import resolve_sequences
@@ -31,9 +32,10 @@ def normalise(model: Any, input_shapes: Mapping[str, tuple[int, ...]]) -> Graph:
         input_shapes: Of inputs whose shapes are open, by name.
 
     Raises:
-        ModelError: Shapes do not fit, or functions cannot be put in place.
+        ModelError: Shapes do not fit, nodes cannot be put in order, or functions in place.
     """
     graph = Graph(inline_functions(model))
+    order_nodes(graph)
     leave_out_empty_lists(graph)
     fix_input_shapes(graph, input_shapes)
     widen_halves(graph)

@@ -13,6 +13,7 @@ from tvm.relax.frontend.onnx.onnx_frontend import _get_convert_map
 
 from pytest_microtvm.compiler.frontends.onnx.converters import CONVERTERS
 from pytest_microtvm.compiler.frontends.onnx.graph import Graph, attribute, domain_of
+from pytest_microtvm.compiler.frontends.onnx.parameters import unknown_parameter
 from pytest_microtvm.compiler.frontends.onnx.rewrites import REWRITES
 from pytest_microtvm.compiler.frontends.onnx.tables import DOMAIN
 from pytest_microtvm.errors import ModelError
@@ -86,10 +87,15 @@ _REASONS: dict[str, str] = {
 
 _LAYOUT = "com.microsoft.nchwc"
 _DOMAINS: dict[str, str] = {
+    "ai.onnx.ml": "it is of classical machine learning",
     "com.microsoft": "it is not among those of onnxruntime that are compiled",
     _LAYOUT: "onnxruntime wrote it for the processor that optimized the model",
 }
 """Why operators of other domains are refused, where there is more to say."""
+_DOMAIN_CURES: dict[str, str] = {
+    "ai.onnx.ml": "compile the neural networks of a pipeline, and write its other steps in C",
+    _LAYOUT: "save the optimized model with ORT_ENABLE_EXTENDED or less",
+}
 
 _CURES: dict[str, str] = {
     "If": "export the model with one branch",
@@ -98,6 +104,7 @@ _CURES: dict[str, str] = {
     "Dropout": "export the model for inference, as by model.eval()",
     "Multinomial": "sample outside of the model",
 }
+_OPEN_SHAPE = "the shape of its result follows from"
 _CURE = "replace the operator by supported ones, or compute that part outside of the model"
 
 
@@ -119,15 +126,17 @@ def check_operators(graph: Graph) -> None:
         if why is not None:
             operator = f"{domain_of(node)}.{node.op_type}".lstrip(".")
             found.setdefault(f"{operator} ({why})", node.name or node.output[0])
-            cures.setdefault(_cure(node))
+            cures.setdefault(_cure(node, why))
     if found:
         said = ", ".join(f"{what} at {where!r}" for what, where in found.items())
         raise ModelError(f"unsupported operators: {said}", cure="; ".join(cures))
 
 
-def _cure(node: Any) -> str:
-    if domain_of(node) == _LAYOUT:
-        return "save the optimized model with ORT_ENABLE_EXTENDED or less"
+def _cure(node: Any, why: str) -> str:
+    if why.startswith(_OPEN_SHAPE):
+        return "export the model with shapes that are fixed"
+    if domain_of(node):
+        return _DOMAIN_CURES.get(domain_of(node), _CURE)
     return _CURES.get(node.op_type, _CURE)
 
 
@@ -147,6 +156,9 @@ def _refusal(graph: Graph, node: Any, known: set[str]) -> str | None:
         return f"ONNX has no such operator in its version {graph.opset}"
     if node.op_type not in known:
         return "it has no converter"
+    parameter = unknown_parameter(graph, node)
+    if parameter is not None:
+        return f"{_OPEN_SHAPE} {parameter!r}, which depends on the inputs"
     for entry in node.attribute:
         is_known = entry.name in schema.attributes or (node.op_type, entry.name) in _READ_EARLY
         if is_known and entry.name not in _UNREAD.get(node.op_type, ()):

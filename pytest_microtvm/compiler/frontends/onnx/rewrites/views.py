@@ -93,7 +93,22 @@ _SEQUENCE = ("time", "batch")
 """Which axis is which, from the first on, unless attributes say otherwise."""
 
 
+def _concat(builder: Builder) -> bool:
+    """Without the parts that have no elements."""
+    shapes = [builder.graph.shape(name) for name in builder.node.input]
+    kept = [
+        name
+        for name, shape in zip(builder.node.input, shapes, strict=True)
+        if shape is None or 0 not in shape
+    ]
+    if not kept or len(kept) == len(shapes):
+        return False
+    builder.result(builder.op("Concat", *kept, axis=builder.attribute("axis", 1)))
+    return True
+
+
 REWRITES: dict[str, Rewrite] = {
+    "Concat": _concat,
     "Flatten": _reshape,
     "Pad": _pad,
     "ReverseSequence": _reverse_sequence,
