@@ -89,6 +89,31 @@ def _rfft(rng: Rng, case: Case) -> None:
     case.run(operator, [flat], [case.add([rows, bins], "float32")])
 
 
+def _segments(rng: Rng, case: Case) -> None:
+    dtype = str(rng.choice(["float32", "int32"]))
+    shape = _shape(rng, _rank(rng))
+    count = int(rng.integers(1, 5))
+    operator = str(rng.choice(["MAX", "MIN", "PROD", "SUM"]))
+    case.tolerance = CLOSE if dtype == "float32" else 0.0
+    data = case.add_input(rng, shape, dtype, None)
+    numbers = case.add_input(rng, shape[:1], "int32", None)
+    for sample in case.samples:
+        sample[-1] = rng.integers(-1, count, shape[:1]).astype(np.int32)
+    inputs = [data, numbers, case.constant(np.int32(count))]
+    result = case.add([count, *shape[1:]], dtype)
+    case.run(f"UNSORTED_SEGMENT_{operator}", inputs, [result])
+
+
+def _segment_sum(rng: Rng, case: Case) -> None:
+    shape = _shape(rng, _rank(rng))
+    case.tolerance = CLOSE
+    numbers = np.cumsum(rng.integers(0, 2, shape[0]), dtype=np.int32)
+    numbers -= numbers[0]
+    data = case.add_input(rng, shape, "float32", None)
+    result = case.add([int(numbers[-1]) + 1, *shape[1:]], "float32")
+    case.run("SEGMENT_SUM", [data, case.constant(numbers)], [result])
+
+
 RARER: dict[str, Draw] = {
     "bucketize": _bucketize,
     "conv_3d": _conv_3d,
@@ -96,5 +121,7 @@ RARER: dict[str, Draw] = {
     "matrix_diag": _matrix_diag,
     "matrix_set_diag": _matrix_set_diag,
     "rfft": _rfft,
+    "segment_sum": _segment_sum,
+    "unsorted_segments": _segments,
 }
 """By the name of the operator."""

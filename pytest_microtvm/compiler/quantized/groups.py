@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from pytest_microtvm.compiler.quantized.arithmetic import LIMITS
 from pytest_microtvm.compiler.quantized.choices import Choose, first
 from pytest_microtvm.compiler.quantized.dead.module import living
@@ -15,6 +17,7 @@ from pytest_microtvm.compiler.quantized.given import GivenSpec
 from pytest_microtvm.compiler.quantized.kernels import PORTABLE, is_external
 from pytest_microtvm.compiler.quantized.operator import installed_operators
 from pytest_microtvm.compiler.quantized.recognise.chains import match_chain
+from pytest_microtvm.compiler.quantized.recognise.choices import Choice, match_choice
 from pytest_microtvm.compiler.quantized.recognise.matches import (
     Match,
     Movement,
@@ -158,6 +161,8 @@ class _IntegerRewriter(Rewriter):
             return [binding]
         if isinstance(found, Movement):
             return [self._moved(binding.var, found)]
+        if isinstance(found, Choice):
+            return self._chosen(binding.var, found, new_variable)
         return self.called(binding.var, found, new_variable)
 
     def _given_kernel(self, binding: Any, new_variable: Any) -> list[Any]:
@@ -194,7 +199,24 @@ class _IntegerRewriter(Rewriter):
             value = relax.op.reshape(source, list(shape_of(variable)))
         return relax.VarBinding(variable, relax.BlockBuilder().normalize(value))
 
-    def _match(self, call: Any) -> Match | Movement | None:
+    def _chosen(self, variable: Any, choice: Choice, new_variable: Any) -> list[Any]:
+        """The bindings of an operator whose operands are quantized in place of its result."""
+        from tvm import relax
+
+        bindings, operands = [], []
+        for operand, part in zip(choice.operands, choice.parts, strict=True):
+            if isinstance(part, Match):
+                ty = relax.TensorType(list(shape_of(operand)), dtype_of(variable))
+                operands.append(new_variable(f"{variable.name}_part", ty))
+                bindings += self.called(operands[-1], part, new_variable)
+            elif isinstance(part, np.ndarray):
+                operands.append(relax.const(part, str(part.dtype)))
+            else:
+                operands.append(part)
+        value = relax.BlockBuilder().normalize(choice.of(operands))
+        return [*bindings, relax.VarBinding(variable, value)]
+
+    def _match(self, call: Any) -> Match | Movement | Choice | None:
         values = self.values
         bounds = None
         quantize = call
@@ -217,14 +239,15 @@ class _IntegerRewriter(Rewriter):
         match = INTEGER.get(operator_name(quantize))
         return None if match is None else match(values, quantize, low, high)
 
-    def _quantized(self, value: Any, output: Output) -> Match | Movement | None:
+    def _quantized(self, value: Any, output: Output) -> Match | Movement | Choice | None:
         """What gives a float `value` that is quantized to `output`."""
         if type(value).__name__ == "Var" and dtype_of(value) == "float32":
             return match_quantize(value, output)
         recognizers = self._recognizers.get(operator_name(value), ())
         found = (recognize(self.values, value, output) for recognize in recognizers)
         match = next((match for match in found if match is not None), None)
-        return match or match_chain(self.values, value, output)
+        match = match or match_chain(self.values, value, output)
+        return match or match_choice(self.values, value, output)
 
 
 def _recognizers() -> dict[str, list[Recognizer]]:

@@ -180,6 +180,46 @@ def test_a_part_that_is_taken_in_float_stays_in_integers(tmp_path: Path):
         np.testing.assert_array_equal(result, x[:, n : n + 1])
 
 
+def choice(last: Operator, *others: Tensor) -> Model:
+    """(condition, x) -> what `last` makes of both, of -x and of `others`, which begin at 5."""
+    shape = [2, 6] if last.name == "CONCATENATION" else [2, 3]
+    tensors = [Tensor("c", [2, 3], "BOOL"), quantized("x"), Tensor("r", [2, 3])]
+    tensors += [Tensor("minus", [2, 3]), Tensor("chosen", shape), *others]
+    tensors.append(Tensor("y", shape, "INT8", None, Quantization([0.25], [-1])))
+    steps = [Operator("DEQUANTIZE", [1], [2]), Operator("NEG", [2], [3]), last]
+    steps.append(Operator("QUANTIZE", [4], [len(tensors) - 1]))
+    return Model(tensors, steps, [0, 1], [len(tensors) - 1])
+
+
+def one_and_a_half() -> Tensor:
+    return Tensor("k", [], "FLOAT32", np.array(1.5, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        (choice(Operator("SELECT_V2", [0, 2, 3], [4])), lambda c, x: np.where(c, x, -x)),
+        (
+            choice(Operator("SELECT_V2", [0, 3, 5], [4]), one_and_a_half()),
+            lambda c, x: np.where(c, -x, 1.5),
+        ),
+        (
+            choice(Operator("CONCATENATION", [2, 3], [4], options("ConcatenationOptions", Axis=1))),
+            lambda c, x: np.concatenate([x, -x], 1),
+        ),
+        (choice(Operator("CAST", [0], [4])), lambda c, x: c.astype(np.float32)),
+    ],
+    ids=["branches", "constant", "joined", "truth"],
+)
+def test_what_is_only_chosen_in_float_is_chosen_in_integers(tmp_path: Path, model, expected):
+    native = NativeModel(compile_to_files(saved(model, tmp_path)), tmp_path)
+    assert native.library.float_operators is None
+    c = np.array([[True, False, True], [False, True, False]])
+    x = np.array([[1, 2, 3], [-4, 5, 7]], np.int8)
+    real = expected(c, 0.5 * (x.astype(np.float64) - 3))
+    np.testing.assert_array_equal(native(c, x)[0], np.clip(real / 0.25 - 1, -128, 127))
+
+
 def test_an_integer_model_computes_nothing_in_float(tmp_path: Path):
     tensors = [quantized("a"), quantized("b"), quantized("sum", 0.7)]
     path = saved(Model(tensors, [add([0, 1], 2)], [0, 1], [2]), tmp_path)
