@@ -186,7 +186,7 @@ def add_options(parser: pytest.Parser) -> None:
     )
     add(
         "no-model-check",
-        "do not hold compiled models to the models' own interpreters (LiteRT, onnxruntime)",
+        "do not hold compiled models to their own interpreters (LiteRT, onnxruntime, PyTorch)",
         action="store_true",
     )
     add(

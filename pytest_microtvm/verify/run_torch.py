@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,12 +25,12 @@ def run_program(
     """
     import torch
 
+    from pytest_microtvm.compiler.frontends.torch.file import read_program
+    from pytest_microtvm.compiler.frontends.torch.program import as_module
+
     torch.set_num_threads(1)
-    with contextlib.suppress(ImportError):
-        # Registers the operators of programs that PT2E quantized.
-        importlib.import_module("torch.ao.quantization.fx._decomposed")
-    program = torch.export.load(model)
-    module = program.module()
+    program = read_program(model.read_bytes())
+    module = as_module(program)
     seen: dict[Any, Any] = {}
 
     class Recorder(torch.fx.Interpreter):  # type: ignore[misc]
@@ -47,15 +45,19 @@ def run_program(
         for step in steps:
             arguments, names = _arguments(program, step)
             given = module(*arguments, **names)
-            results.append([_array(value) for value in torch.utils._pytree.tree_leaves(given)])
+            leaves = torch.utils._pytree.tree_leaves(given)
+            results.append([_array(leaf) for leaf in leaves if isinstance(leaf, torch.Tensor)])
         if layers:
             arguments, names = _arguments(program, steps[-1])
             flat = torch.utils._pytree.tree_leaves((arguments, names))
             Recorder(module).run(*flat, enable_io_processing=False)
-    count = len(program.graph_signature.user_outputs)
-    arrays = {f"output_{i}": np.stack([result[i] for result in results]) for i in range(count)}
+    arrays = {f"output_{i}": np.stack(given) for i, given in enumerate(zip(*results, strict=True))}
     nodes = {node.name: node for node in program.graph.nodes}
-    outputs = [nodes.get(str(name)) for name in program.graph_signature.user_outputs]
+    outputs = [
+        nodes.get(spec.arg.name)
+        for spec in program.graph_signature.output_specs
+        if spec.kind.name == "USER_OUTPUT" and not hasattr(spec.arg, "value")
+    ]
     about: About = {
         "title": f"PyTorch {torch.__version__}",
         "is_optimized": any("quantize_per_" in str(node.target) for node in nodes.values()),

@@ -1,9 +1,8 @@
-"""PyTorch programs; all but the messages need PyTorch, which is no dependency of the tests."""
+"""PyTorch programs; all but the messages need PyTorch."""
 
 from __future__ import annotations
 
-import importlib
-import sys
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -11,32 +10,12 @@ import numpy as np
 import pytest
 
 from pytest_microtvm.compiler import CompileOptions, compile_to_files
-from pytest_microtvm.errors import ModelError
 from tests.unit.compiler.native import NativeModel
+from tests.unit.compiler.torch.agreement import agree
 
-INSTALL = "pip install 'pytest-microtvm[torch]'"
-
-
-@pytest.fixture
-def torch() -> Any:
-    return pytest.importorskip("torch", reason=f"PyTorch is not installed: {INSTALL}")
+pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-def agree(torch: Any, model: Any, sources: list[Any], folder: Path, **export: Any) -> NativeModel:
-    """Export a model to a file, compile that, and compare what both compute."""
-    model = model.eval()
-    program = torch.export.export(model, tuple(sources), **export)
-    torch.export.save(program, str(folder / "model.pt2"))
-    native = NativeModel(compile_to_files(folder / "model.pt2"), folder)
-    expected = model(*sources)
-    expected = expected if isinstance(expected, tuple) else (expected,)
-    results = native(*(source.numpy() for source in sources))
-    for result, wanted in zip(results, expected, strict=True):
-        np.testing.assert_allclose(result, wanted.detach().numpy(), rtol=1e-5, atol=1e-5)
-    return native
-
-
-@pytest.mark.filterwarnings("ignore")
 def test_a_network_of_images(torch: Any, tmp_path: Path):
     nn = torch.nn
     network = nn.Sequential(
@@ -52,17 +31,12 @@ def test_a_network_of_images(torch: Any, tmp_path: Path):
     assert [spec.name for spec in native.library.inputs] == ["input"]
 
 
-@pytest.mark.filterwarnings("ignore")
 def test_attention(torch: Any, tmp_path: Path):
     layer = torch.nn.TransformerEncoderLayer(8, 2, 16, batch_first=True, dropout=0.0)
     agree(torch, layer, [torch.randn(1, 6, 8)], tmp_path)
 
 
-@pytest.mark.filterwarnings("ignore")
 def test_quantization_stays_integer(torch: Any, tmp_path: Path):
-    # Registers the operators.
-    importlib.import_module("torch.ao.quantization.fx._decomposed")
-
     class Quantized(torch.nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
@@ -85,7 +59,6 @@ def test_quantization_stays_integer(torch: Any, tmp_path: Path):
     assert native.library.float_operators is None
 
 
-@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("shapes", "rows"), [({}, 1), ({"input": (2, 4)}, 2)])
 def test_an_open_batch(torch: Any, shapes: Any, rows: int, tmp_path: Path):
     batch = torch.export.Dim("batch", max=64)
@@ -97,27 +70,49 @@ def test_an_open_batch(torch: Any, shapes: Any, rows: int, tmp_path: Path):
     np.testing.assert_allclose(result, network(source).detach().numpy(), rtol=1e-5, atol=1e-6)
 
 
-def test_what_is_no_program_is_refused(torch: Any, tmp_path: Path):
-    path = tmp_path / "model.pt2"
-    path.write_bytes(b"no program")
-    with pytest.raises(ModelError, match=r"not a program of torch\.export.*export\.save"):
-        compile_to_files(path)
+def test_buffers_that_change_are_kept_from_run_to_run(torch: Any, tmp_path: Path):
+    class Stream(torch.nn.Module):  # type: ignore[misc]
+        hidden: Any
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("ring", torch.zeros(1, 3, 2))
+            self.register_buffer("hidden", torch.ones(1, 4), persistent=False)
+            self.register_buffer("count", torch.zeros((), dtype=torch.int64))
+            self.layer = torch.nn.Linear(8, 4)
+
+        def forward(self, x: Any) -> Any:
+            self.count += 1  # no output depends on it
+            frames = torch.cat([self.ring, x], 1)
+            self.ring.copy_(frames[:, 1:])
+            self.hidden = torch.tanh(self.layer(frames.flatten(1)) + 0.5 * self.hidden)
+            return self.hidden * 2
+
+    model = Stream()
+    program = torch.export.export(model, (torch.randn(1, 1, 2),))
+    native = NativeModel(compile_to_files(program), tmp_path, ["-O0"])
+    states = native.library.states
+    assert sorted(spec.tensor.name for spec in states) == ["hidden", "ring"]
+    for _ in range(2):
+        reference = copy.deepcopy(model)
+        assert native.reset() == 0
+        for _ in range(4):
+            frame = torch.randn(1, 1, 2)
+            [result] = native(frame.numpy())
+            with torch.no_grad():
+                wanted = reference(frame).numpy()
+            np.testing.assert_allclose(result, wanted, rtol=1e-5, atol=1e-6)
 
 
-def test_a_missing_package_is_named_with_the_command_that_installs_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setitem(sys.modules, "torch", None)
-    path = tmp_path / "model.pt2"
-    path.write_bytes(b"PK")
-    with pytest.raises(ModelError) as caught:
-        compile_to_files(path)
-    assert INSTALL in str(caught.value)
+def test_a_dependent_size_follows_from_the_one_that_is_given(torch: Any, tmp_path: Path):
+    class Both(torch.nn.Module):  # type: ignore[misc]
+        def forward(self, x: Any, y: Any) -> Any:
+            return torch.cat([x, y[::2]])
 
-
-@pytest.mark.parametrize("suffix", ["keras", "h5", "Keras"])
-def test_keras_models_are_told_how_to_become_tflite(suffix: str, tmp_path: Path):
-    path = tmp_path / f"model.{suffix}"
-    path.write_bytes(b"any")
-    with pytest.raises(ModelError, match=r"TFLiteConverter\.from_keras_model"):
-        compile_to_files(path)
+    rows = torch.export.Dim("rows", min=2, max=64)
+    program = torch.export.export(
+        Both(), (torch.randn(4, 3), torch.randn(8, 3)), dynamic_shapes=({0: rows}, {0: 2 * rows})
+    )
+    files = compile_to_files(program, CompileOptions(input_shapes={"y": (6, 3)}))
+    library = NativeModel(files, tmp_path, ["-O0"]).library
+    assert [spec.shape for spec in library.inputs] == [(3, 3), (6, 3)]
