@@ -319,7 +319,7 @@ def _build_options(name: str, values: dict[str, Any], builder: flatbuffers.Build
     """Write a table of options; lists become vectors of int32, or of float32."""
     vectors = {
         key: builder.CreateNumpyVector(
-            np.array(value, np.float32 if isinstance(value[0], float) else np.int32)
+            np.array(value, np.float32 if isinstance(sum(value), float) else np.int32)
         )
         for key, value in values.items()
         if isinstance(value, list)

@@ -79,6 +79,8 @@ _VIEWS = ("EXPAND_DIMS", "RESHAPE", "SELECT_V2", "SHAPE", "SQUEEZE", "TRANSPOSE"
 _BUILTIN_CODE = 10
 """Where tables of the schema say where `builtin_code` of an OperatorCode is."""
 
+_MIN_SCALE = float(np.finfo(np.float32).smallest_subnormal)
+
 _OF_ANY_SCALE = {"inputs": (*_VIEWS, "SOFTMAX"), "outputs": (*_VIEWS, "MUL")}
 """Operators that are exact beyond it: between them are the masks of attention, whose converters
 quantize the least number of float32."""
@@ -164,13 +166,16 @@ def check_model(model: Any) -> None:
         tensors = [graph.Tensors(i) for i in range(graph.TensorsLength())]
         operators = [graph.Operators(i) for i in range(graph.OperatorsLength())]
         scaled = _scaled_tensors(model, operators)
-        computed = _computed_tensors(model, operators)
+        computed = _touched(model, operators, lambda name: name not in ("QUANTIZE", "DEQUANTIZE"))
+        # Of 0 times something the scale does not matter.
+        factors = computed - _touched(model, operators, lambda name: name != "MUL")
         for index, tensor in enumerate(tensors):
             _check_size(tensor)
             buffer = model.Buffers(tensor.Buffer())
             data = buffer.DataAsNumpy() if buffer.DataLength() else b""
             most = _MAX_SCALE if index in scaled else np.inf
-            _check_quantization(tensor, data, most, index in computed)
+            least = 0 if index in factors and len(data) > 0 and not any(data) else _MIN_SCALE
+            _check_quantization(tensor, data, (least, most), index in computed)
         for operator in operators:
             name = operator_name(model, operator)
             _check_options(name, operator)
@@ -239,17 +244,19 @@ def _scaled_tensors(model: Any, operators: list[Any]) -> set[int]:
     return found
 
 
-def _computed_tensors(model: Any, operators: list[Any]) -> set[int]:
-    """The tensors of operators that do more than to quantize."""
+def _touched(model: Any, operators: list[Any], counts: Callable[[str], bool]) -> set[int]:
+    """The tensors that operators of certain names read or write."""
     found: set[int] = set()
     for operator in operators:
-        if operator_name(model, operator) not in ("QUANTIZE", "DEQUANTIZE"):
+        if counts(operator_name(model, operator)):
             found.update(_present(operator.InputsAsNumpy))
             found.update(_present(operator.OutputsAsNumpy))
     return found
 
 
-def _check_quantization(tensor: Any, data: Any, most: float, is_computed: bool) -> None:
+def _check_quantization(
+    tensor: Any, data: Any, scale_range: tuple[float, float], is_computed: bool
+) -> None:
     """Check what a tensor says of its quantization, and the bytes of a constant against it."""
     quantization = tensor.Quantization()
     if quantization is None or quantization.ScaleLength() == 0 or not is_quantizable(tensor):
@@ -257,8 +264,9 @@ def _check_quantization(tensor: Any, data: Any, most: float, is_computed: bool) 
     scales, zero_points = quantization.ScaleAsNumpy(), quantization.ZeroPointAsNumpy()
     if isinstance(zero_points, int) or len(zero_points) not in (1, len(scales)):
         raise _wrong(tensor, "does not have as many zero points as scales")
+    least, most = scale_range
     for scale in scales:
-        if not 0 < scale < most:
+        if not least <= scale < most:
             what = f"not a number above 0 and below {most:g}"
             raise _wrong(tensor, f"has the scale {float(scale):g}, {what}")
     low, high = _RANGES[type_name(tensor)]

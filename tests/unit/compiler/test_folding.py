@@ -22,6 +22,7 @@ from tests.unit.compiler.tflite_models import (
     Quantization,
     Tensor,
     fully_connected,
+    mul,
 )
 
 
@@ -152,3 +153,19 @@ def test_weights_that_were_trained_for_steps_are_in_steps(tmp_path):
     assert_as_litert(model, tmp_path, np.array([[1, 2, 4]], np.float32))
     function = import_tflite(model.to_bytes()).module["main"]
     assert "quantize" not in function.script(show_meta=False)
+
+
+@pytest.mark.parametrize("dtype", ["INT8", "INT16"])
+def test_zeros_of_no_scale_multiply_to_zero(dtype, tmp_path):
+    """As the state that an unrolled LSTM begins with is quantized."""
+    known, none = Quantization([0.5], [0]), Quantization([0.0], [0])
+    zeros = np.zeros([1, 3], dtype.lower())
+    tensors = [
+        *(Tensor("x", [1, 3], dtype, None, known), Tensor("state", [1, 3], dtype, zeros, none)),
+        Tensor("y", [1, 3], dtype, None, Quantization([0.25], [3 if dtype == "INT8" else 0])),
+    ]
+    model = Model(tensors, [mul([0, 1], 2)], [0], [2])
+    assert_as_litert(model, tmp_path, np.array([[1, -7, 100]], dtype.lower()))
+    model.tensors[1] = Tensor("state", [1, 3], dtype, zeros + 1, none)
+    with pytest.raises(ModelError, match="has the scale 0"):
+        native(model, tmp_path)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from tflite import SVDFOptionsAddRank, SVDFOptionsEnd, SVDFOptionsStart
 
+from pytest_microtvm.compiler import compile_to_files
 from pytest_microtvm.deadline import Deadline
 from pytest_microtvm.errors import ConfigError, ModelError
 from pytest_microtvm.forks import Program
@@ -31,6 +32,7 @@ from pytest_microtvm.verify.model_check import (
     compare_model,
     first_layer,
 )
+from tests.unit.compiler.native import NativeModel
 from tests.unit.compiler.tflite_models import Model, Operator, Quantization, Tensor, fully_connected
 
 TIMEOUT_S = 120.0
@@ -336,6 +338,23 @@ def test_a_state_that_litert_would_write_beyond_is_told_and_not_run(tmp_path: Pa
     path.write_bytes(Model(tensors, [operator], [0], [5]).to_bytes())
     with pytest.raises(ModelError, match="takes a state of int8, as TFLite Micro has it"):
         interpret(path)
+
+
+def test_what_litert_leaves_at_zero_is_told_and_not_compared(tmp_path: Path):
+    """The compiled model computes it, which LiteRT does in none of its kernels."""
+    halves, ones = Quantization([0.5], [0]), Quantization([1.0], [0])
+    weights = np.array([[3, -2], [5, 7]], np.int8)
+    tensors = [
+        Tensor("x", [1, 2], "INT16", quantization=halves),
+        Tensor("w", [2, 2], "INT8", data=weights, quantization=halves),
+        Tensor("y", [1, 2], "INT16", quantization=ones),
+    ]
+    path = tmp_path / "net.tflite"
+    path.write_bytes(Model(tensors, [Operator("BATCH_MATMUL", [0, 1], [2])], [0], [2]).to_bytes())
+    with pytest.raises(ModelError, match="its BATCH_MATMUL of int16 with int8 gives zeros"):
+        interpret(path)
+    [found] = NativeModel(compile_to_files(path), tmp_path)(np.array([[400, -100]], np.int16))
+    np.testing.assert_array_equal(found, [[175, -375]])
 
 
 def svdf_options(builder: flatbuffers.Builder) -> int:

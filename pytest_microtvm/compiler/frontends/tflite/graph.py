@@ -49,6 +49,10 @@ _PARTS_OF_BYTES = {"INT2": 2, "INT4": 4, "UINT4": 4}
 """How many bits the elements of such types have."""
 
 
+_LEAST_SCALE = 1e-30
+"""Stands for a scale of 0, which converters give to zeros: what is multiplied by it rounds to 0."""
+
+
 @dataclass(frozen=True)
 class Quantization:
     """Real numbers are `scales * (values - zero_points)`.
@@ -240,6 +244,7 @@ def _quantization(parameters: Any) -> Quantization | None:
     if parameters is None or parameters.ScaleLength() == 0:
         return None
     scales = np.array(parameters.ScaleAsNumpy(), np.float32)
+    scales[scales == 0] = _LEAST_SCALE
     zero_points = np.zeros(scales.size, np.int64)
     if parameters.ZeroPointLength():
         zero_points = np.array(parameters.ZeroPointAsNumpy(), np.int64)
