@@ -6,21 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from .board_keys import BoardKey
+from .real_board import serial_port_keys
 
 DEVICE_KEYS = (
     BoardKey("uart", "table", required=True),
     BoardKey("uart.driver", "str", required=True, help="A file in src/uart/."),
     BoardKey("uart.base", "int", required=True, help="Its address, or I/O port."),
-    BoardKey("uart.baud", "int", default=115200, help="Bits per second."),
     BoardKey("uart.interrupt", "int", help="Its interrupt; without it, the firmware polls."),
     BoardKey("uart.clock_hz", "int", help="The clock that its speed is divided from."),
-    BoardKey(
-        "uart.reset",
-        "str",
-        default="",
-        choices=("", "dtr", "rts"),
-        help="The modem line that resets a real board.",
-    ),
+    *serial_port_keys(),
     BoardKey("timer.driver", "str", required=True, help="A file in src/timer/."),
     BoardKey("timer.base", "int", required=True, help="Its address."),
     BoardKey("timer.hz", "int", required=True, help="Ticks per second."),
