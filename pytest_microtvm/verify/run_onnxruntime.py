@@ -58,7 +58,7 @@ def run_onnx(
         "is_optimized": any("Linear" in node.op_type for node in nodes),
         "steps": [_onnx_step(nodes, producers.get(name), proto) for name in names],
         "hybrid": [],
-        "is_half": any(value.type == "tensor(float16)" for value in session.get_outputs()),
+        "is_half": _has_halves(proto),
         "layers": [],
     }
     if layers:
@@ -74,6 +74,25 @@ def run_onnx(
             for node in nodes
         ]
     return about, arrays
+
+
+def _has_halves(message: Any) -> bool:
+    """Whether a message of a model has tensors of 16-bit floats, or makes some, wherever in it."""
+    import onnx
+
+    halves = (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
+    if isinstance(message, onnx.TensorProto):
+        return message.data_type in halves
+    if isinstance(message, onnx.TypeProto.Tensor):
+        return message.elem_type in halves
+    if isinstance(message, onnx.AttributeProto) and message.name in ("to", "dtype"):
+        return message.i in halves
+    return any(
+        _has_halves(part)
+        for field, value in message.ListFields()
+        if field.type == field.TYPE_MESSAGE
+        for part in ([value] if hasattr(value, "ListFields") else value)
+    )
 
 
 def _widened(array: Array) -> Array:

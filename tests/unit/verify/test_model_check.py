@@ -313,6 +313,23 @@ def test_onnxruntime_is_given_floats_of_16_bits_where_the_file_has_them(tmp_path
     assert (found.outputs["y"].tolist(), found.is_half) == ([[-1, 2, -3]], True)
 
 
+def test_floats_of_16_bits_inside_of_an_onnx_model_are_seen(tmp_path: Path):
+    pytest.importorskip("onnxruntime", reason="pip install 'pytest-microtvm[onnxruntime]'")
+    onnx = pytest.importorskip("onnx", reason="pip install 'pytest-microtvm[onnx]'")
+    nodes = [
+        onnx.helper.make_node("Cast", ["x"], ["half"], to=onnx.TensorProto.FLOAT16),
+        onnx.helper.make_node("Cast", ["half"], ["y"], to=onnx.TensorProto.FLOAT),
+    ]
+    ports = ([onnx.helper.make_tensor_value_info(name, 1, [1, 3])] for name in "xy")
+    graph = onnx.helper.make_graph(nodes, "g", *ports)
+    opsets = [onnx.helper.make_opsetid("", 17)]
+    path = tmp_path / "net.onnx"
+    path.write_bytes(
+        onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString()
+    )
+    assert interpret(path, outputs=[spec("y", (1, 3))]).is_half
+
+
 def test_what_an_interpreter_cannot_run_is_one_line(tflite: Path):
     tflite.write_bytes(tflite.read_bytes()[:200])
     with pytest.raises(ModelError, match=r"LiteRT cannot run net\.tflite: ") as caught:
