@@ -16,7 +16,10 @@ Draw = Callable[[Rng, Case], None]
 
 
 def _lstm(rng: Rng, case: Case) -> None:
-    """With and without a gate for the input, a clipped cell, steps first or last."""
+    """With and without a gate for the input, a clipped cell, steps first or last.
+
+    Those of floats may have peepholes, a projection, normalized gates and other activations.
+    """
     dtype = str(rng.choice(["int8", "int8", "float32"]))
     is_time_major, is_coupled = bool(rng.random() < 0.5), bool(rng.random() < 0.3)
     batches, steps, inputs, units = (int(n) for n in rng.integers(1, [3, 6, 7, 9]))
@@ -28,18 +31,33 @@ def _lstm(rng: Rng, case: Case) -> None:
     data = case.add_input(rng, [*shape, inputs], dtype, known)
     gates = [not is_coupled, True, True, True]
     weights = [_weights(rng, case, [units, inputs], dtype) if there else -1 for there in gates]
-    recurrent = [_weights(rng, case, [units, units], dtype) if there else -1 for there in gates]
+    kept = units
+    peepholes, projection, factors = [-1] * 3, [-1] * 2, [-1] * 4
+    activation, clip = "TANH", 0.0
+    if dtype == "float32":
+        if rng.random() < 0.4:
+            is_there = [not is_coupled, True, True]
+            peepholes = [_bias(rng, case, units, dtype) if there else -1 for there in is_there]
+        if rng.random() < 0.4:
+            kept = int(rng.integers(1, units, endpoint=True))
+            projection = [_weights(rng, case, [kept, units], dtype), _bias(rng, case, kept, dtype)]
+            clip = float(rng.choice([0.0, 0.5]))
+        if rng.random() < 0.3:
+            factors = [_bias(rng, case, units, dtype) if there else -1 for there in gates]
+        activation = str(rng.choice(["TANH", "TANH", "RELU", "RELU6"]))
+    recurrent = [_weights(rng, case, [units, kept], dtype) if there else -1 for there in gates]
     biases = [_bias(rng, case, units, dtype) if there else -1 for there in gates]
-    hidden = case.keep(case.add([batches, units], dtype, state))
+    hidden = case.keep(case.add([batches, kept], dtype, state))
     cells = case.keep(case.add([batches, units], "int16" if cell else dtype, cell))
-    result = case.add([*shape, units], dtype, state)
-    given = [data, *weights, *recurrent, -1, -1, -1, *biases, -1, -1, hidden, cells, *[-1] * 4]
+    result = case.add([*shape, kept], dtype, state)
+    given = [data, *weights, *recurrent, *peepholes, *biases, *projection, hidden, cells, *factors]
     case.run(
         "UNIDIRECTIONAL_SEQUENCE_LSTM",
         given,
         [result],
-        FusedActivationFunction=tflite.ActivationFunctionType.TANH,
+        FusedActivationFunction=getattr(tflite.ActivationFunctionType, activation),
         CellClip=float(rng.choice([0.0, 0.0, 1.5, 0.2])),
+        ProjClip=clip,
         TimeMajor=is_time_major,
     )
     if state is not None:
