@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from pytest_microtvm.errors import ModelError
 
+_OPERATOR = re.compile(r'ir\.Op\(.*?name="([\w.]+)".*?support_level=\d+\)')
+_INTEGER = re.compile(r"T\.int64\((-?\d+)\)")
+_SHAPE = re.compile(r"R\.shape\((\[[^]]*\])\)")
+_CONSTANT = re.compile(r'metadata\["ir\.GenericConst"\]\[\d+\]\s*# Metadata omitted[^\n]*\n?')
 _NOISE = ("Traceback", "File ", "#", "^", "~", "Stack trace", "note:")
 _LONGEST = 300
 
@@ -11,12 +17,16 @@ _LONGEST = 300
 def summary(error: BaseException) -> str:
     """The line of a message that says what is wrong.
 
-    TVM's messages may hold a stack, printed IR and hints next to that line.
+    TVM's messages may hold a stack, printed IR and hints next to that line, and name operators and
+    shapes by what prints them.
     """
-    lines = [line.strip() for line in str(error).splitlines()]
+    said = _OPERATOR.sub(r"\1", _CONSTANT.sub("a constant", str(error)))
+    said = _SHAPE.sub(r"\1", _INTEGER.sub(r"\1", said))
+    lines = [line.strip() for line in said.splitlines()]
     lines = [line for line in lines if line and not line.startswith(_NOISE)]
     telling = [line for line in lines if "Check failed" in line or "Error:" in line]
     line = (telling or lines or ["it gives no reason"])[0]
+    line = line.rstrip(".")
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from pytest_microtvm.compiler.custom import custom_operators
+from pytest_microtvm.compiler.frontends.contents import check_content
 from pytest_microtvm.compiler.frontends.imported import EXPORT_CURE, ImportedModel, imported
 from pytest_microtvm.errors import ModelError
 from pytest_microtvm.extensions import FRONT_ENDS
-from pytest_microtvm.model_files import suffix_of
+from pytest_microtvm.model_files import NOT_COMPILED, suffix_of
 
 __all__ = ["FrontEnd", "ImportedModel", "import_model", "imported", "no_signatures"]
 
@@ -47,14 +48,19 @@ def import_model(
     """
     suffixes = FRONT_ENDS.names()
     suffix = suffix_of(path)[1:]
+    if suffix not in suffixes and f".{suffix}" in NOT_COMPILED:
+        why, cure = NOT_COMPILED[f".{suffix}"]
+        raise ModelError(why, cure=cure)
     if suffix not in suffixes:
+        known = ", ".join(f".{name}" for name in suffixes if f".{name}" not in NOT_COMPILED)
         raise ModelError(
             "the suffix does not say what kind of model this is",
-            cure=f"name the file by one of {', '.join(f'.{name}' for name in suffixes)}, "
-            "or install the package that reads it",
+            cure=f"name the file by one of {known}, or install the package that reads it",
         )
     if not data:
         raise ModelError("the file is empty", cure=EXPORT_CURE)
+    if suffix in FRONT_ENDS.built_in:
+        check_content(suffix, data)
     front_end: FrontEnd = FRONT_ENDS.load(suffix)
     parameters = inspect.signature(front_end).parameters
     wanted: dict[str, Any] = {}

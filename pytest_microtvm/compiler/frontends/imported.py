@@ -22,6 +22,7 @@ from pytest_microtvm.errors import ModelError
 
 EXPORT_CURE = "export the model again, or copy the whole file"
 _OPERATOR_CURE = "replace the operator in the model by supported ones"
+_CONVERTED_CURE = "check that the model is whole and its shapes fit, or replace that operator"
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,7 @@ def import_failure(error: Exception, where: str = "") -> ModelError:
     if where:
         return ModelError(
             f"the operator {where} cannot be converted: {type(error).__name__}: {summary(error)}",
-            cure=_OPERATOR_CURE,
+            cure=_CONVERTED_CURE,
         )
     if isinstance(error, struct.error):
         return ModelError("the file is truncated or damaged", cure=EXPORT_CURE)

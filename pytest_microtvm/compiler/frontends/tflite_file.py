@@ -114,7 +114,7 @@ def _check_type(tensor: Any) -> None:
         raise ModelError(
             f"the tensor {tensor_name(tensor)!r} has the element type {type_name(tensor)}, "
             "which is not supported",
-            cure="export the model with numeric inputs and outputs",
+            cure="export the model with inputs and outputs of float32, integers or booleans",
         )
 
 

@@ -95,6 +95,39 @@ def test_inputs_of_odd_types_are_refused_by_name(dtype: str):
         read_tflite(with_input(dtype=dtype))
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("net.tflite", b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
+        ("net.onnx", b"\n<!DOCTYPE html><html>", "a web page"),
+        ("net.onnx", two_by_two().to_bytes(), "the file is a TFLite model; name it .tflite"),
+        ("net.tflite", b"PK\x03\x04" + bytes(9), "a ZIP archive"),
+        ("net.pt", b"PK\x03\x04", "PyTorch models are compiled from exported programs"),
+        ("net.pb", b"\x08\x01", "TensorFlow's graphs are compiled from their TFLite form"),
+    ],
+)
+def test_what_is_something_else_is_told(name: str, content: bytes, message: str, tmp_path: Path):
+    assert message in refusal(written(tmp_path, content, name))
+
+
+def test_all_refused_operators_are_named(tmp_path: Path):
+    names = ["CALL", "SKIP_GRAM", "RFFT2D", "DELEGATE", "BUCKETIZE", "SEGMENT_SUM", "MULTINOMIAL"]
+    names += ["LSH_PROJECTION", "MATRIX_DIAG", "HASHTABLE", "IMAG", "REAL"]
+    names += ["COMPLEX_ABS", "RANDOM_UNIFORM"]
+    tensors = [Tensor(f"t{number}", [4]) for number in range(len(names) + 1)]
+    operators = [Operator(name, [n], [n + 1]) for n, name in enumerate(names)]
+    model = Model(tensors, operators, [0], [len(names)])
+    message = refusal(written(tmp_path, model.to_bytes()))
+    assert all(name in message for name in names)
+
+
+def test_shapes_that_do_not_fit_are_told_without_tvms_words(tmp_path: Path):
+    tensors = [Tensor("x", [4]), Tensor("z", [3]), Tensor("y", [4])]
+    message = refusal(written(tmp_path, Model(tensors, [add([0, 1], 2)], [0, 1], [2]).to_bytes()))
+    assert "shape at dim 0 is 4 and the second input shape at dim 0 is 3" in message
+    assert "ir.Op" not in message
+
+
 def test_an_unsupported_operator_is_named(tmp_path: Path):
     tensors = [Tensor("x", [4]), Tensor("y", [4])]
     model = Model(tensors, [Operator("LSH_PROJECTION", [0, 0], [1])], [0], [1])
@@ -144,6 +177,39 @@ def test_an_onnx_input_of_unknown_rank_is_refused(tmp_path: Path):
     assert "the input 'x' has no shape" in message
 
 
+def onnx_of(nodes: list[tuple[str, list[str], str]], **inputs: tuple[int, list[int]]) -> bytes:
+    """Nodes of operator, inputs and output; inputs by element type and shape; the output is y."""
+    from onnx import helper
+
+    graph = helper.make_graph(
+        [helper.make_node(operator, names, [output]) for operator, names, output in nodes],
+        "graph",
+        [helper.make_tensor_value_info(name, *kind) for name, kind in inputs.items()],
+        [helper.make_tensor_value_info("y", 1, ["a", "b"])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return bytes(model.SerializeToString())
+
+
+@pytest.mark.parametrize(
+    ("nodes", "message"),
+    [
+        ([("Add", ["x", "z"], "y")], "Add at 'y' reads 'z', which nothing makes"),
+        ([("Relu", ["x"], "y"), ("Abs", ["x"], "y")], "Abs at 'y' makes 'y', which there is alre"),
+        ([("Relu", ["x"], "a")], "nothing makes the output 'y'"),
+        (
+            [("Add", ["x", "b"], "a"), ("Relu", ["a"], "b"), ("Relu", ["b"], "y")],
+            "Add at 'a' waits for its own result",
+        ),
+    ],
+)
+def test_onnx_graphs_that_cannot_be_are_told(
+    nodes: list[tuple[str, list[str], str]], message: str, tmp_path: Path
+):
+    content = onnx_of(nodes, x=(1, [1, 4]), n=(7, [2]))
+    assert message in refusal(written(tmp_path, content, "net.onnx"))
+
+
 def test_an_onnx_model_with_strings_is_refused(tmp_path: Path):
     message = refusal(written(tmp_path, onnx_bytes([3], "Identity", 8), "net.onnx"))
     assert "'x' has the element type STRING" in message
@@ -155,7 +221,7 @@ def test_an_unsupported_onnx_operator_is_named(tmp_path: Path):
     assert "NoSuchOperator" in message
 
 
-@pytest.mark.parametrize("content", [b"\x08\x01garbage" * 9, b"\x08\x08", b"<html>"])
+@pytest.mark.parametrize("content", [b"\x08\x01garbage" * 9, b"\x08\x08", b"[models]"])
 def test_what_is_no_onnx_file_is_refused(content: bytes, tmp_path: Path):
     assert "not an ONNX model" in refusal(written(tmp_path, content, "net.onnx"))
 
@@ -225,7 +291,7 @@ def test_a_module_without_main_is_refused():
 
 
 def test_an_unknown_suffix_is_refused_with_the_known_ones(tmp_path: Path):
-    message = refusal(written(tmp_path, b"x", "net.pb"))
+    message = refusal(written(tmp_path, b"x", "net.bin"))
     assert "name the file by one of .tflite, .onnx, .json," in message
     assert "or install the package that reads it" in message
 

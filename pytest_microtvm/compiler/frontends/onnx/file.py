@@ -117,8 +117,8 @@ def _take_in(tensor: Any, weights: Mapping[str, bytes]) -> None:
     location = said.get("location", "")
     if tensor.data_location != onnx.TensorProto.EXTERNAL or location not in weights:
         raise ModelError(
-            f"the tensor {tensor.name!r} is stored in another file, {location!r}, which is not "
-            "the model's own: MODEL.onnx.data or MODEL.onnx_data beside it",
+            f"the tensor {tensor.name!r} is stored in another file, {location!r}; of those only "
+            "MODEL.onnx.data and MODEL.onnx_data are read, where they are beside the model",
             cure="copy that file, too, or save the model with "
             "onnx.save(..., save_as_external_data=False)",
         )
@@ -174,5 +174,5 @@ def _check_type(value: Any) -> None:
     if type_name not in _PORT_TYPES:
         raise ModelError(
             f"the input {value.name!r} has the element type {type_name}, which is not supported",
-            cure="export the model with numeric inputs and outputs",
+            cure="export the model with inputs and outputs of numbers or booleans",
         )

@@ -18,10 +18,19 @@ def order_nodes(graph: Graph) -> None:
         graph: It is changed.
 
     Raises:
-        ModelError: Nothing makes what a node or an output is, or nodes wait for each other.
+        ModelError: Nothing makes what a node or an output is, something is made twice, or nodes
+            wait for each other.
     """
-    places = {name: place for place, node in enumerate(graph.nodes) for name in node.output if name}
     given = {value.name for value in graph.inputs} | set(graph.constants)
+    places: dict[str, int] = {}
+    for place, node in enumerate(graph.nodes):
+        for name in filter(None, node.output):
+            if name in places or name in given:
+                raise ModelError(
+                    f"{node.op_type} at {node.name!r} makes {name!r}, which there is already",
+                    cure=_CURE,
+                )
+            places[name] = place
     for node in graph.nodes:
         for name in node.input:
             if name and name not in places and name not in given:

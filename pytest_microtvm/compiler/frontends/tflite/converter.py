@@ -376,7 +376,8 @@ class _Converter:
             kinds.setdefault((refusal.operator.name, refusal.why), []).append(refusal)
         texts = [_told(refusals) for refusals in kinds.values()]
         if len(texts) > _SHOWN:
-            texts = [*texts[:_SHOWN], f"and {len(texts) - _SHOWN} more"]
+            rest = list(dict.fromkeys(name for name, _ in list(kinds)[_SHOWN:]))
+            texts = [*texts[:_SHOWN], f"and {len(texts) - _SHOWN} more: {', '.join(rest)}"]
         cures = dict.fromkeys(refusal.cure for refusal in found)
         raise ModelError("; ".join(texts), cure="; ".join(cures))
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pytest_microtvm.compiler.frontends.tflite.graph import Operator
 
-_CURE = "replace the operator in the model by supported ones (docs/operators.md)"
+_CURE = "export the model without that, or with other operators (docs/operators.md)"
 
 
 class Refusal(Exception):
