@@ -10,8 +10,8 @@ import numpy as np
 from tvm import relax
 from tvm.relax.frontend.onnx.onnx_frontend import ONNXGraphImporter
 
-from pytest_microtvm.compiler.frontends.onnx.recurrent import recurrent
 from pytest_microtvm.compiler.frontends.onnx.selection import top_k
+from pytest_microtvm.compiler.frontends.recurrent.layers import recurrent
 from pytest_microtvm.compiler.quantized.given import PREFIX, GivenSpec
 from pytest_microtvm.compiler.quantized.specs import Lookup
 

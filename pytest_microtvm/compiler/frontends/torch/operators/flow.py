@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tvm import relax
-
+from pytest_microtvm.compiler.frontends.stacking import stacked
 from pytest_microtvm.compiler.frontends.torch.call import Call, Refusal, Type, dtype_of, shape_of
 from pytest_microtvm.compiler.frontends.torch.registry import operator
 from pytest_microtvm.compiler.quantized.given import Branch, Loop, Subgraph
@@ -87,8 +86,4 @@ def _row(call: Call, tensors: Sequence[Any], step: int) -> list[Any]:
 
 
 def _stacked(call: Call, rows: Sequence[Sequence[Any]]) -> list[Any]:
-    found = []
-    for column in zip(*rows, strict=True):
-        wide = [call.emit(relax.op.expand_dims(each, 0)) for each in column]
-        found.append(call.emit(relax.op.concat(wide, 0)) if len(wide) > 1 else wide[0])
-    return found
+    return [call.emit(stacked(column, 0)) for column in zip(*rows, strict=True)]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from tvm import relax
 
-from pytest_microtvm.compiler.frontends.onnx.recurrent import recurrent
+from pytest_microtvm.compiler.frontends.recurrent.layers import recurrent
 from pytest_microtvm.compiler.frontends.torch.call import Call, Refusal, constant, known, shape_of
 from pytest_microtvm.compiler.frontends.torch.registry import operator
 

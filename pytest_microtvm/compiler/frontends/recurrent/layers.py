@@ -1,7 +1,7 @@
 """LSTM, GRU and RNN: a matrix product for all steps at once, then a loop over the steps.
 
 For each direction the inputs of all steps are multiplied by their weights; one kernel then walks
-the steps (see `recurrent_loops`).
+the steps (see `loops`).
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from tvm import relax, te
 
-from pytest_microtvm.compiler.frontends.onnx.recurrent_activations import activations_of, text_of
-from pytest_microtvm.compiler.frontends.onnx.recurrent_loops import (
+from pytest_microtvm.compiler.frontends.recurrent.activations import activations_of, text_of
+from pytest_microtvm.compiler.frontends.recurrent.loops import (
     Buffers,
     Function,
     Layer,

@@ -7,7 +7,7 @@ from typing import Any
 
 from tvm import tirx
 
-from pytest_microtvm.compiler.frontends.onnx.recurrent_loops import Function, Layer
+from pytest_microtvm.compiler.frontends.recurrent.loops import Function, Layer
 from pytest_microtvm.errors import ModelError
 
 
