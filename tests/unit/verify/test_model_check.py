@@ -8,7 +8,7 @@ from typing import Any
 import flatbuffers
 import numpy as np
 import pytest
-from tflite import SVDFOptionsAddRank, SVDFOptionsEnd, SVDFOptionsStart
+import tflite as schema
 
 from pytest_microtvm.compiler import compile_to_files
 from pytest_microtvm.deadline import Deadline
@@ -357,6 +357,38 @@ def test_a_state_that_litert_would_write_beyond_is_told_and_not_run(tmp_path: Pa
         interpret(path)
 
 
+@pytest.mark.parametrize("is_said", [False, True])
+def test_a_bias_that_litert_would_read_beyond_is_told(is_said: bool, tmp_path: Path):
+    """TensorFlow Lite Micro goes by the type of the bias, as the compiled model does."""
+
+    def options(builder: flatbuffers.Builder) -> int:
+        schema.FullyConnectedOptionsStart(builder)
+        if is_said:
+            kind = schema.TensorType.INT32
+            schema.FullyConnectedOptionsAddQuantizedBiasType(builder, kind)
+        return int(schema.FullyConnectedOptionsEnd(builder))
+
+    def known(scale: float) -> Quantization:
+        return Quantization([scale], [0])
+
+    weights, bias = np.array([[3, -2], [5, 7]], np.int8), np.array([40, -400], np.int32)
+    tensors = [
+        Tensor("x", [1, 2], "INT16", quantization=known(0.5)),
+        Tensor("w", [2, 2], "INT8", data=weights, quantization=known(0.5)),
+        Tensor("b", [2], "INT32", data=bias, quantization=known(0.25)),
+        Tensor("y", [1, 2], "INT16", quantization=known(1.0)),
+    ]
+    layer = Operator("FULLY_CONNECTED", [0, 1, 2], [3], ("FullyConnectedOptions", options))
+    path = tmp_path / "net.tflite"
+    path.write_bytes(Model(tensors, [layer], [0], [3]).to_bytes())
+    with pytest.raises(ModelError) as caught:  # where it is said, of inputs of another type
+        interpret(path)
+    told = "its FULLY_CONNECTED takes a bias of int32 for one of int64" in caught.value.message
+    assert told != is_said
+    [found] = NativeModel(compile_to_files(path), tmp_path)(np.array([[400, -100]], np.int16))
+    np.testing.assert_array_equal(found, [[360, 225]])
+
+
 def test_what_litert_leaves_at_zero_is_told_and_not_compared(tmp_path: Path):
     """The compiled model computes it, which LiteRT does in none of its kernels."""
     halves, ones = Quantization([0.5], [0]), Quantization([1.0], [0])
@@ -375,9 +407,9 @@ def test_what_litert_leaves_at_zero_is_told_and_not_compared(tmp_path: Path):
 
 
 def svdf_options(builder: flatbuffers.Builder) -> int:
-    SVDFOptionsStart(builder)
-    SVDFOptionsAddRank(builder, 1)
-    return int(SVDFOptionsEnd(builder))
+    schema.SVDFOptionsStart(builder)
+    schema.SVDFOptionsAddRank(builder, 1)
+    return int(schema.SVDFOptionsEnd(builder))
 
 
 def test_other_outputs_than_the_models_are_refused(tflite: Path):
