@@ -22,7 +22,9 @@ An error is never a verdict: only `OutputMismatch` may fail a test, everything e
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 
 _MESSAGE_LENGTH = 1000
 _ELLIPSIS = " [...] "
@@ -95,6 +97,20 @@ class MicroTVMError(Exception):
 
     def __str__(self) -> str:
         return f"{self.one_line()}\n{self.details}" if self.details else self.one_line()
+
+
+@contextlib.contextmanager
+def during(what: str) -> Iterator[None]:
+    """Tell of errors inside what they happened in, beside the operation that they have.
+
+    Args:
+        what: As "step 3".
+    """
+    try:
+        yield
+    except MicroTVMError as error:
+        error.operation = f"{error.operation}, {what}" if error.operation else what
+        raise
 
 
 class ConfigError(MicroTVMError):

@@ -12,7 +12,7 @@ import os
 import runpy
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,8 +98,8 @@ class CustomOperator:
             without those that are left out), `output`, `output1`, ... and, where it asks for it,
             `workspace`. No two of them overlap. What it keeps from run to run comes behind: the old
             values after the inputs, the new ones after the outputs. Constants are inputs, too.
-        files: Paths of headers and C files that the statements need; they go into the archive and
-            are included before the kernel.
+        files: Paths of headers and C files that the statements need, from the folder of the Python
+            file on; they go into the archive and are included before the kernel.
         states: What it keeps begins as these arrays.
         workspace_bytes: Scratch memory, aligned to 16 bytes.
         reference: All outputs, and new states, as arrays, from the arrays of inputs and states. The
@@ -110,7 +110,7 @@ class CustomOperator:
     name: str
     shapes: Callable[[CustomCall], Shapes]
     code: Code
-    files: tuple[Path, ...] = ()
+    files: Sequence[Path | str] = ()
     states: Callable[[CustomCall], Sequence[Array]] = lambda call: ()
     workspace_bytes: Callable[[CustomCall], int] = lambda call: 0
     reference: Callable[[CustomCall, Sequence[Array]], Sequence[Array]] | None = None
@@ -173,7 +173,7 @@ def content_of(files: Sequence[str]) -> list[str]:
         operators = _operators_of(file)
         contents.append(Path(file).read_bytes())
         for operator in operators:
-            contents += [_read(path, operator.name) for path in operator.files]
+            contents += [_read(Path(path), operator.name) for path in operator.files]
     return [hashlib.sha256(content).hexdigest() for content in contents]
 
 
@@ -196,7 +196,8 @@ def _operators_of(file: str) -> list[CustomOperator]:
             f"{file} defines no custom operator",
             cure="bind a pytest_microtvm.CustomOperator to a name in it",
         )
-    return unique
+    folder = Path(file).absolute().parent
+    return [replace(each, files=tuple(folder / path for path in each.files)) for each in unique]
 
 
 def _read(path: Path, operator: str) -> bytes:

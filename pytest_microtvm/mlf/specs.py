@@ -35,7 +35,7 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class FloatOperators:
-    """What of a quantized model is computed in float32 because no integer kernel exists.
+    """What of a quantized model is computed in float32: no integer kernel exists, or it is float.
 
     Args:
         operators: Each group of operators.
@@ -51,7 +51,8 @@ class FloatOperators:
 
     def __str__(self) -> str:
         return (
-            f"computed in float32 because no integer kernel exists: {'; '.join(self.operators)} "
+            "computed in float32, for want of an integer kernel or because the model has it so: "
+            f"{'; '.join(self.operators)} "
             f"({self.constants_bytes} bytes of constants, {self.workspace_bytes} of the arena)"
         )
 

@@ -21,6 +21,7 @@ from pytest_microtvm.errors import (
     TargetError,
     TransportClosed,
     TransportTimeout,
+    during,
 )
 from pytest_microtvm.executors import HOST_DRIVEN
 from pytest_microtvm.measure.counting import Counter, Counts
@@ -171,17 +172,14 @@ class Session:
         if self.firmware.library.states:
             model.reset()
 
-    def run_sequence(
-        self, inputs: Mapping[str, NDArray[np.generic]]
-    ) -> dict[str, NDArray[np.generic]]:
+    def run_sequence(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Run the model on a sequence of inputs, from its initial state on.
 
         Args:
             inputs: One array per input, of its dtype and shape with the steps as first dimension.
 
         Returns:
-            One array per output by name, with the steps as first dimension; `run_s` then holds the
-            mean of the times of all steps.
+            One array per output by name, with the steps first; `run_s` is then their mean time.
 
         Raises:
             MicroTVMError: As of `run`.
@@ -190,7 +188,8 @@ class Session:
         (steps,) = {len(array) for array in inputs.values()}
         outputs, seconds = [], 0.0
         for step in range(steps):  # of scalars as well, an array
-            outputs.append(self.run({name: array[step, ...] for name, array in inputs.items()}))
+            with during(f"step {step}"):
+                outputs.append(self.run({name: array[step, ...] for name, array in inputs.items()}))
             seconds += self.run_s or 0.0
         self.run_s = seconds / steps
         return {name: np.stack([each[name] for each in outputs]) for name in outputs[0]}

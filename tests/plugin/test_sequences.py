@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.plugin.running import RunPytest
-from tests.unit.compiler.tflite_models import exchanged, running_sum
+from tests.unit.compiler.tflite_models import Model, Operator, Tensor, exchanged, running_sum
 
 
 @pytest.fixture
@@ -76,3 +76,44 @@ def test_arrays_without_steps_are_refused(run_pytest: RunPytest, models: Path) -
         "sum.tflite", "--microtvm-board=host", "--microtvm-inputs=inputs.npz", status=1
     )
     assert outcome.lines("give each array the steps as first dimension")
+
+
+FAILING = """
+import numpy as np
+from pytest_microtvm import CustomOperator
+
+FAIL = CustomOperator(
+    name="Fail",
+    shapes=lambda call: [call.inputs[0].shape],
+    code=lambda call: "abort_at(input0[0]); output[0] = output1[0] = input0[0] + input1[0];",
+    files=["fail.h"],
+    states=lambda call: [np.zeros(1, np.float32)],
+)
+"""
+
+
+def test_a_crash_names_the_step(run_pytest: RunPytest, workspace: Path) -> None:
+    """The next test begins with the initial state, on a device that was opened anew."""
+    tensors = [Tensor("x", [1]), Tensor("y", [1])]
+    model = Model(tensors, [Operator("CUSTOM Fail", [0], [1])], [0], [1])
+    (workspace / "fail.tflite").write_bytes(model.to_bytes())
+    (workspace / "operators.py").write_text(FAILING)
+    (workspace / "fail.h").write_text(
+        "#include <stdlib.h>\n"
+        "static void abort_at(float x) {\n  if (x > 9.0f) {\n    abort();\n  }\n}\n"
+    )
+    (workspace / "test_it.py").write_text(
+        "import numpy as np\n"
+        "import pytest\n"
+        "pytestmark = pytest.mark.microtvm_model('fail.tflite')\n"
+        "def test_crash(microtvm):\n"
+        "    microtvm.run_sequence(np.array([[1], [2], [10], [3]], np.float32))\n"
+        "def test_next(microtvm):\n"
+        "    assert microtvm.run(np.ones(1, np.float32))['y'] == 1\n"
+    )
+    outcome = run_pytest(
+        *("test_it.py", "--microtvm-board=host", "--microtvm-custom-operators=operators.py"),
+        status=1,
+    )
+    assert outcome.lines("(during call microtvm.model.run, step 2)")
+    assert "1 passed, 1 error" in outcome.summary

@@ -204,6 +204,12 @@ def test_a_kernel_finds_no_zeros_in_its_memory(compiled):
         compiled(model_of("AcmeClip", limit=1.5), text)
 
 
+def test_files_are_beside_the_python_file(compiled):
+    text = CLIP.replace('Path(__file__).with_name("acme_clip.c")', '"acme_clip.c"')
+    model = compiled(model_of("AcmeClip", limit=1.5), text)
+    np.testing.assert_array_equal(model(np.array([-3, 1, 3], np.float32))[0], [-1.5, 1, 1.5])
+
+
 def test_a_file_that_is_missing_is_told(tmp_path):
     (tmp_path / "m.tflite").write_bytes(model_of("AcmeClip").to_bytes())
     options = CompileOptions(custom_operators=(str(tmp_path / "operators.py"),))

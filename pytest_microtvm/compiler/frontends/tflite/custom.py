@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -92,7 +93,7 @@ def run_custom(
         textwrap.indent(textwrap.dedent(code).strip("\n"), "  ") + "\n",
         workspace_bytes=int(workspace_bytes),
         macs=None,
-        headers=tuple(str(path.absolute()) for path in operator.files),
+        headers=tuple(str(Path(path).absolute()) for path in operator.files),
         more_outputs=tuple(dtype for _, dtype in types[1:]),
         is_verbatim=True,
     )
