@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from pytest_microtvm.compiler.quantized.recognise.values import (
     Values,
     is_static_tensor,
@@ -56,7 +58,18 @@ def _by_axes(call: Any, values: Values) -> Iterator[tuple[Any, int]]:
     yield from zip(getattr(places, "fields", ()), shape_of(call.args[0]), strict=False)
 
 
+def _by_comparison(call: Any, values: Values) -> Iterator[tuple[Any, int]]:
+    """What is held to each number from 0 on says which of so many places is meant."""
+    for places, others in (call.args, reversed(call.args)):
+        known = values.constant(others)
+        if known is None or known.size < 2 or known.dtype.kind != "i":
+            continue
+        if np.array_equal(known.reshape(-1), np.arange(known.size)):
+            yield places, int(known.size)
+
+
 _INDEXED = {
+    "equal": _by_comparison,
     "gather_elements": _by_axis,
     "gather_nd": _by_places,
     "index_put": _by_axes,
