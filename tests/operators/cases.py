@@ -224,6 +224,11 @@ def _shape(rng: Rng, rank: int, low: int = 1, high: int = 6) -> list[int]:
     return [int(extent) for extent in rng.integers(low, high, rank, endpoint=True)]
 
 
+def _either(rng: Rng, axis: int, rank: int) -> int:
+    """An axis, counted from the end now and then."""
+    return axis - rank if rng.random() < 0.3 else axis
+
+
 def _image(rng: Rng, least: int = 1, most: int = 10) -> list[int]:
     return [
         int(rng.choice([1, 1, 1, 2])),
@@ -272,9 +277,13 @@ _OPTIONS = {
     "L2_POOL_2D": "Pool2DOptions",
     "MIRROR_PAD": "MirrorPadOptions",
     "PACK": "PackOptions",
+    "ONE_HOT": "OneHotOptions",
+    "REDUCE_ALL": "ReducerOptions",
+    "REDUCE_ANY": "ReducerOptions",
     "REDUCE_MAX": "ReducerOptions",
     "REDUCE_MIN": "ReducerOptions",
     "REDUCE_PROD": "ReducerOptions",
+    "SHAPE": "ShapeOptions",
     "SPACE_TO_DEPTH": "SpaceToDepthOptions",
     "SPLIT_V": "SplitVOptions",
     "SUM": "ReducerOptions",

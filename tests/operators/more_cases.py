@@ -13,6 +13,7 @@ from tests.operators.cases import (
     Rng,
     _activation,
     _dtype,
+    _either,
     _image,
     _moved,
     _pair_of_shapes,
@@ -25,6 +26,7 @@ from tests.operators.cases import (
 from tests.operators.computed_cases import COMPUTED
 from tests.operators.custom_cases import CUSTOM
 from tests.operators.flow_cases import FLOW
+from tests.operators.further_cases import FURTHER
 from tests.operators.layer_cases import CLOSE, LAYERS, _known, _rank
 from tests.operators.moving_cases import MOVING
 from tests.operators.quotient_cases import QUOTIENTS
@@ -202,12 +204,17 @@ def _select_v2(rng: Rng, case: Case) -> None:
 
 
 def _axes(rng: Rng, shape: Sequence[int]) -> tuple[list[int], bool, list[int]]:
+    """Axes in any order, some from the end or twice; whether they are kept; what is left."""
     count = int(rng.integers(1, len(shape), endpoint=True))
-    axes = sorted(int(axis) for axis in rng.choice(len(shape), count, replace=False))
+    axes = [int(axis) for axis in rng.choice(len(shape), count, replace=False)]
     keep = bool(rng.random() < 0.5)
+    kept = [extent for axis, extent in enumerate(shape) if axis not in axes]
     if keep:
-        return axes, keep, [1 if axis in axes else n for axis, n in enumerate(shape)]
-    return axes, keep, [n for axis, n in enumerate(shape) if axis not in axes]
+        kept = [1 if axis in axes else extent for axis, extent in enumerate(shape)]
+    stated = [_either(rng, axis, len(shape)) for axis in axes]
+    if rng.random() < 0.2:
+        stated.append(axes[0])
+    return stated, keep, kept
 
 
 def _reduction(operator: str, *dtypes: str) -> Draw:
@@ -235,14 +242,16 @@ def _reduction(operator: str, *dtypes: str) -> Draw:
 
 def _place(operator: str) -> Draw:
     def draw_case(rng: Rng, case: Case) -> None:
-        dtype = _dtype(rng, "uint8", "float32")
-        shape = _shape(rng, _rank(rng))
+        dtype = _dtype(rng, "uint8", "float32", "bool")
+        shape = _shape(rng, _rank(rng, 1, 5), 1, 5)
         axis = int(rng.integers(len(shape)))
-        data = case.add_input(rng, shape, dtype, _known(rng, dtype))
+        known = None if dtype == "bool" else _known(rng, dtype)
+        data = case.add_input(rng, shape, dtype, known)
         kept = [extent for a, extent in enumerate(shape) if a != axis]
-        result = case.add(kept, "int32")
-        index = case.constant(np.int32(axis))
-        case.run(operator, [data, index], [result], OutputType=tflite.TensorType.INT32)
+        place = str(rng.choice(["int32", "int64"]))
+        index = case.constant(np.int32(_either(rng, axis, len(shape))))
+        kind = getattr(tflite.TensorType, place.upper())
+        case.run(operator, [data, index], [case.add(kept, place)], OutputType=kind)
 
     return draw_case
 
@@ -410,6 +419,7 @@ MORE: dict[str, Draw] = {
     **COMPUTED,
     **CUSTOM,
     **FLOW,
+    **FURTHER,
     **MOVING,
     **QUOTIENTS,
     **RECURRENT,

@@ -12,6 +12,7 @@ from tests.operators.cases import (
     Case,
     Rng,
     _dtype,
+    _either,
     _image,
     _moved,
     _quantization,
@@ -46,10 +47,16 @@ def _gather(rng: Rng, case: Case) -> None:
     batch = int(rng.integers(axis, endpoint=True))
     places = [*shape[:batch], *_shape(rng, _rank(rng, 0, 2), 1, 4)]
     data = case.add_input(rng, shape, dtype, known)
-    index = case.constant(rng.integers(0, shape[axis], places))
     extents = [*shape[:axis], *places[batch:], *shape[axis + 1 :]]
+    if rng.random() < 0.5:
+        index = case.constant(rng.integers(0, shape[axis], places))
+    else:
+        index = case.add_input(rng, places, "int32", None)
+        for sample in case.samples:
+            sample[-1] = rng.integers(0, shape[axis], places).astype(np.int32)
     result = case.add(extents, dtype, known)
-    case.run("GATHER", [data, index], [result], Axis=axis, BatchDims=batch)
+    options = {"Axis": _either(rng, axis, len(shape)), "BatchDims": batch}
+    case.run("GATHER", [data, index], [result], **options)
 
 
 def _gather_nd(rng: Rng, case: Case) -> None:
@@ -69,7 +76,8 @@ def _pack(rng: Rng, case: Case) -> None:
     axis = int(rng.integers(len(shape), endpoint=True))
     inputs = [case.add_input(rng, shape, dtype, known) for _ in range(count)]
     result = case.add([*shape[:axis], count, *shape[axis:]], dtype, known)
-    case.run("PACK", inputs, [result], Axis=axis, ValuesCount=count)
+    options = {"Axis": _either(rng, axis, len(shape) + 1), "ValuesCount": count}
+    case.run("PACK", inputs, [result], **options)
 
 
 def _unpack(rng: Rng, case: Case) -> None:
@@ -79,7 +87,8 @@ def _unpack(rng: Rng, case: Case) -> None:
     data = case.add_input(rng, shape, dtype, known)
     rest = [extent for a, extent in enumerate(shape) if a != axis]
     results = [case.add(rest, dtype, known) for _ in range(shape[axis])]
-    case.run("UNPACK", [data], results, Axis=axis, Num=shape[axis])
+    options = {"Axis": _either(rng, axis, len(shape)), "Num": shape[axis]}
+    case.run("UNPACK", [data], results, **options)
 
 
 def _mirror_pad(rng: Rng, case: Case) -> None:
@@ -163,12 +172,17 @@ def _tile(rng: Rng, case: Case) -> None:
 
 def _slice(rng: Rng, case: Case) -> None:
     dtype, known = _moved(rng)
-    shape = _shape(rng, _rank(rng))
+    shape = _shape(rng, _rank(rng, 1, 5), 1, 4)
     starts = [int(rng.integers(extent)) for extent in shape]
     sizes = [int(rng.integers(1, n - s, endpoint=True)) for n, s in zip(shape, starts, strict=True)]
     data = case.add_input(rng, shape, dtype, known)
     result = case.add(sizes, dtype, known)
-    case.run("SLICE", [data, case.constant(starts), case.constant(sizes)], [result])
+    whole = [extent - start for extent, start in zip(shape, starts, strict=True)]
+    stated = [
+        -1 if size == rest and rng.random() < 0.5 else size
+        for size, rest in zip(sizes, whole, strict=True)
+    ]
+    case.run("SLICE", [data, case.constant(starts), case.constant(stated)], [result])
 
 
 def _split_v(rng: Rng, case: Case) -> None:
@@ -179,7 +193,9 @@ def _split_v(rng: Rng, case: Case) -> None:
     shape[axis] = sum(sizes)
     data = case.add_input(rng, shape, dtype, known)
     parts = [case.add([*shape[:axis], n, *shape[axis + 1 :]], dtype, known) for n in sizes]
-    inputs = [data, case.constant(sizes), case.constant(np.int32(axis))]
+    stated = [-1, *sizes[1:]] if rng.random() < 0.3 else sizes
+    place = np.int32(_either(rng, axis, len(shape)))
+    inputs = [data, case.constant(stated), case.constant(place)]
     case.run("SPLIT_V", inputs, parts, NumSplits=3)
 
 
@@ -188,7 +204,7 @@ def _reverse_v2(rng: Rng, case: Case) -> None:
     known = _known(rng, dtype)
     shape = _shape(rng, _rank(rng))
     data = case.add_input(rng, shape, dtype, known)
-    axes = case.constant([int(rng.integers(len(shape)))])
+    axes = case.constant([_either(rng, int(rng.integers(len(shape))), len(shape))])
     case.run("REVERSE_V2", [data, axes], [case.add(shape, dtype, known)])
 
 

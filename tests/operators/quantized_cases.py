@@ -17,6 +17,7 @@ from tests.operators.cases import (
     _channels,
     _dilation_of,
     _dtype,
+    _either,
     _image,
     _moved,
     _output,
@@ -334,20 +335,28 @@ def _requantize(rng: Rng, case: Case) -> None:
 
 def _pad(rng: Rng, case: Case) -> None:
     dtype, quantization = _moved(rng)
-    shape = _shape(rng, int(rng.integers(1, 4, endpoint=True)))
+    shape = _shape(rng, int(rng.integers(1, 5, endpoint=True)), 1, 4)
     margins = rng.integers(0, 3, (len(shape), 2), endpoint=True)
     data = case.add_input(rng, shape, dtype, quantization)
     result = case.add(np.array(shape) + margins.sum(axis=1), dtype, quantization)
-    case.run("PAD", [data, case.constant(margins)], [result])
+    widths = case.constant(margins)
+    if rng.random() < 0.3:
+        widths = case.add(margins.shape, "int64", None, margins)
+    case.run("PAD", [data, widths], [result])
 
 
 def _reshape(rng: Rng, case: Case) -> None:
     dtype, quantization = _moved(rng)
     shape = _shape(rng, int(rng.integers(1, 4, endpoint=True)))
     target = [math.prod(shape[:-1]), shape[-1]] if rng.random() < 0.5 else [math.prod(shape)]
+    if rng.random() < 0.2:
+        shape, target = [1] * len(shape), []
     data = case.add_input(rng, shape, dtype, quantization)
     result = case.add(target, dtype, quantization)
-    case.run("RESHAPE", [data, case.constant(target)], [result], NewShape=target)
+    stated = [*target[:-1], -1] if target and rng.random() < 0.3 else target
+    # A shape without extents has no data in the file.
+    extents = case.constant(stated) if stated else case.add([0], "int32")
+    case.run("RESHAPE", [data, extents], [result], NewShape=stated)
 
 
 def _squeeze(rng: Rng, case: Case) -> None:
@@ -355,15 +364,18 @@ def _squeeze(rng: Rng, case: Case) -> None:
     shape = [1, *_shape(rng, 2), 1]
     data = case.add_input(rng, shape, dtype, quantization)
     result = case.add(shape[1:-1], dtype, quantization)
-    case.run("SQUEEZE", [data], [result], SqueezeDims=[0, 3])
+    dims = [[0, 3], [3, -4], [-1, 0, 0]][int(rng.integers(3))]
+    case.run("SQUEEZE", [data], [result], SqueezeDims=dims)
 
 
 def _transpose(rng: Rng, case: Case) -> None:
     dtype, quantization = _moved(rng)
-    shape = _shape(rng, int(rng.integers(2, 4, endpoint=True)))
+    shape = _shape(rng, int(rng.integers(1, 6, endpoint=True)), 1, 4)
     order = [int(axis) for axis in rng.permutation(len(shape))]
     data = case.add_input(rng, shape, dtype, quantization)
     result = case.add([shape[axis] for axis in order], dtype, quantization)
+    if rng.random() < 0.2:
+        order = [axis - len(shape) for axis in order]
     case.run("TRANSPOSE", [data, case.constant(order)], [result])
 
 
@@ -382,7 +394,7 @@ def _concatenation(rng: Rng, case: Case) -> None:
         inputs.append(case.add_input(rng, part, dtype, own))
     total = [*shape[:axis], sum(extents), *shape[axis + 1 :]]
     result = case.add(total, dtype, quantization)
-    case.run("CONCATENATION", inputs, [result], Axis=axis)
+    case.run("CONCATENATION", inputs, [result], Axis=_either(rng, axis, len(shape)))
 
 
 def _split(rng: Rng, case: Case) -> None:
@@ -393,7 +405,8 @@ def _split(rng: Rng, case: Case) -> None:
     data = case.add_input(rng, shape, dtype, quantization)
     part = [*shape[:axis], shape[axis] // parts, *shape[axis + 1 :]]
     results = [case.add(part, dtype, quantization) for _ in range(parts)]
-    case.run("SPLIT", [case.constant(np.int32(axis)), data], results, NumSplits=parts)
+    place = case.constant(np.int32(_either(rng, axis, len(shape))))
+    case.run("SPLIT", [place, data], results, NumSplits=parts)
 
 
 def _strided_slice(rng: Rng, case: Case) -> None:

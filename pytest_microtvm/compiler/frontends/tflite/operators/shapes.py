@@ -56,8 +56,23 @@ def zeros_like(call: Call) -> Any:
 @operator("BROADCAST_ARGS", versions=1)
 def broadcast_args(call: Call) -> Any:
     """The shape that two shapes broadcast to."""
-    left, right = (call.integers(i, "a shape") for i in (0, 1))
-    return np.array(np.broadcast_shapes(tuple(left), tuple(right)), call.output.dtype)
+    operands = call.operands
+    if any(operand.value is None for operand in operands):
+        count = max(operand.shape[0] for operand in operands)
+        left, right = (_with_ones(call, operand, count) for operand in operands)
+        one = constant(np.ones((), operands[0].dtype))
+        return relax.op.where(relax.op.equal(left, one), right, left)
+    known = (tuple(call.integers(i, "a shape")) for i in (0, 1))
+    return np.array(np.broadcast_shapes(*known), call.output.dtype)
+
+
+def _with_ones(call: Call, shape: Operand, count: int) -> Any:
+    """A shape with so many extents that new ones come first."""
+    missing = count - shape.shape[0]
+    if missing == 0:
+        return call.emitted(shape.expression)
+    ones = constant(np.ones(missing, shape.dtype))
+    return call.emitted(relax.op.concat([ones, shape.expression], 0))
 
 
 @operator("BROADCAST_TO", versions=3, options="BroadcastToOptions")
