@@ -79,3 +79,28 @@ def test_the_step_of_a_quantized_output_is_told(torch: Any, tmp_path: Path):
     found = interpret(torch, tmp_path, Quantized(), examples, x=np.array([[1, 0.3]], np.float32))
     assert np.asarray(found.outputs["y"]).tolist() == [[1, 0.25]]
     assert (found.is_optimized, found.steps) == (True, (0.25,))
+
+
+def test_biases_are_held_as_integers_hold_them(torch: Any, tmp_path: Path):
+    importlib.import_module("torch.ao.quantization.fx._decomposed")
+
+    class Quantized(torch.nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("w", torch.tensor([[2], [3]], dtype=torch.int8))
+            self.bias = torch.nn.Parameter(torch.tensor([0.4, 0.6]))
+
+        def forward(self, x: Any) -> Any:
+            operators, kind = torch.ops.quantized_decomposed, (-128, 127, torch.int8)
+            x = operators.quantize_per_tensor(x, 1.0, 0, *kind)
+            x = operators.dequantize_per_tensor(x, 1.0, 0, *kind)
+            w = operators.dequantize_per_tensor(self.w, 1.0, 0, *kind)
+            y = torch.nn.functional.linear(x, w, self.bias)
+            return operators.dequantize_per_tensor(
+                operators.quantize_per_tensor(y, 0.25, 0, *kind), 0.25, 0, *kind
+            )
+
+    examples = {"args": (torch.zeros(1, 1),)}
+    found = interpret(torch, tmp_path, Quantized(), examples, x=np.array([[5]], np.float32))
+    [output] = found.outputs.values()
+    assert output.tolist() == [[10.0, 16.0]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -76,6 +76,25 @@ def known(expression: Any) -> Array | None:
     return value.numpy() if hasattr(value, "numpy") else None
 
 
+class Forms:
+    """Which variables are other forms of others: kernels over integers are found by the plain ones.
+
+    Attributes:
+        views: By variable, the one whose elements it has in another shape.
+        integers: By variable, the integers that it is the floats of: scale, zero point and axis.
+    """
+
+    def __init__(self) -> None:
+        self.views: dict[Any, Any] = {}
+        self.integers: dict[Any, tuple[Any, Any, Any, int]] = {}
+
+    def rename(self, variable: Any, other: Any) -> None:
+        """Take another variable for the same."""
+        for table in (self.views, self.integers):
+            if variable in table:
+                table[other] = table[variable]
+
+
 class Call:
     """An operator while it is converted.
 
@@ -85,6 +104,7 @@ class Call:
         arguments: Its arguments by name, as the program has them: tensors without values.
         builder: Normalizes expressions.
         specs: Kernels that are called by their numbers; `kernel` appends to them.
+        forms: What variables are forms of.
     """
 
     def __init__(
@@ -94,12 +114,14 @@ class Call:
         arguments: dict[str, Any],
         builder: Any,
         specs: list[GivenSpec],
+        forms: Forms,
     ) -> None:
         self.name = name
         self.outputs = outputs
         self.builder = builder
         self._arguments = arguments
         self._specs = specs
+        self.forms = forms
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -135,13 +157,40 @@ class Call:
         return dtype_name(torch.result_type(first, second))
 
     def reshaped(self, value: Any, shape: Sequence[int]) -> Any:
-        """A tensor in another shape."""
+        """A tensor in another shape; integers that it is the floats of are reshaped first."""
         if shape_of(value) == tuple(shape):
             return value
         array = known(value)
         if array is not None:
             return constant(array.reshape(shape))
-        return self.emit(relax.op.reshape(value, list(shape)))
+        found = self.forms.integers.get(value)
+        if found is not None and self._stays(found, value, shape):
+            integers, scale, zero_point, axis = found
+            return self.dequantized(self.reshaped(integers, shape), scale, zero_point, axis)
+        source = self.forms.views.get(value, value)
+        if shape_of(source) == tuple(shape):
+            return source
+        made = self.emit(relax.op.reshape(source, list(shape)))
+        self.forms.views[made] = source
+        return made
+
+    def _stays(self, found: tuple[Any, Any, Any, int], value: Any, shape: Sequence[int]) -> bool:
+        """Whether the axis of the scales is the same in another shape."""
+        _, scale, _, axis = found
+        return not shape_of(scale) or (axis == 0 and shape_of(value)[:1] == tuple(shape[:1]))
+
+    def dequantized(self, integers: Any, scale: Any, zero_point: Any, axis: int) -> Any:
+        """The floats that integers stand for."""
+        made = self.emit(relax.op.dequantize(integers, scale, zero_point, axis, "float32"))
+        self.forms.integers[made] = integers, scale, zero_point, axis
+        return made
+
+    def through(self, value: Any, function: Callable[[Any], Any]) -> Any:
+        """A function of each element: of a view, that of what it is a view of, seen so."""
+        source = self.forms.views.get(value)
+        if source is None:
+            return function(value)
+        return self.reshaped(self.emit(function(source)), shape_of(value))
 
     def spread(self, value: Any, shape: Sequence[int]) -> Any:
         """A tensor broadcast to a shape."""

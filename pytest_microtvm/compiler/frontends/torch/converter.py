@@ -17,6 +17,7 @@ from pytest_microtvm.compiler.failures import summary
 from pytest_microtvm.compiler.frontends.torch import operators
 from pytest_microtvm.compiler.frontends.torch.call import (
     Call,
+    Forms,
     Refusal,
     Type,
     array_of,
@@ -86,7 +87,8 @@ def convert(prepared: Prepared) -> Converted:
         walk.builder.emit_func_output(output, parameters)
     _raise(refusals)
     initial = {state.name: array_of(state.initial) for state in prepared.states}
-    return Converted(walk.builder.get(), tuple(walk.specs), initial)
+    module = relax.transform.DeadCodeElimination([_MAIN])(walk.builder.get())
+    return Converted(module, tuple(walk.specs), initial)
 
 
 def _parameter(node: Any, name: str) -> Any:
@@ -154,6 +156,7 @@ class _Walk:
         self.builder = builder
         self.specs = specs
         self.refusals = refusals
+        self.forms = Forms()
         self.values: dict[Any, Any] = {}
         """By node: a tensor or number that is known, a Relax expression, a list of these."""
         self._lost: set[Any] = set()
@@ -239,7 +242,7 @@ class _Walk:
         outputs = _types(node)
         schema = getattr(node.target, "_schema", None)
         if schema is None:
-            call = Call(name, outputs, {}, self.builder, self.specs)
+            call = Call(name, outputs, {}, self.builder, self.specs, self.forms)
             arguments = [_expressions(value) for value in args]
             made = self._made(converter, call, arguments, {})
         else:
@@ -248,7 +251,7 @@ class _Walk:
                 argument: value.meta.get("val") if isinstance(value, fx.Node) else value
                 for argument, value in (*zip(names, node.args, strict=False), *node.kwargs.items())
             }
-            call = Call(name, outputs, meta, self.builder, self.specs)
+            call = Call(name, outputs, meta, self.builder, self.specs, self.forms)
             given = {**dict(zip(names, args, strict=False)), **kwargs}
             made = self._made(converter, call, (), _named(converter, schema, given))
         if made is None:
@@ -286,6 +289,7 @@ class _Walk:
                 f"its result {name!r} would be {found[1]}{list(found[0])}, where the program has "
                 f"{wanted[1]}{list(wanted[0])}"
             )
+        self.forms.rename(made, value)
         return value if known(made) is None else made
 
 

@@ -130,6 +130,13 @@ def hypot(call: Call, x: Any, other: Any) -> Any:
     return relax.op.sqrt(call.emit(relax.op.add(*squares)))
 
 
+@operator("ldexp")
+def ldexp(call: Call, x: Any, other: Any) -> Any:
+    """A number times a power of 2."""
+    factor = call.emit(relax.op.power(constant(2.0, call.dtype), call.cast(other)))
+    return relax.op.multiply(call.cast(x), factor)
+
+
 @operator("copysign")
 def copysign(call: Call, x: Any, other: Any) -> Any:
     """The size of one operand with the sign of the other, of which 0 has none."""
@@ -213,7 +220,7 @@ def clamp(call: Call, x: Any, min: Any = None, max: Any = None) -> Any:  # noqa:
     """Elements held between bounds."""
     value = call.cast(x)
     if all(isinstance(bound, (int, float)) for bound in (min, max)) and min <= max:
-        return relax.op.clip(value, min, max)
+        return call.through(value, lambda each: relax.op.clip(each, min, max))
     if min is not None:
         value = call.emit(relax.op.maximum(value, call.cast(min)))
     if max is not None:

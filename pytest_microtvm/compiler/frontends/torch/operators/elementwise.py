@@ -22,7 +22,7 @@ from pytest_microtvm.compiler.frontends.torch.registry import operator
 
 def _of_one(function: Callable[[Any], Any]) -> Any:
     def convert(call: Call, x: Any) -> Any:
-        return function(call.cast(x))
+        return call.through(call.cast(x), function)
 
     return convert
 
@@ -148,7 +148,7 @@ def signbit(call: Call, x: Any) -> Any:
 @operator("gelu")
 def gelu(call: Call, x: Any, approximate: str = "none") -> Any:
     """Gaussian error linear unit."""
-    return relax.op.nn.gelu(x) if approximate == "none" else relax.op.nn.gelu_tanh(x)
+    return call.through(x, relax.op.nn.gelu if approximate == "none" else relax.op.nn.gelu_tanh)
 
 
 @operator("elu")
@@ -167,7 +167,7 @@ def elu(call: Call, x: Any, alpha: Any = 1, scale: Any = 1, input_scale: Any = 1
 @operator("leaky_relu")
 def leaky_relu(call: Call, x: Any, negative_slope: Any = 0.01) -> Any:
     """Rectified, with a slope below 0."""
-    return relax.op.nn.leakyrelu(x, float(negative_slope))
+    return call.through(x, lambda value: relax.op.nn.leakyrelu(value, float(negative_slope)))
 
 
 @operator("_softmax", "_log_softmax")
@@ -223,7 +223,11 @@ def assertion(call: Call, **_arguments: Any) -> Any:
     return None
 
 
-@operator("native_dropout", "rand", "randn", "rand_like", "randn_like", "bernoulli", "multinomial")
+@operator(
+    *("bernoulli", "exponential", "multinomial", "native_dropout", "normal", "normal_functional"),
+    *("rand", "rand_like", "randint", "randint_like", "randn", "randn_like", "randperm"),
+    *("rrelu_with_noise_functional", "uniform"),
+)
 def random(call: Call, **_arguments: Any) -> Any:
     """Refused: no two runs are alike."""
     raise Refusal("it is random", "export the model in evaluation mode: model.eval()")

@@ -92,6 +92,27 @@ def addmm(call: Call, x: Any, beta: Any = 1, alpha: Any = 1, **matrices: Any) ->
     return relax.op.add(made, other)
 
 
+@operator("_trilinear")
+def trilinear(
+    call: Call,
+    i1: Any,
+    i2: Any,
+    i3: Any,
+    expand1: Sequence[int],
+    expand2: Sequence[int],
+    expand3: Sequence[int],
+    sumdim: Sequence[int],
+    unroll_dim: int = 1,
+) -> Any:
+    """Sums of products of three tensors, to each of which axes are added."""
+    wide = [
+        call.emit(relax.op.expand_dims(tensor, list(axes))) if axes else tensor
+        for tensor, axes in ((i1, expand1), (i2, expand2), (i3, expand3))
+    ]
+    product = call.emit(relax.op.multiply(call.emit(relax.op.multiply(*wide[:2])), wide[2]))
+    return relax.op.sum(product, list(sumdim)) if sumdim else product
+
+
 def _maxima(count: int) -> Any:
     return {1: relax.op.nn.max_pool1d, 2: relax.op.nn.max_pool2d, 3: relax.op.nn.max_pool3d}[count]
 

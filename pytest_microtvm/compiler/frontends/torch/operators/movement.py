@@ -206,6 +206,20 @@ def diagonal(call: Call, x: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) 
     return taken(call, call.reshaped(x, [numbers.size]), places, 0)
 
 
+@operator("diagonal_scatter")
+def diagonal_scatter(
+    call: Call, x: Any, src: Any, offset: int = 0, dim1: int = 0, dim2: int = 1
+) -> Any:
+    """A tensor with the elements of a diagonal replaced."""
+    shape, count = shape_of(x), int(np.prod(shape_of(x)))
+    numbers = np.arange(count)
+    places = np.diagonal(numbers.reshape(shape), offset, dim1, dim2)
+    numbers[places.reshape(-1)] = count + np.arange(places.size)
+    rows = [call.reshaped(x, [count]), call.reshaped(call.cast(src), [places.size])]
+    both = call.emit(relax.op.concat(rows, 0))
+    return call.reshaped(call.emit(taken(call, both, numbers, 0)), shape)
+
+
 @operator("unfold")
 def unfold(call: Call, x: Any, dimension: int, size: int, step: int) -> Any:
     """Windows along an axis; their elements are a new last axis."""

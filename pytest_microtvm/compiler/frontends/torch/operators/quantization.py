@@ -33,11 +33,15 @@ def quantize(
     """Integers that stand for floats."""
     held = call.dtype
     factor, zero = _parameters(scale, scales, zero_point, zero_points, held)
-    values = call.emit(relax.op.quantize(call.cast(input, "float32"), factor, zero, axis, held))
     limits = np.iinfo(held)
-    if (quant_min, quant_max) == (limits.min, limits.max):
-        return values
-    return relax.op.clip(values, quant_min, quant_max)
+    is_whole = (quant_min, quant_max) == (limits.min, limits.max)
+
+    def quantized(value: Any) -> Any:
+        made = relax.op.quantize(value, factor, zero, axis, held)
+        return made if is_whole else relax.op.clip(call.emit(made), quant_min, quant_max)
+
+    source = call.cast(input, "float32")
+    return call.through(source, quantized) if scales is None else quantized(source)
 
 
 @operator(
@@ -58,7 +62,7 @@ def dequantize(
 ) -> Any:
     """Floats that integers stand for."""
     factor, zero = _parameters(scale, scales, zero_point, zero_points, dtype_of(input))
-    return relax.op.dequantize(input, factor, zero, axis, "float32")
+    return call.dequantized(input, factor, zero, axis)
 
 
 def _parameters(scale: Any, scales: Any, zero: Any, zeros: Any, dtype: str) -> tuple[Any, Any]:

@@ -90,7 +90,7 @@ def _layers(
         begins = [call.part(state, 0, first, first + directions) for state in states]
         attributes: dict[str, Any] = {
             "direction": "bidirectional" if is_bidirectional else "forward",
-            "linear_before_reset": 1,
+            "linear_before_reset": int(kind == "GRU"),
         }
         if call.name == "aten::rnn_relu":
             attributes["activations"] = ["Relu"] * directions

@@ -58,6 +58,37 @@ def var(call: Call, x: Any, dim: Any = None, correction: Any = 1, keepdim: bool 
     return relax.op.divide(total, call.cast(float(max(0, count - correction))))
 
 
+@operator("var_mean")
+def var_mean(
+    call: Call, x: Any, dim: Any = None, correction: Any = 1, keepdim: bool = False
+) -> Any:
+    """The same, and the mean."""
+    mean = relax.op.mean(x, _axes(x, dim), keepdims=keepdim)
+    return [var(call, x, dim, correction, keepdim), mean]
+
+
+@operator("median", "kthvalue")
+def median(
+    call: Call, x: Any, dim: int | None = None, keepdim: bool = False, k: int | None = None
+) -> Any:
+    """The element in the middle of an axis, the lower of two, or the k-th; and its place."""
+    if dim is None:
+        x = call.reshaped(x, [math.prod(shape_of(x))])
+    extent = shape_of(x)[-1 if dim is None else dim] if shape_of(x) else 1
+    rank = (extent + 1) // 2 if k is None else k
+    axis = -1 if dim is None else dim
+    values, places = (call.emit(each) for each in topk(call, x, rank, axis, largest=False))
+    if not shape_of(x):
+        return values if dim is None else [values, places]
+    axis %= len(shape_of(x))
+    found = [call.part(each, axis, rank - 1, rank) for each in (values, places)]
+    if dim is None:
+        return call.reshaped(found[0], [])
+    return [
+        call.reshaped(each, shape) for each, (shape, _) in zip(found, call.outputs, strict=True)
+    ]
+
+
 def _place(function: Callable[..., Any]) -> Any:
     def convert(call: Call, x: Any, dim: int | None = None, keepdim: bool = False) -> Any:
         if not shape_of(x):
