@@ -79,6 +79,9 @@ _VIEWS = ("EXPAND_DIMS", "RESHAPE", "SELECT_V2", "SHAPE", "SQUEEZE", "TRANSPOSE"
 _BUILTIN_CODE = 10
 """Where tables of the schema say where `builtin_code` of an OperatorCode is."""
 
+_BLOCKWISE = 2
+"""Of the schema's kinds of quantization, the one whose scales are a tensor of their own."""
+
 _MIN_SCALE = float(np.finfo(np.float32).smallest_subnormal)
 
 _OF_ANY_SCALE = {"inputs": (*_VIEWS, "SOFTMAX"), "outputs": (*_VIEWS, "MUL")}
@@ -259,6 +262,12 @@ def _check_quantization(
 ) -> None:
     """Check what a tensor says of its quantization, and the bytes of a constant against it."""
     quantization = tensor.Quantization()
+    if quantization is not None and quantization.DetailsType() == _BLOCKWISE:
+        raise ModelError(
+            f"the tensor {tensor_name(tensor)!r} has a scale for each block of elements, which is "
+            "not supported",
+            cure="quantize weights by one scale for each channel",
+        )
     if quantization is None or quantization.ScaleLength() == 0 or not is_quantizable(tensor):
         return
     scales, zero_points = quantization.ScaleAsNumpy(), quantization.ZeroPointAsNumpy()

@@ -394,3 +394,17 @@ def test_either_field_of_an_operator_s_code_counts(left_out, tmp_path, monkeypat
     [found] = native(model, tmp_path)(a, b)
     np.testing.assert_array_equal(found, [3.0, 2.0])
     np.testing.assert_array_equal(run_litert(model.to_bytes(), [[a, b]])[0][0], found)
+
+
+def test_scales_of_blocks_are_refused_by_what_they_are(monkeypatch):
+    end = tflite.QuantizationParametersEnd
+
+    def end_of_blocks(builder: flatbuffers.Builder) -> int:
+        tflite.QuantizationParametersAddDetailsType(builder, 2)
+        return int(end(builder))
+
+    monkeypatch.setattr(tflite, "QuantizationParametersEnd", end_of_blocks)
+    weights = Tensor("w", [3, 2], "INT8", np.ones([3, 2], np.int8), Quantization([0.5], [0]))
+    tensors = [Tensor("x", [1, 2]), weights, Tensor("y", [1, 3])]
+    message = refusal(Model(tensors, [fully_connected([0, 1, -1], 2)], [0], [2]))
+    assert "'w' has a scale for each block of elements, which is not supported" in message
