@@ -60,7 +60,7 @@ class ModelChecks:
         run: Runs a compiled model on this machine.
         debug: Runs it there kernel by kernel; what each gave.
         progress: Told of a check that takes time.
-        detail: Told why a model is not checked.
+        detail: Told why a model is not checked, or what else than reference kernels it is held to.
         forks: Starts interpreters; None where each is to have a fork server of its own.
     """
 
@@ -94,6 +94,8 @@ class ModelChecks:
             check = self._results[library.sha256] = self._obtain(model, library)
             if check.status == model_check.NOT_CHECKED:
                 self._detail(f"not held to its own interpreter: {check.notes[0]}")
+            elif check.notes and not check.differs:
+                self._detail(f"{model.name} is {check.notes[0]}")
         return self._results[library.sha256]
 
     def _obtain(self, model: Path, library: ModelLibrary) -> ModelCheck:

@@ -30,7 +30,8 @@ class ModelCheck:
 
     Attributes:
         status: `EXACT`, `WITHIN`, `NOT_CHECKED`, or "differs by" and the largest difference.
-        notes: Where it differs and in which layer first, or why it was not checked; lines.
+        notes: Where it differs and in which layer first, or why it was not checked, or by which
+            other kernels than the interpreter's reference; lines.
     """
 
     status: str
@@ -84,7 +85,8 @@ def compare_model(
             largest = max(largest, float(difference[wrong].max()))
             lines += _describe(name, actual, expected, wrong)
     if not lines:
-        return ModelCheck(EXACT if is_exact else WITHIN)
+        notes = (f"held to {interpreted.title}",) if interpreted.is_optimized else ()
+        return ModelCheck(EXACT if is_exact else WITHIN, notes)
     rule = "one quantization step" if one_step else "integers are compared exactly"
     lines.append(
         f"  {rule}, floats with rtol={tolerance.rtol:g} of the largest atol={tolerance.atol:g}"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.plugin.running import RunPytest
-from tests.unit.compiler.tflite_models import Model, Tensor, fully_connected
+from tests.unit.compiler.tflite_models import Model, Operator, Tensor, fully_connected
 
 # The compiler gets another file than the interpreter: as if it read this one wrongly.
 MISREADING = """
@@ -80,3 +80,16 @@ def test_a_model_that_is_read_rightly_is_exact(run_pytest: RunPytest, misread: P
     outcome = run_pytest("net.tflite", "--microtvm-board=host", status=0)
     [record] = outcome.records or []
     assert record["model_check"] == "exact"
+
+
+def test_the_kernels_that_are_asked_in_place_of_wrong_ones_are_told(
+    run_pytest: RunPytest, workspace: Path
+) -> None:
+    """ELU has no reference kernel in LiteRT."""
+    pytest.importorskip("ai_edge_litert", reason="pip install 'pytest-microtvm[litert]'")
+    tensors = [Tensor("x", [3]), Tensor("y", [3])]
+    model = Model(tensors, [Operator("ELU", [0], [1])], [0], [1])
+    (workspace / "elu.tflite").write_bytes(model.to_bytes())
+    outcome = run_pytest("elu.tflite", "-v", "--microtvm-board=host", status=0)
+    (line,) = outcome.lines("elu.tflite is held to LiteRT")
+    assert line.endswith("optimized kernels, as some operators have no reference kernel")

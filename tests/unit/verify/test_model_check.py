@@ -59,6 +59,11 @@ def test_equal_outputs_are_exact():
     assert check(float32(0.5, np.nan), float32(0.5, np.nan)).status == EXACT
 
 
+def test_other_kernels_than_the_reference_are_told():
+    assert check(int8(1), int8(1), is_optimized=True).notes == ("held to an interpreter",)
+    assert check(int8(1), int8(1)).notes == ()
+
+
 def test_integers_have_to_be_equal():
     found = check(int8(1, 2, 3), int8(1, 2, 4))
     assert (found.status, found.differs) == ("differs by 1", True)
