@@ -48,7 +48,7 @@ class Layer:
     @property
     def is_linear_before_reset(self) -> bool:
         """Whether a GRU multiplies by the recurrent weights before it resets."""
-        return bool(self.attributes.get("linear_before_reset", 0))
+        return self.kind == "GRU" and bool(self.attributes.get("linear_before_reset", 0))
 
 
 @dataclass(frozen=True)
