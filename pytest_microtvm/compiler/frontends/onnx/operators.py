@@ -87,7 +87,7 @@ _REASONS: dict[str, str] = {
 
 _LAYOUT = "com.microsoft.nchwc"
 _DOMAINS: dict[str, str] = {
-    "ai.onnx.ml": "it is of classical machine learning",
+    "ai.onnx.ml": "it is not among those of classical machine learning that are compiled",
     "com.microsoft": "it is not among those of onnxruntime that are compiled",
     _LAYOUT: "onnxruntime wrote it for the processor that optimized the model",
 }
@@ -103,6 +103,8 @@ _CURES: dict[str, str] = {
     "BatchNormalization": "export the model for inference, as by model.eval()",
     "Dropout": "export the model for inference, as by model.eval()",
     "Multinomial": "sample outside of the model",
+    "TreeEnsembleClassifier": "train it on labels that are integers, in float32",
+    "ZipMap": "convert the model with options={'zipmap': False}",
 }
 _OPEN_SHAPE = "the shape of its result follows from"
 _CURE = "replace the operator by supported ones, or compute that part outside of the model"
@@ -135,7 +137,7 @@ def check_operators(graph: Graph) -> None:
 def _cure(node: Any, why: str) -> str:
     if why.startswith(_OPEN_SHAPE):
         return "export the model with shapes that are fixed"
-    if domain_of(node):
+    if domain_of(node) and node.op_type not in _CURES:
         return _DOMAIN_CURES.get(domain_of(node), _CURE)
     return _CURES.get(node.op_type, _CURE)
 
@@ -145,6 +147,8 @@ def _refusal(graph: Graph, node: Any, known: set[str]) -> str | None:
         return None
     if domain_of(node) and (domain_of(node), node.op_type) in REWRITES:
         return _REASONS.get(node.op_type, "it has inputs or attributes that are not compiled")
+    if node.op_type == "ZipMap":
+        return "it makes maps, and only tensors are compiled"
     if domain_of(node):
         return _DOMAINS.get(domain_of(node)) or f"the domain {domain_of(node)!r} is not known"
     if node.op_type == "RoiAlign" and attribute(node, "mode", "avg") == "max":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pytest_microtvm.compiler.frontends.onnx.graph import Rewrite
 from pytest_microtvm.compiler.frontends.onnx.rewrites import (
     elementwise,
+    learning,
     microsoft,
     normalisations,
     quantized,
@@ -16,6 +17,8 @@ from pytest_microtvm.compiler.frontends.onnx.rewrites import (
     windows,
 )
 
+LEARNING = "ai.onnx.ml"
+"""The domain of ONNX's operators of classical machine learning."""
 MICROSOFT = "com.microsoft"
 """The domain of onnxruntime's own operators."""
 
@@ -34,6 +37,7 @@ REWRITES: dict[tuple[str, str], Rewrite] = {
         )
         for name, rewrite in group.REWRITES.items()
     },
+    **{(LEARNING, name): rewrite for name, rewrite in learning.REWRITES.items()},
     **{
         (MICROSOFT, name): rewrite
         for group in (microsoft, transformers)
