@@ -95,14 +95,31 @@ def _decompositions() -> Any:
     more = [getattr(aten, name) for name in _TAKEN_APART if hasattr(aten, name)]
     for overload, function in get_decompositions(more).items():
         table[overload] = function
+    projected = table[aten.lstm.input]
     for name in _KEPT:
         for overload in getattr(aten, name).overloads():
             table.pop(getattr(getattr(aten, name), overload), None)
+    table[aten.lstm.input] = _if_projected(projected)
     for name in ("upsample_bilinear2d", "upsample_nearest2d"):
         for overload in ("vec", "default"):
             key = getattr(getattr(aten, name), overload)
             table[key] = _unless_plain(key)
     return table
+
+
+def _if_projected(apart: Callable[..., Any]) -> Callable[..., Any]:
+    """Takes an LSTM apart that projects its hidden states: it has more weights than others."""
+
+    def convert(
+        source: Any, states: Any, weights: Any, has_biases: bool, layers: int, *rest: Any
+    ) -> Any:
+        is_bidirectional = rest[2]
+        count = layers * (4 if has_biases else 2) * (2 if is_bidirectional else 1)
+        if len(weights) == count:
+            return NotImplemented
+        return apart(source, states, weights, has_biases, layers, *rest)
+
+    return convert
 
 
 def _unless_plain(overload: Any) -> Callable[..., Any]:
