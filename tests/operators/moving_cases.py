@@ -205,7 +205,8 @@ def _reverse_v2(rng: Rng, case: Case) -> None:
     shape = _shape(rng, _rank(rng))
     data = case.add_input(rng, shape, dtype, known)
     axes = case.constant([_either(rng, int(rng.integers(len(shape))), len(shape))])
-    case.run("REVERSE_V2", [data, axes], [case.add(shape, dtype, known)])
+    said = known if rng.random() < 0.7 else _known(rng, dtype)
+    case.run("REVERSE_V2", [data, axes], [case.add(shape, dtype, said)])
 
 
 def _strided_masks(rng: Rng, case: Case) -> None:

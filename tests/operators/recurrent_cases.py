@@ -49,7 +49,10 @@ def _lstm(rng: Rng, case: Case) -> None:
     biases = [_bias(rng, case, units, dtype) if there else -1 for there in gates]
     hidden = case.keep(case.add([batches, kept], dtype, state))
     cells = case.keep(case.add([batches, units], "int16" if cell else dtype, cell))
-    result = case.add([*shape, kept], dtype, state)
+    said = state
+    if state is not None and rng.random() < 0.3:
+        said = _quantization(rng, dtype, _scale(rng, -8, -6))
+    result = case.add([*shape, kept], dtype, said)
     given = [data, *weights, *recurrent, *peepholes, *biases, *projection, hidden, cells, *factors]
     case.run(
         "UNIDIRECTIONAL_SEQUENCE_LSTM",

@@ -241,7 +241,12 @@ class _Converter:
             self._refusals.append(refusal)
             results = [self._stand_in(index) for index in operator.outputs]
         for index, result in zip(operator.outputs, results, strict=True):
-            self._values[index] = result
+            tensor = self._graph.tensors[index]
+            if tensor.is_variable and isinstance(result, np.ndarray):
+                # As models of float16 begin their states: DEQUANTIZE runs once, LiteRT keeps them.
+                self._states.begin_tensor(tensor, result)
+            else:
+                self._values[index] = result
 
     def _stand_in(self, index: int) -> Any:
         """A variable for what a refused operator would have made, so that others are checked."""

@@ -71,6 +71,10 @@ class States:
         self._initial.setdefault(handle, np.full(tensor.shape, zero, tensor.dtype))
         return self.read(handle, tensor)
 
+    def begin_tensor(self, tensor: Tensor, initial: Array) -> None:
+        """Let a tensor of the file that is a variable begin as `initial`."""
+        self._initial[_handle_of(tensor)] = initial
+
     def read_kept(self, handle: Handle, tensor: Tensor, initial: Array) -> Any:
         """What a variable that begins as `initial` holds now."""
         self._initial.setdefault(handle, initial)

@@ -24,6 +24,9 @@ _HIDDEN = 4
 def integer_lstm(call: Call, is_time_major: bool, clip: float) -> Any:
     """The result of a layer that TFLite computes over integers; None for any other.
 
+    It is the integers of the hidden state, though converters give it a scale of its own where
+    another layer's result is joined to it.
+
     Args:
         call: Of a layer without peepholes, projection or normalization, of the right ranks.
         is_time_major: Whether steps come before batches.
@@ -37,17 +40,15 @@ def integer_lstm(call: Call, is_time_major: bool, clip: float) -> Any:
     dtypes = data.dtype, hidden.dtype, cell.dtype, call.output.dtype
     if dtypes != ("int8", "int8", "int16", "int8"):
         return None
-    source, state, kept, output = (one_quantization(t) for t in (data, hidden, cell, call.output))
+    source, state, kept = (one_quantization(t) for t in (data, hidden, cell))
     inner = call.intermediates[_HIDDEN:][:1]
     inside = one_quantization(inner[0]) if inner else None
-    if source is None or state is None or kept is None or output is None or inside is None:
+    if source is None or state is None or kept is None or inside is None:
         raise call.refusal("a tensor of the layer, or its hidden state inside, has no single scale")
     fraction, exponent = math.frexp(float(kept.scale))
     cell_bits = 14 + exponent
     if fraction != 0.5 or kept.zero_point or cell_bits not in _CELL_BITS:
         raise call.refusal("the scale of its cell state is no power of two from 2**-15 to 2**-9")
-    if state != output:
-        raise call.refusal("its output and its hidden state differ in scale or zero point")
     gates = [_gate(call, position, source, state) for position in range(4)]
     into, forget, fresh, out = gates
     is_coupled = call.optional(1) is None and call.optional(5) is None
