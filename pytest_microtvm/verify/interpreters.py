@@ -95,6 +95,7 @@ class Interpreted:
         title: The interpreter, as a report calls it.
         outputs: By the names of the model's outputs.
         is_optimized: Whether its integer kernels may round otherwise than the format's reference.
+        is_rough: Whether those kernels are of layers, whose differences later ones may let grow.
         steps: For each output how far apart neighbours are, where it is the float of a quantized
             tensor; else 0.
         hybrid: Operators that it computes by rounding activations as it runs.
@@ -108,6 +109,7 @@ class Interpreted:
     steps: tuple[float, ...]
     hybrid: tuple[str, ...]
     is_half: bool = False
+    is_rough: bool = False
     layers: tuple[InterpretedLayer, ...] = ()
 
 
@@ -313,5 +315,6 @@ def _interpreted(about: dict[str, Any], found: Any, specs: Sequence[TensorSpec])
         tuple(about["steps"]),
         tuple(about["hybrid"]),
         about["is_half"],
+        about.get("is_rough", False),
         tuple(layers),
     )

@@ -94,6 +94,7 @@ def run_litert(
     about: About = {
         "title": title,
         "is_optimized": is_optimized,
+        "is_rough": is_optimized and any(_is_layer(operator) for operator in operators),
         "steps": [_step(producers.get(index), tensors) for index in outputs],
         "hybrid": sorted({o["op_name"] for o in operators if _is_hybrid(o)}),
         "is_half": False,
@@ -228,6 +229,11 @@ def _misread_bias(model: Path, position: int, operator: dict[str, Any]) -> str:
         if options.QuantizedBiasType() == tflite.TensorType.INT32:
             return ""
     return f"its {name} takes a bias of int32 for one of int64"
+
+
+def _is_layer(operator: dict[str, Any]) -> bool:
+    """Whether it is a layer over integers, of which LiteRT's optimized kernels round otherwise."""
+    return operator["op_name"] in _BIASES and "float32" not in operator["operand_types"]
 
 
 def _is_hybrid(operator: dict[str, Any]) -> bool:

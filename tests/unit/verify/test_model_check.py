@@ -119,6 +119,20 @@ def test_floats_of_16_bits_are_held_to_a_hundredth():
     assert check(float32(6e4, 100.0, 0.5), expected, is_half=True).differs
 
 
+def test_what_grew_from_layers_that_are_rounded_otherwise_tells_nothing():
+    def rough(compiled: int, **about: Any) -> ModelCheck:
+        return check(int8(compiled), int8(0), is_optimized=True, **about)
+
+    assert rough(1, is_rough=True).status == WITHIN
+    grown = rough(16, is_rough=True)
+    assert grown.status == NOT_CHECKED
+    assert "to a difference of 16" in grown.notes[0]
+    assert rough(17, is_rough=True).differs
+    assert rough(2).differs
+    steps = check(float32(0.5), float32(0), is_optimized=True, is_rough=True, step=0.1)
+    assert steps.status == NOT_CHECKED
+
+
 # The first layer that differs.
 
 
