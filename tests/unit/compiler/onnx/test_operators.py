@@ -307,6 +307,24 @@ def test_a_pool_tells_where_its_results_are(
     agree(model, tmp_path, [source], expected=session.run(None, {"x": source}))
 
 
+def test_the_place_of_equal_elements_is_never_outside(tmp_path: Path):
+    attributes: dict[str, Any] = {"kernel_shape": [2, 2], "dilations": [2, 3], "pads": [1, 1, 1, 1]}
+    shape = [1, 1, 5, 6]
+    model = made(
+        [node("MaxPool", "x", "y places", **attributes)], {"x": ("INT8", shape)}, "y places"
+    )
+    source = np.full(shape, -128, np.int8)
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    _, found = compiled(model, tmp_path)(source)
+    read = source.reshape(-1)[found]
+    assert read.tolist() == session.run(None, {"x": source})[0].tolist()
+    # Row and column of each place are those of a tap: of the window's first rows and columns.
+    rows, columns = np.divmod(found[0, 0], 6)
+    starts = np.meshgrid(np.arange(5) - 1, np.arange(5) - 1, indexing="ij")
+    assert np.isin(rows - starts[0], [0, 2]).all()
+    assert np.isin(columns - starts[1], [0, 3]).all()
+
+
 def test_a_region_and_scales_of_nothing_are_left_out(tmp_path: Path):
     constants = {"none": np.zeros(0, np.float32), "sizes": np.array([1, 2, 6, 9])}
     attributes = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}

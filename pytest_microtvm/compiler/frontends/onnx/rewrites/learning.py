@@ -287,14 +287,15 @@ def _binarizer(builder: Builder) -> bool:
 
 def _features(builder: Builder) -> bool:
     shape = builder.graph.shape(builder.node.input[0])
-    if shape is None or len(shape) < 2:
+    if not shape:
         return False
     source, places = builder.node.input
     count = builder.graph.shape(places)
     if count is None:
         return False
     flat = builder.reshape(places, (int(np.prod(count)),))
-    builder.result(builder.op("Gather", source, flat, axis=len(shape) - 1))
+    taken = builder.op("Gather", source, flat, axis=len(shape) - 1)
+    builder.result(builder.reshape(taken, (*(shape[:-1] or (1,)), int(np.prod(count)))))
     return True
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from onnx import TensorProto
+
 from pytest_microtvm.compiler.frontends.onnx.graph import Builder, Rewrite
 from pytest_microtvm.compiler.frontends.onnx.rewrites.elementwise import scalar_like
+from pytest_microtvm.compiler.frontends.onnx.rewrites.quantized import attributes_of
 
 
 def _lp_normalization(builder: Builder) -> bool:
@@ -23,6 +26,20 @@ def _lp_normalization(builder: Builder) -> bool:
     return True
 
 
+def _of_wide(builder: Builder) -> bool:
+    """Of narrow integers as of wide ones: TVM finds no place of the least one of a type."""
+    source = builder.node.input[0]
+    if builder.graph.dtype(source) not in _NARROW:
+        return False
+    wide = builder.cast(source, TensorProto.INT32)
+    builder.result(builder.op(builder.node.op_type, wide, **attributes_of(builder)))
+    return True
+
+
+_NARROW = (TensorProto.INT8, TensorProto.UINT8, TensorProto.INT16, TensorProto.UINT16)
+
+
 REWRITES: dict[str, Rewrite] = {
+    **dict.fromkeys(("ArgMax", "ArgMin"), _of_wide),
     "LpNormalization": _lp_normalization,
 }

@@ -152,7 +152,9 @@ def _taken(builder: Builder, extents: Sequence[int], results: Sequence[int]) -> 
         inner = np.clip(at, 0, extent - 1)
         places = _each_with_each(places * extent, inner, np.add)
         inside = _each_with_each(inside, inner == at, np.logical_and)
-    return places, inside
+    # What is inside comes first, so that no tap outside is the first of equal ones.
+    order = np.argsort(~inside, axis=1, kind="stable")
+    return np.take_along_axis(places, order, 1), np.take_along_axis(inside, order, 1)
 
 
 def _each_with_each(one: Array, other: Array, function: Any) -> Array:
