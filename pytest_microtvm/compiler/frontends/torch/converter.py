@@ -340,6 +340,8 @@ def _types(node: Any) -> list[Type]:
             if any(isinstance(extent, torch.SymInt) for extent in each.shape):
                 raise Refusal("the size of its result is computed at run time")
             found.append(type_of(each))
+            if found[-1][1] not in C_TYPES:
+                raise Refusal(f"its result is of {found[-1][1]}, which C has no type for")
         elif isinstance(each, (torch.SymInt, torch.SymFloat, torch.SymBool)):
             raise Refusal("its result is a number that is computed at run time")
         else:

@@ -201,7 +201,8 @@ def test_a_convolution_over_one_axis_stays_integer(torch: Any, tmp_path: Path):
 def test_all_that_is_refused_is_told_at_once(torch: Any):
     class Refused(torch.nn.Module):  # type: ignore[misc]
         def forward(self, x: Any) -> Any:
-            return torch.digamma(x), torch.rand_like(x), x[x > 0], x + 1
+            waves = torch.view_as_real(torch.complex(x, x))
+            return torch.digamma(x), torch.rand_like(x), x[x > 0], x + 1, waves
 
     program = torch.export.export(Refused(), (torch.randn(3),))
     with pytest.raises(ModelError) as caught:
@@ -209,6 +210,7 @@ def test_all_that_is_refused_is_told_at_once(torch: Any):
     said = str(caught.value)
     assert "the operator digamma (at 'digamma'): it is not supported" in said
     assert "it is random" in said
+    assert "its result is of complex64, which C has no type for" in said
     assert "the size of its result is computed at run time" in said
 
 
