@@ -79,8 +79,11 @@ class BridgeProcess:
 
     @property
     def is_alive(self) -> bool:
-        """Whether the process runs."""
-        return self._process.poll() is None
+        """Whether the process runs.
+
+        One that was killed just now has hung up before its fork server tells of its end.
+        """
+        return self._process.poll() is None and not self._has_hung_up()
 
     @property
     def ended_in_order(self) -> bool:
@@ -126,6 +129,14 @@ class BridgeProcess:
         self._events.join()
         self._link.close()
         self._close_own_forks()
+
+    def _has_hung_up(self) -> bool:
+        try:
+            return not self._link.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
 
     def _follow(self) -> None:
         """Pass events on; runs in a thread until the process ends."""

@@ -124,6 +124,22 @@ def test_a_bridge_that_dies_while_idle_is_replaced(firmware, bridges):
         assert pid_of(session) != bridge
 
 
+def test_a_bridge_is_known_to_be_dead_before_its_fork_server_tells(firmware, bridges):
+    with Session(firmware, TIMEOUT_S, bridges=bridges) as session:
+        run_once(session)
+    bridge = bridges.take()
+    server = parent_of(bridge.pid)
+    os.kill(server, signal.SIGSTOP)
+    try:
+        assert bridge.is_alive
+        os.kill(bridge.pid, signal.SIGKILL)
+        wait_until(lambda: state_of(bridge.pid) == "Z")
+        assert not bridge.is_alive
+    finally:
+        os.kill(server, signal.SIGCONT)
+        bridge.kill()
+
+
 def test_a_session_on_a_dead_bridge_is_told_so():
     told: list[object] = []
     bridge = BridgeProcess()
@@ -149,7 +165,15 @@ def test_a_bridge_that_dies_in_the_middle_of_a_line_has_ended(tmp_path, monkeypa
 
 
 def state_of(pid: int) -> str:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    return _status_of(pid)[0]
+
+
+def parent_of(pid: int) -> int:
+    return int(_status_of(pid)[1])
+
+
+def _status_of(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
 def victims_of(bridge: int) -> dict[str, int]:
