@@ -23,6 +23,7 @@ SAMPLES = 3
 """Inputs for each case: random ones, extremes, and a mixture."""
 
 _ACTIVATIONS = ("NONE", "RELU", "RELU6", "RELU_N1_TO_1")
+_CLAMPS = (tflite.ActivationFunctionType.RELU6, tflite.ActivationFunctionType.RELU_N1_TO_1)
 
 
 @dataclass
@@ -38,6 +39,7 @@ class Case:
         outputs: Indices of the outputs.
         samples: Arrays for each input, `SAMPLES` times.
         tolerance: How far floats may be off, and as much of the value; 0 asks for the bytes.
+        is_clamped: Whether bounds hold results to less than the sums that they are of.
         versions: Of operators, where it is not 1.
         subgraphs: What operators run beside the graph; the options name them from 1 on.
         runs: By the position of an operator that runs some, its options.
@@ -51,6 +53,7 @@ class Case:
     outputs: list[int] = field(default_factory=list)
     samples: list[list[Array]] = field(default_factory=lambda: [[] for _ in range(SAMPLES)])
     tolerance: float = 0.0
+    is_clamped: bool = False
     versions: dict[str, int] = field(default_factory=dict)
     subgraphs: list[Model] = field(default_factory=list)
     runs: dict[int, dict[str, int]] = field(default_factory=dict)
@@ -104,6 +107,7 @@ class Case:
         self, operator: str, inputs: Sequence[int], outputs: Sequence[int], **options: Any
     ) -> None:
         """Add an operator."""
+        self.is_clamped |= options.get("FusedActivationFunction", 0) in _CLAMPS
         self.operators.append(Operator(operator, inputs, outputs, _options(operator, options)))
 
     def flow(

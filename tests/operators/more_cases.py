@@ -65,7 +65,10 @@ def _unary(operator: str, *dtypes: str, positive: bool = False, reach: float = 1
                 sample[-1] = np.clip(sample[-1], min(least, top), top).astype(dtype)
                 if least > top:
                     sample[-1][...] = top
-        options = {"Approximate": bool(rng.random() < 0.5)} if operator == "GELU" else {}
+        options = {}
+        if operator == "GELU":
+            # Of int16, entries of the table hang on the last bit of the C library's tanhf.
+            options["Approximate"] = bool(rng.random() < 0.5) and dtype != "int16"
         case.run(operator, [data], [case.add(shape, dtype, output)], **options)
 
     return draw_case

@@ -186,7 +186,8 @@ def compared(model: CompiledModel, outputs: Sequence[Sequence[Array]]) -> list[D
         position = 0
         for case in model.cases:
             for index in case.outputs:
-                text, count = _differs(results[position], expected[position], case.tolerance)
+                given = case.samples[number] if case.is_clamped else []
+                text, count = _differs(results[position], expected[position], case.tolerance, given)
                 position += 1
                 if count and case.name not in found:
                     what = f"output {case.tensors[index].name}, sample {number}, {text}"
@@ -243,14 +244,23 @@ def _run_litert(
     return found
 
 
-def _differs(actual: Array, expected: Array, tolerance: float) -> tuple[str, int]:
-    """Where two tensors differ, and how many bytes do."""
+def _differs(
+    actual: Array, expected: Array, tolerance: float, given: Sequence[Array]
+) -> tuple[str, int]:
+    """Where two tensors differ, and how many bytes do.
+
+    Args:
+        actual: What was computed.
+        expected: By LiteRT.
+        tolerance: As of a case.
+        given: Inputs whose products are summed up, where results do not show how large these are.
+    """
     if actual.size != expected.size or actual.dtype != expected.dtype:
         text = f"{actual.dtype} {actual.shape} instead of {expected.dtype} {expected.shape}"
         return text, max(actual.nbytes, expected.nbytes)
     got, wanted = (array.reshape(-1) for array in (actual, expected))
     # Sums cancel: what they may be off by goes by the largest result.
-    largest = max(1.0, float(np.abs(wanted).max(initial=0))) if tolerance else 0.0
+    largest = max(1.0, *(float(np.abs(a).max(initial=0)) for a in (wanted, *given)))
     if tolerance and np.allclose(got, wanted, tolerance, tolerance * largest, equal_nan=True):
         return "", 0
     wrong = got.view(np.uint8) != wanted.view(np.uint8)
