@@ -79,11 +79,19 @@ class PrintedKernel:
 
 @dataclass
 class _Line:
-    """A line of C; `defines` names the variable that it introduces, if it may be dropped."""
+    """A line of C; it may be dropped with what it makes, if nothing reads that.
+
+    Attributes:
+        text: It.
+        uses: How often it uses each name.
+        defines: The variable that it introduces.
+        fills: The buffer of this function, one of its `uses`, that it stores to.
+    """
 
     text: str
     uses: Counter[str] = field(default_factory=Counter)
     defines: str | None = None
+    fills: str | None = None
 
 
 def print_kernel(function: Any) -> PrintedKernel:
@@ -109,6 +117,7 @@ class _Printer:
         self._written: set[Any] = set()
         self._allocations: list[Any] = []
         self._arena: dict[Any, int] = {}
+        self._buffers: set[str] = set()
         self._lines: list[_Line] = []
         self._uses: Counter[str] = Counter()
         self._helpers: set[str] = set()
@@ -196,8 +205,8 @@ class _Printer:
             raise UnsupportedKernel(f"the variable {variable.name}, which nothing defines")
         return self._use(name)
 
-    def _emit(self, text: str, defines: str | None = None) -> None:
-        self._lines.append(_Line("  " * self._depth + text, self._uses, defines))
+    def _emit(self, text: str, defines: str | None = None, fills: str | None = None) -> None:
+        self._lines.append(_Line("  " * self._depth + text, self._uses, defines, fills))
         self._uses = Counter()
 
     @contextmanager
@@ -210,7 +219,10 @@ class _Printer:
         self._emit("}")
 
     def _drop_unused(self) -> Counter[str]:
-        """Remove definitions that nothing reads; return how often each name is used."""
+        """Remove what makes values that nothing reads; return how often each name is used."""
+        while unread := self._buffers - self._read():
+            self._lines = [line for line in self._lines if line.fills not in unread]
+            self._buffers -= unread
         uses: Counter[str] = Counter()
         kept = []
         for line in reversed(self._lines):
@@ -220,6 +232,14 @@ class _Printer:
             kept.append(line)
         self._lines = kept[::-1]
         return uses
+
+    def _read(self) -> set[str]:
+        """Names that lines use otherwise than by storing to them."""
+        reads: Counter[str] = Counter()
+        for line in self._lines:
+            reads.update(line.uses)
+            reads.subtract([line.fills] if line.fills is not None else [])
+        return {name for name, count in reads.items() if count > 0}
 
     # Statements.
 
@@ -276,12 +296,15 @@ class _Printer:
         value = self._top(statement.value)
         if dtype == "bool":
             value = f"(uint8_t)({value})"
-        self._emit(f"{self._element(statement.buffer, statement.indices)} = {value};")
+        name = self._variables.get(statement.buffer)
+        place = self._element(statement.buffer, statement.indices)
+        self._emit(f"{place} = {value};", fills=name if name in self._buffers else None)
 
     def _print_allocbuffer(self, statement: Any) -> None:
         buffer = statement.buffer
         c_type = C_TYPES[checked_dtype(buffer)]
         name = self._declare(buffer, buffer.name, "buffer")
+        self._buffers.add(name)
         if buffer in self._arena:
             workspace = self._use("workspace")
             offset = self._arena[buffer]

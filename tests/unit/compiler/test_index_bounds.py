@@ -128,3 +128,17 @@ def test_short_indices_reach_all_of_a_large_tensor(tmp_path: Path):
     model = NativeModel(compile_to_files(path), tmp_path)
     [result] = model(values, np.array([[299, 199], [250, 3]], np.int16))
     assert result.tolist() == [59999, 50003]
+
+
+def test_indices_of_an_axis_of_one_element_are_not_computed(tmp_path: Path):
+    def body(data: Any, places: Any) -> Any:
+        from tvm import relax
+
+        twice = relax.op.add(places, places)
+        return relax.op.take(data, twice, axis=0, mode="clip")
+
+    module = relax_module(body, ([1, 3], "float32"), ([2], "int32"))
+    model = NativeModel(compile_to_files(module), tmp_path)  # unused variables are errors
+    [result] = model(VALUES[:1], np.array([0, 7], np.int32))
+    np.testing.assert_array_equal(result, VALUES[[0, 0]])
+    assert all("intermediate" not in source.read_text() for source in model.root.rglob("*.c"))
