@@ -23,6 +23,7 @@ _UNREAD: dict[str, frozenset[str]] = {
     "LpPool": frozenset({"auto_pad", "ceil_mode", "dilations", "pads", "strides"}),
     "MaxPool": frozenset({"storage_order"}),
     "Resize": frozenset({"antialias", "axes", "keep_aspect_ratio_policy"}),
+    "SpaceToDepth": frozenset({"mode"}),
 }
 """Attributes of ONNX that the converters of operators do not read."""
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, defs, helper, numpy_helper
 
 from pytest_microtvm.compiler import CompileOptions, compile_to_files
 from pytest_microtvm.errors import ModelError
@@ -163,6 +163,17 @@ def test_an_attribute_that_no_converter_reads_is_refused(tmp_path: Path):
         [node("MaxPool", "x", kernel_shape=[2, 2], storage_order=1)], {"x": ("FLOAT", [1, 1, 4, 4])}
     )
     with pytest.raises(ModelError, match=r"MaxPool .its attribute storage_order=1 is not"):
+        compiled(model, tmp_path)
+
+
+def test_an_order_of_blocks_that_no_converter_reads_is_refused(tmp_path: Path):
+    newest = min(28, defs.onnx_opset_version())  # of version 28 on, an operator has it
+    model = made(
+        [node("SpaceToDepth", "x", blocksize=2, mode="CRD")],
+        {"x": ("FLOAT", [1, 2, 4, 4])},
+        opset=newest,
+    )
+    with pytest.raises(ModelError, match=r"SpaceToDepth .its attribute mode=.*CRD"):
         compiled(model, tmp_path)
 
 
