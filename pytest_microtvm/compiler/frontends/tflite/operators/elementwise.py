@@ -164,30 +164,26 @@ def gelu(call: Call) -> Any:
 def _gelu(values: Any) -> Any:
     """In float32, step by step, as LiteRT tabulates it: the last bit decides some entries."""
     x = values.astype(np.float32)
-    chance = np.vectorize(math.erf)(x * _float(math.sqrt(0.5))).astype(np.float32)
-    return _float(0.5) * x * (_float(1) + chance)
+    chance = np.vectorize(math.erf)(x * np.float32(math.sqrt(0.5))).astype(np.float32)
+    return np.float32(0.5) * x * (np.float32(1) + chance)
 
 
 def _gelu_tanh(values: Any) -> Any:
     """Likewise; C libraries round `tanhf` differently in the last bit, this is most of them."""
     x = values.astype(np.float32)
-    inner = _float(math.sqrt(2 / math.pi)) * (x + _float(0.044715) * x * x * x)
-    return _float(0.5) * x * (_float(1) + _tanh(inner))
+    inner = np.float32(math.sqrt(2 / math.pi)) * (x + np.float32(0.044715) * x * x * x)
+    return np.float32(0.5) * x * (np.float32(1) + _tanh(inner))
 
 
 def _tanh(x: Any) -> Any:
     """By the exponential less one, each step rounded to float32."""
     size = np.abs(x)
     growing, falling = (
-        np.expm1((_float(factor) * size).astype(np.float64)).astype(np.float32)
+        np.expm1((np.float32(factor) * size).astype(np.float64)).astype(np.float32)
         for factor in (2, -2)
     )
-    large = _float(1) - _float(2) / (growing + _float(2))
-    return np.copysign(np.where(size >= 1, large, -falling / (falling + _float(2))), x)
-
-
-def _float(value: float) -> Any:
-    return np.float32(value)
+    large = np.float32(1) - np.float32(2) / (growing + np.float32(2))
+    return np.copysign(np.where(size >= 1, large, -falling / (falling + np.float32(2))), x)
 
 
 @operator("LEAKY_RELU", versions=2, options="LeakyReluOptions", reads=("Alpha",))
