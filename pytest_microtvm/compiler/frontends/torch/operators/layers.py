@@ -309,6 +309,14 @@ def adaptive_max_pool(call: Call, x: Any, output_size: Sequence[int]) -> Any:
     return [call.reshaped(found, call.shape), None]
 
 
+def _affine(call: Call, weight: Any, bias: Any, shape: Sequence[int]) -> tuple[Any, Any]:
+    """What normalized elements are multiplied by, and what is added; 1 and 0 if not given."""
+    return (
+        weight if weight is not None else constant(np.ones(shape, call.dtype)),
+        bias if bias is not None else constant(np.zeros(shape, call.dtype)),
+    )
+
+
 @operator("_native_batch_norm_legit_no_training")
 def batch_norm(
     call: Call,
@@ -322,8 +330,7 @@ def batch_norm(
 ) -> Any:
     """A normalization by known means and variances."""
     channels = shape_of(running_mean)
-    gamma = weight if weight is not None else constant(np.ones(channels, call.dtype))
-    beta = bias if bias is not None else constant(np.zeros(channels, call.dtype))
+    gamma, beta = _affine(call, weight, bias, channels)
     made = call.emit(
         relax.op.nn.batch_norm(
             input, gamma, beta, running_mean, running_var, 1, eps, training=False
@@ -343,8 +350,7 @@ def layer_norm(
 ) -> Any:
     """A normalization over the last axes."""
     shape = tuple(normalized_shape)
-    gamma = weight if weight is not None else constant(np.ones(shape, call.dtype))
-    beta = bias if bias is not None else constant(np.zeros(shape, call.dtype))
+    gamma, beta = _affine(call, weight, bias, shape)
     axes = [i - len(shape) for i in range(len(shape))]
     return [relax.op.nn.layer_norm(input, gamma, beta, axes, eps), None, None]
 
